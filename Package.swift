@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is built with these: strict memory safety, no warning tolerated, and
+/// `~Escapable` views (spans over packet bytes).
+let settings: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableExperimentalFeature("Lifetimes"),
+  .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// The floors, bottom first. A floor may import only floors listed before it.
+let floors: [(name: String, imports: [String])] = [
+  ("Wire", []),
+  ("Timers", []),
+  ("Trace", ["Timers"]),
+  ("SkBuff", ["Wire", "Timers", "Trace"]),
+  ("NetNamespace", ["Wire", "Timers", "Trace", "SkBuff"]),
+  ("IceHardware", []),
+  ("IceModel", ["IceHardware", "Wire", "Timers"]),
+  ("Ice", ["IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("NetDevice", ["Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("Neighbour", ["NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("IPv4", ["Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("UDP", ["IPv4", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("TCP", ["IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("Sockets", ["TCP", "UDP", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+]
+
+let package = Package(
+  name: "swiftstack",
+  products: [
+    .library(name: "SwiftStack", targets: ["SwiftStack"]),
+    .executable(name: "swiftstack", targets: ["swiftstack-cli"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+  ],
+  targets: floors.map { floor in
+    .target(
+      name: floor.name, dependencies: floor.imports.map { .init(stringLiteral: $0) },
+      swiftSettings: settings)
+  } + [
+    .systemLibrary(
+      name: "CMnl", path: "CShims/CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+    .target(name: "CLinux", path: "CShims/CLinux"),
+    .target(
+      name: "LinuxHost",
+      dependencies: [
+        "CMnl", "CLinux", "IceModel", "Wire", "Timers", "Trace",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "SwiftStack",
+      dependencies: floors.map { .init(stringLiteral: $0.name) } + [
+        "LinuxHost", .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "swiftstack-cli",
+      dependencies: [
+        "SwiftStack", "LinuxHost", "Wire", "Trace",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Sources/swiftstack", swiftSettings: settings),
+    .target(
+      name: "TestSupport",
+      dependencies: ["SwiftStack", "IceModel", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"],
+      path: "Tests/TestSupport", swiftSettings: settings),
+  ]
+    + (floors.map(\.name) + ["LinuxHost", "SwiftStack"]).map { name in
+      .testTarget(
+        name: "\(name)Tests",
+        dependencies: floors.map { .init(stringLiteral: $0.name) } + [
+          "LinuxHost", "SwiftStack", "TestSupport",
+        ],
+        swiftSettings: settings)
+    } + [
+      .testTarget(
+        name: "NetnsTests", dependencies: [], swiftSettings: settings)
+    ]
+)
