@@ -1,1 +1,164 @@
+// What Swift cannot import: glibc headers outside its module map, function-like macros, ioctl
+// numbers, variadic functions, and the packed epoll_event. Nothing here decides anything.
 #pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// TUN_F_USO4/6 came with Linux 6.2; older headers lack them, the running kernel decides.
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#endif
+#ifndef TUN_F_USO6
+#define TUN_F_USO6 0x40
+#endif
+
+// --- TAP -----------------------------------------------------------------------------------
+
+/// TUNSETIFF. `name` in: wanted name; out: the name the kernel gave. Room for IFNAMSIZ bytes.
+static inline int clinux_tun_set_interface(int fd, char *name, short flags) {
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  memcpy(request.ifr_name, name, IFNAMSIZ - 1);
+  request.ifr_flags = flags;
+  int result = ioctl(fd, TUNSETIFF, &request);
+  if (result == 0) memcpy(name, request.ifr_name, IFNAMSIZ);
+  return result;
+}
+static inline int clinux_tun_set_header_size(int fd, int size) {
+  return ioctl(fd, TUNSETVNETHDRSZ, &size);
+}
+static inline int clinux_tun_set_offload(int fd, unsigned long features) {
+  return ioctl(fd, TUNSETOFFLOAD, features);
+}
+static inline int clinux_tun_set_persist(int fd, unsigned long persist) {
+  return ioctl(fd, TUNSETPERSIST, persist);
+}
+
+// --- files ---------------------------------------------------------------------------------
+
+static inline int clinux_open(const char *path, int flags, unsigned mode) {
+  return open(path, flags, mode);
+}
+static inline int clinux_fcntl(int fd, int command, int argument) {
+  return fcntl(fd, command, argument);
+}
+
+// --- namespaces, capabilities, entropy -----------------------------------------------------
+
+static const int clinux_new_network_namespace = 0x40000000; // CLONE_NEWNET
+
+static inline int clinux_set_namespace(int fd, int kind) {
+  return (int)syscall(SYS_setns, fd, kind);
+}
+static inline int clinux_unshare(int kind) { return (int)syscall(SYS_unshare, kind); }
+
+/// The calling thread's effective capabilities as one 64-bit set.
+static inline int clinux_effective_capabilities(uint64_t *set) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  int result = (int)syscall(SYS_capget, &header, data);
+  if (result == 0) *set = (uint64_t)data[1].effective << 32 | data[0].effective;
+  return result;
+}
+static inline ssize_t clinux_getrandom(void *bytes, size_t count, unsigned flags) {
+  return syscall(SYS_getrandom, bytes, count, flags);
+}
+
+// --- epoll, eventfd, signalfd --------------------------------------------------------------
+
+static inline int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events,
+                                       uint64_t token) {
+  struct epoll_event event;
+  memset(&event, 0, sizeof event);
+  event.events = events;
+  event.data.u64 = token;
+  return epoll_ctl(epoll, operation, fd, &event);
+}
+/// epoll_pwait2; a negative timeout waits for ever.
+static inline int clinux_epoll_wait(int epoll, struct epoll_event *events, int capacity,
+                                    int64_t nanoseconds) {
+  struct timespec timeout = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+  return (int)syscall(SYS_epoll_pwait2, epoll, events, capacity, nanoseconds < 0 ? NULL : &timeout,
+                      NULL, 0);
+}
+static inline uint64_t clinux_epoll_token(const struct epoll_event *event) {
+  return event->data.u64;
+}
+static inline uint32_t clinux_epoll_readiness(const struct epoll_event *event) {
+  return event->events;
+}
+static inline int clinux_signalfd(const sigset_t *signals) {
+  return signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+static inline int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+/// SIG_IGN is a cast macro.
+static inline int clinux_ignore_signal(int number) {
+  return signal(number, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
+
+// --- UNIX sockets --------------------------------------------------------------------------
+
+/// `struct ucred` needs _GNU_SOURCE; the option value is three ints.
+static inline int clinux_peer_credentials(int fd, int credentials[3]) {
+  socklen_t length = 3 * sizeof(int);
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, &length);
+}
+/// sendmsg with one SCM_RIGHTS descriptor.
+static inline ssize_t clinux_send_descriptor(int socket, const void *bytes, size_t count, int fd) {
+  union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+  memset(&control, 0, sizeof control);
+  struct iovec segment = {(void *)bytes, count};
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &segment;
+  message.msg_iovlen = 1;
+  message.msg_control = control.room;
+  message.msg_controllen = sizeof control.room;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+/// recvmsg; `*fd` becomes the first passed descriptor or -1. The room holds exactly one, so the
+/// kernel itself closes any further ones.
+static inline ssize_t clinux_receive_descriptor(int socket, void *bytes, size_t count, int *fd) {
+  union { char room[CMSG_LEN(sizeof(int))]; struct cmsghdr align; } control;
+  struct iovec segment = {bytes, count};
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &segment;
+  message.msg_iovlen = 1;
+  message.msg_control = control.room;
+  message.msg_controllen = sizeof control.room;
+  *fd = -1;
+  ssize_t result = recvmsg(socket, &message, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+  if (result < 0) return result;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+      header->cmsg_len >= CMSG_LEN(sizeof(int)))
+    memcpy(fd, CMSG_DATA(header), sizeof *fd);
+  return result;
+}
