@@ -1,0 +1,68 @@
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// What every floor of one shard works in: the time, the timers, packet memory, settings, counters, entropy.
+/// Linux: `struct net`, with `jiffies` and the per-CPU caches beside it.
+///
+/// Passed `inout` down the floors; nothing in it calls anybody.
+public struct Net: ~Copyable {
+  /// The caller's clock at the entry into the stack.
+  public private(set) var now: Instant
+  public var timers = TimerQueue()
+  public let pool: SkBuffPool
+  public let tracer: Tracer
+  public var settings: NetSettings
+  public var counters = NetCounters()
+  public var random: RandomSource
+  /// Sockets whose readiness may have changed since the composition root last took the list; a socket may stand
+  /// in it twice. Linux: `sk->sk_data_ready()`, `sk->sk_write_space()`.
+  public private(set) var wakeups: [SocketID] = []
+
+  public init(
+    pool: SkBuffPool, tracer: Tracer, settings: NetSettings = NetSettings(), seed: UInt64, now: Instant
+  ) {
+    self.pool = pool
+    self.tracer = tracer
+    self.settings = settings
+    random = RandomSource(seed: seed)
+    self.now = now
+    tracer.now = now
+    wakeups.reserveCapacity(1024)
+  }
+
+  public mutating func wake(_ socket: SocketID) {
+    if wakeups.last != socket { wakeups.append(socket) }
+  }
+
+  /// Removes and returns the socket that was woken last; `nil` when there is none.
+  public mutating func takeWakeup() -> SocketID? { wakeups.popLast() }
+
+  /// Moves the clock; a reading earlier than the last is ignored.
+  public mutating func advance(to instant: Instant) {
+    guard instant > now else { return }
+    now = instant
+    tracer.now = instant
+  }
+}
+
+/// Pseudo-random numbers from a seed that the rim took from the system. Used for initial windows of ports, timers and
+/// identifiers; initial sequence numbers add a keyed hash (RFC 6528). SplitMix64.
+public struct RandomSource: Sendable {
+  private var state: UInt64
+  public init(seed: UInt64) { state = seed }
+
+  public mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+  /// A value in `0..<bound`; `bound` is above 0.
+  public mutating func next(below bound: UInt32) -> UInt32 {
+    precondition(bound > 0, "a random range is not empty")
+    return UInt32(truncatingIfNeeded: ((next() >> 32) &* UInt64(bound)) >> 32)
+  }
+}

@@ -1,0 +1,67 @@
+import Timers
+
+/// The stack's sysctls, with Linux's names and defaults.
+public struct NetSettings: Sendable {
+  /// `net.ipv4.tcp_wmem`: least, first and most bytes of a socket's send buffer.
+  public var tcpWriteMemory = (least: 4096, initial: 16384, most: 4 << 20)
+  /// `net.ipv4.tcp_rmem`.
+  public var tcpReadMemory = (least: 4096, initial: 131_072, most: 6 << 20)
+  /// `net.core.wmem_default`, `net.core.rmem_default`.
+  public var defaultWriteMemory = 212_992
+  public var defaultReadMemory = 212_992
+  /// `net.core.wmem_max`, `net.core.rmem_max`: what SO_SNDBUF and SO_RCVBUF are clamped to.
+  public var maximumWriteMemory = 4 << 20
+  public var maximumReadMemory = 4 << 20
+  /// `net.ipv4.tcp_syn_retries`, `tcp_synack_retries`, `tcp_retries2`.
+  public var tcpSynRetries = 6
+  public var tcpSynackRetries = 5
+  public var tcpRetries2 = 15
+  /// `net.ipv4.tcp_fin_timeout`.
+  public var tcpFinTimeout = Nanoseconds.seconds(60)
+  /// `net.ipv4.tcp_keepalive_time`, `_intvl`, `_probes`.
+  public var tcpKeepaliveTime = Nanoseconds.seconds(7200)
+  public var tcpKeepaliveInterval = Nanoseconds.seconds(75)
+  public var tcpKeepaliveProbes = 9
+  /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_window_scaling`.
+  public var tcpTimestamps = true
+  public var tcpSack = true
+  public var tcpWindowScaling = true
+  /// `net.ipv4.tcp_congestion_control`.
+  public var tcpCongestionControl = CongestionControlKind.cubic
+  /// `net.ipv4.tcp_autocorking`.
+  public var tcpAutocorking = true
+  /// `net.core.somaxconn`, `net.ipv4.tcp_max_syn_backlog`.
+  public var maximumBacklog = 4096
+  public var maximumSynBacklog = 1024
+  /// `net.ipv4.tcp_limit_output_bytes`.
+  public var tcpLimitOutput = 4 << 20
+  /// `net.ipv4.tcp_max_tw_buckets`.
+  public var maximumTimeWait = 65536
+  /// `net.ipv4.ip_local_port_range`.
+  public var localPorts: ClosedRange<UInt16> = 32768...60999
+  /// `net.ipv4.ipfrag_time`, `ipfrag_high_thresh` in bytes, `ipfrag_max_dist`.
+  public var reassemblyTime = Nanoseconds.seconds(30)
+  public var reassemblyMemory = 4 << 20
+  /// `net.ipv4.route.mtu_expires`, `min_pmtu`.
+  public var pathMTUExpires = Nanoseconds.seconds(600)
+  public var leastPathMTU = 552
+  /// `net.ipv4.icmp_ratelimit` per destination and `icmp_msgs_per_sec` overall.
+  public var icmpRateLimit = Nanoseconds.seconds(1)
+  public var icmpMessagesPerSecond = 1000
+  /// `net.ipv4.icmp_echo_ignore_broadcasts`.
+  public var icmpIgnoreBroadcasts = true
+  /// `net.ipv4.ip_default_ttl`.
+  public var defaultTimeToLive: UInt8 = 64
+  /// Most sockets of all kinds, and most connections.
+  public var maximumSockets = 1 << 20
+
+  public init() {}
+}
+
+/// Which congestion control a socket uses; `TCP_CONGESTION`.
+@frozen
+public enum CongestionControlKind: UInt8, Sendable, CaseIterable {
+  case reno
+  case cubic
+  public var name: String { "\(self)" }
+}

@@ -1,0 +1,288 @@
+import Wire
+
+/// Which way the bytes go. Linux: `ITER_SOURCE`, `ITER_DEST`.
+@frozen
+public enum IterDirection: Sendable {
+  /// The caller's bytes are read: a send.
+  case source
+  /// The caller's memory is filled: a receive.
+  case destination
+}
+
+/// One run of the caller's memory; layout of `struct iovec`. A `nil` base with a length is memory that cannot be
+/// touched: copying from or to it is a fault (EFAULT).
+@safe
+@frozen
+public struct IoVector {
+  public var base: UnsafeMutableRawPointer?
+  public var byteCount: Int
+  public init(base: UnsafeMutableRawPointer?, byteCount: Int) {
+    unsafe self.base = base
+    self.byteCount = byteCount
+  }
+}
+
+/// A cursor over the caller's bytes. Linux: `struct iov_iter`.
+///
+/// One type over: one buffer (ubuf), a vector of buffers (iovec and, as there is no user/kernel border inside a process,
+/// kvec), the fragments of a packet (page list; Linux's bvec, folio queue and xarray differ only in how the pages are
+/// found), and discard.
+///
+/// Safety: whoever makes one with `init(unsafe...)` keeps the memory alive and unaliased until the iterator ends; the
+/// iterator touches only bytes inside the given runs.
+@safe
+public struct IovIter: ~Copyable {
+  @safe
+  enum Backing {
+    case buffer(UnsafeMutableRawPointer?)
+    case vectors(UnsafePointer<IoVector>, count: Int)
+    case discard
+  }
+  let backing: Backing
+  public let direction: IterDirection
+  /// Bytes that are left.
+  public private(set) var count: Int
+  /// Index of the current vector and offset into it; for one buffer only the offset is used.
+  private var segment = 0
+  private var offset = 0
+  private let total: Int
+
+  /// The longest transfer. Linux: `MAX_RW_COUNT`.
+  public static let maximumByteCount = 0x7fff_f000
+
+  /// A source over one buffer, clamped to `maximumByteCount`. Linux: `import_ubuf()`.
+  @unsafe public init(source buffer: UnsafeRawBufferPointer) {
+    unsafe self.init(
+      .buffer(UnsafeMutableRawPointer(mutating: buffer.baseAddress)), .source, count: buffer.count)
+  }
+  /// A destination over one buffer.
+  @unsafe public init(destination buffer: UnsafeMutableRawBufferPointer) {
+    unsafe self.init(.buffer(buffer.baseAddress), .destination, count: buffer.count)
+  }
+  /// Over several buffers; `nil` when a length is negative (EINVAL). The total is clamped. Linux: `import_iovec()`.
+  @unsafe public init?(_ vectors: UnsafeBufferPointer<IoVector>, direction: IterDirection) {
+    var sum = 0
+    for unsafevector in unsafe vectors {
+      guard vector.byteCount >= 0 else { return nil }
+      sum = min(Self.maximumByteCount, sum &+ min(vector.byteCount, Self.maximumByteCount))
+    }
+    guard let base = vectors.baseAddress else {
+      unsafe self.init(.buffer(nil), direction, count: 0)
+      return
+    }
+    unsafe self.init(.vectors(base, count: vectors.count), direction, count: sum)
+  }
+  /// A destination that swallows `count` bytes. Linux: `iov_iter_discard()`.
+  public init(discarding count: Int) { self.init(.discard, .destination, count: max(0, count)) }
+
+  private init(_ backing: Backing, _ direction: IterDirection, count: Int) {
+    self.backing = backing
+    self.direction = direction
+    self.count = min(count, Self.maximumByteCount)
+    total = self.count
+  }
+
+  /// Bytes used up so far.
+  public var position: Int { total - count }
+
+  /// The rest of the current run; empty when nothing is left, `nil` base when it cannot be touched.
+  private func currentRun() -> UnsafeMutableRawBufferPointer? {
+    switch backing {
+    case .buffer(let base):
+      guard let base = unsafe base else { return nil }
+      return unsafe UnsafeMutableRawBufferPointer(start: base + offset, count: count)
+    case .vectors(let vectors, _):
+      let vector = unsafe vectors[segment]
+      guard let base = unsafe vector.base else { return nil }
+      return unsafe UnsafeMutableRawBufferPointer(
+        start: base + offset, count: min(vector.byteCount - offset, count))
+    case .discard:
+      return nil
+    }
+  }
+
+  /// Moves on by `distance` bytes, over any number of segments, empty ones included. Linux: `iov_iter_advance()`.
+  public mutating func advance(_ distance: Int) {
+    precondition(distance >= 0 && distance <= count, "an iov_iter advances within its bytes")
+    count -= distance
+    guard case .vectors(let vectors, let vectorCount) = backing else {
+      offset += distance
+      return
+    }
+    var left = distance
+    while segment < vectorCount {
+      let room = unsafe vectors[segment].byteCount - offset
+      if left < room {
+        offset += left
+        return
+      }
+      left -= room
+      segment += 1
+      offset = 0
+    }
+  }
+
+  /// Moves back by `distance` bytes. Going back past the start traps. Linux: `iov_iter_revert()`.
+  public mutating func revert(_ distance: Int) {
+    precondition(distance >= 0 && distance <= position, "an iov_iter is not reverted past its start")
+    count += distance
+    guard case .vectors(let vectors, _) = backing else {
+      offset -= distance
+      return
+    }
+    var left = distance
+    while left > offset {
+      left -= offset
+      segment -= 1
+      offset = unsafe vectors[segment].byteCount
+    }
+    offset -= left
+  }
+
+  private mutating func skipEmptySegments() {
+    guard case .vectors(let vectors, let vectorCount) = backing else { return }
+    while segment < vectorCount, unsafe offset == vectors[segment].byteCount {
+      segment += 1
+      offset = 0
+    }
+  }
+
+  /// Copies bytes out of the caller's memory. Linux: `copy_from_iter()`.
+  ///
+  /// - Returns: how many were copied; fewer than asked when the bytes ran out or a run could not be read.
+  public mutating func copyFrom(into target: UnsafeMutableRawBufferPointer) -> Int {
+    precondition(direction == .source, "copy_from_iter reads a source iterator")
+    var copied = 0
+    while copied < target.count, count > 0 {
+      skipEmptySegments()
+      guard let run = unsafe currentRun(), let source = run.baseAddress, let base = target.baseAddress else {
+        break
+      }
+      let length = min(run.count, target.count - copied)
+      unsafe (base + copied).copyMemory(from: source, byteCount: length)
+      advance(length)
+      copied += length
+    }
+    return copied
+  }
+
+  /// All or nothing: on a fault the cursor is where it was. Linux: `copy_from_iter_full()`.
+  public mutating func copyFromFull(into target: UnsafeMutableRawBufferPointer) -> Bool {
+    let copied = unsafe copyFrom(into: target)
+    if copied == target.count { return true }
+    revert(copied)
+    return false
+  }
+
+  /// Copies and sums in one pass over cache-sized pieces; all or nothing. Linux: `csum_and_copy_from_iter_full()`.
+  public mutating func copyFromFull(into target: UnsafeMutableRawBufferPointer, sum: inout InternetChecksum)
+    -> Bool
+  {
+    var copied = 0
+    var running = InternetChecksum()
+    while copied < target.count {
+      let length = min(4096, target.count - copied)
+      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: target[copied..<copied + length])
+      guard unsafe copyFromFull(into: piece) else {
+        revert(copied)
+        return false
+      }
+      var block = InternetChecksum()
+      unsafe block.add(UnsafeRawBufferPointer(piece))
+      running.add(block, at: copied)
+      copied += length
+    }
+    sum.add(running, at: 0)
+    return true
+  }
+
+  /// Copies bytes into the caller's memory. Linux: `copy_to_iter()`.
+  ///
+  /// - Returns: how many were copied; fewer than given when the room ran out or a run could not be written.
+  public mutating func copyTo(from source: UnsafeRawBufferPointer) -> Int {
+    precondition(direction == .destination, "copy_to_iter writes a destination iterator")
+    if case .discard = backing {
+      let length = min(source.count, count)
+      advance(length)
+      return length
+    }
+    var copied = 0
+    while copied < source.count, count > 0 {
+      skipEmptySegments()
+      guard let run = unsafe currentRun(), let target = run.baseAddress, let base = source.baseAddress else {
+        break
+      }
+      let length = min(run.count, source.count - copied)
+      unsafe target.copyMemory(from: base + copied, byteCount: length)
+      advance(length)
+      copied += length
+    }
+    return copied
+  }
+
+  /// Whether every byte that is left can be touched; checked before anything is queued.
+  public var isAccessible: Bool {
+    switch backing {
+    case .buffer(let base): return unsafe base != nil || count == 0
+    case .vectors(let vectors, let vectorCount):
+      for index in segment..<max(segment, vectorCount) where unsafe vectors[index].base == nil {
+        if unsafe vectors[index].byteCount > 0 { return false }
+      }
+      return true
+    case .discard: return true
+    }
+  }
+}
+
+extension SkBuff {
+  /// Copies packet bytes to the caller. Linux: `skb_copy_datagram_iter()`.
+  ///
+  /// - Returns: bytes copied; fewer than `count` on a fault or when the room ran out.
+  public func copyDatagram(from offset: Int, count: Int, to iter: inout IovIter) -> Int {
+    var copied = 0
+    var stopped = false
+    let inside = unsafe forEachRun(from: offset, count: count) { run in
+      if stopped { return }
+      let done = unsafe iter.copyTo(from: UnsafeRawBufferPointer(run))
+      copied += done
+      stopped = done < run.count
+    }
+    precondition(inside, "a copied range lies inside its packet")
+    return copied
+  }
+
+  /// Copies up to `count` of the caller's bytes behind the packet, into the page-fragment allocator's current chunk;
+  /// bytes that follow the last fragment in memory are added to it. Linux: `skb_copy_to_page_nocache()`.
+  ///
+  /// - Returns: bytes added. 0 with `fault == false` when memory or fragment slots ran out.
+  public func append(from iter: inout IovIter, count wanted: Int) -> (byteCount: Int, fault: Bool) {
+    precondition(!isCloned, "a packet that is shared is not appended to")
+    let pool = self.pool
+    let available = pool.refillFragment()
+    guard available > 0, let page = unsafe pool.block.pointee.cachePage else { return (0, false) }
+    let offset = unsafe pool.block.pointee.cacheOffset
+    let shared = unsafe header.pointee.shared
+    let last = fragmentCount - 1
+    var merge = false
+    if last >= 0 {
+      let previous = unsafe shared.pointee.fragments[last]
+      merge = unsafe previous.page == page && Int(previous.offset + previous.byteCount) == offset
+    }
+    if !merge && fragmentCount == Self.maximumFragments { return (0, false) }
+    let length = min(wanted, available)
+    let target = unsafe UnsafeMutableRawBufferPointer(start: page.pointee.base + offset, count: length)
+    guard unsafe iter.copyFromFull(into: target) else { return (0, true) }
+    if merge {
+      unsafe shared.pointee.fragments[last].byteCount += UInt32(length)
+    } else {
+      unsafe page.pointee.references += 1
+      unsafe shared.pointee.fragments[last + 1] = Fragment(page: page, offset: offset, byteCount: length)
+      unsafe shared.pointee.fragmentCount += 1
+    }
+    unsafe pool.block.pointee.cacheOffset = offset + length
+    unsafe header.pointee.length += Int32(length)
+    unsafe header.pointee.dataLength += Int32(length)
+    unsafe header.pointee.truesize += Int32(length)
+    return (length, false)
+  }
+}

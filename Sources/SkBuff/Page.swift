@@ -1,0 +1,64 @@
+/// A reference-counted block of packet memory: 32 KiB or 4 KiB. Linux: `struct page` of a given order.
+///
+/// Safety: a `PageHeader` is made by `SkBuffPool` and outlives every reference to it; counts are touched only by the
+/// holder of the shard's lock.
+@safe
+@frozen
+@usableFromInline
+struct PageHeader {
+  @usableFromInline var references: Int32
+  @usableFromInline var byteCount: Int32
+  @usableFromInline var base: UnsafeMutableRawPointer
+  @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
+  @usableFromInline var nextFree: UnsafeMutablePointer<PageHeader>?
+}
+
+/// A counted use of a page. Moving it moves the count; `clone()` adds one; its end gives one back.
+///
+/// Safety: holds one count on `header` for as long as it lives.
+@safe
+@frozen
+public struct Page: ~Copyable {
+  @usableFromInline let header: UnsafeMutablePointer<PageHeader>
+
+  @usableFromInline init(adopting header: UnsafeMutablePointer<PageHeader>) { unsafe self.header = header }
+
+  /// Where the page's bytes begin; valid for `byteCount` bytes while this use lives.
+  @inlinable public var base: UnsafeMutableRawPointer { unsafe header.pointee.base }
+  @inlinable public var byteCount: Int { unsafe Int(header.pointee.byteCount) }
+  /// Whether nobody else uses the page, so that it may be written again.
+  @inlinable public var isUnique: Bool { unsafe header.pointee.references == 1 }
+
+  @inlinable public func clone() -> Page {
+    unsafe header.pointee.references += 1
+    return unsafe Page(adopting: header)
+  }
+
+  /// Ends this value without giving the count back: whoever takes the result owns it.
+  @usableFromInline consuming func surrender() -> UnsafeMutablePointer<PageHeader> {
+    let header = unsafe self.header
+    discard self
+    return unsafe header
+  }
+
+  @inlinable deinit { unsafe PoolBlock.release(page: header) }
+}
+
+/// One entry of an sk_buff's fragment table: bytes `offset..<offset + byteCount` of a page.
+/// Plain data; the sk_buff that lists it holds the page count. Linux: `skb_frag_t`.
+@safe
+@frozen
+@usableFromInline
+struct Fragment {
+  @usableFromInline var page: UnsafeMutablePointer<PageHeader>
+  @usableFromInline var offset: UInt32
+  @usableFromInline var byteCount: UInt32
+
+  @usableFromInline
+  init(page: UnsafeMutablePointer<PageHeader>, offset: Int, byteCount: Int) {
+    unsafe self.page = page
+    self.offset = UInt32(truncatingIfNeeded: offset)
+    self.byteCount = UInt32(truncatingIfNeeded: byteCount)
+  }
+  @inlinable var base: UnsafeMutableRawPointer { unsafe page.pointee.base + Int(offset) }
+}

@@ -1,0 +1,149 @@
+import Timers
+import Wire
+
+/// How much of the checksum work is done. Linux: `CHECKSUM_NONE` and so on.
+@frozen
+public enum ChecksumStatus: UInt8, Sendable {
+  /// Received: not verified. To send: complete in the packet.
+  case none
+  /// Received: verified by the device or by GRO.
+  case unnecessary
+  /// Received: `checksum` holds the sum over the whole payload.
+  case complete
+  /// To send: the sum from `checksumStart` to the end is to be stored at `checksumStart + checksumOffset`, where the
+  /// pseudo-header sum already stands.
+  case partial
+}
+
+/// What the packet's segments are. Linux: `SKB_GSO_TCPV4`, `SKB_GSO_UDP_L4`.
+@frozen
+public enum SegmentationType: UInt8, Sendable {
+  case none
+  case tcpv4
+  case udpL4
+}
+
+/// Whom the frame was sent to. Linux: `PACKET_HOST` and so on.
+@frozen
+public enum PacketType: UInt8, Sendable {
+  case host
+  case broadcast
+  case multicast
+  case otherHost
+  case outgoing
+}
+
+/// What TCP keeps with a segment on its queues. Linux: `struct tcp_skb_cb`.
+@frozen
+public struct TCPControlBlock: Sendable {
+  /// First sequence number; SYN and FIN count one.
+  public var sequence = SequenceNumber(0)
+  /// One past the last sequence number.
+  public var endSequence = SequenceNumber(0)
+  public var acknowledgment = SequenceNumber(0)
+  public var flags: TCPFlags = []
+  public var sacked: TCPSackState = []
+  /// Set by `MSG_EOR`: never appended to or collapsed past.
+  public var endOfRecord = false
+  /// How many MSS-sized segments the packet makes. Linux: `tcp_skb_pcount()`.
+  public var segmentCount: UInt16 = 0
+  public var segmentSize: UInt16 = 0
+  /// Last transmission; `.origin` when never sent. Linux: `skb_mstamp_ns`.
+  public var sentAt = Instant.origin
+  /// Delivery-rate sample state at transmission (draft-cheng-iccrg-delivery-rate-estimation).
+  public var delivered: UInt32 = 0
+  public var deliveredAt = Instant.origin
+  public var firstSentAt = Instant.origin
+  public var isAppLimited = false
+  public var timestampValue: UInt32 = 0
+  public var timestampEcho: UInt32 = 0
+  public var urgentPointer: UInt16 = 0
+
+  @inlinable public init() {}
+}
+
+/// What the scoreboard knows of a sent segment. Linux: `TCPCB_SACKED_ACKED` and so on.
+@frozen
+public struct TCPSackState: OptionSet, Sendable {
+  public var rawValue: UInt8
+  @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+  @inlinable public static var sacked: TCPSackState { TCPSackState(rawValue: 1) }
+  @inlinable public static var retransmitted: TCPSackState { TCPSackState(rawValue: 2) }
+  @inlinable public static var lost: TCPSackState { TCPSackState(rawValue: 4) }
+  @inlinable public static var everRetransmitted: TCPSackState { TCPSackState(rawValue: 8) }
+}
+
+/// The part of a packet's state that clones share: data, fragment table, segmentation. Linux: `struct skb_shared_info`.
+@safe
+@frozen
+@usableFromInline
+struct SharedInfo {
+  @usableFromInline var references: Int32
+  @usableFromInline var fragmentCount: UInt8
+  @usableFromInline var gsoType: SegmentationType
+  @usableFromInline var gsoSize: UInt16
+  @usableFromInline var gsoSegments: UInt16
+  /// Where the linear area begins and how long it is.
+  @usableFromInline var head: UnsafeMutableRawPointer
+  @usableFromInline var headCapacity: Int32
+  /// The page the linear area lies in, when it is not the block's own.
+  @usableFromInline var headPage: UnsafeMutablePointer<PageHeader>?
+  @usableFromInline var nextFree: UnsafeMutablePointer<SharedInfo>?
+  @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
+  @usableFromInline var fragments: InlineArray<17, Fragment>
+
+  /// Bytes of linear area that lie behind the block itself.
+  @usableFromInline static let ownHeadByteCount = 672
+  @usableFromInline static let stride = 1024
+  @usableFromInline static let headOffset = stride - ownHeadByteCount
+}
+
+/// A packet's own state. Linux: `struct sk_buff`.
+@safe
+@frozen
+@usableFromInline
+struct SkBuffHeader {
+  @usableFromInline var next: UnsafeMutablePointer<SkBuffHeader>? = nil
+  @usableFromInline var previous: UnsafeMutablePointer<SkBuffHeader>? = nil
+  @usableFromInline var shared: UnsafeMutablePointer<SharedInfo>
+  @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
+  @usableFromInline var writeOwner: UnsafeMutablePointer<AccountBlock>? = nil
+  @usableFromInline var receiveOwner: UnsafeMutablePointer<AccountBlock>? = nil
+  @usableFromInline var data: Int32
+  @usableFromInline var tail: Int32
+  @usableFromInline var length: Int32 = 0
+  @usableFromInline var dataLength: Int32 = 0
+  @usableFromInline var truesize: Int32
+  @usableFromInline var chargedTruesize: Int32 = 0
+  @usableFromInline var serial: UInt32
+  // Offsets from the head of the linear area; -1: not set.
+  @usableFromInline var macHeader: Int32 = -1
+  @usableFromInline var networkHeader: Int32 = -1
+  @usableFromInline var transportHeader: Int32 = -1
+  @usableFromInline var checksumStart: Int32 = 0
+  @usableFromInline var checksumOffset: UInt16 = 0
+  @usableFromInline var checksumStatus: ChecksumStatus = .none
+  @usableFromInline var packetType: PacketType = .host
+  @usableFromInline var etherType: EtherType = EtherType(rawValue: 0)
+  @usableFromInline var queueMapping: UInt16 = 0
+  @usableFromInline var priority: UInt32 = 0
+  @usableFromInline var mark: UInt32 = 0
+  @usableFromInline var hash: UInt32 = 0
+  @usableFromInline var socket: UInt32 = 0
+  @usableFromInline var timestamp: Instant = .origin
+  @usableFromInline var tcp = TCPControlBlock()
+
+  @usableFromInline
+  init(
+    shared: UnsafeMutablePointer<SharedInfo>, pool: UnsafeMutablePointer<PoolBlock>, data: Int32,
+    truesize: Int32,
+    serial: UInt32
+  ) {
+    unsafe self.shared = shared
+    unsafe self.pool = pool
+    self.data = data
+    self.tail = data
+    self.truesize = truesize
+    self.serial = serial
+  }
+}

@@ -1,0 +1,44 @@
+/// What an Ethernet frame carries.
+@frozen
+public struct EtherType: RawRepresentable, Hashable, Sendable {
+  public var rawValue: UInt16
+  @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
+  @inlinable public static var ipv4: EtherType { EtherType(rawValue: 0x0800) }
+  @inlinable public static var arp: EtherType { EtherType(rawValue: 0x0806) }
+  @inlinable public static var vlan: EtherType { EtherType(rawValue: 0x8100) }
+  @inlinable public static var ipv6: EtherType { EtherType(rawValue: 0x86DD) }
+}
+
+/// An Ethernet II header.
+/// ```
+///  0                   6                  12      14
+///  | destination       | source            | type  | payload
+/// ```
+@frozen
+public struct EthernetHeader: Sendable {
+  public static let byteCount = 14
+  /// The shortest frame without its check sequence (IEEE 802.3).
+  public static let minimumFrameByteCount = 60
+
+  public var destination: MACAddress
+  public var source: MACAddress
+  public var type: EtherType
+
+  @inlinable public init(destination: MACAddress, source: MACAddress, type: EtherType) {
+    self.destination = destination
+    self.source = source
+    self.type = type
+  }
+  /// `nil` when fewer than 14 bytes are there.
+  @inlinable public init?(parsing bytes: RawSpan) {
+    guard bytes.byteCount >= Self.byteCount else { return nil }
+    destination = bytes.loadMAC(0)
+    source = bytes.loadMAC(6)
+    type = EtherType(rawValue: bytes.load16(12))
+  }
+  @inlinable public func write(to bytes: inout MutableRawSpan) {
+    bytes.storeMAC(destination, 0)
+    bytes.storeMAC(source, 6)
+    bytes.store16(type.rawValue, 12)
+  }
+}

@@ -1,0 +1,62 @@
+/// The 8 bytes that every ICMP message begins with (RFC 792).
+/// ```
+///  | type | code | checksum | rest of header (4 bytes) |
+/// ```
+@frozen
+public struct ICMPHeader: Sendable {
+  public static let byteCount = 8
+
+  @frozen public struct Kind: RawRepresentable, Hashable, Sendable {
+    public var rawValue: UInt8
+    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+    public static let echoReply = Kind(rawValue: 0)
+    public static let destinationUnreachable = Kind(rawValue: 3)
+    public static let sourceQuench = Kind(rawValue: 4)
+    public static let redirect = Kind(rawValue: 5)
+    public static let echoRequest = Kind(rawValue: 8)
+    public static let timeExceeded = Kind(rawValue: 11)
+    public static let parameterProblem = Kind(rawValue: 12)
+
+    /// Messages that report about another packet; never answered with an error (RFC 1122 3.2.2).
+    public var isError: Bool {
+      [.destinationUnreachable, .sourceQuench, .redirect, .timeExceeded, .parameterProblem].contains(self)
+    }
+  }
+  /// Codes of `destinationUnreachable`.
+  public enum Unreachable {
+    public static let network: UInt8 = 0
+    public static let host: UInt8 = 1
+    public static let `protocol`: UInt8 = 2
+    public static let port: UInt8 = 3
+    public static let fragmentationNeeded: UInt8 = 4
+    public static let sourceRouteFailed: UInt8 = 5
+    public static let administrativelyProhibited: UInt8 = 13
+  }
+
+  public var kind: Kind
+  public var code: UInt8
+  /// Echo: identifier and sequence. Fragmentation needed: next-hop MTU in the low half (RFC 1191).
+  public var rest: UInt32
+
+  public init(kind: Kind, code: UInt8, rest: UInt32 = 0) {
+    self.kind = kind
+    self.code = code
+    self.rest = rest
+  }
+  public init?(parsing bytes: RawSpan) {
+    guard bytes.byteCount >= Self.byteCount else { return nil }
+    kind = Kind(rawValue: bytes.load8(0))
+    code = bytes.load8(1)
+    rest = bytes.load32(4)
+  }
+  public var identifier: UInt16 { UInt16(truncatingIfNeeded: rest >> 16) }
+  public var sequence: UInt16 { UInt16(truncatingIfNeeded: rest) }
+
+  /// Writes the header with a zero checksum; the caller sums header and payload and stores the result at offset 2.
+  public func write(to bytes: inout MutableRawSpan) {
+    bytes.store8(kind.rawValue, 0)
+    bytes.store8(code, 1)
+    bytes.store16(0, 2)
+    bytes.store32(rest, 4)
+  }
+}

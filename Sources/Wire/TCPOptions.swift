@@ -1,0 +1,131 @@
+/// A range of sequence space that a SACK block reports: `start` inclusive, `end` exclusive (RFC 2018).
+@frozen
+public struct SACKBlock: Hashable, Sendable {
+  public var start: SequenceNumber
+  public var end: SequenceNumber
+  @inlinable public init(start: SequenceNumber, end: SequenceNumber) {
+    self.start = start
+    self.end = end
+  }
+}
+
+/// The TCP options this stack understands (RFC 9293 3.2, RFC 7323, RFC 2018).
+@frozen
+public struct TCPOptions: Sendable {
+  /// Option kinds as assigned by IANA.
+  public enum Kind {
+    public static let endOfList: UInt8 = 0
+    public static let noOperation: UInt8 = 1
+    public static let maximumSegmentSize: UInt8 = 2
+    public static let windowScale: UInt8 = 3
+    public static let sackPermitted: UInt8 = 4
+    public static let sack: UInt8 = 5
+    public static let timestamps: UInt8 = 8
+  }
+
+  public var maximumSegmentSize: UInt16?
+  /// Shift count, at most 14 (RFC 7323 section 2.3).
+  public var windowScale: UInt8?
+  public var sackPermitted = false
+  public var hasTimestamps = false
+  public var timestampValue: UInt32 = 0
+  public var timestampEcho: UInt32 = 0
+  public var sackBlockCount = 0
+  public var sackBlocks: InlineArray<4, SACKBlock> = .init(
+    repeating: SACKBlock(start: SequenceNumber(0), end: SequenceNumber(0)))
+
+  @inlinable public init() {}
+
+  /// Reads the options between the fixed header and the data. Any bytes are taken: a length under 2 or past the end
+  /// ends the list, an option of unexpected length is skipped.
+  ///
+  /// - Parameter bytes: the whole TCP header of `headerByteCount` bytes.
+  @inlinable public init(parsing bytes: RawSpan, headerByteCount: Int) {
+    self.init()
+    // The layout Linux and this stack send on every established segment: NOP NOP TS, and nothing else.
+    if headerByteCount == 32, bytes.load32(20) == 0x0101_080A {
+      hasTimestamps = true
+      timestampValue = bytes.load32(24)
+      timestampEcho = bytes.load32(28)
+      return
+    }
+    parseSlowly(bytes, headerByteCount)
+  }
+
+  @usableFromInline mutating func parseSlowly(_ bytes: RawSpan, _ end: Int) {
+    var offset = TCPHeader.minimumByteCount
+    while offset < end {
+      let kind = bytes.load8(offset)
+      if kind == Kind.endOfList { return }
+      if kind == Kind.noOperation {
+        offset += 1
+        continue
+      }
+      guard offset + 1 < end else { return }
+      let length = Int(bytes.load8(offset + 1))
+      guard length >= 2, offset + length <= end else { return }
+      switch (kind, length) {
+      case (Kind.maximumSegmentSize, 4): maximumSegmentSize = bytes.load16(offset + 2)
+      case (Kind.windowScale, 3): windowScale = min(bytes.load8(offset + 2), 14)
+      case (Kind.sackPermitted, 2): sackPermitted = true
+      case (Kind.timestamps, 10):
+        hasTimestamps = true
+        timestampValue = bytes.load32(offset + 2)
+        timestampEcho = bytes.load32(offset + 6)
+      case (Kind.sack, let length) where length >= 10 && (length - 2) % 8 == 0:
+        sackBlockCount = min((length - 2) / 8, 4)
+        for index in 0..<sackBlockCount {
+          let at = offset + 2 + index * 8
+          sackBlocks[index] = SACKBlock(
+            start: SequenceNumber(bytes.load32(at)), end: SequenceNumber(bytes.load32(at + 4)))
+        }
+      default: break
+      }
+      offset += length
+    }
+  }
+
+  /// How many bytes `write` takes: a multiple of 4, at most 40.
+  @inlinable public var byteCount: Int {
+    var count = 0
+    if maximumSegmentSize != nil { count += 4 }
+    if hasTimestamps { count += 12 } else if sackPermitted { count += 4 }
+    if windowScale != nil { count += 4 }
+    if sackBlockCount > 0 { count += 4 + 8 * sackBlockCount }
+    return count
+  }
+
+  /// Writes the options in the order Linux writes them, each padded to 4 bytes. Linux: `tcp_options_write()`.
+  ///
+  /// - Parameter offset: where in `bytes` the options begin.
+  @inlinable public func write(to bytes: inout MutableRawSpan, at offset: Int) {
+    var at = offset
+    if let maximumSegmentSize {
+      bytes.store32(0x0204_0000 | UInt32(maximumSegmentSize), at)
+      at += 4
+    }
+    if hasTimestamps {
+      // SACK-permitted takes the place of the two no-operations on a SYN.
+      bytes.store32(sackPermitted ? 0x0402_080A : 0x0101_080A, at)
+      bytes.store32(timestampValue, at + 4)
+      bytes.store32(timestampEcho, at + 8)
+      at += 12
+    } else if sackPermitted {
+      bytes.store32(0x0101_0402, at)
+      at += 4
+    }
+    if let windowScale {
+      bytes.store32(0x0103_0300 | UInt32(windowScale), at)
+      at += 4
+    }
+    if sackBlockCount > 0 {
+      bytes.store32(0x0101_0500 | UInt32(2 + 8 * sackBlockCount), at)
+      at += 4
+      for index in 0..<sackBlockCount {
+        bytes.store32(sackBlocks[index].start.rawValue, at)
+        bytes.store32(sackBlocks[index].end.rawValue, at + 4)
+        at += 8
+      }
+    }
+  }
+}
