@@ -62,7 +62,8 @@ public struct IovIter: ~Copyable {
   /// Over several buffers; `nil` when a length is negative (EINVAL). The total is clamped. Linux: `import_iovec()`.
   @unsafe public init?(_ vectors: UnsafeBufferPointer<IoVector>, direction: IterDirection) {
     var sum = 0
-    for unsafevector in unsafe vectors {
+    for index in 0..<vectors.count {
+      let vector = unsafe vectors[index]
       guard vector.byteCount >= 0 else { return nil }
       sum = min(Self.maximumByteCount, sum &+ min(vector.byteCount, Self.maximumByteCount))
     }

@@ -55,7 +55,7 @@ public struct SkBuffPool: @unchecked Sendable {
     dropFragmentCache()
     precondition(
       buffersInUse == 0, "an SkBuffPool is destroyed after every sk_buff has ended; \(buffersInUse) live on")
-    for unsafeslab in unsafe block.pointee.blocks { unsafe slab.deallocate() }
+    for index in 0..<(unsafe block.pointee.blocks.count) { unsafe block.pointee.blocks[index].deallocate() }
     unsafe block.deinitialize(count: 1)
     unsafe block.deallocate()
   }
