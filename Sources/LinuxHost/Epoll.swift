@@ -93,7 +93,8 @@ public struct EpollEvents: ~Copyable {
 
   /// The `index`-th report of the last wait.
   public subscript(index: Int) -> EpollEvent {
-    precondition(index >= 0 && index < count, "An epoll report was asked for that the last wait did not give.")
+    precondition(
+      index >= 0 && index < count, "An epoll report was asked for that the last wait did not give.")
     // Safe: index is below count, which is at most capacity.
     return unsafe EpollEvent(
       token: clinux_epoll_token(storage + index),

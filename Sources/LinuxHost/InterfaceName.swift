@@ -19,7 +19,8 @@ public struct InterfaceName: Hashable, Sendable, CustomStringConvertible {
       reason = "an interface cannot be named \"\(text)\""
     } else if let bad = bytes.first(where: { $0 == 0x2F || $0 == 0x3A || $0 <= 0x20 || $0 == 0x7F }) {
       let shown =
-        bad == 0x2F || bad == 0x3A ? "\"\(Character(UnicodeScalar(bad)))\"" : "white space or a control character"
+        bad == 0x2F || bad == 0x3A
+        ? "\"\(Character(UnicodeScalar(bad)))\"" : "white space or a control character"
       reason = "an interface name cannot contain \(shown)"
     } else if bytes.contains(0x25) {
       // The kernel would take "tap%d" as a pattern and pick a number; callers here name one interface.

@@ -7,6 +7,7 @@ public enum WallClock {
     var time = timespec()
     // Safe: one timespec is what clock_gettime writes; it cannot fail for this clock.
     _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
-    return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+    return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000
+      &+ UInt64(truncatingIfNeeded: time.tv_nsec)
   }
 }

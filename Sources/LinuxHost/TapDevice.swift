@@ -1,0 +1,111 @@
+import CLinux
+import Glibc
+
+/// A TAP interface with its queues, opened in the calling thread's network namespace. Hand the
+/// queues out with `takeQueue()`; those still here are closed with this value.
+///
+/// Linux: `drivers/net/tun.c`, Documentation/networking/tuntap.rst.
+public struct TapDevice: ~Copyable, Sendable {
+  static let path = "/dev/net/tun"
+  /// MAX_TAP_QUEUES
+  public static let mostQueues = 256
+
+  public let name: InterfaceName
+  public let queueCount: Int
+  /// What the kernel will hand over unfinished; `nil` without a virtio-net header.
+  public let offloads: TapOffloads?
+  /// Bytes before every frame, in both directions: 12 or 0.
+  public var headerByteCount: Int { offloads == nil ? 0 : VirtioNetHeader.byteCount }
+
+  /// Owned descriptors of the queues not yet taken, the last one first.
+  private var remaining: [Int32]
+
+  deinit {
+    for number in remaining { _ = close(number) }
+  }
+
+  /// The next queue, non-blocking; `nil` when all are taken.
+  public mutating func takeQueue() -> TapQueue? {
+    remaining.popLast().map { TapQueue(OwnedDescriptor(owning: $0)) }
+  }
+
+  /// Creates the interface, or attaches to it, and opens all its queues. Nothing stays behind on error.
+  public init(_ configuration: TapConfiguration) throws(LinuxError) {
+    precondition(
+      (1...Self.mostQueues).contains(configuration.queueCount), "A TAP has between 1 and 256 queues.")
+    name = configuration.name
+    queueCount = configuration.queueCount
+    remaining = []
+    var flags = IFF_TAP | IFF_NO_PI
+    if configuration.queueCount > 1 { flags |= IFF_MULTI_QUEUE }
+    if configuration.offloads != nil { flags |= IFF_VNET_HDR }
+
+    let first = try Self.openFirst(configuration, flags)
+    var offloads: TapOffloads?
+    if let wanted = configuration.offloads { offloads = try Self.lendEngines(first, wanted, name) }
+    self.offloads = offloads
+    remaining.append(first.release())
+    for _ in 1..<max(configuration.queueCount, 1) {
+      let next = try Self.openCharacterDevice()
+      try Self.attach(next, name, flags)
+      remaining.append(next.release())
+    }
+    remaining.reverse()
+  }
+
+  private static func openFirst(
+    _ configuration: TapConfiguration, _ flags: Int32
+  ) throws(LinuxError) -> OwnedDescriptor {
+    let descriptor = try openCharacterDevice()
+    let name = configuration.name
+    do {
+      // First exclusively: only so is a second daemon on a multi-queue TAP noticed.
+      try attach(descriptor, name, flags | IFF_TUN_EXCL)
+      return descriptor
+    } catch {
+      guard error.code == EBUSY || error.code == EINVAL else { throw error }
+      var netlink = try NetlinkSocket()
+      guard let link = try netlink.link(named: name) else { throw error }
+      try TapConflict.check(link, against: configuration)
+    }
+    // An existing, idle TAP. The kernel refuses it itself if a single-queue one is in use after all.
+    try attach(descriptor, name, flags)
+    return descriptor
+  }
+
+  private static func openCharacterDevice() throws(LinuxError) -> OwnedDescriptor {
+    do {
+      return try OwnedDescriptor.open(path, flags: O_RDWR | O_NONBLOCK)
+    } catch {
+      throw TapConflict.openError(error.code)
+    }
+  }
+
+  private static func attach(
+    _ descriptor: borrowing OwnedDescriptor, _ name: InterfaceName, _ flags: Int32
+  ) throws(LinuxError) {
+    var room = [CChar](repeating: 0, count: InterfaceName.longest + 1)
+    for (index, byte) in name.text.utf8.enumerated() { room[index] = CChar(bitPattern: byte) }
+    let number = descriptor.rawValue
+    // Safe: the shim reads and writes at most the IFNAMSIZ bytes of the array.
+    let result = unsafe room.withUnsafeMutableBufferPointer {
+      unsafe clinux_tun_set_interface(number, $0.baseAddress!, Int16(truncatingIfNeeded: flags))
+    }
+    guard result == 0 else { throw TapConflict.attachError(errno, name) }
+  }
+
+  /// Sets the 12-byte header and asks for as many offloads as this kernel knows.
+  private static func lendEngines(
+    _ descriptor: borrowing OwnedDescriptor, _ wanted: TapOffloads, _ name: InterfaceName
+  ) throws(LinuxError) -> TapOffloads {
+    let number = descriptor.rawValue
+    guard clinux_tun_set_header_size(number, Int32(VirtioNetHeader.byteCount)) == 0 else {
+      throw .last("set the virtio-net header size of", name.text)
+    }
+    // USO4 and USO6 came with Linux 6.2 and go together; before that the whole call fails.
+    for attempt in [wanted, wanted.subtracting([.uso4, .uso6])] {
+      if clinux_tun_set_offload(number, UInt(attempt.rawValue)) == 0 { return attempt }
+    }
+    throw .last("set the offloads of", name.text)
+  }
+}
