@@ -10,6 +10,10 @@ import Synchronization
   case QRX_TAIL
   /// Tx head: the next descriptor the device will fetch.
   case QTX_COMM_HEAD
+  /// Rx queue context, the part that matters here: see `RxQueueContext`.
+  case QRX_CONTEXT
+  /// Reset: the driver writes 1, the device forgets its queues and clears it.
+  case PFGEN_CTRL
   /// Interrupt enable and moderation, see `InterruptControl`.
   case GLINT_DYN_CTL
   /// Malicious driver detection on Tx, see `MaliciousDriverEvent`. Written once, cleared by reset.
@@ -100,6 +104,33 @@ import Synchronization
   @inlinable public var isEnabled: Bool { rawValue & 1 != 0 }
   /// The interval, microseconds.
   @inlinable public var throttleMicroseconds: Int { Int(rawValue >> 5 & 0xFFF) * 2 }
+}
+
+/// QRX_CONTEXT: how the driver wants frames delivered. The hardware keeps these fields in the queue's
+/// context (`struct ice_rlan_ctx`), with the same units.
+@frozen public struct RxQueueContext: Equatable, Sendable {
+  public var rawValue: UInt64
+  @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  /// - Parameters:
+  ///   - bufferByteCount: size of each posted buffer, a multiple of 128 (DBUF, bits 0...6).
+  ///   - maxFrameByteCount: longest frame to deliver, headers included (RXMAX, bits 7...23).
+  ///   - computesHash: whether to hash (bit 24).
+  ///   - isPromiscuous: whether to deliver frames for other stations (bit 25).
+  @inlinable public init(
+    bufferByteCount: Int, maxFrameByteCount: Int, computesHash: Bool = false, isPromiscuous: Bool = false
+  ) {
+    let buffer = UInt64(truncatingIfNeeded: bufferByteCount / 128) & 0x7F
+    let frame = UInt64(truncatingIfNeeded: maxFrameByteCount) & 0x1FFFF
+    rawValue = buffer | frame << 7 | (computesHash ? 1 << 24 : 0) | (isPromiscuous ? 1 << 25 : 0)
+  }
+
+  /// Size of each posted buffer, bytes.
+  @inlinable public var bufferByteCount: Int { Int(rawValue & 0x7F) * 128 }
+  /// Longest frame to deliver, bytes.
+  @inlinable public var maxFrameByteCount: Int { Int(rawValue >> 7 & 0x1FFFF) }
+  @inlinable public var computesHash: Bool { rawValue >> 24 & 1 == 1 }
+  @inlinable public var isPromiscuous: Bool { rawValue >> 25 & 1 == 1 }
 }
 
 /// Why the device stopped a Tx queue: the driver gave it a chain it cannot have meant (MDD).

@@ -1,0 +1,16 @@
+import Timers
+
+/// Faults a test, or the operator, asks the device to commit. Mapping failures are injected at the
+/// IOMMU (`IOMMU.injectMappingFailures`), not here.
+@frozen public struct FaultInjection: Sendable {
+  /// The device fetches nothing: what the transmit watchdog is for.
+  public var isTransmitStalled = false
+  /// So many frames are completed but not put on the wire.
+  public var framesToDrop = 0
+  /// Completions are written back this much later.
+  public var writeBackDelay = Nanoseconds.zero
+  /// No carrier: frames in both directions are dropped and counted.
+  public var isLinkDown = false
+
+  public init() {}
+}
