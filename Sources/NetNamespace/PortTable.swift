@@ -1,0 +1,274 @@
+import Wire
+
+/// The ports in use for one protocol. Linux: `struct inet_bind_bucket`, `inet_csk_get_port()`, `udp_lib_get_port()`.
+///
+/// Nothing here walks a list of sockets: for each port, and for each address on it, only the number of owners that
+/// would stand in a newcomer's way is kept, so every operation is O(1) in sockets. A socket owns one port at most.
+public struct PortTable: ~Copyable {
+  /// What an owner allows others on its port.
+  struct Sharing: OptionSet {
+    var rawValue: UInt8
+    static let reuseAddress = Sharing(rawValue: 1)
+    static let reusePort = Sharing(rawValue: 2)
+    static let listening = Sharing(rawValue: 4)
+    /// Taken by `connect()`: other connects may share it when their peers differ.
+    static let connected = Sharing(rawValue: 8)
+    static let present = Sharing(rawValue: 16)
+  }
+
+  /// How many owners there are, and how many refuse each way of sharing.
+  struct Owners {
+    var count: Int32 = 0
+    /// Owners that `bind()` put there. Linux: `tb->fastreuse >= 0`.
+    var bound: Int32 = 0
+    var refusingAddressReuse: Int32 = 0
+    var refusingPortReuse: Int32 = 0
+    var refusingBoth: Int32 = 0
+    /// What the latest owner allows; an accepted child inherits it.
+    var latest: Sharing = []
+
+    mutating func add(_ sharing: Sharing, _ one: Int32) {
+      let refusesAddress = !sharing.contains(.reuseAddress) || sharing.contains(.listening)
+      let refusesPort = !sharing.contains(.reusePort)
+      count += one
+      if !sharing.contains(.connected) { bound += one }
+      if refusesAddress { refusingAddressReuse += one }
+      if refusesPort { refusingPortReuse += one }
+      if refusesAddress && refusesPort { refusingBoth += one }
+      if one > 0 { latest = sharing }
+    }
+
+    /// Linux: `inet_csk_bind_conflict()`, `udp_lib_lport_inuse()`.
+    func conflict(with sharing: Sharing) -> Bool {
+      switch (sharing.contains(.reuseAddress), sharing.contains(.reusePort)) {
+      case (false, false): count > 0
+      case (true, false): refusingAddressReuse > 0
+      case (false, true): refusingPortReuse > 0
+      case (true, true): refusingBoth > 0
+      }
+    }
+  }
+
+  private var ports: [UInt32: Owners] = [:]
+  private var endpoints: [SocketAddress: Owners] = [:]
+  /// What each owner allows, by its slot.
+  private var owners: [Sharing] = []
+  /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
+  private var secret: UInt64 = 0
+  /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
+  private var perturbations = InlineArray<256, UInt32>(repeating: 0)
+
+  public init() {}
+
+  /// How many sockets own a port.
+  public private(set) var count = 0
+
+  /// Takes a port.
+  ///
+  /// - Parameters:
+  ///   - port: 0 asks for an ephemeral one, at random from `ip_local_port_range` (RFC 6056 section 3.3.1).
+  ///   - reuseAddress: SO_REUSEADDR: shares with owners that set it too and do not listen.
+  ///   - reusePort: SO_REUSEPORT: shares with owners that set it too.
+  /// - Returns: the port.
+  /// - Throws: EADDRINUSE when the port is taken, or no ephemeral port is left; EINVAL when the socket owns one.
+  public mutating func bind(
+    _ owner: SocketID, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool, net: inout Net
+  ) throws(Errno) -> UInt16 {
+    guard !sharing(of: owner).contains(.present) else { throw .EINVAL }
+    var sharing: Sharing = []
+    if reuseAddress { sharing.insert(.reuseAddress) }
+    if reusePort { sharing.insert(.reusePort) }
+    if port != 0 {
+      guard !conflicts(address, port, sharing) else { throw .EADDRINUSE }
+      add(owner, address, port, sharing)
+      return port
+    }
+    let range = net.settings.localPorts
+    let span = UInt32(range.upperBound - range.lowerBound) + 1
+    let start = ephemeralStart(net: &net)
+    // Linux gives bind() the ports that connect() tries last: the other half by parity.
+    for parity in [UInt32(1), 0] {
+      var step: UInt32 = 0
+      while step < span {
+        let offset = (UInt32(start - range.lowerBound) &+ step) % span
+        let candidate = range.lowerBound + UInt16(offset)
+        step += 1
+        guard offset & 1 == parity, !conflicts(address, candidate, []) else { continue }
+        add(owner, address, candidate, sharing)
+        return candidate
+      }
+    }
+    throw .EADDRINUSE
+  }
+
+  /// A random port of `ip_local_port_range`.
+  public mutating func ephemeralStart(net: inout Net) -> UInt16 {
+    let range = net.settings.localPorts
+    return range.lowerBound
+      + UInt16(net.random.next(below: UInt32(range.upperBound - range.lowerBound) + 1))
+  }
+
+  /// Puts an accepted child on its listener's port, with the listener's terms. Linux: `__inet_inherit_port()`.
+  public mutating func share(_ owner: SocketID, address: IPAddress, port: UInt16) {
+    precondition(!sharing(of: owner).contains(.present), "an accepted child owns no port before it is shared")
+    let inherited =
+      endpoints[SocketAddress(address, port: port)]?.latest
+      ?? endpoints[SocketAddress(.any(address.family), port: port)]?.latest ?? []
+    add(owner, address, port, inherited.subtracting([.listening, .connected]))
+  }
+
+  /// Gives the port back; nothing happens when the socket owns none. Address and port are those it was taken with.
+  public mutating func release(_ owner: SocketID, address: IPAddress, port: UInt16) {
+    let sharing = sharing(of: owner)
+    guard sharing.contains(.present) else { return }
+    owners[owner.index] = []
+    count -= 1
+    record(sharing, address, port, -1)
+  }
+
+  /// Marks the owner as listening.
+  ///
+  /// - Throws: EADDRINUSE when another socket listens on the address and port and the two do not both have
+  ///   SO_REUSEPORT. Linux: `inet_csk_listen_start()`, which asks for the port a second time.
+  public mutating func listen(_ owner: SocketID, address: IPAddress, port: UInt16) throws(Errno) {
+    let sharing = sharing(of: owner)
+    guard sharing.contains(.present) else { throw .EINVAL }
+    if sharing.contains(.listening) { return }
+    record(sharing, address, port, -1)
+    guard !conflicts(address, port, sharing) else {
+      record(sharing, address, port, 1)
+      throw .EADDRINUSE
+    }
+    owners[owner.index] = sharing.union(.listening)
+    record(owners[owner.index], address, port, 1)
+  }
+
+  /// Changes what a bound socket allows others. Linux: SO_REUSEADDR and SO_REUSEPORT set after `bind()`.
+  public mutating func setReuse(
+    _ owner: SocketID, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool
+  ) {
+    var sharing = sharing(of: owner)
+    guard sharing.contains(.present) else { return }
+    record(sharing, address, port, -1)
+    sharing.subtract([.reuseAddress, .reusePort])
+    if reuseAddress { sharing.insert(.reuseAddress) }
+    if reusePort { sharing.insert(.reusePort) }
+    owners[owner.index] = sharing
+    record(sharing, address, port, 1)
+  }
+
+  /// Moves an owner to another address on its port: `connect()` fixes the source of a socket bound to any.
+  public mutating func move(
+    _ owner: SocketID, from old: IPAddress, to new: IPAddress, port: UInt16
+  ) {
+    let sharing = sharing(of: owner)
+    guard sharing.contains(.present), old != new else { return }
+    record(sharing, old, port, -1)
+    record(sharing, new, port, 1)
+  }
+
+  /// Whether any socket owns the port on this address or on any address.
+  public func isInUse(address: IPAddress, port: UInt16) -> Bool { conflicts(address, port, []) }
+
+  // MARK: Ports for connect()
+
+  /// One walk through the ephemeral ports for one connection.
+  public struct Search {
+    let address: IPAddress
+    let range: ClosedRange<UInt16>
+    let start: UInt32
+    let group: Int
+    var step: UInt32 = 0
+  }
+
+  /// Begins the walk for a connection from `address` to `remote` (RFC 6056 section 3.3.4, double-hash selection).
+  public mutating func search(address: IPAddress, remote: SocketAddress, net: inout Net) -> Search {
+    if secret == 0 { secret = net.random.next() | 1 }
+    let range = net.settings.localPorts
+    let key = secret ^ UInt64(address.v4?.rawValue ?? 0) << 32 ^ UInt64(remote.address.v4?.rawValue ?? 0)
+    var mixer = RandomSource(seed: key &+ UInt64(remote.port) &* 0x9E37_79B9_7F4A_7C15)
+    let hash = mixer.next()
+    let group = Int(hash >> 56)
+    let offset = UInt32(truncatingIfNeeded: hash) &+ perturbations[group]
+    // An even first step: connect() takes one half of the range before it takes from bind()'s.
+    return Search(address: address, range: range, start: offset & ~1, group: group)
+  }
+
+  /// The next port that a connection could use, and whether other connections are on it, so that the caller must see
+  /// if its own four-tuple is free; `nil` when the range is used up.
+  public mutating func next(_ search: inout Search) -> (port: UInt16, isShared: Bool)? {
+    let span = UInt32(search.range.upperBound - search.range.lowerBound) + 1
+    let even = (span + 1) / 2
+    while search.step < span {
+      // Even offsets first, then odd ones.
+      let position =
+        search.step < even
+        ? (search.start / 2 &+ search.step) % even * 2
+        : span == 1 ? 0 : (search.start / 2 &+ search.step) % (span / 2) * 2 + 1
+      search.step += 1
+      let port = search.range.lowerBound + UInt16(position)
+      let owners = ports[Self.key(search.address.family, port)]
+      guard let owners, owners.count > 0 else { return (port, false) }
+      if owners.bound == 0 { return (port, true) }
+    }
+    return nil
+  }
+
+  /// Takes the port that `next` gave.
+  public mutating func claim(_ owner: SocketID, port: UInt16, search: Search) {
+    add(owner, search.address, port, .connected)
+    perturbations[search.group] &+= search.step &* 2
+  }
+
+  /// Takes an ephemeral port for a connection to `remote`.
+  ///
+  /// - Parameter isTaken: whether another connection already has the four-tuple with this local port.
+  /// - Throws: EADDRNOTAVAIL when no port is left for this destination. Linux: `__inet_hash_connect()`.
+  public mutating func bindForConnect(
+    _ owner: SocketID, address: IPAddress, remote: SocketAddress, isTaken: (UInt16) -> Bool, net: inout Net
+  ) throws(Errno) -> UInt16 {
+    var walk = search(address: address, remote: remote, net: &net)
+    while let candidate = next(&walk) {
+      if candidate.isShared && isTaken(candidate.port) { continue }
+      claim(owner, port: candidate.port, search: walk)
+      return candidate.port
+    }
+    throw .EADDRNOTAVAIL
+  }
+
+  // MARK: Counting
+
+  private static func key(_ family: AddressFamily, _ port: UInt16) -> UInt32 {
+    UInt32(family.rawValue) << 16 | UInt32(port)
+  }
+
+  private func sharing(of owner: SocketID) -> Sharing {
+    owner.index < owners.count ? owners[owner.index] : []
+  }
+
+  /// An address meets itself and "any"; "any" meets every address.
+  private func conflicts(_ address: IPAddress, _ port: UInt16, _ sharing: Sharing) -> Bool {
+    if address.isAny { return ports[Self.key(address.family, port)]?.conflict(with: sharing) ?? false }
+    guard ports[Self.key(address.family, port)] != nil else { return false }
+    let same = endpoints[SocketAddress(address, port: port)]?.conflict(with: sharing) ?? false
+    return same
+      || endpoints[SocketAddress(.any(address.family), port: port)]?.conflict(with: sharing) ?? false
+  }
+
+  private mutating func add(_ owner: SocketID, _ address: IPAddress, _ port: UInt16, _ sharing: Sharing) {
+    while owners.count <= owner.index { owners.append([]) }
+    let sharing = sharing.union(.present)
+    owners[owner.index] = sharing
+    count += 1
+    record(sharing, address, port, 1)
+  }
+
+  private mutating func record(_ sharing: Sharing, _ address: IPAddress, _ port: UInt16, _ one: Int32) {
+    let key = Self.key(address.family, port)
+    ports[key, default: Owners()].add(sharing, one)
+    if ports[key]?.count == 0 { ports[key] = nil }
+    let endpoint = SocketAddress(address, port: port)
+    endpoints[endpoint, default: Owners()].add(sharing, one)
+    if endpoints[endpoint]?.count == 0 { endpoints[endpoint] = nil }
+  }
+}
