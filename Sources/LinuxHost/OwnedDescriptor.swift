@@ -48,8 +48,8 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   }
 
   /// A second descriptor for the same open file (`F_DUPFD_CLOEXEC`).
-  public func duplicate() throws(LinuxError) -> OwnedDescriptor {
-    let number = clinux_fcntl(rawValue, F_DUPFD_CLOEXEC, 0)
+  public func duplicate(atLeast lowest: Int32 = 0) throws(LinuxError) -> OwnedDescriptor {
+    let number = clinux_fcntl(rawValue, F_DUPFD_CLOEXEC, lowest)
     guard number >= 0 else { throw .last("duplicate", "descriptor \(rawValue)") }
     return OwnedDescriptor(owning: number)
   }

@@ -30,27 +30,33 @@ public struct TapDevice: ~Copyable, Sendable {
   }
 
   /// Creates the interface, or attaches to it, and opens all its queues. Nothing stays behind on error.
-  public init(_ configuration: TapConfiguration) throws(LinuxError) {
+  public static func open(_ configuration: TapConfiguration) throws(LinuxError) -> TapDevice {
     precondition(
-      (1...Self.mostQueues).contains(configuration.queueCount), "A TAP has between 1 and 256 queues.")
-    name = configuration.name
-    queueCount = configuration.queueCount
-    remaining = []
+      (1...mostQueues).contains(configuration.queueCount), "A TAP has between 1 and 256 queues.")
     var flags = IFF_TAP | IFF_NO_PI
     if configuration.queueCount > 1 { flags |= IFF_MULTI_QUEUE }
     if configuration.offloads != nil { flags |= IFF_VNET_HDR }
 
-    let first = try Self.openFirst(configuration, flags)
+    let first = try openFirst(configuration, flags)
+    let name = configuration.name
     var offloads: TapOffloads?
-    if let wanted = configuration.offloads { offloads = try Self.lendEngines(first, wanted, name) }
-    self.offloads = offloads
-    remaining.append(first.release())
-    for _ in 1..<max(configuration.queueCount, 1) {
-      let next = try Self.openCharacterDevice()
-      try Self.attach(next, name, flags)
-      remaining.append(next.release())
+    if let wanted = configuration.offloads { offloads = try lendEngines(first, wanted, name) }
+    var device = TapDevice(name, queueCount: configuration.queueCount, offloads, first)
+    while device.remaining.count < configuration.queueCount {
+      let next = try openCharacterDevice()
+      try attach(next, name, flags)
+      device.remaining.insert(next.release(), at: 0)
     }
-    remaining.reverse()
+    return device
+  }
+
+  private init(
+    _ name: InterfaceName, queueCount: Int, _ offloads: TapOffloads?, _ first: consuming OwnedDescriptor
+  ) {
+    self.name = name
+    self.queueCount = queueCount
+    self.offloads = offloads
+    remaining = [first.release()]
   }
 
   private static func openFirst(

@@ -5,14 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/if.h>
+#include <net/if.h>
 #include <linux/if_addr.h>
-#include <linux/if_arp.h>
+#include <net/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -117,7 +118,20 @@ static inline int clinux_ignore_signal(int number) {
   return signal(number, SIG_IGN) == SIG_ERR ? -1 : 0;
 }
 
+// --- processes -----------------------------------------------------------------------------
+
+static const short clinux_spawn_set_session = 0x80; // POSIX_SPAWN_SETSID, glibc 2.26
+
+/// posix_spawn_file_actions_addclosefrom_np, glibc 2.34.
+static inline int clinux_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest) {
+  extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+  return posix_spawn_file_actions_addclosefrom_np(actions, lowest);
+}
+
 // --- UNIX sockets --------------------------------------------------------------------------
+
+/// Imported as an Int or an enumeration, depending on which header Swift meets first.
+static const int clinux_no_signal = MSG_NOSIGNAL;
 
 /// `struct ucred` needs _GNU_SOURCE; the option value is three ints.
 static inline int clinux_peer_credentials(int fd, int credentials[3]) {

@@ -1,0 +1,108 @@
+import Glibc
+
+/// A listening UNIX stream socket at a path, for the owner only (mode 0600), non-blocking. The path
+/// is removed when this value's life ends.
+public struct UnixListener: ~Copyable, Sendable {
+  public let descriptor: OwnedDescriptor
+  public let path: String
+  /// Which file is ours: another daemon may have put its own there since.
+  private let identity: FileIdentity
+
+  deinit {
+    if FileIdentity(ofFileAt: path) == identity { UnixSocketPath.remove(path) }
+  }
+
+  /// Listens. A socket nobody answers on any more is replaced; one that answers is an error
+  /// (EADDRINUSE). The last folder of the path is made (0755) if it is missing.
+  public init(at text: String, backlog: Int32 = 64) throws(LinuxError) {
+    let operation = "listen on the control socket"
+    let path = try UnixSocketPath(text, for: operation)
+    try Self.makeFolder(of: text)
+    let number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    guard number >= 0 else { throw .last("make", "a UNIX socket") }
+    let descriptor = OwnedDescriptor(owning: number)
+    try descriptor.setCloseOnExec()
+    try descriptor.setNonBlocking()
+    // Linux gives the path the socket's own mode, less the umask: it is never wider than this.
+    guard fchmod(number, 0o600) == 0 else { throw .last("restrict access to", text) }
+
+    // Safe: the address and its length are lent for each call.
+    var result = unsafe path.withSocketAddress { unsafe bind(number, $0, $1) }
+    if result != 0 && errno == EADDRINUSE {
+      try Self.removeStale(path, operation)
+      result = unsafe path.withSocketAddress { unsafe bind(number, $0, $1) }
+    }
+    guard result == 0 else { throw .last(operation, text) }
+    guard let identity = FileIdentity(ofFileAt: text) else { throw .last(operation, text) }
+    guard listen(number, backlog) == 0 else {
+      let error = LinuxError.last(operation, text)
+      UnixSocketPath.remove(text)
+      throw error
+    }
+    self.descriptor = descriptor
+    self.path = text
+    self.identity = identity
+  }
+
+  /// The next waiting client, non-blocking; `nil` if there is none.
+  public func accept() throws(LinuxError) -> UnixStream? {
+    while true {
+      let number = Glibc.accept(descriptor.rawValue, nil, nil)
+      if number >= 0 {
+        let client = OwnedDescriptor(owning: number)
+        try client.setCloseOnExec()
+        try client.setNonBlocking()
+        return UnixStream(client)
+      }
+      switch errno {
+      case EINTR, ECONNABORTED: continue
+      case EAGAIN: return nil
+      default: throw .last("accept a client on", path)
+      }
+    }
+  }
+
+  private static func removeStale(_ path: UnixSocketPath, _ operation: String) throws(LinuxError) {
+    let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    guard probe >= 0 else { throw .last("make", "a UNIX socket") }
+    let owner = OwnedDescriptor(owning: probe)
+    // A live daemon with a full backlog must not make us wait.
+    try owner.setNonBlocking()
+    // Safe: the address and its length are lent for the call.
+    let result = unsafe path.withSocketAddress { unsafe connect(probe, $0, $1) }
+    if result != 0 && (errno == ECONNREFUSED || errno == ENOENT) {
+      if !UnixSocketPath.remove(path.text) && errno != ENOENT {
+        throw .last("remove the old control socket", path.text)
+      }
+      return
+    }
+    if result != 0 && errno != EAGAIN {
+      throw .last(operation, path.text, advice: "Something that is not a control socket is in the way.")
+    }
+    throw LinuxError(
+      EADDRINUSE, operation, path.text, reason: "a stack is already running there",
+      advice: "Stop it first, or choose another interface name.")
+  }
+
+  private static func makeFolder(of path: String) throws(LinuxError) {
+    guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
+    let folder = String(path[..<slash])
+    // Safe: Swift lends a NUL-terminated copy of the path for the length of the call.
+    if unsafe mkdir(folder, 0o755) != 0 && errno != EEXIST { throw .last("make the folder", folder) }
+  }
+}
+
+/// Device and inode: whether two names mean one file.
+struct FileIdentity: Equatable, Sendable {
+  let device: UInt64
+  let inode: UInt64
+
+  /// `nil` if there is no such file. A symbolic link counts as itself.
+  init?(ofFileAt path: String) {
+    var status = stat()
+    // Safe: one stat structure is what lstat writes.
+    guard unsafe lstat(path, &status) == 0 else { return nil }
+    device = UInt64(status.st_dev)
+    inode = UInt64(status.st_ino)
+  }
+}
