@@ -1,0 +1,78 @@
+import IceHardware
+import SkBuff
+
+/// A receive buffer: part of a page, mapped for the device to write to. Linux: `struct ice_rx_buf`.
+struct PostedBuffer: ~Copyable {
+  let page: Page
+  /// Where in the page the buffer begins.
+  let offset: Int
+  let address: IOVA
+
+  init(page: consuming Page, offset: Int, address: IOVA) {
+    self.page = page
+    self.offset = offset
+    self.address = address
+  }
+
+  /// Ends the record, giving the page to the packet that adopts it.
+  consuming func intoPage() -> Page { page }
+}
+
+/// What the driver remembers of one Rx descriptor.
+enum RxBuffer: ~Copyable {
+  case empty
+  /// Mapped; the hardware owns the bytes from the posting to the write-back.
+  case posted(PostedBuffer)
+}
+
+/// The buffer records of a receive ring, one for each descriptor.
+///
+/// Safety: one allocation, every record initialized from init to deinit; every index is checked.
+@safe struct RxBufferTable: ~Copyable {
+  private let records: UnsafeMutablePointer<RxBuffer>
+  let count: Int
+
+  init(count: Int) {
+    self.count = count
+    unsafe records = UnsafeMutablePointer<RxBuffer>.allocate(capacity: count)
+    for index in 0..<count { unsafe (records + index).initialize(to: .empty) }
+  }
+
+  deinit {
+    unsafe records.deinitialize(count: count)
+    unsafe records.deallocate()
+  }
+
+  /// Puts a record in place of the one there, which must be empty.
+  func set(_ index: Int, _ record: consuming RxBuffer) {
+    precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
+    // Assigning ends the old record, which is .empty.
+    unsafe records[index] = record
+  }
+
+  /// Takes the record out, leaving `.empty`.
+  func take(_ index: Int) -> RxBuffer {
+    precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
+    let record = unsafe (records + index).move()
+    unsafe (records + index).initialize(to: .empty)
+    return record
+  }
+
+  /// The mapping of the buffer at `index`, nil when there is none.
+  func address(_ index: Int) -> IOVA? {
+    precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
+    switch unsafe records[index] {
+    case .posted(let buffer): return buffer.address
+    case .empty: return nil
+    }
+  }
+
+  /// First byte of the buffer at `index`, nil when there is none; valid while the record stays.
+  func base(_ index: Int) -> UnsafeMutableRawPointer? {
+    precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
+    switch unsafe records[index] {
+    case .posted(let buffer): return unsafe buffer.page.base + buffer.offset
+    case .empty: return nil
+    }
+  }
+}

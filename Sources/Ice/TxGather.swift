@@ -1,0 +1,120 @@
+import IceHardware
+import SkBuff
+
+/// The hardware's limits on how a packet may be scattered, and what is done with one that exceeds them.
+enum TxGather {
+  /// Descriptors for a buffer: one for every 12 KiB begun. Linux: `ice_txd_use_count()`
+  @inline(__always) static func descriptorCount(byteCount: Int) -> Int {
+    byteCount / TxDataDescriptor.alignedBufferByteCount + 1
+  }
+
+  /// Data descriptors for a packet. Linux: `ice_xmit_desc_count()`
+  static func descriptorCount(_ skb: borrowing SkBuff) -> Int {
+    var count = descriptorCount(byteCount: skb.headLength)
+    var index = 0
+    let fragments = skb.fragmentCount
+    while index < fragments {
+      count += descriptorCount(byteCount: unsafe skb.fragmentBytes(index).count)
+      index += 1
+    }
+    return count
+  }
+
+  /// Whether the packet is scattered more than the hardware can gather: over 8 buffers for a packet, or for
+  /// one segment of a TSO packet. Linux: `ice_chk_linearize()`
+  static func needsLinearize(_ skb: borrowing SkBuff, descriptorCount count: Int) -> Bool {
+    let limit = TxDataDescriptor.maxBuffersPerSegment
+    if count < limit { return false }
+    if !skb.isGSO { return count > limit }
+    return !everyWindowCarriesASegment(skb)
+  }
+
+  /// A segment has one descriptor for the header and so 7 for payload, of which the outer two may be
+  /// partly used: any 6 neighbouring fragments must hold a segment less one byte.
+  private static func everyWindowCarriesASegment(_ skb: borrowing SkBuff) -> Bool {
+    let window = TxDataDescriptor.maxBuffersPerSegment - 2
+    let count = skb.fragmentCount
+    if count <= window { return true }
+    let least = skb.gsoSize - 1
+    var sum = 0
+    var index = 0
+    while index < count {
+      sum += unsafe skb.fragmentBytes(index).count
+      if index >= window { sum -= unsafe skb.fragmentBytes(index - window).count }
+      if index >= window - 1 && sum < least { return false }
+      index += 1
+    }
+    return true
+  }
+
+  /// The same packet in few pieces: linear when it fits 32 KiB, else in whole chunks behind its header.
+  ///
+  /// - Returns: nil when memory ran out; the packet is gone then, counted as dropped.
+  static func linearize(_ skb: consuming SkBuff) -> SkBuff? {
+    if skb.length <= SkBuffPool.chunkByteCount - skb.headroom {
+      if skb.linearize() { return skb }
+      skb.drop(.noMemory)
+      return nil
+    }
+    guard let copy = gatherIntoChunks(skb) else {
+      skb.drop(.noMemory)
+      return nil
+    }
+    return copy
+  }
+
+  private static func gatherIntoChunks(_ skb: borrowing SkBuff) -> SkBuff? {
+    let pool = skb.pool
+    let head = skb.headLength
+    guard let copy = pool.allocate(headroom: 0, linear: head) else { return nil }
+    copy.put(skb.linear)
+    var offset = head
+    while offset < skb.length {
+      guard let page = pool.allocatePage(large: true) else { return nil }
+      let part = min(skb.length - offset, page.byteCount)
+      // part bytes fit the page.
+      guard
+        unsafe skb.copyBits(from: offset, into: UnsafeMutableRawBufferPointer(start: page.base, count: part))
+      else {
+        return nil
+      }
+      copy.appendFragment(page, offset: 0, byteCount: part, truesize: SkBuffPool.chunkByteCount)
+      offset += part
+    }
+    copy.etherType = skb.etherType
+    copy.priority = skb.priority
+    copy.mark = skb.mark
+    copy.hash = skb.hash
+    copy.queueMapping = skb.queueMapping
+    copy.socket = skb.socket
+    copy.timestamp = skb.timestamp
+    copy.gsoType = skb.gsoType
+    copy.gsoSize = skb.gsoSize
+    copy.gsoSegments = skb.gsoSegments
+    if let offset = skb.macHeaderOffset { copy.setMACHeader(offset) }
+    if let offset = skb.networkHeaderOffset { copy.setNetworkHeader(offset) }
+    if let offset = skb.transportHeaderOffset { copy.setTransportHeader(offset) }
+    copy.checksumStatus = skb.checksumStatus
+    if skb.checksumStatus == .partial {
+      copy.setPartialChecksum(start: skb.checksumStart, offset: skb.checksumOffset)
+    }
+    return copy
+  }
+
+  /// Pads a packet the hardware would refuse with zeros to 17 bytes. Linux: `skb_put_padto()`
+  ///
+  /// - Returns: false when memory ran out.
+  static func pad(_ skb: borrowing SkBuff) -> Bool {
+    let missing = TxDataDescriptor.minFrameByteCount - skb.length
+    if missing <= 0 { return true }
+    guard skb.linearize() else { return false }
+    if skb.isCloned || skb.tailroom < missing {
+      guard skb.expandHead(headroom: skb.headroom, tailroom: missing) else { return false }
+    }
+    let end = skb.headLength
+    skb.put(missing)
+    // put made these bytes part of the linear area.
+    unsafe (skb.linearBase + end).initializeMemory(as: UInt8.self, repeating: 0, count: missing)
+    return true
+  }
+}
