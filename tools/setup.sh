@@ -1,0 +1,61 @@
+# Sourced by tools/up, tools/test and tools/bench/run: root, Debian packages, the Swift toolchain.
+
+# require_root NAME: the machine's network cannot be touched without it.
+require_root() {
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "$1: a TAP interface needs root; run: sudo $1" >&2
+    exit 1
+  fi
+}
+
+# install_packages NAME...: those of the Debian packages that are not installed yet. The package index is
+# fetched only when something is missing.
+install_packages() {
+  missing=""
+  for package in "$@"; do
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "install ok installed"; then
+      missing="$missing $package"
+    fi
+  done
+  [ -n "$missing" ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "missing Debian packages:$missing; install them, or run this as root" >&2
+    return 1
+  fi
+  echo "installing:$missing" >&2
+  # $missing is a list of words.
+  # shellcheck disable=SC2086
+  (apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing) >&2
+}
+
+# find_swift: prints the swift command. sudo resets PATH, so look where the caller had it and where
+# toolchains are usually put.
+find_swift() {
+  if [ -n "${SWIFT:-}" ]; then
+    echo "$SWIFT"
+    return 0
+  fi
+  if command -v swift >/dev/null 2>&1; then
+    command -v swift
+    return 0
+  fi
+  if [ -n "${SUDO_USER:-}" ]; then
+    theirs=$(su - "$SUDO_USER" -c 'command -v swift' 2>/dev/null || true)
+    if [ -n "$theirs" ] && [ -x "$theirs" ]; then
+      echo "$theirs"
+      return 0
+    fi
+    home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+  else
+    home=${HOME:-/root}
+  fi
+  for candidate in /opt/swift/usr/bin/swift /usr/local/bin/swift /usr/local/swift/usr/bin/swift \
+    /usr/libexec/swift/bin/swift "$home/.local/share/swiftly/bin/swift" "$home/.swiftly/bin/swift"; do
+    if [ -x "$candidate" ]; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  echo "no Swift toolchain found; install one from swift.org or name it: SWIFT=/path/to/swift" >&2
+  return 1
+}
