@@ -1,0 +1,117 @@
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// Keeping the table small without losing a live peer.
+extension NeighbourTable {
+  /// How dispensable an entry is; `nil`: it may not be evicted. Entries whose timer runs are in use.
+  private func dispensability(_ index: Int, now: Instant) -> Int? {
+    let state = entries[index].state
+    guard entries[index].isInUse, !state.isTimed, state != .permanent else { return nil }
+    if state == .failed || state == .none { return 3 }
+    guard now - entries[index].updated > .seconds(5) else { return nil }
+    // Made by somebody's request and never used by us: a flood's entries are of this kind.
+    if !entries[index].wasUsed { return 2 }
+    return now - entries[index].used > parameters.staleTime ? 1 : nil
+  }
+
+  /// Linux: the head of `neigh_alloc()`.
+  ///
+  /// - Returns: false when no entry can be added.
+  mutating func makeRoom(net: inout Net) -> Bool {
+    let collectable = count - permanentCount
+    let limits = parameters.collectionThresholds
+    if collectable < limits.soft { return true }
+    let isDue = lastCollection.map { net.now - $0 > .seconds(5) } ?? true
+    if collectable < limits.hard && !isDue { return true }
+    if collectable >= limits.hard, let futile = lastFutileCollection,
+      net.now - futile < .milliseconds(100)
+    {
+      // A full table was walked in vain just now: a flood must not buy a walk per packet.
+      return false
+    }
+    let freed = forcedCollection(downTo: limits.soft, net: &net)
+    lastFutileCollection = freed ? nil : net.now
+    return count - permanentCount < limits.hard
+  }
+
+  /// Evicts entries, the most dispensable kind first. Linux: `neigh_forced_gc()`.
+  private mutating func forcedCollection(downTo target: Int, net: inout Net) -> Bool {
+    lastCollection = net.now
+    let before = count
+    for level in [3, 2, 1] {
+      for index in 0..<entries.count where dispensability(index, now: net.now) == level {
+        remove(index)
+        if count - permanentCount <= target { return true }
+      }
+    }
+    return count < before
+  }
+
+  mutating func armCollection(net: inout Net) {
+    collectionTimer.arm(
+      TimerKey(kind: .neighbour, id: Self.collectionID), at: net.now + parameters.baseReachableTime / 2,
+      in: &net.timers)
+  }
+
+  /// Every half reachable time: removes failed and long unused entries. Linux: `neigh_periodic_work()`.
+  mutating func periodicWork(net: inout Net) {
+    if net.now - reachableTimeDrawn > .seconds(300) { drawReachableTime(net: &net) }
+    if count - permanentCount >= parameters.collectionThresholds.least {
+      for index in 0..<entries.count where entries[index].isInUse {
+        let state = entries[index].state
+        if state.isTimed || state == .permanent { continue }
+        // Linux moves `used` up to `confirmed` first: a peer that is confirmed is in use.
+        let idle = min(net.now - entries[index].used, net.now - entries[index].confirmed)
+        if state == .failed || idle > parameters.staleTime { remove(index) }
+      }
+    }
+    if count > permanentCount { armCollection(net: &net) }
+  }
+
+  /// Linux: `neigh_rand_reach_time()`.
+  mutating func drawReachableTime(net: inout Net) {
+    let base = parameters.baseReachableTime
+    reachableTimeDrawn = net.now
+    let fraction = Int64(net.random.next(below: 1 << 20))
+    reachableTime = base / 2 + Nanoseconds(base.rawValue / (1 << 20) &* fraction)
+  }
+
+  // MARK: Administration
+
+  /// Removes an entry. Linux: `neigh_delete()`.
+  ///
+  /// - Returns: false when there is none.
+  @discardableResult
+  public mutating func delete(_ address: IPv4Address) -> Bool {
+    guard let index = find(address) else { return false }
+    remove(index)
+    return true
+  }
+
+  /// Removes all entries, or all but the permanent ones: the link went down or our address changed.
+  /// Linux: `neigh_flush_dev()`.
+  public mutating func flush(keepingPermanent: Bool = true) {
+    for index in 0..<entries.count where entries[index].isInUse {
+      if keepingPermanent && entries[index].state == .permanent { continue }
+      remove(index)
+    }
+  }
+
+  /// What `ip neigh` prints, in order of addresses.
+  public func snapshot(now: Instant) -> [NeighbourSnapshot] {
+    var list: [NeighbourSnapshot] = []
+    for index in 0..<entries.count where entries[index].isInUse {
+      let isKnown = entries[index].state.isValid
+      list.append(
+        NeighbourSnapshot(
+          address: entries[index].address,
+          hardwareAddress: isKnown ? entries[index].hardwareAddress : nil, state: entries[index].state,
+          probes: Int(entries[index].probes), waitingCount: entries[index].waiting.count,
+          waitingTruesize: entries[index].waitingTruesize, used: now - entries[index].used,
+          confirmed: now - entries[index].confirmed, updated: now - entries[index].updated))
+    }
+    return list.sorted { $0.address.rawValue < $1.address.rawValue }
+  }
+}

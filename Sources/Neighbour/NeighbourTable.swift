@@ -1,0 +1,228 @@
+import NetDevice
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// The neighbours of one device: who has which link-layer address, and the packets that wait to learn it.
+/// Linux: `arp_tbl`, `net/core/neighbour.c`.
+///
+/// The table sends packets to the device by itself; ARP packets it only asks for (`takeSolicitation()`), and packets
+/// whose neighbour did not answer come back through `takeFailed()`. Both are to be emptied after every call.
+public struct NeighbourTable: ~Copyable {
+  var entries = Slab<NeighbourEntry>(capacity: 64)
+  /// Heads of the hash chains; -1: empty.
+  var buckets: [Int32]
+  var freeSlots: Int32 = -1
+  let hashKey: UInt64
+  public var parameters = NeighbourParameters()
+  /// Drawn anew every 300 s. Linux: `reachable_time`.
+  var reachableTime: Nanoseconds
+  var reachableTimeDrawn: Instant
+  /// Entries in use, and those of them that collection may not touch.
+  public internal(set) var count = 0
+  var permanentCount = 0
+  var lastCollection: Instant?
+  var lastFutileCollection: Instant?
+  var collectionTimer = TimerSlot()
+  var solicitations: [NeighbourSolicitation] = []
+  var failed = SkBuffQueue()
+
+  /// The collection timer's slot in `TimerKey`.
+  static let collectionID = UInt32.max
+
+  public init(net: inout Net) {
+    buckets = Array(repeating: -1, count: 256)
+    hashKey = net.random.next() | 1
+    reachableTime = parameters.baseReachableTime
+    reachableTimeDrawn = net.now
+    solicitations.reserveCapacity(64)
+    drawReachableTime(net: &net)
+  }
+
+  // MARK: Output
+
+  /// Sends a packet (data at its network header) to a neighbour, or keeps it until the neighbour's address is known.
+  /// Linux: `neigh_output()`.
+  ///
+  /// - Parameter cache: the route's handle; looked up again, or the entry made, when it names another neighbour.
+  /// - Returns: what the device said; `.success` for a packet that waits, `.dropped` when the table is full.
+  public mutating func output(
+    _ skb: consuming SkBuff, nextHop: IPv4Address, cache: inout NeighbourHandle, device: inout NetDevice,
+    net: inout Net
+  ) -> XmitResult {
+    var index = Int(cache.index)
+    if index >= entries.count || entries[index].generation != cache.generation
+      || entries[index].address != nextHop
+    {
+      guard let found = find(nextHop) ?? create(nextHop, net: &net) else {
+        skb.drop(.neighbourFailed)
+        return .dropped
+      }
+      index = found
+      cache = NeighbourHandle(index: UInt32(index), generation: entries[index].generation)
+    }
+    entries[index].used = net.now
+    entries[index].wasUsed = true
+    if entries[index].state.isConnected {
+      return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
+    }
+    return resolveOutput(skb, index: index, device: &device, net: &net)
+  }
+
+  /// Sends a packet to a known link-layer address without an entry: broadcast and multicast.
+  public mutating func output(
+    _ skb: consuming SkBuff, to destination: MACAddress, device: inout NetDevice, net: inout Net
+  ) -> XmitResult {
+    let header = Self.hardwareHeader(destination: destination, source: device.macAddress)
+    return transmit(skb, header: header, device: &device, net: &net)
+  }
+
+  /// Puts the cached header in front with one 16-byte store and hands the frame to the device.
+  /// Linux: `neigh_hh_output()`.
+  @inline(__always)
+  func transmit(
+    _ skb: consuming SkBuff, header: SIMD2<UInt64>, device: inout NetDevice, net: inout Net
+  ) -> XmitResult {
+    precondition(skb.headroom >= 16, "a packet for a neighbour has room for its link-layer header")
+    // Safe: 16 bytes of headroom lie in front of the linear area's first byte.
+    unsafe (skb.linearBase - 16).storeBytes(of: header, as: SIMD2<UInt64>.self)
+    skb.push(EthernetHeader.byteCount)
+    return device.queueXmit(skb, net: &net)
+  }
+
+  /// Padding, destination, source and type in memory order.
+  static func hardwareHeader(destination: MACAddress, source: MACAddress) -> SIMD2<UInt64> {
+    SIMD2(
+      destination.rawValue.bigEndian,
+      (source.rawValue << 16 | UInt64(EtherType.ipv4.rawValue)).bigEndian)
+  }
+
+  /// Linux: `neigh_resolve_output()`.
+  @inline(never)
+  mutating func resolveOutput(
+    _ skb: consuming SkBuff, index: Int, device: inout NetDevice, net: inout Net
+  ) -> XmitResult {
+    eventSend(index, source: Self.source(of: skb), net: &net)
+    if entries[index].state.isValid {
+      return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
+    }
+    keep(skb, index: index)
+    return .success
+  }
+
+  /// Linux: the queueing part of `__neigh_event_send()`.
+  private mutating func keep(_ skb: consuming SkBuff, index: Int) {
+    let cost = skb.truesize
+    while entries[index].waitingTruesize + cost > parameters.queueByteLimit {
+      guard let oldest = entries[index].waiting.popFirst() else { break }
+      entries[index].waitingTruesize -= oldest.truesize
+      oldest.drop(.neighbourQueueFull)
+    }
+    entries[index].waitingTruesize += cost
+    entries[index].waiting.append(skb)
+  }
+
+  /// The source address of an IPv4 packet; `nil` when its header is not there.
+  static func source(of skb: borrowing SkBuff) -> IPv4Address? {
+    skb.headLength >= IPv4Header.minimumByteCount ? skb.linear.loadIPv4(12) : nil
+  }
+
+  // MARK: Requests to IPv4
+
+  /// An ARP request to send; `nil` when there is none.
+  public mutating func takeSolicitation() -> NeighbourSolicitation? {
+    solicitations.isEmpty ? nil : solicitations.removeLast()
+  }
+  /// Whether `takeSolicitation()` or `takeFailed()` has something.
+  public var hasRequests: Bool { !solicitations.isEmpty || !failed.isEmpty }
+
+  /// A packet whose neighbour did not answer: its sender is owed EHOSTUNREACH. Linux: `arp_error_report()`.
+  public mutating func takeFailed() -> SkBuff? { failed.popFirst() }
+
+  // MARK: Look-up
+
+  func bucket(of address: IPv4Address) -> Int {
+    let mixed = (UInt64(address.rawValue) ^ hashKey) &* 0x9E37_79B9_7F4A_7C15
+    return Int(truncatingIfNeeded: (mixed ^ mixed >> 29) &* hashKey >> 32) & (buckets.count - 1)
+  }
+
+  /// Linux: `neigh_lookup()`.
+  func find(_ address: IPv4Address) -> Int? {
+    var index = buckets[bucket(of: address)]
+    while index >= 0 {
+      if entries[Int(index)].address == address { return Int(index) }
+      index = entries[Int(index)].next
+    }
+    return nil
+  }
+
+  public func handle(of address: IPv4Address) -> NeighbourHandle? {
+    guard let index = find(address) else { return nil }
+    return NeighbourHandle(index: UInt32(index), generation: entries[index].generation)
+  }
+
+  /// The state of a neighbour; `nil` when there is no entry.
+  public func state(of address: IPv4Address) -> NeighbourState? {
+    guard let index = find(address) else { return nil }
+    return entries[index].state
+  }
+
+  /// Adds an entry in state NONE. Linux: `___neigh_create()`.
+  ///
+  /// - Returns: `nil` when the table is full of entries that may not be evicted.
+  mutating func create(_ address: IPv4Address, isPermanent: Bool = false, net: inout Net) -> Int? {
+    if !isPermanent && !makeRoom(net: &net) {
+      net.counters.count(.NeighTableFulls)
+      return nil
+    }
+    let index: Int
+    if freeSlots >= 0 {
+      index = Int(freeSlots)
+      freeSlots = entries[index].next
+      let generation = entries[index].generation
+      entries[index] = NeighbourEntry(address: address, generation: generation, now: net.now)
+    } else {
+      index = entries.append(NeighbourEntry(address: address, generation: 1, now: net.now))
+    }
+    count += 1
+    if count > buckets.count { rehash() }
+    let bucket = bucket(of: address)
+    entries[index].next = buckets[bucket]
+    buckets[bucket] = Int32(index)
+    armCollection(net: &net)
+    return index
+  }
+
+  private mutating func rehash() {
+    buckets = Array(repeating: -1, count: buckets.count * 2)
+    for index in 0..<entries.count where entries[index].isInUse {
+      let bucket = bucket(of: entries[index].address)
+      entries[index].next = buckets[bucket]
+      buckets[bucket] = Int32(index)
+    }
+  }
+
+  /// Removes an entry; packets that wait for it are dropped. Linux: `neigh_remove_one()`.
+  mutating func remove(_ index: Int) {
+    while let skb = entries[index].waiting.popFirst() { skb.drop(.neighbourDead) }
+    entries[index].waitingTruesize = 0
+    let bucket = bucket(of: entries[index].address)
+    if buckets[bucket] == Int32(index) {
+      buckets[bucket] = entries[index].next
+    } else {
+      var previous = Int(buckets[bucket])
+      while entries[previous].next != Int32(index) { previous = Int(entries[previous].next) }
+      entries[previous].next = entries[index].next
+    }
+    if entries[index].state == .permanent { permanentCount -= 1 }
+    count -= 1
+    // Handles and timers that name the old entry no longer match.
+    entries[index].generation &+= 1
+    entries[index].isInUse = false
+    entries[index].state = .none
+    entries[index].address = .any
+    entries[index].next = freeSlots
+    freeSlots = Int32(index)
+  }
+}
