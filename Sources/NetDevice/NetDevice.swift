@@ -1,0 +1,132 @@
+import Ice
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// A network device: the queue in front of the driver, what the device can do, and who watches it.
+/// Linux: `struct net_device` with its one `struct netdev_queue`, `net/core/dev.c`.
+///
+/// A shard has one device queue, so that the choice of a transmit queue is the choice of a shard, and a flow, which
+/// stays in its shard, is never reordered.
+public struct NetDevice: ~Copyable {
+  public let name: String
+  public let macAddress: MACAddress
+  /// Bytes of IP packet that fit a frame.
+  public internal(set) var mtu: Int
+  public let features: DeviceFeatures
+  public let transmitQueueLength: Int
+  /// Whether packets are taken at all. Linux: `IFF_UP` with carrier.
+  public internal(set) var isUp = true
+  public var driver: IceDriver
+
+  var qdisc: Qdisc
+  var qdiscStatistics = QdiscStatistics()
+  /// Packets that left the queueing discipline, fit for the driver, and could not go or are just going.
+  /// Linux: `q->gso_skb`.
+  var ready = SkBuffQueue()
+  /// The queue has used up its quota, or may run again: call `runQdisc`. Linux: `__QDISC_STATE_SCHED`.
+  public internal(set) var hasScheduledWork = false
+
+  /// Byte queue limits of the transmit ring.
+  public internal(set) var limits: DynamicQueueLimits
+  /// Linux: `__QUEUE_STATE_STACK_XOFF`.
+  public internal(set) var isStoppedByLimits = false
+
+  var watchdog = TimerSlot()
+  /// When a packet was last given to the driver, or completed by it. Linux: `trans_start`.
+  var lastProgress: Instant
+
+  var capture: CaptureRing? = nil
+  /// Whether packet taps are on; kept apart so that off costs one branch.
+  public internal(set) var isCapturing = false
+  public internal(set) var statistics = LinkStatistics()
+
+  /// The largest packet with segmentation, Ethernet header included. Linux: `gso_max_size`.
+  public static let gsoMaximumByteCount = 65536
+  /// The largest IP packet.
+  public static let maximumPacketByteCount = 65535
+  /// Least and largest MTU. Linux: `ETH_MIN_MTU`; RFC 791 for the upper end.
+  public static let mtuRange = 68...65535
+  /// Packets one run of the queue may take before others get their turn. Linux: `dev_tx_weight`.
+  public static let transmitQuota = 64
+
+  public init(configuration: NetDeviceConfiguration, driver: consuming IceDriver, net: borrowing Net) {
+    precondition(Self.mtuRange.contains(configuration.mtu), "a device's MTU is 68 to 65535 bytes")
+    name = configuration.name
+    macAddress = configuration.macAddress
+    mtu = configuration.mtu
+    features = configuration.features.consistent
+    transmitQueueLength = configuration.transmitQueueLength
+    self.driver = driver
+    qdisc = Qdisc(configuration.qdisc, limit: configuration.transmitQueueLength)
+    limits = DynamicQueueLimits(now: net.now)
+    lastProgress = net.now
+  }
+
+  /// Bytes to leave free in front of the IP header: an Ethernet header, rounded up so that it can be written in one
+  /// aligned 16-byte store. Linux: `LL_RESERVED_SPACE()`.
+  @inlinable public var neededHeadroom: Int { 16 }
+  @inlinable public var gsoMaximumByteCount: Int { Self.gsoMaximumByteCount }
+
+  /// Packets that wait above the driver.
+  public var queueLength: Int { qdisc.count + ready.count }
+  /// The driver, or the byte limit, takes no packets now. Linux: `netif_xmit_frozen_or_stopped()`.
+  public var isStopped: Bool { isStoppedByLimits || driver.isQueueStopped }
+
+  /// Linux: `dev_set_mtu()`.
+  ///
+  /// - Throws: EINVAL outside 68...65535, or above what the driver's receive side was opened for.
+  public mutating func setMTU(_ value: Int) throws(Errno) {
+    guard Self.mtuRange.contains(value), value <= max(mtu, driver.configuration.mtu) else {
+      throw .EINVAL
+    }
+    mtu = value
+  }
+
+  /// Brings the link up or takes it down; what waits in the queue is dropped then. Linux: `dev_activate()`,
+  /// `dev_deactivate()`.
+  public mutating func setLink(up: Bool) {
+    guard up != isUp else { return }
+    isUp = up
+    if !up { resetQueue() }
+  }
+
+  /// Drops what waits. Linux: `qdisc_reset()`.
+  mutating func resetQueue() {
+    let waiting = UInt64(queueLength)
+    qdiscStatistics.dropped += waiting
+    statistics.sentDropped += waiting
+    qdisc.reset()
+    while let skb = ready.popFirst() { skb.drop(.qdiscReset) }
+    hasScheduledWork = false
+  }
+
+  /// Replaces the queueing discipline; what waits in the old one is dropped. Linux: `tc qdisc replace`.
+  public mutating func setQdisc(_ kind: QdiscKind) {
+    resetQueue()
+    qdisc = Qdisc(kind, limit: transmitQueueLength)
+    qdiscStatistics = QdiscStatistics()
+  }
+
+  /// What `tc -s qdisc` shows.
+  public var qdiscSnapshot: QdiscSnapshot {
+    var bytes = qdisc.byteCount
+    var place = ready.first
+    while let here = place {
+      bytes += ready.withPacket(at: here) { $0.wireByteCount }
+      place = ready.position(after: here)
+    }
+    return QdiscSnapshot(
+      kind: qdisc.kind, statistics: qdiscStatistics, backlogBytes: bytes, backlogPackets: queueLength)
+  }
+
+  /// Lets go of every packet and of the driver's rings, before the packet pool ends.
+  public mutating func close() {
+    isUp = false
+    resetQueue()
+    driver.close()
+    stopCapture()
+  }
+}

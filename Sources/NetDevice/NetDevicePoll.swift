@@ -1,0 +1,55 @@
+import Ice
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+
+extension NetDevice {
+  /// What the device's interrupt leads to: gives sent packets back, lets waiting ones go, and takes received ones in.
+  /// Linux: `napi_poll()`, `netdev_tx_completed_queue()`, `netif_receive_skb()`.
+  ///
+  /// - Parameters:
+  ///   - budget: most packets to receive.
+  ///   - queue: where received packets are added; their data begins at the network header.
+  /// - Returns: whether there is more to do, without waiting for an interrupt.
+  public mutating func poll(
+    budget: Int = IceDriver.rxBudget, into queue: inout SkBuffQueue, net: inout Net
+  ) -> Bool {
+    let last = queue.last
+    let result = driver.poll(budget: budget, into: &queue, net: &net)
+    if result.tx.packetCount > 0 { completed(result.tx, net: &net) }
+    if result.receivedCount > 0 { received(into: queue, after: last, net: net) }
+    return !result.isComplete
+  }
+
+  /// Linux: `netdev_tx_completed_queue()`, then `netif_tx_wake_queue()`.
+  mutating func completed(_ completion: TxCompletion, net: inout Net) {
+    limits.completed(completion.byteCount, now: net.now)
+    lastProgress = net.now
+    if isStoppedByLimits && limits.available >= 0 {
+      isStoppedByLimits = false
+      net.tracer.record(.dql_wake, UInt64(limits.inFlight), UInt64(limits.limit))
+    }
+    if queueLength > 0 && !isStopped { runQdisc(net: &net) }
+  }
+
+  /// Counts new packets and shows them to the taps.
+  private mutating func received(
+    into queue: borrowing SkBuffQueue, after last: SkBuffQueue.Position?, net: borrowing Net
+  ) {
+    var place = if let last { queue.position(after: last) } else { queue.first }
+    while let here = place {
+      queue.withPacket(at: here) { skb in
+        let header = -(skb.macHeaderOffset ?? 0)
+        statistics.receivedPackets &+= 1
+        statistics.receivedBytes &+= UInt64(truncatingIfNeeded: skb.length + header)
+        if isCapturing && header >= 0 {
+          skb.push(header)
+          captureFrame(skb, .incoming, now: net.now)
+          skb.pull(header)
+        }
+      }
+      place = queue.position(after: here)
+    }
+  }
+}

@@ -1,0 +1,178 @@
+import Ice
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+extension NetDevice {
+  /// Sends a packet that begins at its Ethernet header. Linux: `dev_queue_xmit()`, `__dev_xmit_skb()`.
+  ///
+  /// An empty queue is passed by: the packet goes straight to the driver.
+  public mutating func queueXmit(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
+    skb.setMACHeader()
+    net.tracer.record(
+      .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))
+    guard isUp else { return refuse(skb, .deviceDown) }
+    // The VLAN tag's four bytes are allowed for, as the device does.
+    guard skb.isGSO || skb.length <= mtu + EthernetHeader.byteCount + 4 else {
+      return refuse(skb, .deviceTooLong)
+    }
+    guard skb.headLength >= EthernetHeader.byteCount || skb.mayPull(EthernetHeader.byteCount) else {
+      return refuse(skb, .packetTooSmall)
+    }
+
+    if qdisc.canBypass && queueLength == 0 {
+      qdiscStatistics.sent(skb.wireByteCount, segments: skb.wireSegmentCount)
+      if isStopped || needsSoftware(skb) {
+        validate(skb)
+        if directXmit(net: &net) { runQdisc(net: &net) }
+        return .success
+      }
+      switch hardStartXmit(skb, more: false, net: &net) {
+      case .ok: break
+      case .busy(let skb): requeue(skb)
+      }
+      return .success
+    }
+    return queueSlowly(skb, net: &net)
+  }
+
+  @inline(never)
+  private mutating func refuse(_ skb: consuming SkBuff, _ reason: DropReason) -> XmitResult {
+    statistics.sentDropped += 1
+    skb.drop(reason)
+    return .dropped
+  }
+
+  private mutating func queueSlowly(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
+    if case .noqueue = qdisc.kind { return xmitWithoutQueue(skb, net: &net) }
+    net.tracer.record(
+      .qdisc_enqueue, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))
+    let result = qdisc.enqueue(skb)
+    if result == .dropped {
+      qdiscStatistics.dropped += 1
+      statistics.sentDropped += 1
+    }
+    // When a quota ran out, the packets before this one wait for `runQdisc` too.
+    if !hasScheduledWork { runQdisc(net: &net) }
+    return result
+  }
+
+  /// Linux: the end of `__dev_queue_xmit()`, for a device without a queue.
+  private mutating func xmitWithoutQueue(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
+    guard !isStopped, qdisc.enterDirect() else {
+      qdiscStatistics.dropped += 1
+      return refuse(skb, .deviceFull)
+    }
+    qdiscStatistics.sent(skb.wireByteCount, segments: skb.wireSegmentCount)
+    validate(skb)
+    var result = XmitResult.success
+    if !directXmit(net: &net) {
+      while let left = ready.popFirst() {
+        qdiscStatistics.dropped += 1
+        result = refuse(left, .deviceFull)
+      }
+    }
+    qdisc.leaveDirect()
+    return result
+  }
+
+  /// Takes packets from the queue to the driver until it is empty, the driver stops, or the quota of 64 is used up; then
+  /// `hasScheduledWork` asks for another call. Linux: `__qdisc_run()`, `net_tx_action()`.
+  public mutating func runQdisc(net: inout Net) {
+    hasScheduledWork = false
+    guard isUp else { return }
+    var quota = Self.transmitQuota - ready.count
+    while !isStopped {
+      if ready.isEmpty {
+        guard qdisc.count > 0 else { return }
+        guard quota > 0 else {
+          hasScheduledWork = true
+          return
+        }
+        quota -= dequeueBatch(limit: quota)
+      }
+      guard directXmit(net: &net) else { return }
+    }
+  }
+
+  /// Moves packets from the queueing discipline to `ready`: one, and as many more as the byte limit has room for, so
+  /// that they share a doorbell. Linux: `dequeue_skb()`, `try_bulk_dequeue_skb()`.
+  private mutating func dequeueBatch(limit: Int) -> Int {
+    var room = limits.available
+    var count = 0
+    repeat {
+      guard let skb = qdisc.dequeue() else { break }
+      let byteCount = skb.wireByteCount
+      qdiscStatistics.sent(byteCount, segments: skb.wireSegmentCount)
+      room -= byteCount
+      count += 1
+      validate(skb)
+    } while room > 0 && count < limit
+    return count
+  }
+
+  /// Hands `ready` to the driver, one doorbell for all. What the driver has no room for stays at the head.
+  /// Linux: `sch_direct_xmit()`, `dev_hard_start_xmit()`, `dev_requeue_skb()`.
+  ///
+  /// - Returns: whether everything went.
+  private mutating func directXmit(net: inout Net) -> Bool {
+    var sent: UInt64 = 0
+    while !isStopped, let skb = ready.popFirst() {
+      switch hardStartXmit(skb, more: !ready.isEmpty, net: &net) {
+      case .ok: sent += 1
+      case .busy(let skb): ready.prepend(skb)
+      }
+    }
+    net.tracer.record(.sch_direct_xmit, sent, UInt64(queueLength))
+    if ready.isEmpty { return true }
+    qdiscStatistics.requeues += UInt64(ready.count)
+    return false
+  }
+
+  @inline(never)
+  private mutating func requeue(_ skb: consuming SkBuff) {
+    qdiscStatistics.requeues += 1
+    ready.prepend(skb)
+  }
+
+  /// Gives one packet to the driver, after the taps have seen it, and accounts for it.
+  /// Linux: `xmit_one()`, `netdev_tx_sent_queue()`.
+  ///
+  /// The limit is looked at first: whether this packet stops the queue decides about the doorbell.
+  private mutating func hardStartXmit(_ skb: consuming SkBuff, more: Bool, net: inout Net) -> NetdevTx {
+    if isCapturing { captureFrame(skb, .outgoing, now: net.now) }
+    let length = skb.length
+    let segments = skb.wireSegmentCount
+    let stops = limits.available < max(skb.wireByteCount, EthernetHeader.minimumFrameByteCount)
+    net.tracer.record(
+      .dev_hard_start_xmit, skb: skb.serial, socket: skb.socket, UInt64(length), UInt64(segments),
+      more ? 1 : 0)
+    switch driver.startXmit(skb, ringDoorbell: !more || stops, net: &net) {
+    case .ok(let byteCount):
+      limits.queued(byteCount)
+      lastProgress = net.now
+      if byteCount > 0 {
+        statistics.sentPackets &+= UInt64(segments)
+        statistics.sentBytes &+= UInt64(byteCount)
+      } else {
+        statistics.sentDropped &+= 1
+      }
+      if limits.available < 0 { stopByLimits(net: &net) }
+      if driver.isQueueStopped { armWatchdog(net: &net) }
+      return .ok(byteCount: byteCount)
+    case .busy(let skb):
+      if isCapturing { retractCapture() }
+      armWatchdog(net: &net)
+      return .busy(skb)
+    }
+  }
+
+  private mutating func stopByLimits(net: inout Net) {
+    isStoppedByLimits = true
+    statistics.limitStops &+= 1
+    net.tracer.record(.dql_stop, UInt64(limits.inFlight), UInt64(limits.limit))
+    armWatchdog(net: &net)
+  }
+}

@@ -1,0 +1,43 @@
+import Ice
+import NetNamespace
+import Timers
+import Trace
+
+extension NetDevice {
+  /// How long a stopped queue may make no progress. Linux: `watchdog_timeo`.
+  public static let watchdogTime = Nanoseconds.seconds(5)
+
+  private static var watchdogKey: TimerKey { TimerKey(kind: .watchdog, id: 0) }
+
+  /// Sees to it that a queue that has just stopped is looked at again.
+  mutating func armWatchdog(net: inout Net) {
+    watchdog.arm(Self.watchdogKey, at: net.now + Self.watchdogTime, in: &net.timers)
+  }
+
+  /// A timer of the device's has come: `.qdisc` runs the queue, `.watchdog` looks after a stopped one.
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
+    switch key.kind {
+    case .qdisc: runQdisc(net: &net)
+    case .watchdog where watchdog.expire(at: due): watchTransmit(net: &net)
+    default: break
+    }
+  }
+
+  /// Resets a queue that has been stopped for 5 s without progress. Packets on the ring are freed, those that wait above
+  /// it are sent again. Linux: `dev_watchdog()`.
+  private mutating func watchTransmit(net: inout Net) {
+    guard isUp, isStopped else { return }
+    let deadline = lastProgress + Self.watchdogTime
+    guard deadline <= net.now else {
+      watchdog.arm(Self.watchdogKey, at: deadline, in: &net.timers)
+      return
+    }
+    statistics.watchdogTimeouts += 1
+    statistics.lastWatchdogTimeout = net.now
+    _ = driver.reset(net: &net)
+    limits.reset(now: net.now)
+    isStoppedByLimits = false
+    lastProgress = net.now
+    hasScheduledWork = queueLength > 0
+  }
+}

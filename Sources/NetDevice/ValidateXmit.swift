@@ -1,0 +1,87 @@
+import Ice
+import SkBuff
+import Trace
+import Wire
+
+extension NetDevice {
+  /// Whether the packet asks for what the device does not do. Linux: `netif_needs_gso()` and the tests of
+  /// `validate_xmit_skb()`.
+  @inline(__always)
+  func needsSoftware(_ skb: borrowing SkBuff) -> Bool {
+    if skb.isGSO { return !canSegment(skb) }
+    if skb.checksumStatus == .partial && !features.contains(.checksum) { return true }
+    return skb.dataLength > 0 && !features.contains(.scatterGather)
+  }
+
+  /// Linux: `ice_features_check()`: segment sizes that the hardware does not cut are left to the stack.
+  private func canSegment(_ skb: borrowing SkBuff) -> Bool {
+    let wanted: DeviceFeatures =
+      switch skb.gsoType {
+      case .tcpv4: .tsoV4
+      case .udpL4: .udpSegmentation
+      case .none: []
+      }
+    return !wanted.isEmpty && features.contains(wanted) && skb.checksumStatus == .partial
+      && skb.gsoSize >= IceDriver.minimumSegmentByteCount
+      && skb.gsoSize <= IceDriver.maximumSegmentByteCount
+  }
+
+  /// Makes of the packet what the device can send, and puts it, or its segments, on `ready`; a packet that cannot be made
+  /// fit is dropped. Linux: `validate_xmit_skb_list()`.
+  mutating func validate(_ skb: consuming SkBuff) {
+    if !needsSoftware(skb) {
+      ready.append(skb)
+      return
+    }
+    if skb.isGSO {
+      if GenericSegmentation.segment(skb, features: features, into: &ready) {
+        statistics.softwareSegmented += 1
+      } else {
+        statistics.sentDropped += 1
+      }
+      return
+    }
+    if skb.dataLength > 0 && !features.contains(.scatterGather) {
+      guard skb.linearize() else {
+        statistics.sentDropped += 1
+        skb.drop(.noMemory)
+        return
+      }
+    }
+    if skb.checksumStatus == .partial && !features.contains(.checksum) {
+      guard skb.completeChecksum() else {
+        statistics.sentDropped += 1
+        skb.drop(.noMemory)
+        return
+      }
+      statistics.softwareChecksummed += 1
+    }
+    ready.append(skb)
+  }
+}
+
+extension SkBuff {
+  /// Computes a partial checksum and stores it. Linux: `skb_checksum_help()`.
+  ///
+  /// - Returns: false when the packet's marks are not inside it, or memory ran out; the packet is as it was then.
+  public func completeChecksum() -> Bool {
+    guard checksumStatus == .partial else { return true }
+    let start = checksumStart
+    let field = start + checksumOffset
+    guard start >= 0, field >= start, field + 2 <= length, mayPull(field + 2), unclone() else {
+      return false
+    }
+    let value = checksum(from: start, count: length - start).checksum
+    // A computed 0 is sent as all ones: for UDP 0 means "none" (RFC 768), and for the others both are the same number.
+    storeLinear16(value == 0 ? 0xFFFF : value, at: field)
+    checksumStatus = .none
+    return true
+  }
+
+  /// Stores a big-endian word in the linear area.
+  func storeLinear16(_ value: UInt16, at offset: Int) {
+    precondition(offset >= 0 && offset + 2 <= headLength, "a header field lies in the linear area")
+    // Safe: in bounds by the check above.
+    unsafe linearBase.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt16.self)
+  }
+}

@@ -1,0 +1,86 @@
+import Wire
+
+extension SkBuff {
+  /// Adds the bytes `offset..<offset + count` of `source` behind this packet: page fragments are shared, only bytes
+  /// of the linear area are copied. Linux: the inner loop of `skb_segment()`.
+  ///
+  /// - Returns: false, with this packet unchanged, when it has no fragment slot or no tailroom left for them.
+  public func append(of source: borrowing SkBuff, from offset: Int, count: Int) -> Bool {
+    precondition(!isCloned, "a packet that is shared is not appended to")
+    precondition(
+      offset >= 0 && count >= 0 && offset <= source.length && count <= source.length - offset,
+      "an appended range lies inside its packet")
+    let linearCount = max(0, min(count, source.headLength - offset))
+    guard linearCount == 0 || linearCount <= tailroom else { return false }
+    let origin = unsafe source.header.pointee.shared
+    let target = unsafe header.pointee.shared
+    // First find out whether the slots suffice, so that nothing has to be taken back.
+    var skip = max(0, offset - source.headLength)
+    var left = count - linearCount
+    var first = 0
+    while left > 0, unsafe skip >= Int(origin.pointee.fragments[first].byteCount) {
+      skip -= unsafe Int(origin.pointee.fragments[first].byteCount)
+      first += 1
+    }
+    var slots = 0
+    var reach = -skip
+    while reach < left {
+      reach += unsafe Int(origin.pointee.fragments[first + slots].byteCount)
+      slots += 1
+    }
+    guard fragmentCount + slots <= Self.maximumFragments else { return false }
+
+    if linearCount > 0 {
+      let end = headLength
+      put(linearCount)
+      unsafe (linearBase + end).copyMemory(from: source.linearBase + offset, byteCount: linearCount)
+    }
+    let fragmentBytes = left
+    var slot = fragmentCount
+    var index = first
+    while left > 0 {
+      var part = unsafe origin.pointee.fragments[index]
+      part.offset += UInt32(skip)
+      let taken = min(left, Int(part.byteCount) - skip)
+      part.byteCount = UInt32(taken)
+      unsafe part.page.pointee.references += 1
+      unsafe target.pointee.fragments[slot] = part
+      slot += 1
+      index += 1
+      left -= taken
+      skip = 0
+    }
+    unsafe target.pointee.fragmentCount = UInt8(slot)
+    unsafe header.pointee.length += Int32(fragmentBytes)
+    unsafe header.pointee.dataLength += Int32(fragmentBytes)
+    unsafe header.pointee.truesize += Int32(fragmentBytes)
+    return true
+  }
+
+  /// Takes over what describes a packet beside its bytes: number, type, priority, mark, hash, socket, times, control
+  /// block. Header marks, checksum state and ownership are not copied. Linux: `__copy_skb_header()`.
+  public func copyMetadata(from other: borrowing SkBuff) {
+    unsafe header.pointee.serial = other.header.pointee.serial
+    unsafe header.pointee.packetType = other.header.pointee.packetType
+    unsafe header.pointee.etherType = other.header.pointee.etherType
+    unsafe header.pointee.queueMapping = other.header.pointee.queueMapping
+    unsafe header.pointee.priority = other.header.pointee.priority
+    unsafe header.pointee.mark = other.header.pointee.mark
+    unsafe header.pointee.hash = other.header.pointee.hash
+    unsafe header.pointee.socket = other.header.pointee.socket
+    unsafe header.pointee.timestamp = other.header.pointee.timestamp
+    unsafe header.pointee.tcp = other.header.pointee.tcp
+  }
+
+  /// Hands this packet's charge on a socket's account to `other`, which frees it at its own end.
+  /// Linux: the swap of destructors at the end of `skb_segment()`.
+  public func moveOwner(to other: borrowing SkBuff) {
+    other.orphan()
+    unsafe other.header.pointee.writeOwner = header.pointee.writeOwner
+    unsafe other.header.pointee.receiveOwner = header.pointee.receiveOwner
+    unsafe other.header.pointee.chargedTruesize = header.pointee.chargedTruesize
+    unsafe header.pointee.writeOwner = nil
+    unsafe header.pointee.receiveOwner = nil
+    unsafe header.pointee.chargedTruesize = 0
+  }
+}
