@@ -16,7 +16,9 @@ final class ChildProcess: @unchecked Sendable {
     /// What it wrote to standard output, as text.
     var text: String { String(decoding: output, as: UTF8.self) }
     /// For messages of failing tests.
-    var summary: String { "status \(status), timedOut \(timedOut)\nstdout: \(text.prefix(4000))\nstderr: \(errors.prefix(4000))" }
+    var summary: String {
+      "status \(status), timedOut \(timedOut)\nstdout: \(text.prefix(4000))\nstderr: \(errors.prefix(4000))"
+    }
   }
 
   let name: String
@@ -31,12 +33,14 @@ final class ChildProcess: @unchecked Sendable {
   /// - Parameters:
   ///   - input: what it reads from standard input.
   ///   - directory: where the files with its output are made.
-  init(_ arguments: [String], input: Input = .nothing, directory: URL, environment: [String: String] = [:]) throws {
+  init(_ arguments: [String], input: Input = .nothing, directory: URL, environment: [String: String] = [:])
+    throws
+  {
     name = arguments.joined(separator: " ")
     self.directory = directory.appendingPathComponent(UUID().uuidString)
     try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
+    process.arguments = ["--default-signal=PIPE"] + arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardOutput = try Self.file(self.directory.appendingPathComponent("stdout"))
     process.standardError = try Self.file(self.directory.appendingPathComponent("stderr"))
@@ -98,7 +102,8 @@ final class ChildProcess: @unchecked Sendable {
     let signaled = process.terminationReason == .uncaughtSignal
     return Result(
       status: signaled ? 128 + process.terminationStatus : process.terminationStatus,
-      output: (try? Data(contentsOf: directory.appendingPathComponent("stdout"))) ?? Data(), errors: errorsSoFar,
+      output: (try? Data(contentsOf: directory.appendingPathComponent("stdout"))) ?? Data(),
+      errors: errorsSoFar,
       seconds: elapsed, timedOut: timedOut)
   }
 

@@ -4,7 +4,8 @@ import Foundation
 enum Names {
   /// Set by `tools/test`, which removes whatever carries it; otherwise this process's number.
   static let prefix =
-    ProcessInfo.processInfo.environment["SWIFTSTACK_TEST_PREFIX"] ?? "sst\(ProcessInfo.processInfo.processIdentifier)"
+    ProcessInfo.processInfo.environment["SWIFTSTACK_TEST_PREFIX"]
+    ?? "sst\(ProcessInfo.processInfo.processIdentifier)"
 
   nonisolated(unsafe) private static var counter = 0
   private static let lock = NSLock()
