@@ -1,0 +1,170 @@
+import NetNamespace
+import SkBuff
+import Wire
+
+/// One datagram while its bytes are being collected. Linux: `struct inet_cork` with its queue, `ip_append_data()`.
+///
+/// A datagram that fits the MTU is one packet. A longer one is cut into fragment-sized packets while it is copied:
+/// each but the last carries a multiple of 8 bytes (RFC 791 section 3.2). The last packet may be filled to the MTU; when
+/// more bytes follow it, those past the multiple of 8 move on to the next packet.
+///
+/// Every packet begins at its share of the IP payload and has room in front for the IP header and the device's. The
+/// transport header's bytes are left unwritten in the first packet.
+public struct AppendData: ~Copyable {
+  private var packets = SkBuffQueue()
+  /// Bytes collected, transport header included.
+  public private(set) var byteCount = 0
+  /// The sum over the payload of the packets that are complete; transport header left out.
+  private var sum = InternetChecksum()
+  private var truesize = 0
+  private let transportHeaderByteCount: Int
+  /// IP payload of a packet that is the last one, and of one that another follows.
+  private let wholePayload: Int
+  private let alignedPayload: Int
+  private let limit: Int
+  private let headroom: Int
+  private let scatterGather: Bool
+  private let isSummed: Bool
+
+  /// - Parameters:
+  ///   - mtu: of the path, or of the device when the path's is not to be used.
+  ///   - refusesFragments: a datagram over `mtu` is EMSGSIZE. Linux: not `ip_sk_ignore_df()`.
+  ///   - headroom: bytes the device needs in front of the IP header.
+  ///   - scatterGather: whether the device takes page fragments.
+  ///   - isSummed: whether the payload's sum will be asked for when the datagram is cut.
+  public init(
+    transportHeaderByteCount: Int, mtu: Int, refusesFragments: Bool, headroom: Int, scatterGather: Bool,
+    isSummed: Bool
+  ) {
+    self.transportHeaderByteCount = transportHeaderByteCount
+    wholePayload = max(mtu, 68) - IPv4Header.minimumByteCount
+    alignedPayload = wholePayload & ~7
+    limit = refusesFragments ? wholePayload : 0xFFFF - IPv4Header.minimumByteCount
+    self.headroom = headroom + IPv4Header.minimumByteCount
+    self.scatterGather = scatterGather
+    self.isSummed = isSummed
+  }
+
+  /// How many packets the datagram makes so far.
+  public var packetCount: Int { packets.count }
+  /// What the collected packets cost in memory.
+  public var memory: Int { truesize }
+
+  /// Adds `count` of the caller's bytes. After an error the datagram is not whole any more: end it.
+  ///
+  /// - Parameters:
+  ///   - account: the sending socket's; packets are charged to it as they are completed.
+  ///   - sendBuffer: SO_SNDBUF. The first packet needs the account below it, later ones below twice it.
+  /// - Throws: EMSGSIZE over 65,515 bytes, or over the MTU when fragments are refused; EFAULT; EAGAIN when the send
+  ///   buffer is full; ENOBUFS when it is overrun by the datagram itself or memory is short.
+  public mutating func append(
+    from iter: inout IovIter, count: Int, account: borrowing SocketAccount, socket: UInt32, sendBuffer: Int,
+    pool: SkBuffPool
+  ) throws(Errno) {
+    let header = packets.isEmpty ? transportHeaderByteCount : 0
+    guard count <= limit - byteCount - header else { throw .EMSGSIZE }
+    guard iter.count >= count, iter.isAccessible else { throw .EFAULT }
+    if packets.isEmpty {
+      guard account.writeAllocated < sendBuffer else { throw .EAGAIN }
+      let linear = linearBytes(header + count)
+      guard let skb = pool.allocate(headroom: headroom, linear: linear) else { throw .ENOBUFS }
+      skb.put(header)
+      skb.setTransportHeader()
+      byteCount = header
+      packets.append(skb)
+    }
+    var left = count
+    while left > 0 {
+      guard let last = packets.popLast() else { preconditionFailure("a datagram in the making has a packet") }
+      let whole = wholePayload - last.length
+      let room = left <= whole ? whole : alignedPayload - last.length
+      guard room <= 0 else {
+        let part = min(room, left)
+        let failure = fill(last, from: &iter, count: part)
+        packets.append(last)
+        if let failure { throw failure }
+        left -= part
+        byteCount += part
+        continue
+      }
+      guard account.writeAllocated + last.truesize <= 2 * sendBuffer else { throw .ENOBUFS }
+      let gap = last.length - alignedPayload
+      let linear = linearBytes(min(gap + left, wholePayload))
+      guard let next = pool.allocate(headroom: headroom, linear: max(linear, gap)) else { throw .ENOBUFS }
+      if gap > 0 {
+        next.put(gap)
+        let target = unsafe UnsafeMutableRawBufferPointer(start: next.linearBase, count: gap)
+        guard unsafe last.copyBits(from: alignedPayload, into: target), last.trim(to: alignedPayload) else {
+          throw .ENOBUFS
+        }
+      }
+      settle(last, account: account, socket: socket, summing: isSummed)
+      packets.append(last)
+      packets.append(next)
+    }
+  }
+
+  /// Linear bytes for a packet that will carry `count`: all of them when they fit the packet's own small area or the
+  /// device needs them in one piece; otherwise only the headers, and the bytes go to page fragments.
+  private func linearBytes(_ count: Int) -> Int {
+    let wanted = min(count, wholePayload)
+    if headroom + wanted <= SkBuff.smallHeadByteCount { return wanted }
+    if !scatterGather && headroom + wanted <= SkBuffPool.chunkByteCount { return wanted }
+    return transportHeaderByteCount
+  }
+
+  private func fill(_ skb: borrowing SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
+    if count <= skb.tailroom && (count <= SkBuff.smallHeadByteCount || !scatterGather) {
+      let target = unsafe UnsafeMutableRawBufferPointer(
+        start: skb.linearBase + skb.headLength, count: count)
+      guard unsafe iter.copyFromFull(into: target) else { return .EFAULT }
+      skb.put(count)
+      return nil
+    }
+    var left = count
+    while left > 0 {
+      let (added, fault) = skb.append(from: &iter, count: left)
+      if fault { return .EFAULT }
+      if added == 0 { return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOBUFS }
+      left -= added
+    }
+    return nil
+  }
+
+  /// The packet is complete: its bytes are summed while they are warm, and the socket pays for it.
+  private mutating func settle(
+    _ skb: borrowing SkBuff, account: borrowing SocketAccount, socket: UInt32, summing: Bool
+  ) {
+    if summing {
+      // Packets before it carry multiples of 8 bytes, so this one begins at an even offset.
+      let header = truesize == 0 ? transportHeaderByteCount : 0
+      sum.add(skb.checksum(from: header, count: skb.length - header), at: 0)
+    }
+    truesize += skb.truesize
+    skb.chargeWrite(to: account, socket: socket)
+  }
+
+  /// Ends the datagram.
+  ///
+  /// - Parameter sumsWhole: whether the sum is wanted even when the datagram is one packet.
+  /// - Returns: its packets, first one first, and the sum over the payload, if that was asked for.
+  public consuming func finish(
+    account: borrowing SocketAccount, socket: UInt32, sumsWhole: Bool
+  ) -> FinishedDatagram {
+    if let last = packets.popLast() {
+      let isOnly = packets.isEmpty
+      settle(last, account: account, socket: socket, summing: isOnly ? sumsWhole : isSummed)
+      packets.append(last)
+    }
+    return FinishedDatagram(packets: packets, byteCount: byteCount, sum: sum)
+  }
+}
+
+/// A datagram whose bytes are all there. Linux: what `ip_make_skb()` returns.
+public struct FinishedDatagram: ~Copyable {
+  public var packets: SkBuffQueue
+  /// Transport header and payload.
+  public let byteCount: Int
+  /// Sum over the payload, transport header left out.
+  public let sum: InternetChecksum
+}

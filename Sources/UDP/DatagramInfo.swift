@@ -1,0 +1,32 @@
+import NetNamespace
+import Wire
+
+/// What `ss -u` tells of a datagram socket.
+public struct DatagramInfo: Sendable {
+  public var local: SocketAddress
+  public var remote: SocketAddress?
+  /// Truesize of the packets that wait for the reader, and of those on their way down.
+  public var receiveAllocated: Int
+  public var writeAllocated: Int
+  public var receiveBuffer: Int
+  public var sendBuffer: Int
+  public var queuedDatagrams: Int
+  /// Datagrams thrown away because the receive buffer was full.
+  public var dropCount: UInt64
+}
+
+extension DatagramTable {
+  var all: [SocketID] {
+    (0..<sockets.capacity).filter { sockets.isLive($0) }.map { SocketID(kind, index: $0) }
+  }
+
+  func info(_ id: SocketID) throws(Errno) -> DatagramInfo {
+    let index = try slot(id)
+    return DatagramInfo(
+      local: sockets[index].local, remote: sockets[index].remote,
+      receiveAllocated: sockets[index].account.receiveAllocated,
+      writeAllocated: sockets[index].account.writeAllocated,
+      receiveBuffer: sockets[index].options.receiveBuffer, sendBuffer: sockets[index].options.sendBuffer,
+      queuedDatagrams: sockets[index].receiveQueue.count, dropCount: sockets[index].dropCount)
+  }
+}

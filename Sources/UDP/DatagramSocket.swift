@@ -1,0 +1,214 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// What UDP and ping sockets have in common. Linux: `struct inet_sock` of a `SOCK_DGRAM` socket.
+struct DatagramSocket: ~Copyable {
+  let id: SocketID
+  let account: SocketAccount
+  var options: DatagramOptions
+  /// Own end; port 0: not bound. A ping socket's port is its ICMP identifier.
+  var local: SocketAddress
+  /// The address that `bind()` was given, under which the port table has the port.
+  var boundAddress: IPAddress
+  var remote: SocketAddress?
+  var receiveQueue = SkBuffQueue()
+  /// Linux: `sk->sk_err`.
+  var pendingError: Errno?
+  /// Linux: `sk->sk_error_queue`.
+  var errorQueue: [ExtendedError] = []
+  var isReadShutdown = false
+  var isWriteShutdown = false
+  /// Datagrams thrown away because the receive buffer was full. Linux: `sk->sk_drops`.
+  var dropCount: UInt64 = 0
+
+  /// The route of the latest send, kept while the table does not change. Linux: `sk->sk_dst_cache`.
+  var route: Route?
+  var routeSource: IPv4Address = .any
+
+  /// The datagram that is corked. Linux: `inet->cork` and `sk_write_queue`.
+  var pending: AppendData?
+  var pendingTarget = DatagramTarget()
+
+  /// Most entries that wait on the error queue.
+  static let errorQueueLimit = 256
+
+  init(_ id: SocketID, net: borrowing Net) {
+    self.id = id
+    account = SocketAccount(pool: net.pool, socket: id.rawValue)
+    options = DatagramOptions(settings: net.settings)
+    local = SocketAddress(.any, port: 0)
+    boundAddress = local.address
+  }
+
+  var isBound: Bool { local.port != 0 }
+
+  // MARK: Errors and readiness
+
+  /// Returns and clears the pending error. Linux: `sock_error()`, SO_ERROR.
+  mutating func takeError() -> Errno? {
+    defer { pendingError = nil }
+    return pendingError
+  }
+
+  /// Linux: `datagram_poll()`.
+  var readiness: Readiness {
+    var ready: Readiness = []
+    if pendingError != nil || !errorQueue.isEmpty { ready.insert(.error) }
+    if isReadShutdown { ready.insert([.readHangup, .readable]) }
+    if isReadShutdown && isWriteShutdown { ready.insert(.hangup) }
+    if !receiveQueue.isEmpty { ready.insert(.readable) }
+    // Linux: sock_writeable(): under half of the send buffer is in use.
+    if account.writeAllocated * 2 < options.sendBuffer {
+      ready.insert(.writable)
+    } else {
+      // Whoever saw the socket not writable is owed a wake-up when packets are freed.
+      account.isThrottled = true
+    }
+    return ready
+  }
+
+  /// Linux: `ip_icmp_error()`, `ip_local_error()`.
+  mutating func queueError(_ error: ExtendedError) {
+    if errorQueue.count < Self.errorQueueLimit { errorQueue.append(error) }
+  }
+
+  // MARK: Receiving
+
+  /// Puts a datagram on the receive queue, or drops it when the buffer is full. Linux: `__udp_enqueue_schedule_skb()`.
+  ///
+  /// - Returns: false when it was dropped.
+  mutating func enqueue(_ skb: consuming SkBuff, net: inout Net) -> Bool {
+    guard account.receiveAllocated <= options.receiveBuffer else {
+      dropCount += 1
+      skb.drop(.socketReceiveBuffer)
+      return false
+    }
+    skb.chargeReceive(to: account)
+    receiveQueue.append(skb)
+    net.wake(id)
+    return true
+  }
+
+  /// Takes the first datagram, or looks at it. Linux: `udp_recvmsg()`, `ping_recvmsg()`.
+  ///
+  /// - Throws: the pending error; EAGAIN when there is nothing; EFAULT when the buffer cannot be written, and the
+  ///   datagram is gone, as Linux has it.
+  mutating func receive(into iter: inout IovIter, flags: MessageFlags) throws(Errno) -> ReceivedMessage {
+    if flags.contains(.errorQueue) { return try receiveError() }
+    if flags.contains(.outOfBand) { throw .EOPNOTSUPP }
+    if let error = takeError() { throw error }
+    guard let first = receiveQueue.first else {
+      if isReadShutdown { return ReceivedMessage(byteCount: 0) }
+      throw .EAGAIN
+    }
+    let options = self.options
+    if flags.contains(.peek) {
+      return try receiveQueue.withPacket(at: first) { skb throws(Errno) in
+        try Self.copy(skb, into: &iter, flags: flags, options: options)
+      }
+    }
+    let skb = receiveQueue.remove(at: first)
+    return try Self.copy(skb, into: &iter, flags: flags, options: options)
+  }
+
+  private static func copy(
+    _ skb: borrowing SkBuff, into iter: inout IovIter, flags: MessageFlags, options: DatagramOptions
+  ) throws(Errno) -> ReceivedMessage {
+    let length = skb.length
+    let wanted = min(length, iter.count)
+    guard skb.copyDatagram(from: 0, count: wanted, to: &iter) == wanted else { throw .EFAULT }
+    let headers = skb.datagram
+    var message = ReceivedMessage(
+      byteCount: flags.contains(.truncate) ? length : wanted,
+      source: SocketAddress(headers.source, port: headers.sourcePort))
+    if wanted < length { message.flags.insert(.truncate) }
+    if options.packetInfo { message.control.destination = headers.destination }
+    if options.receiveTimeToLive { message.control.timeToLive = headers.timeToLive }
+    if options.receiveTypeOfService { message.control.typeOfService = headers.typeOfService }
+    return message
+  }
+
+  /// Linux: `ip_recv_error()`.
+  private mutating func receiveError() throws(Errno) -> ReceivedMessage {
+    guard !errorQueue.isEmpty else { throw .EAGAIN }
+    let entry = errorQueue.removeFirst()
+    // The next error in line becomes the socket's. Linux: sock_dequeue_err_skb().
+    pendingError = errorQueue.first { $0.origin == .icmp }?.errno
+    var message = ReceivedMessage(byteCount: 0, source: entry.destination, flags: .errorQueue)
+    message.control.error = entry
+    return message
+  }
+
+  // MARK: Routes
+
+  /// Makes sure that `route` leads to `destination`; a route that is current is kept.
+  /// Linux: `sk_dst_check()`, `ip_route_output_flow()`.
+  mutating func findRoute(
+    to destination: IPv4Address, from source: IPv4Address, onLink: Bool, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    if let route, route.destination == destination, routeSource == source, !onLink, ip.isCurrent(route) {
+      if route.kind == .broadcast && !options.broadcast { throw .EACCES }
+      return
+    }
+    let found = try ip.route(to: destination, from: source.isAny ? nil : source, net: &net)
+    // Link scope: no gateway. Linux: RTO_ONLINK.
+    if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
+    if found.kind == .broadcast && !options.broadcast { throw .EACCES }
+    route = found
+    routeSource = source
+  }
+
+  /// The bytes one packet may have, and whether more is refused. Linux: `ip_setup_cork()`, `ip_sk_ignore_df()`.
+  func fragmentation(device mtu: Int) -> (mtu: Int, refused: Bool) {
+    let path = route?.mtu ?? mtu
+    switch options.pathMTUDiscovery {
+    case .dont, .want: return (path, false)
+    case .do: return (path, true)
+    case .probe: return (route?.linkMTU ?? mtu, true)
+    }
+  }
+
+  func sendOptions(_ number: IPProtocol, _ control: SendControl) -> IPv4SendOptions {
+    var send = IPv4SendOptions(protocol: number)
+    send.typeOfService = control.typeOfService ?? options.typeOfService
+    if let timeToLive = control.timeToLive {
+      send.timeToLive = timeToLive
+    } else if route?.kind == .multicast {
+      send.timeToLive = options.multicastTimeToLive
+    } else {
+      send.timeToLive = options.timeToLive
+    }
+    send.pmtuDiscovery = options.pathMTUDiscovery
+    send.mark = control.mark ?? options.mark
+    return send
+  }
+
+  func priority(_ control: SendControl) -> UInt32 {
+    if let priority = control.priority { return priority }
+    if let type = control.typeOfService { return TypeOfServicePriority.priority(of: type) }
+    return options.priority
+  }
+}
+
+/// Where a datagram goes, and on whose terms; kept while it is corked. Linux: `inet->cork.fl` and `cork.base`.
+struct DatagramTarget {
+  var source = IPv4Address.any
+  var destination = IPv4Address.any
+  var port: UInt16 = 0
+  var control = SendControl()
+}
+
+/// The packet priority that a type of service stands for. Linux: `rt_tos2priority()`, table `ip_tos2prio`.
+public enum TypeOfServicePriority {
+  public static func priority(of typeOfService: UInt8) -> UInt32 {
+    switch (typeOfService & 0x1E) >> 1 {
+    case 0...3: 0
+    case 4...7: 2
+    case 8...11: 6
+    default: 4
+    }
+  }
+}

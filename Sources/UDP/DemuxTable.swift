@@ -1,0 +1,154 @@
+import Wire
+
+/// Which socket a datagram is for: a hash of chains, one entry for each bound socket's slot.
+/// Linux: `struct udp_table` with its port, address and four-tuple hashes.
+///
+/// A datagram costs three probes at most, however many sockets there are: the connected four-tuple, the address it was
+/// sent to, any address. Sockets that share one key (SO_REUSEPORT) are a group; the flow's hash picks the member.
+struct DemuxTable: ~Copyable {
+  private struct Entry {
+    var local: SocketAddress
+    var remote: SocketAddress?
+    var next: Int32 = -1
+    var isReusePort = false
+    var isBound = false
+  }
+  private var heads: [Int32]
+  private var entries: [Entry] = []
+  private var bound = 0
+  /// Keys the hash: a peer chooses ports and must not choose chains.
+  private let secret: (UInt64, UInt64)
+
+  init(secret: (UInt64, UInt64)) {
+    self.secret = secret
+    heads = Array(repeating: -1, count: 256)
+  }
+
+  private func hash(_ local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
+    let addresses =
+      UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote?.address.v4?.rawValue ?? 0)
+    let ports = UInt64(local.port) << 16 | UInt64(remote?.port ?? 0)
+    let first = Self.fold(addresses ^ secret.0, secret.1 ^ 0x9E37_79B9_7F4A_7C15)
+    return Self.fold(first ^ ports, secret.0 ^ 0xD6E8_FEB8_6659_FD93)
+  }
+  private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
+    let product = a.multipliedFullWidth(by: b)
+    return product.high ^ product.low
+  }
+  private func bucket(_ local: SocketAddress, _ remote: SocketAddress?) -> Int {
+    Int(truncatingIfNeeded: hash(local, remote)) & (heads.count - 1)
+  }
+
+  /// Puts a slot under its key; the latest comer is found first.
+  mutating func insert(_ slot: Int, local: SocketAddress, remote: SocketAddress?, reusePort: Bool) {
+    remove(slot)
+    if bound >= heads.count { grow() }
+    let nowhere = SocketAddress(.any, port: 0)
+    while entries.count <= slot { entries.append(Entry(local: nowhere)) }
+    let place = bucket(local, remote)
+    entries[slot] = Entry(
+      local: local, remote: remote, next: heads[place], isReusePort: reusePort, isBound: true)
+    heads[place] = Int32(slot)
+    bound += 1
+  }
+
+  mutating func remove(_ slot: Int) {
+    guard slot < entries.count, entries[slot].isBound else { return }
+    let place = bucket(entries[slot].local, entries[slot].remote)
+    var previous = -1
+    var current = Int(heads[place])
+    while current != slot && current >= 0 {
+      previous = current
+      current = Int(entries[current].next)
+    }
+    precondition(current == slot, "a bound slot is on its chain")
+    if previous < 0 {
+      heads[place] = entries[slot].next
+    } else {
+      entries[previous].next = entries[slot].next
+    }
+    entries[slot].isBound = false
+    bound -= 1
+  }
+
+  private mutating func grow() {
+    heads = Array(repeating: -1, count: heads.count * 2)
+    for slot in entries.indices where entries[slot].isBound {
+      let place = bucket(entries[slot].local, entries[slot].remote)
+      entries[slot].next = heads[place]
+      heads[place] = Int32(slot)
+    }
+  }
+
+  /// The next slot at or after `slot` on its chain that has exactly this key; -1: none.
+  private func match(_ slot: Int, _ local: SocketAddress, _ remote: SocketAddress?) -> Int {
+    var current = slot
+    while current >= 0 {
+      if entries[current].local == local && entries[current].remote == remote { return current }
+      current = Int(entries[current].next)
+    }
+    return -1
+  }
+
+  private func probe(_ local: SocketAddress, _ remote: SocketAddress?, flow: SocketAddress) -> Int? {
+    let first = match(Int(heads[bucket(local, remote)]), local, remote)
+    guard first >= 0 else { return nil }
+    guard entries[first].isReusePort else { return first }
+    // Linux: reuseport_select_sock().
+    var members: UInt64 = 0
+    var current = first
+    while current >= 0 {
+      if entries[current].isReusePort { members += 1 }
+      current = match(Int(entries[current].next), local, remote)
+    }
+    var turn = hash(local, flow).multipliedFullWidth(by: members).high
+    current = first
+    while current >= 0 {
+      if entries[current].isReusePort {
+        if turn == 0 { return current }
+        turn -= 1
+      }
+      current = match(Int(entries[current].next), local, remote)
+    }
+    return first
+  }
+
+  /// The socket for a datagram from `remote` to `local`: the most exact key wins. Linux: `__udp4_lib_lookup()`.
+  func lookup(local: SocketAddress, remote: SocketAddress) -> Int? {
+    if let slot = probe(local, remote, flow: remote) { return slot }
+    if let slot = probe(local, nil, flow: remote) { return slot }
+    let anywhere = SocketAddress(.any(local.address.family), port: local.port)
+    return probe(anywhere, nil, flow: remote)
+  }
+
+  /// The slot with exactly this key; `nil`: none. Ping sockets have no peers in their keys.
+  func exact(local: SocketAddress, remote: SocketAddress?) -> Int? {
+    let slot = match(Int(heads[bucket(local, remote)]), local, remote)
+    return slot < 0 ? nil : slot
+  }
+
+  /// Every socket that a broadcast or multicast datagram is for, one after the other: `nil` begins, `nil` ends.
+  /// Linux: `__udp4_lib_mcast_deliver()`.
+  func next(after slot: Int?, local: SocketAddress, remote: SocketAddress) -> Int? {
+    let anywhere = SocketAddress(.any(local.address.family), port: local.port)
+    var started = slot == nil
+    for step in 0..<4 {
+      let (key, peer): (SocketAddress, SocketAddress?) =
+        switch step {
+        case 0: (local, remote)
+        case 1: (local, nil)
+        case 2: (anywhere, remote)
+        default: (anywhere, nil)
+        }
+      var from = Int(heads[bucket(key, peer)])
+      if !started, let slot {
+        guard entries[slot].local == key, entries[slot].remote == peer else { continue }
+        from = Int(entries[slot].next)
+        started = true
+      }
+      let found = match(from, key, peer)
+      if found >= 0 { return found }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,48 @@
+import IPv4
+import NetNamespace
+import Wire
+
+/// One entry of a socket's error queue. Linux: `struct sock_extended_err` with the offender's address.
+public struct ExtendedError: Sendable, Equatable {
+  /// `ee_origin`.
+  @frozen
+  public enum Origin: UInt8, Sendable {
+    case local = 1
+    case icmp = 2
+  }
+  public var errno: Errno
+  public var origin: Origin
+  /// ICMP type and code; 0 for a local error.
+  public var kind: UInt8
+  public var code: UInt8
+  /// Path MTU for EMSGSIZE; 0 otherwise.
+  public var info: UInt32
+  /// Who sent the ICMP message; `nil` for a local error.
+  public var offender: IPv4Address?
+  /// Where the datagram that failed was going.
+  public var destination: SocketAddress
+
+  public init(
+    errno: Errno, origin: Origin, kind: UInt8, code: UInt8, info: UInt32, offender: IPv4Address?,
+    destination: SocketAddress
+  ) {
+    self.errno = errno
+    self.origin = origin
+    self.kind = kind
+    self.code = code
+    self.info = info
+    self.offender = offender
+    self.destination = destination
+  }
+}
+
+extension ExtendedError {
+  /// An error as the error queue shows it. A neighbour that does not answer is reported as the ICMP message that
+  /// Linux sends to itself then; a datagram that is too long, as local.
+  init(_ error: TransportError) {
+    self.init(
+      errno: error.errno, origin: error.isLocal && error.errno == .EMSGSIZE ? .local : .icmp,
+      kind: error.kind.rawValue, code: error.code,
+      info: UInt32(error.mtu ?? 0), offender: error.offender, destination: error.remote)
+  }
+}

@@ -1,0 +1,189 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Wire
+
+/// ICMP echo sockets: `socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)`. Linux: `net/ipv4/ping.c`.
+///
+/// A caller sends ICMP echo requests with their 8-byte header in front and receives echo replies the same way. The
+/// identifier is the socket's: its "port", chosen by `bind()` or at the first send. The checksum is filled in here.
+public struct PingLayer: ~Copyable {
+  var table: DatagramTable
+
+  public init(secret: (UInt64, UInt64)) { table = DatagramTable(kind: .ping, secret: secret) }
+
+  public mutating func create(family: AddressFamily, net: inout Net) throws(Errno) -> SocketID {
+    try table.create(family: family, net: &net)
+  }
+  /// The port is the identifier; 0: any.
+  public mutating func bind(
+    _ id: SocketID, to address: SocketAddress, ip: borrowing IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    try table.bind(id, to: address, ip: ip, net: &net)
+  }
+  public mutating func connect(
+    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    try table.connect(id, to: remote, ip: &ip, net: &net)
+  }
+  public mutating func disconnect(_ id: SocketID) throws(Errno) { try table.disconnect(id) }
+  public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, net: inout Net) throws(Errno) {
+    try table.shutdown(id, read: read, write: write, net: &net)
+  }
+  public mutating func close(_ id: SocketID) { table.close(id) }
+  public func options(_ id: SocketID) throws(Errno) -> DatagramOptions {
+    table.sockets[try table.slot(id)].options
+  }
+  public mutating func setOptions(_ id: SocketID, _ options: DatagramOptions) throws(Errno) {
+    try table.setOptions(id, options)
+  }
+  public func readiness(_ id: SocketID) -> Readiness {
+    guard let index = try? table.slot(id) else { return [] }
+    return table.sockets[index].readiness
+  }
+  public func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    table.sockets[try table.slot(id)].local
+  }
+  public func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    guard let remote = table.sockets[try table.slot(id)].remote else { throw .ENOTCONN }
+    return remote
+  }
+  public mutating func takeError(_ id: SocketID) -> Errno? {
+    guard let index = try? table.slot(id) else { return nil }
+    return table.sockets[index].takeError()
+  }
+  public mutating func recvmsg(
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags
+  ) throws(Errno) -> ReceivedMessage {
+    let index = try table.slot(id)
+    return try table.sockets[index].receive(into: &iter, flags: flags)
+  }
+  public func sockets() -> [SocketID] { table.all }
+  public func info(_ id: SocketID) throws(Errno) -> DatagramInfo { try table.info(id) }
+
+  /// Sends an echo request of up to 65,515 bytes, header included. Linux: `ping_v4_sendmsg()`.
+  ///
+  /// - Throws: EINVAL when the bytes are not an echo request with code 0; EMSGSIZE; EDESTADDRREQ; EOPNOTSUPP; EFAULT;
+  ///   EACCES; EAGAIN; ENETUNREACH; the pending error.
+  public mutating func sendmsg(
+    _ id: SocketID, iter: inout IovIter, to: SocketAddress? = nil, control: SendControl = SendControl(),
+    flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    let index = try table.slot(id)
+    let length = iter.count
+    guard length <= 0xFFFF else { throw .EMSGSIZE }
+    guard length >= ICMPHeader.byteCount else { throw .EINVAL }
+    guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
+    let request = try Self.header(from: &iter)
+    guard request.kind == .echoRequest, request.code == 0 else { throw .EINVAL }
+    guard let destination = (to ?? table.sockets[index].remote)?.address else { throw .EDESTADDRREQ }
+    guard var address = destination.v4 else { throw .EAFNOSUPPORT }
+    try table.autobind(index, net: &net)
+    if let error = table.sockets[index].takeError() { throw error }
+    if table.sockets[index].isWriteShutdown { throw .EPIPE }
+    var source = control.source ?? table.sockets[index].local.address.v4 ?? .any
+    if source.isMulticast || source.isBroadcast { source = .any }
+    if address.isAny { address = source.isAny ? .loopback : source }
+    let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
+    try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, ip: &ip, net: &net)
+    if flags.contains(.confirm), let route = table.sockets[index].route {
+      ip.confirmNeighbour(route, net: &net)
+    }
+    if flags.contains(.probe) { return length }
+    let limits = table.sockets[index].fragmentation(device: ip.device.mtu)
+    table.sockets[index].pending = AppendData(
+      transportHeaderByteCount: ICMPHeader.byteCount, mtu: limits.mtu, refusesFragments: limits.refused,
+      headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather),
+      isSummed: true)
+    do {
+      try table.sockets[index].appendPending(
+        from: &iter, count: length - ICMPHeader.byteCount, net: net)
+    } catch {
+      table.sockets[index].pending = nil
+      throw error
+    }
+    try push(index, sequence: request.sequence, control: control, ip: &ip, net: &net)
+    return length
+  }
+
+  private static func header(from iter: inout IovIter) throws(Errno) -> ICMPHeader {
+    var word: UInt64 = 0
+    let copied = unsafe withUnsafeMutableBytes(of: &word) { unsafe iter.copyFromFull(into: $0) }
+    guard copied else { throw .EFAULT }
+    word = word.bigEndian
+    return ICMPHeader(
+      kind: ICMPHeader.Kind(rawValue: UInt8(word >> 56)), code: UInt8(truncatingIfNeeded: word >> 48),
+      rest: UInt32(truncatingIfNeeded: word))
+  }
+
+  private mutating func push(
+    _ index: Int, sequence: UInt16, control: SendControl, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    guard let data = table.sockets[index].pending.take(), var route = table.sockets[index].route else {
+      return
+    }
+    var datagram = data.finish(
+      account: table.sockets[index].account, socket: table.sockets[index].id.rawValue, sumsWhole: true)
+    guard var first = datagram.packets.popFirst() else { return }
+    let header = ICMPHeader(
+      kind: .echoRequest, code: 0, rest: UInt32(table.sockets[index].local.port) << 16 | UInt32(sequence))
+    var sum = datagram.sum
+    sum.add(UInt16(header.kind.rawValue) << 8)
+    sum.add(header.rest)
+    var bytes = first.mutableLinear
+    header.write(to: &bytes)
+    bytes.store16(sum.checksum, 2)
+    let options = table.sockets[index].sendOptions(.icmp, control)
+    let priority = table.sockets[index].priority(control)
+    first.priority = priority
+    first.mark = options.mark
+    net.counters.count(.IcmpOutMsgs)
+    net.counters.count(.IcmpOutEchos)
+    let result: XmitResult
+    if datagram.packets.isEmpty {
+      result = ip.output(first, route: &route, options: options, net: &net)
+    } else {
+      datagram.packets.prepend(first)
+      result = ip.outputFragments(
+        &datagram.packets, priority: priority, route: &route, options: options, net: &net)
+    }
+    table.sockets[index].route = route
+    if result == .dropped && table.sockets[index].options.receiveErrors { throw .ENOBUFS }
+  }
+
+  /// Takes an echo reply whose data is at the ICMP header and whose checksum was verified. Linux: `ping_rcv()`.
+  public mutating func receive(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) {
+    guard skb.mayPull(ICMPHeader.byteCount), let icmp = ICMPHeader(parsing: skb.linear) else {
+      skb.drop(.packetTooSmall)
+      return
+    }
+    guard let index = lookup(header.destination, identifier: icmp.identifier) else {
+      skb.drop(.noSocket)
+      return
+    }
+    skb.datagram = DatagramControlBlock(
+      source: header.source, destination: header.destination, sourcePort: 0, timeToLive: header.timeToLive,
+      typeOfService: header.typeOfService)
+    _ = table.sockets[index].enqueue(skb, net: &net)
+  }
+
+  private func lookup(_ local: IPv4Address, identifier: UInt16) -> Int? {
+    table.demux.exact(local: SocketAddress(local, port: identifier), remote: nil)
+      ?? table.demux.exact(local: SocketAddress(.any, port: identifier), remote: nil)
+  }
+
+  /// Takes an ICMP error about an echo request; `error.local.port` is the request's identifier. Linux: `ping_err()`.
+  public mutating func error(_ error: TransportError, ip: inout IPv4Layer, net: inout Net) {
+    guard let local = error.local.address.v4, let index = lookup(local, identifier: error.local.port) else {
+      return
+    }
+    if let mtu = error.mtu {
+      let discovery = table.sockets[index].options.pathMTUDiscovery
+      if discovery == .dont { return }
+      if discovery != .probe, let destination = error.remote.address.v4 {
+        ip.learnPathMTU(destination: destination, mtu: mtu, net: &net)
+      }
+    }
+    table.report(error, to: index, extended: ExtendedError(error), net: &net)
+  }
+}

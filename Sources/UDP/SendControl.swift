@@ -1,0 +1,18 @@
+import Wire
+
+/// What the control messages of one send ask for; `nil`: what the socket's options say. Linux: `struct ipcm_cookie`
+/// with `struct sockcm_cookie`.
+public struct SendControl: Sendable, Equatable {
+  /// `IP_TOS`, `IP_TTL`.
+  public var typeOfService: UInt8? = nil
+  public var timeToLive: UInt8? = nil
+  /// `IP_PKTINFO`: the source address.
+  public var source: IPv4Address? = nil
+  /// `SO_PRIORITY`, `SO_MARK`.
+  public var priority: UInt32? = nil
+  public var mark: UInt32? = nil
+  /// `UDP_SEGMENT`.
+  public var segmentByteCount: Int? = nil
+
+  public init() {}
+}

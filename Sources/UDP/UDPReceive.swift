@@ -1,0 +1,101 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Wire
+
+/// What became of a datagram from the network.
+public enum UDPInput: ~Copyable {
+  case consumed
+  /// Nobody has the port: the sender is owed an ICMP port unreachable (RFC 1122 section 4.1.3.1). The data is at the
+  /// UDP header, as it came.
+  case noSocket(SkBuff)
+}
+
+extension UDPLayer {
+  /// Takes a datagram whose data is at the UDP header. Linux: `udp_rcv()`.
+  public mutating func receive(
+    _ skb: consuming SkBuff, header: IPv4Header, net: inout Net
+  ) -> UDPInput {
+    guard skb.mayPull(UDPHeader.byteCount), let udp = UDPHeader(parsing: skb.linear),
+      udp.totalByteCount <= skb.length, skb.trim(to: udp.totalByteCount)
+    else {
+      net.counters.count(.UdpInErrors)
+      skb.drop(.packetTooSmall)
+      return .consumed
+    }
+    net.tracer.record(.udp_rcv, skb: skb.serial, UInt64(udp.totalByteCount), UInt64(udp.destinationPort))
+    // A datagram of our own, looped back, may still have its checksum to be filled in: it was never on a wire.
+    if udp.checksum != 0 && skb.checksumStatus != .unnecessary && skb.checksumStatus != .partial {
+      var sum = InternetChecksum.pseudoHeader(
+        source: header.source, destination: header.destination, protocol: .udp,
+        byteCount: udp.totalByteCount)
+      sum.add(skb.checksum(from: 0, count: udp.totalByteCount), at: 0)
+      guard sum.isValid else {
+        net.counters.count(.UdpInCsumErrors)
+        net.counters.count(.UdpInErrors)
+        skb.drop(.udpChecksum)
+        return .consumed
+      }
+    }
+    let local = SocketAddress(header.destination, port: udp.destinationPort)
+    let remote = SocketAddress(header.source, port: udp.sourcePort)
+    skb.datagram = DatagramControlBlock(
+      source: header.source, destination: header.destination, sourcePort: udp.sourcePort,
+      timeToLive: header.timeToLive, typeOfService: header.typeOfService)
+    if skb.packetType == .broadcast || skb.packetType == .multicast || header.destination.isMulticast
+      || header.destination.isBroadcast
+    {
+      deliverToAll(skb, local: local, remote: remote, net: &net)
+      return .consumed
+    }
+    guard let index = table.demux.lookup(local: local, remote: remote) else {
+      net.counters.count(.UdpNoPorts)
+      return .noSocket(skb)
+    }
+    skb.pull(UDPHeader.byteCount)
+    enqueue(skb, to: index, net: &net)
+    return .consumed
+  }
+
+  private mutating func enqueue(_ skb: consuming SkBuff, to index: Int, net: inout Net) {
+    if !table.sockets[index].enqueue(skb, net: &net) {
+      net.counters.count(.UdpRcvbufErrors)
+      net.counters.count(.UdpInErrors)
+    }
+  }
+
+  /// Every socket on the port gets a copy. Linux: `__udp4_lib_mcast_deliver()`.
+  private mutating func deliverToAll(
+    _ skb: consuming SkBuff, local: SocketAddress, remote: SocketAddress, net: inout Net
+  ) {
+    skb.pull(UDPHeader.byteCount)
+    guard var index = table.demux.next(after: nil, local: local, remote: remote) else {
+      net.counters.count(.UdpIgnoredMulti)
+      skb.drop(.noSocket)
+      return
+    }
+    while let following = table.demux.next(after: index, local: local, remote: remote) {
+      if let copy = skb.clone() {
+        enqueue(copy, to: index, net: &net)
+      } else {
+        net.counters.count(.UdpMemErrors)
+      }
+      index = following
+    }
+    enqueue(skb, to: index, net: &net)
+  }
+
+  /// Takes an ICMP error, or a failure of our own, about a datagram that was sent. Linux: `__udp4_lib_err()`.
+  public mutating func error(_ error: TransportError, ip: inout IPv4Layer, net: inout Net) {
+    guard let index = table.demux.lookup(local: error.local, remote: error.remote) else { return }
+    let discovery = table.sockets[index].options.pathMTUDiscovery
+    if let mtu = error.mtu {
+      if discovery == .dont { return }
+      // A socket did send there: the report is believed.
+      if discovery != .probe, let destination = error.remote.address.v4 {
+        ip.learnPathMTU(destination: destination, mtu: mtu, net: &net)
+      }
+    }
+    table.report(error, to: index, extended: ExtendedError(error), net: &net)
+  }
+}

@@ -1,0 +1,191 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Wire
+
+extension UDPLayer {
+  /// Most datagrams that one `UDP_SEGMENT` send makes. Linux: `UDP_MAX_SEGMENTS`.
+  public static let maximumSegments = 128
+
+  /// Sends one datagram, or adds to the corked one. Never blocks. Linux: `udp_sendmsg()`.
+  ///
+  /// - Parameters:
+  ///   - to: `nil`: the connected peer. Ignored while a datagram is corked.
+  ///   - flags: `.more` corks, `.confirm` confirms the neighbour, `.probe` sends nothing, `.dontRoute` stays on the link.
+  /// - Returns: the bytes taken: all of them.
+  /// - Throws: EMSGSIZE over 65,507 bytes (or over the path MTU under `IP_PMTUDISC_DO`); EOPNOTSUPP for `MSG_OOB`;
+  ///   EDESTADDRREQ; EINVAL for port 0; EACCES for broadcast without SO_BROADCAST; EAGAIN when the send buffer is full;
+  ///   ENETUNREACH; EPIPE after shutdown; the pending error.
+  public mutating func sendmsg(
+    _ id: SocketID, iter: inout IovIter, to: SocketAddress? = nil, control: SendControl = SendControl(),
+    flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    let index = try table.slot(id)
+    let length = iter.count
+    guard length <= 0xFFFF else { throw .EMSGSIZE }
+    guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
+    let corks = table.sockets[index].options.cork || flags.contains(.more)
+
+    if table.sockets[index].pending == nil {
+      let target = try aim(index, to: to, control: control, flags: flags, ip: &ip, net: &net)
+      if flags.contains(.probe) { return length }
+      let segment = control.segmentByteCount ?? 0
+      if segment > 0 && length > segment { try checkSegmentation(index, segment, length, ip: ip) }
+      table.sockets[index].pendingTarget = target
+      table.sockets[index].pending = collect(index, segments: segment > 0 && length > segment, ip: ip)
+    } else if flags.contains(.probe) {
+      return length
+    }
+    do {
+      try table.sockets[index].appendPending(from: &iter, count: length, net: net)
+    } catch {
+      // Linux: udp_flush_pending_frames(): an error throws the whole datagram away.
+      table.sockets[index].pending = nil
+      if error == .EAGAIN || error == .ENOBUFS { net.counters.count(.UdpSndbufErrors) }
+      throw error
+    }
+    net.tracer.record(.udp_sendmsg, socket: id.rawValue, UInt64(length), UInt64(length))
+    if !corks { try pushPendingFrames(index, ip: &ip, net: &net) }
+    return length
+  }
+
+  /// Finds out where a datagram goes.
+  private mutating func aim(
+    _ index: Int, to: SocketAddress?, control: SendControl, flags: MessageFlags, ip: inout IPv4Layer,
+    net: inout Net
+  ) throws(Errno) -> DatagramTarget {
+    var target = DatagramTarget()
+    if let to {
+      guard let address = to.address.v4 else { throw .EAFNOSUPPORT }
+      guard to.port != 0 else { throw .EINVAL }
+      target.destination = address
+      target.port = to.port
+    } else {
+      guard let remote = table.sockets[index].remote, let address = remote.address.v4 else {
+        throw .EDESTADDRREQ
+      }
+      target.destination = address
+      target.port = remote.port
+    }
+    try table.autobind(index, net: &net)
+    if let error = table.sockets[index].takeError() { throw error }
+    if table.sockets[index].isWriteShutdown { throw .EPIPE }
+    target.control = control
+    target.source = control.source ?? table.sockets[index].local.address.v4 ?? .any
+    if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
+    if target.destination.isAny {
+      target.destination = target.source.isAny ? .loopback : target.source
+    }
+    let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
+    try table.sockets[index].findRoute(
+      to: target.destination, from: target.source, onLink: onLink, ip: &ip, net: &net)
+    if flags.contains(.confirm), let route = table.sockets[index].route {
+      ip.confirmNeighbour(route, net: &net)
+    }
+    return target
+  }
+
+  /// Linux: `udp_send_skb()` with `cork->gso_size`.
+  private func checkSegmentation(
+    _ index: Int, _ segment: Int, _ length: Int, ip: borrowing IPv4Layer
+  ) throws(Errno) {
+    let mtu = table.sockets[index].fragmentation(device: ip.device.mtu).mtu
+    guard segment + UDPHeader.byteCount + IPv4Header.minimumByteCount <= mtu else { throw .EMSGSIZE }
+    guard length <= segment * Self.maximumSegments, !table.sockets[index].options.noChecksum else {
+      throw .EINVAL
+    }
+  }
+
+  /// An empty datagram for the socket's route.
+  private func collect(_ index: Int, segments: Bool, ip: borrowing IPv4Layer) -> AppendData {
+    let limits = table.sockets[index].fragmentation(device: ip.device.mtu)
+    return AppendData(
+      transportHeaderByteCount: UDPHeader.byteCount, mtu: segments ? 0xFFFF : limits.mtu,
+      refusesFragments: segments || limits.refused, headroom: ip.device.neededHeadroom,
+      scatterGather: ip.device.features.contains(.scatterGather),
+      isSummed: !table.sockets[index].options.noChecksum)
+  }
+
+  /// Sends the datagram that was collected, if there is one. Linux: `udp_push_pending_frames()`.
+  ///
+  /// - Throws: ENOBUFS when it was dropped on the way and the socket has `IP_RECVERR`; errors of the route.
+  mutating func pushPendingFrames(_ index: Int, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+    guard let data = table.sockets[index].pending.take() else { return }
+    let target = table.sockets[index].pendingTarget
+    try table.sockets[index].findRoute(
+      to: target.destination, from: target.source, onLink: false, ip: &ip, net: &net)
+    guard var route = table.sockets[index].route else { return }
+    let id = table.sockets[index].id
+    let noChecksum = table.sockets[index].options.noChecksum
+    let segment = target.control.segmentByteCount ?? 0
+    let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
+    let isPartial =
+      !noChecksum && data.packetCount == 1 && (isSegmented || ip.device.features.contains(.checksum))
+    var datagram = data.finish(
+      account: table.sockets[index].account, socket: id.rawValue, sumsWhole: !noChecksum && !isPartial)
+    guard var first = datagram.packets.popFirst() else { return }
+
+    let total = datagram.byteCount
+    var header = UDPHeader(
+      sourcePort: table.sockets[index].local.port, destinationPort: target.port, totalByteCount: total)
+    if !noChecksum {
+      var sum = InternetChecksum.pseudoHeader(
+        source: route.source, destination: target.destination, protocol: .udp, byteCount: total)
+      if isPartial {
+        header.checksum = sum.partial
+        first.setPartialChecksum(start: 0, offset: UDPHeader.checksumOffset)
+      } else {
+        sum.add(header.sourcePort)
+        sum.add(header.destinationPort)
+        sum.add(UInt16(truncatingIfNeeded: total))
+        sum.add(datagram.sum, at: 0)
+        // 0 means "no checksum" (RFC 768). Linux: CSUM_MANGLED_0.
+        header.checksum = sum.checksum == 0 ? 0xFFFF : sum.checksum
+      }
+    }
+    var bytes = first.mutableLinear
+    header.write(to: &bytes)
+    if isSegmented {
+      first.gsoSize = segment
+      first.gsoType = .udpL4
+      first.gsoSegments = (total - UDPHeader.byteCount + segment - 1) / segment
+    }
+    let options = table.sockets[index].sendOptions(.udp, target.control)
+    first.priority = table.sockets[index].priority(target.control)
+    first.mark = options.mark
+    net.tracer.record(
+      .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
+    let result: XmitResult
+    if datagram.packets.isEmpty {
+      result = ip.output(first, route: &route, options: options, net: &net)
+    } else {
+      datagram.packets.prepend(first)
+      result = ip.outputFragments(
+        &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
+        options: options, net: &net)
+    }
+    table.sockets[index].route = route
+    if result == .dropped {
+      net.counters.count(.UdpSndbufErrors)
+      if table.sockets[index].options.receiveErrors { throw .ENOBUFS }
+    } else {
+      net.counters.count(.UdpOutDatagrams)
+    }
+  }
+}
+
+extension DatagramSocket {
+  mutating func appendPending(
+    from iter: inout IovIter, count: Int, net: borrowing Net
+  ) throws(Errno) {
+    do {
+      try pending?.append(
+        from: &iter, count: count, account: account, socket: id.rawValue, sendBuffer: options.sendBuffer,
+        pool: net.pool)
+      account.isThrottled = false
+    } catch {
+      if error == .EAGAIN { account.isThrottled = true }
+      throw error
+    }
+  }
+}
