@@ -1,0 +1,154 @@
+import Neighbour
+import NetDevice
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// Address resolution (RFC 826, RFC 5227). Linux: `net/ipv4/arp.c`.
+extension IPv4Layer {
+  /// An ARP packet, data at its first byte. Linux: `arp_rcv()`, `arp_process()`.
+  mutating func receiveARP(_ skb: consuming SkBuff, net: inout Net) {
+    net.counters.count(.ArpInPackets)
+    guard skb.packetType != .otherHost else {
+      skb.drop(.otherHost)
+      return
+    }
+    guard skb.mayPull(ARPPacket.byteCount), let packet = ARPPacket(parsing: skb.linear) else {
+      skb.drop(.packetTooSmall)
+      return
+    }
+    net.tracer.record(
+      .arp_rcv, skb: skb.serial, UInt64(packet.operation.rawValue), UInt64(packet.senderAddress.rawValue))
+    let wasSentToUs = skb.packetType == .host
+    _ = consume skb
+    let sender = packet.senderAddress
+    let target = packet.targetAddress
+    // Nobody is found at such addresses, and no group address may become a neighbour's.
+    guard packet.senderMAC.isValidStation, !target.isMulticast, !target.isLoopback, !target.isBroadcast,
+      !sender.isMulticast, !sender.isLoopback, !sender.isBroadcast
+    else { return }
+    if packet.senderMAC == device.macAddress { return }
+    if sender.isAny {
+      // A probe: somebody wants to know whether the address is in use (RFC 5227 section 2.1).
+      if packet.operation == .request && isOwn(target) {
+        sendARP(.reply, to: packet.senderMAC, sender: target, target: packet.senderMAC, sender, net: &net)
+      }
+      return
+    }
+    if isOwn(sender) {
+      if conflicts.conflict(sender, with: packet.senderMAC, now: net.now) { announceOnce(sender, net: &net) }
+      return
+    }
+    if packet.operation == .request && isOwn(target) {
+      // Who asks for us will want to hear from us: the only way a stranger gets into the table.
+      neighbours.update(
+        sender, hardwareAddress: packet.senderMAC, state: .stale, override: true,
+        create: isOnLink(sender), device: &device, net: &net)
+      sendARP(.reply, to: packet.senderMAC, sender: target, target: packet.senderMAC, sender, net: &net)
+    } else {
+      let isGratuitous =
+        sender == target && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
+      neighbours.learn(
+        sender, hardwareAddress: packet.senderMAC,
+        isReplyToUs: packet.operation == .reply && wasSentToUs, isGratuitous: isGratuitous,
+        device: &device, net: &net)
+    }
+    if neighbours.hasRequests { serveNeighbours(net: &net) }
+  }
+
+  /// Not 127.0.0.0/8, which never is on a link.
+  private func isOwn(_ address: IPv4Address) -> Bool { !address.isLoopback && isLocal(address) }
+
+  /// Whether a neighbour may have this address: requests from elsewhere make no entry (Linux's source validation).
+  private func isOnLink(_ address: IPv4Address) -> Bool {
+    guard local.lookup(address) == nil, let way = routes.lookup(address) else { return false }
+    return way.kind == .unicast && way.gateway == nil
+  }
+
+  /// Sends the requests that the neighbour table asks for, and reports the packets it gave up.
+  mutating func serveNeighbours(net: inout Net) {
+    while let wanted = neighbours.takeSolicitation() {
+      // `arp_announce` 0: the source of the packet that waits, when it is ours.
+      var sender = selectSource(for: wanted.address)
+      if let source = wanted.source, isOwn(source) { sender = source }
+      sendARP(
+        .request, to: wanted.hardwareAddress ?? .broadcast, sender: sender,
+        target: wanted.hardwareAddress ?? .zero, wanted.address, net: &net)
+    }
+    // Linux: `arp_error_report()`, `ipv4_link_failure()`.
+    while let skb = neighbours.takeFailed() {
+      post(
+        Self.localError(about: skb, code: ICMPHeader.Unreachable.host, mtu: nil, offender: primary))
+      skb.drop(.neighbourFailed)
+    }
+  }
+
+  /// Linux: `arp_send()`.
+  func makeARP(
+    _ packet: ARPPacket, to destination: MACAddress, net: inout Net
+  ) -> SkBuff? {
+    guard let skb = net.pool.allocate(headroom: device.neededHeadroom, linear: ARPPacket.byteCount) else {
+      return nil
+    }
+    var frame = skb
+    frame.put(ARPPacket.byteCount)
+    frame.setNetworkHeader()
+    frame.etherType = .arp
+    // Control traffic goes before data in pfifo_fast. Linux: `TC_PRIO_CONTROL`.
+    frame.priority = 7
+    var bytes = frame.mutableLinear
+    packet.write(to: &bytes)
+    frame.push(EthernetHeader.byteCount)
+    var front = frame.mutableLinear
+    EthernetHeader(destination: destination, source: device.macAddress, type: .arp).write(to: &front)
+    return frame
+  }
+
+  mutating func sendARP(
+    _ operation: ARPPacket.Operation, to destination: MACAddress, sender: IPv4Address,
+    target targetMAC: MACAddress, _ target: IPv4Address, net: inout Net
+  ) {
+    let packet = ARPPacket(
+      operation: operation, senderMAC: device.macAddress, senderAddress: sender, targetMAC: targetMAC,
+      targetAddress: target)
+    guard let skb = makeARP(packet, to: destination, net: &net) else { return }
+    net.counters.count(operation == .request ? .ArpOutRequests : .ArpOutReplies)
+    net.tracer.record(
+      .arp_send, skb: skb.serial, UInt64(operation.rawValue), UInt64(target.rawValue))
+    _ = device.queueXmit(skb, net: &net)
+  }
+
+  // MARK: Announcements and conflicts
+
+  /// Announces all addresses, twice each, 2 s apart, so that neighbours forget who had them before
+  /// (RFC 5227 section 2.3).
+  public mutating func announceAddresses(net: inout Net) {
+    for prefix in addresses { conflicts.claim(prefix.address, at: net.now) }
+    announceDue(net: &net)
+  }
+
+  mutating func announcementTimer(due: Instant, net: inout Net) {
+    if conflicts.timer.expire(at: due) { announceDue(net: &net) }
+  }
+
+  private mutating func announceDue(net: inout Net) {
+    while let address = conflicts.takeDue(now: net.now) { announceOnce(address, net: &net) }
+    if let next = conflicts.next {
+      conflicts.timer.arm(
+        TimerKey(kind: .neighbour, id: Self.conflictTimerID), at: next, in: &net.timers)
+    }
+  }
+
+  private mutating func announceOnce(_ address: IPv4Address, net: inout Net) {
+    sendARP(.request, to: .broadcast, sender: address, target: .zero, address, net: &net)
+  }
+
+  /// Asks whether an address is in use, without claiming it (RFC 5227 section 2.1.1).
+  public mutating func probeAddress(_ address: IPv4Address, net: inout Net) {
+    sendARP(.request, to: .broadcast, sender: .any, target: .zero, address, net: &net)
+  }
+
+  /// Our addresses that another station used as well, with its link-layer address.
+  public var addressConflicts: [IPv4Address: MACAddress] { conflicts.conflicts }
+}

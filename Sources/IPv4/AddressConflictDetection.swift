@@ -1,0 +1,56 @@
+import Timers
+import Wire
+
+/// Announcing our addresses and defending them (RFC 5227).
+struct AddressConflictDetection {
+  /// ANNOUNCE_NUM, ANNOUNCE_INTERVAL, DEFEND_INTERVAL of RFC 5227 section 1.1.
+  static let announceCount = 2
+  static let announceInterval = Nanoseconds.seconds(2)
+  static let defendInterval = Nanoseconds.seconds(10)
+
+  private struct Claim {
+    var address: IPv4Address
+    var left: Int
+    var due: Instant
+  }
+  private var claims: [Claim] = []
+  private var defended: [IPv4Address: Instant] = [:]
+  /// Addresses that somebody else used, with the last one who did.
+  private(set) var conflicts: [IPv4Address: MACAddress] = [:]
+  var timer = TimerSlot()
+
+  /// The next announcement's time.
+  var next: Instant? { claims.map(\.due).min() }
+
+  mutating func claim(_ address: IPv4Address, at now: Instant) {
+    claims.removeAll { $0.address == address }
+    claims.append(Claim(address: address, left: Self.announceCount, due: now))
+  }
+
+  mutating func forget(_ address: IPv4Address) {
+    claims.removeAll { $0.address == address }
+    defended[address] = nil
+    conflicts[address] = nil
+  }
+
+  /// An address to announce now; `nil` when none is due.
+  mutating func takeDue(now: Instant) -> IPv4Address? {
+    guard let index = claims.firstIndex(where: { $0.due <= now }) else { return nil }
+    let address = claims[index].address
+    claims[index].left -= 1
+    claims[index].due = now + Self.announceInterval
+    if claims[index].left == 0 { claims.remove(at: index) }
+    return address
+  }
+
+  /// Somebody else uses our address.
+  ///
+  /// - Returns: whether to defend it with an announcement; not twice within 10 s, lest two hosts do so for ever
+  ///   (section 2.4 b, c).
+  mutating func conflict(_ address: IPv4Address, with other: MACAddress, now: Instant) -> Bool {
+    conflicts[address] = other
+    if let last = defended[address], now - last < Self.defendInterval { return false }
+    defended[address] = now
+    return true
+  }
+}

@@ -1,0 +1,221 @@
+import Neighbour
+import NetDevice
+import NetNamespace
+import SkBuff
+import Wire
+
+/// Control messages (RFC 792, RFC 1122 section 3.2.2). Linux: `net/ipv4/icmp.c`.
+extension IPv4Layer {
+  // MARK: Input
+
+  /// Data at the ICMP header. Linux: `icmp_rcv()`.
+  mutating func receiveICMP(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) -> Input {
+    net.counters.count(.IcmpInMsgs)
+    if skb.checksumStatus != .unnecessary, !skb.checksum(from: 0, count: skb.length).isValid {
+      net.counters.count(.IcmpInCsumErrors)
+      net.counters.count(.IcmpInErrors)
+      skb.drop(.icmpInvalid)
+      return .consumed
+    }
+    guard skb.mayPull(ICMPHeader.byteCount), let message = ICMPHeader(parsing: skb.linear) else {
+      net.counters.count(.IcmpInErrors)
+      skb.drop(.icmpInvalid)
+      return .consumed
+    }
+    net.tracer.record(
+      .icmp_rcv, skb: skb.serial, UInt64(message.kind.rawValue), UInt64(message.code))
+    switch message.kind {
+    case .echoRequest:
+      net.counters.count(.IcmpInEchos)
+      receiveEcho(skb, header: header, net: &net)
+      return .consumed
+    case .echoReply:
+      net.counters.count(.IcmpInEchoReps)
+      return .icmp(skb, header)
+    case .destinationUnreachable:
+      net.counters.count(.IcmpInDestUnreachs)
+      return receiveError(skb, message: message, from: header.source, net: &net)
+    case .timeExceeded:
+      net.counters.count(.IcmpInTimeExcds)
+      return receiveError(skb, message: message, from: header.source, net: &net)
+    case .parameterProblem:
+      net.counters.count(.IcmpInParmProbs)
+      return receiveError(skb, message: message, from: header.source, net: &net)
+    default:
+      // Source quench is obsolete (RFC 6633); redirects are not followed; the rest needs no answer.
+      _ = consume skb
+      return .consumed
+    }
+  }
+
+  /// An error about a packet of ours. Linux: `icmp_unreach()`.
+  private func receiveError(
+    _ skb: consuming SkBuff, message: ICMPHeader, from offender: IPv4Address, net: inout Net
+  ) -> Input {
+    let most = ICMPHeader.byteCount + IPv4Header.maximumByteCount + 8
+    guard skb.mayPull(min(skb.length, most)) else {
+      skb.drop(.noMemory)
+      return .consumed
+    }
+    var mtu: Int? = nil
+    if message.kind == .destinationUnreachable,
+      message.code == ICMPHeader.Unreachable.fragmentationNeeded
+    {
+      mtu = Int(message.rest & 0xFFFF)
+    }
+    let error = TransportError(
+      about: skb.linear.extracting(droppingFirst: ICMPHeader.byteCount), kind: message.kind,
+      code: message.code, mtu: mtu, offender: offender, isLocal: false)
+    // What it is about must have come from us.
+    guard let error, let source = error.local.address.v4, isLocal(source) else {
+      net.counters.count(.IcmpInErrors)
+      skb.drop(.icmpInvalid)
+      return .consumed
+    }
+    return .error(error)
+  }
+
+  /// Sends an echo request back as its reply, in place. Linux: `icmp_echo()`.
+  private mutating func receiveEcho(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) {
+    let isUnicast = isLocal(header.destination)
+    guard isUnicast || !net.settings.icmpIgnoreBroadcasts, skb.unclone() else {
+      skb.drop(.notSpecified)
+      return
+    }
+    let source = isUnicast ? header.destination : nil
+    guard var route = try? route(to: header.source, from: source, net: &net) else {
+      skb.drop(.ipOutNoRoute)
+      return
+    }
+    var reply = skb
+    var bytes = reply.mutableLinear
+    bytes.store8(ICMPHeader.Kind.echoReply.rawValue, 0)
+    // Only the type changed, by 8 in the upper byte of the first word (RFC 1624).
+    let old = UInt32(~bytes.bytes.load16(2))
+    var sum = old &+ UInt32(~UInt16(0x0800))
+    sum = (sum & 0xFFFF) + sum >> 16
+    sum = (sum & 0xFFFF) + sum >> 16
+    bytes.store16(~UInt16(truncatingIfNeeded: sum), 2)
+    reply.orphan()
+    reply.checksumStatus = .none
+    reply.packetType = .outgoing
+    reply.timestamp = .origin
+    reply.hash = 0
+    reply.queueMapping = 0
+    reply.priority = 0
+    reply.setTransportHeader()
+    var options = IPv4SendOptions(protocol: .icmp)
+    options.typeOfService = header.typeOfService
+    options.pmtuDiscovery = .dont
+    net.counters.count(.IcmpOutMsgs)
+    net.counters.count(.IcmpOutEchoReps)
+    _ = output(reply, route: &route, options: options, net: &net)
+  }
+
+  // MARK: Errors
+
+  /// Tells the sender of a received packet what was wrong with it, unless the rules or the limits forbid.
+  /// Linux: `__icmp_send()`.
+  ///
+  /// - Parameters:
+  ///   - skb: data at its transport header, network header marked; it ends here.
+  ///   - info: the last four bytes of the ICMP header: the MTU, or the pointer in the upper byte.
+  public mutating func sendICMPError(
+    for skb: consuming SkBuff, kind: ICMPHeader.Kind, code: UInt8, info: UInt32, net: inout Net
+  ) {
+    guard let offset = skb.networkHeaderOffset, offset <= 0, -offset <= skb.headroom else {
+      skb.drop(.notSpecified)
+      return
+    }
+    skb.push(-offset)
+    guard let header = IPv4Header(parsing: skb.linear), mayReport(kind, about: skb, header) else {
+      skb.drop(.notSpecified)
+      return
+    }
+    let isLimited =
+      !(kind == .destinationUnreachable && code == ICMPHeader.Unreachable.fragmentationNeeded)
+      && !header.source.isLoopback
+    if isLimited {
+      switch rateLimit.allow(header.source, net: net) {
+      case .allowed: break
+      case .globalLimit:
+        net.counters.count(.IcmpOutRateLimitGlobal)
+        skb.drop(.icmpRateLimited)
+        return
+      case .hostLimit:
+        net.counters.count(.IcmpOutRateLimitHost)
+        skb.drop(.icmpRateLimited)
+        return
+      }
+    }
+    let own = isLocal(header.destination) ? header.destination : nil
+    guard var route = try? route(to: header.source, from: own, net: &net) else {
+      skb.drop(.ipOutNoRoute)
+      return
+    }
+    // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
+    let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - ICMPHeader.byteCount
+    let quoted = min(room, skb.length)
+    let headroom = device.neededHeadroom + IPv4Header.minimumByteCount
+    guard var message = net.pool.allocate(headroom: headroom, linear: ICMPHeader.byteCount + quoted) else {
+      skb.drop(.noMemory)
+      return
+    }
+    message.put(ICMPHeader.byteCount + quoted)
+    var bytes = message.mutableLinear
+    ICMPHeader(kind: kind, code: code, rest: info).write(to: &bytes)
+    Self.quote(skb, count: quoted, into: &message)
+    let sum = message.checksum(from: 0, count: message.length).checksum
+    var front = message.mutableLinear
+    front.store16(sum, 2)
+    message.setTransportHeader()
+    var options = IPv4SendOptions(protocol: .icmp)
+    // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
+    options.typeOfService = (header.typeOfService & 0x1E) | 0xC0
+    options.pmtuDiscovery = .dont
+    net.counters.count(.IcmpOutMsgs)
+    countError(kind, net: &net)
+    net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
+    _ = consume skb
+    _ = output(message, route: &route, options: options, net: &net)
+  }
+
+  private static func quote(_ skb: borrowing SkBuff, count: Int, into message: inout SkBuff) {
+    // Safe: `ICMPHeader.byteCount + count` bytes were put into the linear area.
+    let target = unsafe UnsafeMutableRawBufferPointer(
+      start: message.linearBase + ICMPHeader.byteCount, count: count)
+    let inside = unsafe skb.copyBits(from: 0, into: target)
+    precondition(inside, "a quotation is no longer than its packet")
+  }
+
+  private func countError(_ kind: ICMPHeader.Kind, net: inout Net) {
+    switch kind {
+    case .destinationUnreachable: net.counters.count(.IcmpOutDestUnreachs)
+    case .timeExceeded: net.counters.count(.IcmpOutTimeExcds)
+    case .parameterProblem: net.counters.count(.IcmpOutParmProbs)
+    default: break
+    }
+  }
+
+  /// RFC 1122 section 3.2.2: no error about an error, about what was sent to many, about a later fragment, or to a
+  /// source that is no single host.
+  private func mayReport(
+    _ kind: ICMPHeader.Kind, about skb: borrowing SkBuff, _ header: IPv4Header
+  ) -> Bool {
+    guard skb.packetType == .host || skb.packetType == .outgoing, header.fragmentOffset == 0 else {
+      return false
+    }
+    if header.destination.isMulticast || local.lookup(header.destination)?.kind == .broadcast { return false }
+    let source = header.source
+    if source.isZeroNet || source.isMulticast || source.isBroadcast { return false }
+    if local.lookup(source)?.kind == .broadcast { return false }
+    if header.protocol == .icmp {
+      guard skb.headLength > header.headerByteCount else { return false }
+      let inner = ICMPHeader.Kind(rawValue: skb.linear.load8(header.headerByteCount))
+      // Of unknown types it is not known whether they are errors.
+      let queries: [ICMPHeader.Kind] = [.echoRequest, .echoReply]
+      return queries.contains(inner)
+    }
+    return true
+  }
+}

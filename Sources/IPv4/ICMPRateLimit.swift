@@ -1,0 +1,59 @@
+import NetNamespace
+import Timers
+import Wire
+
+/// How many ICMP errors may be sent: overall and to each host. Linux: `icmp_global_allow()`, `inet_peer_xrlim_allow()`.
+struct ICMPRateLimit {
+  enum Verdict { case allowed, globalLimit, hostLimit }
+
+  private struct Bucket {
+    var address = IPv4Address.any
+    var tokens = Nanoseconds.zero
+    var last = Instant.origin
+  }
+  /// `net.ipv4.icmp_msgs_burst`.
+  static let globalBurst: Int64 = 50
+  /// Linux: `XRLIM_BURST_FACTOR`.
+  static let hostBurst: Int64 = 6
+  private static let bucketCount = 1024
+  private var buckets: [Bucket]
+  private var credit: Int64 = globalBurst
+  private var creditStamp: Instant
+  private let key: UInt64
+
+  init(net: inout Net) {
+    key = net.random.next() | 1
+    creditStamp = net.now
+    buckets = Array(repeating: Bucket(), count: Self.bucketCount)
+  }
+
+  mutating func allow(_ host: IPv4Address, net: borrowing Net) -> Verdict {
+    let now = net.now
+    // The global bucket: whole messages that the time since has earned.
+    let interval = Int64(1_000_000_000) / Int64(max(1, net.settings.icmpMessagesPerSecond))
+    let earned = (now - creditStamp).rawValue / interval
+    if earned > 0 {
+      credit = min(Self.globalBurst, credit + earned)
+      creditStamp = creditStamp + Nanoseconds(earned &* interval)
+    }
+    guard credit > 0 else { return .globalLimit }
+    let cost = net.settings.icmpRateLimit
+    if cost > .zero {
+      let full = cost * Self.hostBurst
+      let mixed = (UInt64(host.rawValue) ^ key) &* 0x9E37_79B9_7F4A_7C15
+      let index = Int(truncatingIfNeeded: (mixed ^ mixed >> 32) &* key >> 48) & (Self.bucketCount - 1)
+      var tokens = min(full, buckets[index].tokens + (now - buckets[index].last))
+      // A host takes over another's bucket only when that is full again; until then they share it.
+      if buckets[index].address != host && (buckets[index].address.isAny || tokens == full) {
+        buckets[index].address = host
+        tokens = full
+      }
+      buckets[index].last = now
+      let isAllowed = tokens >= cost
+      buckets[index].tokens = isAllowed ? tokens - cost : tokens
+      if !isAllowed { return .hostLimit }
+    }
+    credit -= 1
+    return .allowed
+  }
+}

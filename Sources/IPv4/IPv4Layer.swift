@@ -1,0 +1,324 @@
+import Neighbour
+import NetDevice
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// IPv4, ARP and ICMP of one shard, with the device below them. Linux: `net/ipv4/`.
+public struct IPv4Layer: ~Copyable {
+  /// Our addresses, in the order they were added.
+  public private(set) var addresses: [IPv4Prefix] = []
+  /// The first address: the one most packets are for.
+  var primary = IPv4Address.any
+  /// Linux: the `main` table, and the `local` one before it.
+  public private(set) var routes = RouteTable()
+  var local = RouteTable()
+  public var neighbours: NeighbourTable
+  public var device: NetDevice
+
+  /// Routes made before the last change are looked up again. Linux: `rt_genid`.
+  public private(set) var generation: UInt32 = 1
+  var pathMTUs = PathMTUTable()
+  var pathMTUTimer = TimerSlot()
+  var identifications: IdentificationSource
+  var reassembly = ReassemblyTable()
+  var rateLimit: ICMPRateLimit
+  var conflicts = AddressConflictDetection()
+  var groups: [IPv4Address] = []
+  /// Packets for ourselves. Linux: the loopback device's backlog.
+  var looped = SkBuffQueue()
+  var errors: [TransportError] = []
+  public var filter = PacketFilter()
+
+  /// Timer slots that belong to no datagram or neighbour.
+  static let pathMTUTimerID = UInt32.max
+  static let conflictTimerID = UInt32.max - 1
+  /// `net.core.netdev_max_backlog`.
+  static let loopbackLimit = 1000
+  /// Most errors kept for `takeTransportError()`; later ones are lost, as ICMP may be.
+  static let errorLimit = 256
+
+  public init(device: consuming NetDevice, net: inout Net) {
+    self.device = device
+    neighbours = NeighbourTable(net: &net)
+    identifications = IdentificationSource(net: &net)
+    rateLimit = ICMPRateLimit(net: &net)
+    errors.reserveCapacity(Self.errorLimit)
+    Self.addLocal(&local, IPv4Address(127, 0, 0, 0), 8, .local)
+    Self.addLocal(&local, .broadcast, 32, .broadcast)
+  }
+
+  private static func addLocal(
+    _ table: inout RouteTable, _ address: IPv4Address, _ length: Int, _ kind: RouteEntry.Kind
+  ) {
+    guard let prefix = IPv4Prefix(address, length: length) else { return }
+    // An entry that is there already serves as well.
+    try? table.insert(RouteEntry(prefix, kind: kind, source: nil))
+  }
+
+  // MARK: Addresses and routes
+
+  /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`, `fib_add_ifaddr()`.
+  ///
+  /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already.
+  public mutating func addAddress(_ prefix: IPv4Prefix, net: inout Net) throws(Errno) {
+    let address = prefix.address
+    guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
+      prefix.length > 0
+    else { throw .EINVAL }
+    guard !addresses.contains(where: { $0.address == address }) else { throw .EEXIST }
+    addresses.append(prefix)
+    if primary.isAny { primary = address }
+    rebuildLocal()
+    if prefix.length < 32 {
+      // A second address of the same network finds the route there.
+      try? routes.insert(RouteEntry(prefix, source: address))
+    }
+    routesChanged()
+  }
+
+  /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`.
+  ///
+  /// - Throws: EADDRNOTAVAIL when the address is not ours.
+  public mutating func removeAddress(_ address: IPv4Address, net: inout Net) throws(Errno) {
+    guard let index = addresses.firstIndex(where: { $0.address == address }) else { throw .EADDRNOTAVAIL }
+    let prefix = addresses.remove(at: index)
+    primary = addresses.first?.address ?? .any
+    conflicts.forget(address)
+    rebuildLocal()
+    routes.remove { $0.source == address }
+    let heir = addresses.first { $0.length == prefix.length && $0.network == prefix.network }
+    if let heir, heir.length < 32 { try? routes.insert(RouteEntry(heir, source: heir.address)) }
+    routesChanged()
+  }
+
+  private mutating func rebuildLocal() {
+    local.remove { _ in true }
+    Self.addLocal(&local, IPv4Address(127, 0, 0, 0), 8, .local)
+    Self.addLocal(&local, .broadcast, 32, .broadcast)
+    for prefix in addresses { Self.addLocal(&local, prefix.address, 32, .local) }
+    for prefix in addresses {
+      if let broadcast = prefix.broadcast { Self.addLocal(&local, broadcast, 32, .broadcast) }
+    }
+  }
+
+  /// Adds a route. Linux: `fib_table_insert()`, `fib_check_nh()`.
+  ///
+  /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
+  ///   EEXIST when a route with this prefix and metric is there.
+  public mutating func addRoute(_ entry: RouteEntry, net: inout Net) throws(Errno) {
+    if let gateway = entry.gateway {
+      guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
+      guard let way = routes.lookup(gateway), way.scope == .link, way.kind == .unicast else {
+        throw .ENETUNREACH
+      }
+    }
+    if let source = entry.source, !isLocal(source) { throw .EINVAL }
+    if let mtu = entry.mtu, mtu < 68 { throw .EINVAL }
+    try routes.insert(entry)
+    routesChanged()
+  }
+
+  /// Removes a route; with `metric` `nil`, all for the prefix.
+  ///
+  /// - Throws: ESRCH when there is none.
+  public mutating func removeRoute(_ prefix: IPv4Prefix, metric: UInt32? = nil, net: inout Net) throws(Errno)
+  {
+    let removed = routes.remove {
+      $0.prefix.network == prefix.network && $0.prefix.length == prefix.length
+        && (metric == nil || $0.metric == metric)
+    }
+    if removed == 0 { throw .ESRCH }
+    routesChanged()
+  }
+
+  /// The device's MTU or another input of routing changed: cached routes are looked up again.
+  /// Linux: `rt_cache_flush()`.
+  public mutating func routesChanged() { generation &+= 1 }
+
+  /// Whether an address is one of ours (or 127.0.0.0/8). Linux: `inet_addr_type() == RTN_LOCAL`.
+  public func isLocal(_ address: IPv4Address) -> Bool {
+    if address == primary && !address.isAny { return true }
+    return local.lookup(address)?.kind == .local
+  }
+
+  // MARK: Route look-up
+
+  @inlinable public func isCurrent(_ route: Route) -> Bool { route.generation == generation }
+
+  /// Finds the way to a destination. Linux: `ip_route_output_key()`.
+  ///
+  /// - Parameter from: the source address the sender insists on.
+  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
+  ///   ours).
+  public mutating func route(
+    to: IPv4Address, from: IPv4Address?, net: inout Net
+  ) throws(Errno) -> Route {
+    let wanted = from.flatMap { $0.isAny ? nil : $0 }
+    if let wanted, !isLocal(wanted) { throw .EINVAL }
+    // Linux: a destination of 0.0.0.0 is this host.
+    let destination = to.isAny ? wanted ?? .loopback : to
+    let link = device.mtu
+    if destination.isMulticast {
+      let source = wanted ?? routes.lookup(destination)?.source ?? primary
+      guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+      return makeRoute(
+        destination, source: source, nextHop: destination, kind: .multicast, mtu: link, net: &net)
+    }
+    if let entry = local.lookup(destination) {
+      if entry.kind == .local {
+        let source = wanted ?? (destination.isLoopback ? .loopback : destination)
+        return makeRoute(
+          destination, source: source, nextHop: destination, kind: .local, mtu: Self.loopbackMTU, net: &net)
+      }
+      let source = wanted ?? selectSource(for: destination)
+      return makeRoute(
+        destination, source: source, nextHop: destination, kind: .broadcast, mtu: link, net: &net)
+    }
+    guard let entry = routes.lookup(destination) else { throw noRoute(.ENETUNREACH, net: &net) }
+    switch entry.kind {
+    case .unreachable: throw noRoute(.EHOSTUNREACH, net: &net)
+    case .prohibit: throw noRoute(.EACCES, net: &net)
+    case .blackhole: throw noRoute(.EINVAL, net: &net)
+    case .unicast, .local, .broadcast: break
+    }
+    let nextHop = entry.gateway ?? destination
+    let source = wanted ?? entry.source ?? selectSource(for: nextHop)
+    guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    var route = makeRoute(
+      destination, source: source, nextHop: nextHop, kind: .unicast, mtu: min(link, entry.mtu ?? link),
+      net: &net)
+    if !pathMTUs.isEmpty, let exception = pathMTUs.find(destination, now: net.now) {
+      route.mtu = min(route.mtu, exception.mtu)
+      route.isMTULocked = exception.isLocked
+    }
+    return route
+  }
+
+  /// A local packet is limited by the length field only. Linux: `IPV4_MAX_PMTU` over the loopback device's 65536.
+  static let loopbackMTU = 65535
+
+  private func makeRoute(
+    _ destination: IPv4Address, source: IPv4Address, nextHop: IPv4Address, kind: Route.Kind, mtu: Int,
+    net: inout Net
+  ) -> Route {
+    Route(
+      destination: destination, source: source, nextHop: nextHop, kind: kind, isMTULocked: false, mtu: mtu,
+      linkMTU: kind == .local ? mtu : device.mtu, generation: generation, neighbour: .none,
+      identification: UInt16(truncatingIfNeeded: net.random.next()))
+  }
+
+  private func noRoute(_ errno: Errno, net: inout Net) -> Errno {
+    net.counters.count(.IpOutNoRoutes)
+    return errno
+  }
+
+  /// The address whose network has the next hop in it, else the first. Linux: `inet_select_addr()`.
+  func selectSource(for nextHop: IPv4Address) -> IPv4Address {
+    addresses.first { $0.contains(nextHop) }?.address ?? primary
+  }
+
+  // MARK: Path MTU
+
+  /// A transport has checked that a router's "fragmentation needed" was about a packet of its own.
+  /// Linux: `__ip_rt_update_pmtu()`.
+  ///
+  /// - Parameter mtu: what the router said; below `min_pmtu` (552) the MTU is locked there and DF no longer set.
+  public mutating func learnPathMTU(destination: IPv4Address, mtu: Int, net: inout Net) {
+    guard let route = try? route(to: destination, from: nil, net: &net), route.kind == .unicast else {
+      return
+    }
+    // Only ever lowered: raising is left to expiry (RFC 1191 section 6.3).
+    guard mtu < route.mtu else { return }
+    let least = net.settings.leastPathMTU
+    let isLocked = mtu < least
+    let learned = isLocked ? min(route.mtu, least) : mtu
+    let expires = net.now + net.settings.pathMTUExpires
+    pathMTUs.insert(destination, .init(mtu: learned, isLocked: isLocked, expires: expires))
+    armPathMTUTimer(at: expires, net: &net)
+    routesChanged()
+  }
+
+  /// What was learned and has not expired: destination, MTU, time left.
+  public func pathMTUSnapshot(now: Instant) -> [(destination: IPv4Address, mtu: Int, expires: Nanoseconds)] {
+    pathMTUs.all.filter { $0.exception.expires > now }
+      .map { ($0.destination, $0.exception.mtu, $0.exception.expires - now) }
+  }
+
+  private mutating func armPathMTUTimer(at deadline: Instant, net: inout Net) {
+    pathMTUTimer.arm(
+      TimerKey(kind: .reassembly, id: Self.pathMTUTimerID), at: deadline, in: &net.timers)
+  }
+
+  mutating func expirePathMTUs(due: Instant, net: inout Net) {
+    guard pathMTUTimer.expire(at: due) else { return }
+    let (changed, next) = pathMTUs.expire(now: net.now)
+    if changed { routesChanged() }
+    if let next { armPathMTUTimer(at: next, net: &net) }
+  }
+
+  // MARK: Groups
+
+  /// Accepts packets to a multicast group. Linux: `ip_mc_join_group()`.
+  public mutating func joinGroup(_ group: IPv4Address) throws(Errno) {
+    guard group.isMulticast else { throw .EINVAL }
+    if !groups.contains(group) { groups.append(group) }
+  }
+  public mutating func leaveGroup(_ group: IPv4Address) throws(Errno) {
+    guard let index = groups.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
+    groups.remove(at: index)
+  }
+  /// Whether packets to a group are for us; all hosts (224.0.0.1) always is. Linux: `ip_check_mc_rcu()`.
+  func isMember(of group: IPv4Address) -> Bool {
+    group == IPv4Address(224, 0, 0, 1) || groups.contains(group)
+  }
+
+  // MARK: Errors
+
+  /// An error for a transport that IP found by itself; `nil` when there is none.
+  public mutating func takeTransportError() -> TransportError? {
+    errors.isEmpty ? nil : errors.removeFirst()
+  }
+
+  /// "Destination unreachable" about a packet of ours (data at its IP header), found by ourselves.
+  static func localError(
+    about skb: borrowing SkBuff, code: UInt8, mtu: Int?, offender: IPv4Address
+  ) -> TransportError? {
+    TransportError(
+      about: skb.linear, kind: .destinationUnreachable, code: code, mtu: mtu, offender: offender,
+      isLocal: true)
+  }
+
+  mutating func post(_ error: TransportError?) {
+    if let error, errors.count < Self.errorLimit { errors.append(error) }
+  }
+
+  // MARK: Timers
+
+  /// A timer of kind `.neighbour`, `.reassembly`, `.qdisc` or `.watchdog` is due.
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
+    switch key.kind {
+    case .neighbour:
+      if key.id == Self.conflictTimerID {
+        announcementTimer(due: due, net: &net)
+        return
+      }
+      neighbours.timerExpired(key, due: due, net: &net)
+      serveNeighbours(net: &net)
+    case .reassembly:
+      if key.id == Self.pathMTUTimerID {
+        expirePathMTUs(due: due, net: &net)
+      } else {
+        reassemblyTimer(key, due: due, net: &net)
+      }
+    default:
+      device.timerExpired(key, due: due, net: &net)
+    }
+  }
+
+  /// TCP saw progress on a connection. Linux: `dst_confirm_neigh()`.
+  public mutating func confirmNeighbour(_ route: Route, net: inout Net) {
+    neighbours.confirm(route.neighbour, net: net)
+  }
+}

@@ -1,0 +1,186 @@
+import Neighbour
+import NetDevice
+import NetNamespace
+import SkBuff
+import Wire
+
+/// The way down: from a transport's packet to the neighbour. Linux: `net/ipv4/ip_output.c`.
+extension IPv4Layer {
+  /// Writes the IP header in front of a transport's packet and sends it. Linux: `ip_queue_xmit()` to
+  /// `ip_finish_output2()`.
+  ///
+  /// The packet begins at its transport header, which is marked. A packet too large for a route with DF set is
+  /// dropped, and a `TransportError` with EMSGSIZE and the MTU waits to be taken.
+  public mutating func output(
+    _ skb: consuming SkBuff, route: inout Route, options: IPv4SendOptions, net: inout Net
+  ) -> XmitResult {
+    let total = skb.length + IPv4Header.minimumByteCount
+    guard total <= 65535 else {
+      net.counters.count(.IpOutDiscards)
+      skb.drop(.deviceTooLong)
+      return .dropped
+    }
+    let needed = IPv4Header.minimumByteCount + device.neededHeadroom
+    if skb.headroom < needed {
+      guard skb.expandHead(headroom: needed, tailroom: 0) else {
+        net.counters.count(.IpOutDiscards)
+        skb.drop(.noMemory)
+        return .dropped
+      }
+    }
+    let limit = options.pmtuDiscovery == .probe ? route.linkMTU : route.mtu
+    let largest = skb.isGSO ? Self.segmentByteCount(skb) : total
+    let dontFragment: Bool
+    switch options.pmtuDiscovery {
+    case .dont: dontFragment = false
+    case .want: dontFragment = largest <= limit && !route.isMTULocked
+    case .do, .probe: dontFragment = true
+    }
+    let segments = skb.isGSO ? max(1, skb.gsoSegments) : 1
+    let identification: UInt16
+    if let fixed = options.identification {
+      identification = fixed
+    } else if dontFragment {
+      // Atomic datagrams (RFC 6864): any value; consecutive ones let receivers merge segments.
+      identification = route.identification
+      route.identification &+= UInt16(truncatingIfNeeded: segments)
+    } else {
+      identification = identifications.reserve(
+        segments, source: route.source, destination: route.destination, protocol: options.protocol,
+        net: &net)
+    }
+    let timeToLive =
+      options.timeToLive != 0
+      ? options.timeToLive : route.kind == .multicast ? 1 : net.settings.defaultTimeToLive
+    let header = IPv4Header(
+      typeOfService: options.typeOfService, totalByteCount: total, identification: identification,
+      dontFragment: dontFragment, timeToLive: timeToLive, protocol: options.protocol, source: route.source,
+      destination: route.destination)
+    skb.push(IPv4Header.minimumByteCount)
+    skb.setNetworkHeader()
+    skb.etherType = .ipv4
+    if options.mark != 0 { skb.mark = options.mark }
+    var bytes = skb.mutableLinear
+    header.write(to: &bytes)
+    net.counters.count(.IpOutRequests)
+    net.tracer.record(
+      .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(total),
+      UInt64(options.protocol.rawValue), UInt64(route.destination.rawValue))
+    if !filter.isEmpty {
+      let verdict = filter.verdict(.localOut, header: header, packet: skb)
+      if verdict != .accept {
+        refuse(skb, verdict: verdict, header: header, net: &net)
+        return .dropped
+      }
+    }
+    if route.kind == .unicast && largest <= limit {
+      return finishOutput(skb, route: &route, net: &net)
+    }
+    return outputSlowly(
+      skb, route: &route, header: header, largest: largest, limit: limit, options: options, net: &net)
+  }
+
+  /// IP packet bytes of the largest segment that a GSO packet (data at its transport header) makes.
+  /// Linux: `skb_gso_network_seglen()`.
+  static func segmentByteCount(_ skb: borrowing SkBuff) -> Int {
+    var headers = IPv4Header.minimumByteCount
+    switch skb.gsoType {
+    case .tcpv4: headers += skb.headLength > 12 ? Int(skb.linear.load8(12) >> 4) * 4 : 20
+    case .udpL4: headers += UDPHeader.byteCount
+    case .none: break
+    }
+    return headers + skb.gsoSize
+  }
+
+  /// Own addresses, groups, broadcast, and packets that exceed the MTU.
+  @inline(never)
+  private mutating func outputSlowly(
+    _ skb: consuming SkBuff, route: inout Route, header: IPv4Header, largest: Int, limit: Int,
+    options: IPv4SendOptions, net: inout Net
+  ) -> XmitResult {
+    switch route.kind {
+    case .local:
+      return loop(skb, net: &net)
+    case .multicast:
+      net.counters.count(.IpExtOutMcastPkts)
+      if options.multicastLoop && isMember(of: route.destination) { loopCopy(of: skb, net: &net) }
+      if header.timeToLive == 0 {
+        skb.drop(.ipOutNoRoute)
+        return .success
+      }
+    case .broadcast:
+      net.counters.count(.IpExtOutBcastPkts)
+      loopCopy(of: skb, net: &net)
+    case .unicast:
+      break
+    }
+    if largest <= limit { return finishOutput(skb, route: &route, net: &net) }
+    if header.dontFragment {
+      net.counters.count(.IpFragFails)
+      post(
+        Self.localError(
+          about: skb, code: ICMPHeader.Unreachable.fragmentationNeeded, mtu: limit, offender: route.source))
+      skb.drop(.deviceTooLong)
+      return .dropped
+    }
+    if skb.isGSO { return segmentAndFragment(skb, route: &route, limit: limit, net: &net) }
+    return fragment(skb, header: header, limit: limit, route: &route, net: &net)
+  }
+
+  /// Linux: `ip_finish_output2()`.
+  mutating func finishOutput(_ skb: consuming SkBuff, route: inout Route, net: inout Net) -> XmitResult {
+    net.counters.count(.IpOutTransmits)
+    net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
+    net.tracer.record(
+      .ip_finish_output2, skb: skb.serial, socket: skb.socket, UInt64(skb.length), 0,
+      UInt64(route.nextHop.rawValue))
+    let result: XmitResult
+    switch route.kind {
+    case .unicast, .local:
+      result = neighbours.output(
+        skb, nextHop: route.nextHop, cache: &route.neighbour, device: &device, net: &net)
+      if neighbours.hasRequests { serveNeighbours(net: &net) }
+    case .broadcast:
+      result = neighbours.output(skb, to: .broadcast, device: &device, net: &net)
+    case .multicast:
+      result = neighbours.output(
+        skb, to: Self.hardwareGroup(of: route.nextHop), device: &device, net: &net)
+    }
+    return result
+  }
+
+  /// RFC 1112 section 6.4.
+  static func hardwareGroup(of group: IPv4Address) -> MACAddress {
+    MACAddress(0x0100_5E00_0000 | UInt64(group.rawValue & 0x7F_FFFF))
+  }
+
+  // MARK: Loopback
+
+  /// Linux: `loopback_xmit()`.
+  private mutating func loop(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
+    guard looped.count < Self.loopbackLimit else {
+      skb.drop(.qdiscDrop)
+      return .dropped
+    }
+    net.counters.count(.IpOutTransmits)
+    net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
+    // What the receiver keeps is no longer the sender's.
+    skb.orphan()
+    // Says `receive(_:net:)` that our own source address is right here.
+    skb.packetType = .outgoing
+    // Nothing can have damaged it on the way.
+    skb.checksumStatus = .unnecessary
+    skb.timestamp = .origin
+    looped.append(skb)
+    return .success
+  }
+
+  private mutating func loopCopy(of skb: borrowing SkBuff, net: inout Net) {
+    guard let copy = skb.copyHeader() else { return }
+    _ = loop(copy, net: &net)
+  }
+
+  /// A packet that we sent to ourselves; it goes to `receive(_:net:)`.
+  public mutating func takeLocal() -> SkBuff? { looped.popFirst() }
+  public var hasLocal: Bool { !looped.isEmpty }
+}

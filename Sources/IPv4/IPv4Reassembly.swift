@@ -1,0 +1,220 @@
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// Putting fragments together (RFC 791 section 3.2, RFC 1858, RFC 5722). Linux: `ip_defrag()`.
+extension IPv4Layer {
+  /// A fragment for us, data at its IP header, trimmed.
+  mutating func receiveFragment(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) -> Input {
+    net.counters.count(.IpReasmReqds)
+    net.tracer.record(
+      .ip_defrag, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
+      UInt64(header.fragmentOffset))
+    let cost = skb.truesize
+    guard reassembly.memory + cost <= net.settings.reassemblyMemory else {
+      net.counters.count(.IpReasmFails)
+      skb.drop(.reassemblyMemory)
+      return .consumed
+    }
+    let start = header.fragmentOffset
+    var end = start + skb.length - header.headerByteCount
+    if header.moreFragments && (end - start) & 7 != 0 {
+      // All but the last carry whole units of 8 bytes; Linux cuts the rest off.
+      end -= (end - start) & 7
+      guard skb.trim(to: header.headerByteCount + end - start) else {
+        skb.drop(.noMemory)
+        return .consumed
+      }
+    }
+    guard end > start, end + IPv4Header.minimumByteCount <= 65535 else {
+      net.counters.count(.IpReasmFails)
+      skb.drop(end > start ? .fragmentTooFar : .fragmentInvalid)
+      return .consumed
+    }
+    let slot = reassembly.find(ReassemblyKey(header), net: &net)
+    switch insert(skb, header: header, start: start, end: end, cost: cost, slot: slot) {
+    case .waiting:
+      guard reassembly.queues[slot].total == reassembly.queues[slot].received else { return .consumed }
+      return complete(slot, net: &net)
+    case .duplicate:
+      return .consumed
+    case .invalid:
+      net.counters.count(.IpReasmFails)
+      reassembly.remove(slot, reason: .fragmentInvalid, net: &net)
+      return .consumed
+    }
+  }
+
+  private enum Insertion { case waiting, duplicate, invalid }
+
+  /// Linux: `ip_frag_queue()`, `inet_frag_queue_insert()`.
+  private mutating func insert(
+    _ skb: consuming SkBuff, header: IPv4Header, start: Int, end: Int, cost: Int, slot: Int
+  ) -> Insertion {
+    if let total = reassembly.queues[slot].total, end > total || (!header.moreFragments && end != total) {
+      skb.drop(.fragmentInvalid)
+      return .invalid
+    }
+    if !header.moreFragments {
+      guard end >= reassembly.queues[slot].end else {
+        skb.drop(.fragmentInvalid)
+        return .invalid
+      }
+    }
+    guard reassembly.queues[slot].fragments.count < ReassemblyTable.maximumFragments else {
+      skb.drop(.fragmentTooFar)
+      return .invalid
+    }
+    // Mostly in order, so the place is sought from the end.
+    var place = reassembly.queues[slot].fragments.last
+    while let candidate = place {
+      let other = reassembly.queues[slot].fragments.withPacket(at: candidate) { Self.range(of: $0) }
+      if other.start < end && start < other.end {
+        let isSame = other.start == start && other.end == end
+        skb.drop(.fragmentInvalid)
+        // The same fragment twice is harmless; any other overlap ends the datagram.
+        return isSame ? .duplicate : .invalid
+      }
+      if other.end <= start { break }
+      place = reassembly.queues[slot].fragments.position(before: candidate)
+    }
+    if !header.moreFragments { reassembly.queues[slot].total = end }
+    reassembly.queues[slot].end = max(reassembly.queues[slot].end, end)
+    reassembly.queues[slot].received += end - start
+    reassembly.queues[slot].ecn |= 1 << (header.typeOfService & 3)
+    reassembly.queues[slot].largestFragment = max(
+      reassembly.queues[slot].largestFragment, header.totalByteCount)
+    reassembly.queues[slot].memory += cost
+    reassembly.memory += cost
+    if let place {
+      reassembly.queues[slot].fragments.insert(skb, after: place)
+    } else {
+      reassembly.queues[slot].fragments.prepend(skb)
+    }
+    return .waiting
+  }
+
+  /// Of a packet whose header was checked before and is linear.
+  private static func headerByteCount(of skb: borrowing SkBuff) -> Int { Int(skb.linear.load8(0) & 0xF) * 4 }
+  private static func header(of skb: borrowing SkBuff) -> IPv4Header? { IPv4Header(parsing: skb.linear) }
+
+  private static func range(of skb: borrowing SkBuff) -> (start: Int, end: Int) {
+    let bytes = skb.linear
+    let start = Int(bytes.load16(6) & 0x1FFF) * 8
+    return (start, start + skb.length - headerByteCount(of: skb))
+  }
+
+  /// All has come: makes one packet of it. Linux: `ip_frag_reasm()`.
+  private mutating func complete(_ slot: Int, net: inout Net) -> Input {
+    guard let ecn = Self.combinedECN(reassembly.queues[slot].ecn) else {
+      net.counters.count(.IpReasmFails)
+      reassembly.remove(slot, reason: .fragmentInvalid, net: &net)
+      return .consumed
+    }
+    guard let whole = join(slot, ecn: ecn, net: &net) else {
+      net.counters.count(.IpReasmFails)
+      reassembly.remove(slot, reason: .noMemory, net: &net)
+      return .consumed
+    }
+    reassembly.remove(slot, reason: .notSpecified, net: &net)
+    guard let header = Self.header(of: whole) else {
+      whole.drop(.ipHeader)
+      return .consumed
+    }
+    net.counters.count(.IpReasmOKs)
+    return deliver(whole, header: header, net: &net)
+  }
+
+  /// What the whole's ECN field is, by RFC 3168 section 5.3; `nil`: the mixture is not legitimate.
+  /// Linux: `ip_frag_ecn_table`.
+  static func combinedECN(_ seen: UInt8) -> UInt8? {
+    if seen & 0b0001 != 0 { return seen == 0b0001 ? 0 : nil }
+    if seen & 0b1000 != 0 { return 3 }
+    return seen & 0b0100 != 0 ? 2 : 1
+  }
+
+  /// Copies the fragments' payload into pages behind the first one's header.
+  private mutating func join(_ slot: Int, ecn: UInt8, net: inout Net) -> SkBuff? {
+    guard let first = reassembly.queues[slot].fragments.popFirst() else { return nil }
+    var whole: SkBuff
+    let headerByteCount = Self.headerByteCount(of: first)
+    // Headroom for an echo reply, linear room for the headers of the transport.
+    let linear = min(first.length, headerByteCount + 128)
+    guard let fresh = net.pool.allocate(headroom: 64, linear: linear) else { return nil }
+    whole = fresh
+    whole.copyMetadata(from: first)
+    guard whole.append(of: first, from: 0, count: headerByteCount) else { return nil }
+    var page: Page? = nil
+    var filled = 0
+    guard Self.copyPayload(of: first, into: &whole, page: &page, filled: &filled, net: &net) else {
+      return nil
+    }
+    _ = consume first
+    while let skb = reassembly.queues[slot].fragments.popFirst() {
+      guard Self.copyPayload(of: skb, into: &whole, page: &page, filled: &filled, net: &net) else {
+        return nil
+      }
+    }
+    if let page = consume page, filled > 0 {
+      whole.appendFragment(page, offset: 0, byteCount: filled, truesize: SkBuffPool.chunkByteCount)
+    }
+    // Fragments verified one by one say nothing about the whole's checksum.
+    whole.checksumStatus = .none
+    whole.setNetworkHeader()
+    guard var header = Self.header(of: whole) else { return nil }
+    header.totalByteCount = whole.length
+    header.moreFragments = false
+    header.fragmentOffset = 0
+    header.typeOfService = header.typeOfService & ~3 | ecn
+    var bytes = whole.mutableLinear
+    header.write(to: &bytes)
+    return whole
+  }
+
+  private static func copyPayload(
+    of skb: borrowing SkBuff, into whole: inout SkBuff, page: inout Page?, filled: inout Int, net: inout Net
+  ) -> Bool {
+    var offset = headerByteCount(of: skb)
+    while offset < skb.length {
+      if page == nil {
+        page = net.pool.allocatePage(large: true)
+        filled = 0
+      }
+      guard let current = page.take() else { return false }
+      let count = min(skb.length - offset, current.byteCount - filled)
+      // Safe: `filled + count` is at most the page's length.
+      let target = unsafe UnsafeMutableRawBufferPointer(start: current.base + filled, count: count)
+      guard unsafe skb.copyBits(from: offset, into: target) else { return false }
+      offset += count
+      filled += count
+      if filled == current.byteCount {
+        whole.appendFragment(current, offset: 0, byteCount: filled, truesize: SkBuffPool.chunkByteCount)
+        filled = 0
+      } else {
+        page = consume current
+      }
+    }
+    return true
+  }
+
+  /// The datagram did not become whole in time. Linux: `ip_expire()`.
+  mutating func reassemblyTimer(_ key: TimerKey, due: Instant, net: inout Net) {
+    let slot = Int(key.id)
+    guard slot < reassembly.queues.count, reassembly.queues[slot].isInUse,
+      reassembly.queues[slot].generation == key.generation, reassembly.queues[slot].timer.expire(at: due)
+    else { return }
+    net.counters.count(.IpReasmTimeout)
+    net.counters.count(.IpReasmFails)
+    if let first = reassembly.queues[slot].fragments.first,
+      reassembly.queues[slot].fragments.withPacket(at: first, { Self.range(of: $0).start }) == 0,
+      let skb = reassembly.queues[slot].fragments.popFirst()
+    {
+      // Only who sent the first fragment is told (RFC 1122 section 3.3.2).
+      skb.setNetworkHeader()
+      skb.pull(Self.headerByteCount(of: skb))
+      sendICMPError(for: skb, kind: .timeExceeded, code: 1, info: 0, net: &net)
+    }
+    reassembly.remove(slot, reason: .fragmentTimeout, net: &net)
+  }
+}

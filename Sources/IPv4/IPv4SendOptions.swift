@@ -1,0 +1,31 @@
+import Wire
+
+/// What a sender may choose about the IP header of one packet.
+@frozen
+public struct IPv4SendOptions: Sendable {
+  /// When DF is set (`IP_MTU_DISCOVER`), with Linux's values.
+  @frozen
+  public enum PathMTUDiscovery: UInt8, Sendable {
+    /// Never: packets may be fragmented anywhere.
+    case dont = 0
+    /// On packets that fit the path MTU; larger ones are fragmented here.
+    case want = 1
+    /// Always; packets over the path MTU are refused.
+    case `do` = 2
+    /// Always, and the path MTU is not looked at, only the link's.
+    case probe = 3
+  }
+  public var `protocol`: IPProtocol
+  public var typeOfService: UInt8 = 0
+  /// 0: the stack's default (`net.ipv4.ip_default_ttl`), 1 for multicast.
+  public var timeToLive: UInt8 = 0
+  public var pmtuDiscovery = PathMTUDiscovery.want
+  /// `SO_MARK`.
+  public var mark: UInt32 = 0
+  /// The identification to use; `nil`: the stack's choice (RFC 6864).
+  public var identification: UInt16?
+  /// `IP_MULTICAST_LOOP`: a copy of a packet to a group that we are in comes back to us.
+  public var multicastLoop = true
+
+  @inlinable public init(protocol number: IPProtocol) { self.protocol = number }
+}

@@ -1,0 +1,117 @@
+import NetNamespace
+import Neighbour
+import SkBuff
+import Timers
+import Wire
+
+/// Names a datagram whose fragments are being collected (RFC 791 section 3.2).
+struct ReassemblyKey: Equatable {
+  var source: IPv4Address
+  var destination: IPv4Address
+  var identification: UInt16
+  var `protocol`: IPProtocol
+
+  init(_ header: IPv4Header) {
+    source = header.source
+    destination = header.destination
+    identification = header.identification
+    self.protocol = header.protocol
+  }
+}
+
+/// One datagram's fragments. Linux: `struct ipq`.
+struct ReassemblyQueue: ~Copyable {
+  var key: ReassemblyKey
+  var generation: UInt32
+  var isInUse = true
+  var next: Int32 = -1
+  /// In order of offsets, no two overlapping; data at the IP header.
+  var fragments = SkBuffQueue()
+  /// Payload bytes that have come, and bytes that there are when the last fragment is known.
+  var received = 0
+  var total: Int?
+  /// End of what is known to belong to the datagram.
+  var end = 0
+  /// Which ECN code points were seen, a bit for each.
+  var ecn: UInt8 = 0
+  /// Packet bytes of the largest fragment.
+  var largestFragment = 0
+  var memory = 0
+  var timer = TimerSlot()
+  var deadline: Instant
+
+  init(key: ReassemblyKey, generation: UInt32, deadline: Instant) {
+    self.key = key
+    self.generation = generation
+    self.deadline = deadline
+  }
+}
+
+/// All datagrams being put together. Linux: `net/ipv4/ip_fragment.c`, `inet_fragment.c`.
+struct ReassemblyTable: ~Copyable {
+  /// Fragments of one datagram: enough for 64 KiB over links of 296 bytes.
+  static let maximumFragments = 256
+  private static let bucketCount = 256
+  var queues = Slab<ReassemblyQueue>(capacity: 16)
+  private var buckets: [Int32] = Array(repeating: -1, count: bucketCount)
+  private var freeSlots: Int32 = -1
+  /// Truesize of everything that waits.
+  var memory = 0
+  private(set) var count = 0
+  private var hashKey: UInt64 = 0
+
+  private mutating func bucket(_ key: ReassemblyKey, net: inout Net) -> Int {
+    if hashKey == 0 { hashKey = net.random.next() | 1 }
+    var mixed = (UInt64(key.source.rawValue) << 32 | UInt64(key.destination.rawValue)) ^ hashKey
+    mixed ^= UInt64(key.identification) << 8 | UInt64(key.protocol.rawValue)
+    mixed = (mixed ^ mixed >> 31) &* 0x9E37_79B9_7F4A_7C15
+    return Int(truncatingIfNeeded: (mixed ^ mixed >> 29) &* hashKey >> 40) & (Self.bucketCount - 1)
+  }
+
+  /// The datagram's queue, made when there is none.
+  mutating func find(_ key: ReassemblyKey, net: inout Net) -> Int {
+    let bucket = bucket(key, net: &net)
+    var index = buckets[bucket]
+    while index >= 0 {
+      if queues[Int(index)].key == key { return Int(index) }
+      index = queues[Int(index)].next
+    }
+    let deadline = net.now + net.settings.reassemblyTime
+    let slot: Int
+    if freeSlots >= 0 {
+      slot = Int(freeSlots)
+      freeSlots = queues[slot].next
+      let generation = queues[slot].generation
+      queues[slot] = ReassemblyQueue(key: key, generation: generation, deadline: deadline)
+    } else {
+      slot = queues.append(ReassemblyQueue(key: key, generation: 1, deadline: deadline))
+    }
+    queues[slot].next = buckets[bucket]
+    buckets[bucket] = Int32(slot)
+    count += 1
+    queues[slot].timer.arm(
+      TimerKey(kind: .reassembly, id: UInt32(slot), generation: queues[slot].generation), at: deadline,
+      in: &net.timers)
+    return slot
+  }
+
+  /// Forgets a datagram; its fragments are dropped for `reason`.
+  mutating func remove(_ slot: Int, reason: DropReason, net: inout Net) {
+    while let skb = queues[slot].fragments.popFirst() { skb.drop(reason) }
+    memory -= queues[slot].memory
+    queues[slot].memory = 0
+    let bucket = bucket(queues[slot].key, net: &net)
+    if buckets[bucket] == Int32(slot) {
+      buckets[bucket] = queues[slot].next
+    } else {
+      var previous = Int(buckets[bucket])
+      while queues[previous].next != Int32(slot) { previous = Int(queues[previous].next) }
+      queues[previous].next = queues[slot].next
+    }
+    queues[slot].isInUse = false
+    queues[slot].generation &+= 1
+    queues[slot].next = freeSlots
+    freeSlots = Int32(slot)
+    count -= 1
+  }
+}

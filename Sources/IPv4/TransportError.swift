@@ -1,0 +1,89 @@
+import NetNamespace
+import Wire
+
+/// News about a packet that was sent earlier: an ICMP error, or a failure of our own. Linux: what an
+/// `err_handler` is given.
+public struct TransportError: Sendable {
+  public var `protocol`: IPProtocol
+  /// Ends of the packet that failed; for ICMP echo the local port is the identifier. Ports of other protocols are 0.
+  public var local: SocketAddress
+  public var remote: SocketAddress
+  /// TCP sequence number of the packet that failed; the transport checks that it was outstanding (RFC 5927).
+  public var sequence: UInt32
+  public var errno: Errno
+  /// A condition that will not pass by itself. Linux: `icmp_err_convert[].fatal`.
+  public var isHard: Bool
+  /// Fragmentation needed: the MTU of the next hop, 0 when the router did not say. After checking that the packet
+  /// was its own, the transport calls `IPv4Layer.learnPathMTU(destination:mtu:net:)`.
+  public var mtu: Int?
+  public var kind: ICMPHeader.Kind
+  public var code: UInt8
+  /// Who reported it.
+  public var offender: IPv4Address
+  /// Found by this stack itself, so it needs no checking: neighbour failed, packet too large for DF.
+  public var isLocal: Bool
+
+  /// From the packet that failed: its IP header and at least 8 bytes of payload (RFC 792).
+  ///
+  /// - Returns: `nil` when those are not there, or the packet was not a first fragment.
+  init?(
+    about packet: RawSpan, kind: ICMPHeader.Kind, code: UInt8, mtu: Int?, offender: IPv4Address,
+    isLocal: Bool
+  ) {
+    guard let header = IPv4Header(parsing: packet), header.fragmentOffset == 0 else { return nil }
+    let start = header.headerByteCount
+    guard packet.byteCount >= start + 8 else { return nil }
+    var localPort: UInt16 = 0
+    var remotePort: UInt16 = 0
+    sequence = 0
+    switch header.protocol {
+    case .tcp:
+      localPort = packet.load16(start)
+      remotePort = packet.load16(start + 2)
+      sequence = packet.load32(start + 4)
+    case .udp:
+      localPort = packet.load16(start)
+      remotePort = packet.load16(start + 2)
+    case .icmp:
+      localPort = packet.load16(start + 4)
+    default:
+      break
+    }
+    self.protocol = header.protocol
+    local = SocketAddress(header.source, port: localPort)
+    remote = SocketAddress(header.destination, port: remotePort)
+    (errno, isHard) = Self.meaning(kind, code: code)
+    self.mtu = mtu
+    self.kind = kind
+    self.code = code
+    self.offender = offender
+    self.isLocal = isLocal
+  }
+
+  /// Linux: `icmp_err_convert[]` and the switch in `__udp4_lib_err()`.
+  static func meaning(_ kind: ICMPHeader.Kind, code: UInt8) -> (Errno, Bool) {
+    switch kind {
+    case .destinationUnreachable:
+      switch code {
+      case 0: (.ENETUNREACH, false)
+      case 1: (.EHOSTUNREACH, false)
+      case 2: (.ENOPROTOOPT, true)
+      case 3: (.ECONNREFUSED, true)
+      case 4: (.EMSGSIZE, false)
+      case 5: (.EOPNOTSUPP, false)
+      case 6: (.ENETUNREACH, true)
+      case 7: (.EHOSTDOWN, true)
+      // ENONET, which only this code gives.
+      case 8: (Errno(rawValue: 64), true)
+      case 9: (.ENETUNREACH, true)
+      case 10: (.EHOSTUNREACH, true)
+      case 11: (.ENETUNREACH, false)
+      case 12: (.EHOSTUNREACH, false)
+      case 13, 14, 15: (.EHOSTUNREACH, true)
+      default: (.EHOSTUNREACH, false)
+      }
+    case .parameterProblem: (.EPROTO, true)
+    default: (.EHOSTUNREACH, false)
+    }
+  }
+}
