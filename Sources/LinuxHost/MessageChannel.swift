@@ -27,9 +27,12 @@ public struct MessageChannel: ~Copyable, Sendable {
   }
 
   deinit {
-    for number in arrived { _ = close(number) }
-    for item in departing { _ = close(item.number) }
+    for number in arrived { _ = Glibc.close(number) }
+    for item in departing { _ = Glibc.close(item.number) }
   }
+
+  /// Closes the stream now; what is queued is dropped.
+  public consuming func close() {}
 
   // MARK: Inward
 
@@ -104,7 +107,7 @@ public struct MessageChannel: ~Copyable, Sendable {
       let passes = departing.first?.index == 0
       let result = sendOnce(passes ? departing.first?.number : nil)
       guard case .bytes(let count) = result else { return result }
-      if passes { _ = close(departing.removeFirst().number) }
+      if passes { _ = Glibc.close(departing.removeFirst().number) }
       outgoing.removeFirst(count)
       for position in departing.indices { departing[position].index -= count }
     }

@@ -6,7 +6,7 @@ import Wire
 extension NetlinkSocket {
   /// The interface of that name; `nil` if there is none.
   public mutating func link(named name: InterfaceName) throws(LinuxError) -> LinkDescription? {
-    var request = NetlinkRequest(RTM_GETLINK, flags: 0)
+    var request = NetlinkRequest(RTM_GETLINK, flags: NLM_F_ACK)
     request.putFixedPart(ifinfomsg())
     request.put(IFLA_IFNAME, name.text)
     return try answer(request, name.text)
@@ -14,7 +14,7 @@ extension NetlinkSocket {
 
   /// The interface with that index; `nil` if there is none.
   public mutating func link(index: Int32) throws(LinuxError) -> LinkDescription? {
-    var request = NetlinkRequest(RTM_GETLINK, flags: 0)
+    var request = NetlinkRequest(RTM_GETLINK, flags: NLM_F_ACK)
     var fixed = ifinfomsg()
     fixed.ifi_index = index
     request.putFixedPart(fixed)

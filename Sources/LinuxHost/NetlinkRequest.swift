@@ -24,7 +24,8 @@ struct NetlinkRequest: ~Copyable {
     unsafe buffer.deallocate()
   }
 
-  var isDump: Bool { unsafe Int32(header.pointee.nlmsg_flags) & NLM_F_DUMP == NLM_F_DUMP }
+  /// Whether the kernel will mark the end of its reply: with NLMSG_DONE or an acknowledgement.
+  var endsVisibly: Bool { unsafe Int32(header.pointee.nlmsg_flags) & (NLM_F_DUMP | NLM_F_ACK) != 0 }
 
   /// The family's fixed part: `ifinfomsg`, `ifaddrmsg`, `rtmsg`. Comes before any attribute.
   mutating func putFixedPart<T: BitwiseCopyable>(_ value: T) {

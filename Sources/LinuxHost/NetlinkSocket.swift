@@ -43,6 +43,8 @@ public struct NetlinkSocket: ~Copyable {
   mutating func transact(
     _ request: borrowing NetlinkRequest, _ operation: String, _ subject: String
   ) throws(LinuxError) -> [NetlinkMessage] {
+    // An answer to a get is one message with nothing to say it was the last, unless asked for an ACK.
+    precondition(request.endsVisibly, "A netlink request asks for a dump or an acknowledgement.")
     // A dump during which the tables changed is asked again; a busy system gets its last answer used.
     for _ in 0..<3 {
       var reply = NetlinkReply()

@@ -134,6 +134,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 }
 
 /// Two descriptors born together: a pipe's read and write end, or a socket pair.
+@frozen
 public struct DescriptorPair: ~Copyable, Sendable {
   public var first: OwnedDescriptor
   public var second: OwnedDescriptor

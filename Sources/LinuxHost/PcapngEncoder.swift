@@ -96,13 +96,10 @@ public struct PcapngEncoder: Sendable {
 
   /// An option's length counts neither its 4-byte header nor the padding behind the value.
   private mutating func appendOption(_ code: UInt16, _ value: [UInt8]) {
-    var value = value[...]
-    if value.count > Int(UInt16.max) {
-      value = value.prefix(Int(UInt16.max))
-      // Cut between characters: no UTF-8 continuation byte may come first in what is cut off.
-      while let last = value.last, last & 0xC0 == 0x80 { value.removeLast() }
-      if let last = value.last, last >= 0xC0 { value.removeLast() }
-    }
+    // Cut between characters: what is cut off does not begin with a UTF-8 continuation byte.
+    var count = min(value.count, Int(UInt16.max))
+    while count < value.count && count > 0 && value[count] & 0xC0 == 0x80 { count -= 1 }
+    let value = value.prefix(count)
     append(code)
     append(UInt16(value.count))
     bytes.append(contentsOf: value)

@@ -63,6 +63,12 @@ public struct UnixListener: ~Copyable, Sendable {
   }
 
   private static func removeStale(_ path: UnixSocketPath, _ operation: String) throws(LinuxError) {
+    // connect(2) answers ECONNREFUSED for a plain file too; only a socket of ours may be removed.
+    if let found = FileIdentity(ofFileAt: path.text), !found.isSocket {
+      throw LinuxError(
+        EEXIST, operation, path.text, reason: "a file that is not a socket is in the way",
+        advice: "Move it away first.")
+    }
     let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     guard probe >= 0 else { throw .last("make", "a UNIX socket") }
     let owner = OwnedDescriptor(owning: probe)
@@ -77,7 +83,7 @@ public struct UnixListener: ~Copyable, Sendable {
       return
     }
     if result != 0 && errno != EAGAIN {
-      throw .last(operation, path.text, advice: "Something that is not a control socket is in the way.")
+      throw .last(operation, path.text)
     }
     throw LinuxError(
       EADDRINUSE, operation, path.text, reason: "a stack is already running there",
@@ -96,6 +102,7 @@ public struct UnixListener: ~Copyable, Sendable {
 struct FileIdentity: Equatable, Sendable {
   let device: UInt64
   let inode: UInt64
+  let isSocket: Bool
 
   /// `nil` if there is no such file. A symbolic link counts as itself.
   init?(ofFileAt path: String) {
@@ -104,5 +111,6 @@ struct FileIdentity: Equatable, Sendable {
     guard unsafe lstat(path, &status) == 0 else { return nil }
     device = UInt64(status.st_dev)
     inode = UInt64(status.st_ino)
+    isSocket = status.st_mode & S_IFMT == S_IFSOCK
   }
 }

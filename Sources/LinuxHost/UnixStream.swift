@@ -97,6 +97,7 @@ public struct UnixStream: ~Copyable, Sendable {
 }
 
 /// What one receive brought.
+@frozen
 public struct UnixReceipt: ~Copyable, Sendable {
   public let result: DescriptorIO
   public var passed: OwnedDescriptor?
@@ -113,6 +114,7 @@ public struct PeerCredentials: Equatable, Sendable {
 }
 
 /// Two connected ends.
+@frozen
 public struct UnixStreamPair: ~Copyable, Sendable {
   public var first: UnixStream
   public var second: UnixStream

@@ -52,9 +52,6 @@ static inline int clinux_tun_set_header_size(int fd, int size) {
 static inline int clinux_tun_set_offload(int fd, unsigned long features) {
   return ioctl(fd, TUNSETOFFLOAD, features);
 }
-static inline int clinux_tun_set_persist(int fd, unsigned long persist) {
-  return ioctl(fd, TUNSETPERSIST, persist);
-}
 
 // --- files ---------------------------------------------------------------------------------
 
