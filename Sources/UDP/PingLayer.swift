@@ -134,19 +134,12 @@ public struct PingLayer: ~Copyable {
     header.write(to: &bytes)
     bytes.store16(sum.checksum, 2)
     let options = table.sockets[index].sendOptions(.icmp, control)
-    let priority = table.sockets[index].priority(control)
-    first.priority = priority
-    first.mark = options.mark
     net.counters.count(.IcmpOutMsgs)
     net.counters.count(.IcmpOutEchos)
-    let result: XmitResult
-    if datagram.packets.isEmpty {
-      result = ip.output(first, route: &route, options: options, net: &net)
-    } else {
-      datagram.packets.prepend(first)
-      result = ip.outputFragments(
-        &datagram.packets, priority: priority, route: &route, options: options, net: &net)
-    }
+    datagram.packets.prepend(first)
+    let result = ip.outputDatagram(
+      &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options,
+      net: &net)
     table.sockets[index].route = route
     if result == .dropped && table.sockets[index].options.receiveErrors { throw .ENOBUFS }
   }

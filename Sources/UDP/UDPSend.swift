@@ -151,19 +151,12 @@ extension UDPLayer {
       first.gsoSegments = (total - UDPHeader.byteCount + segment - 1) / segment
     }
     let options = table.sockets[index].sendOptions(.udp, target.control)
-    first.priority = table.sockets[index].priority(target.control)
-    first.mark = options.mark
     net.tracer.record(
       .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
-    let result: XmitResult
-    if datagram.packets.isEmpty {
-      result = ip.output(first, route: &route, options: options, net: &net)
-    } else {
-      datagram.packets.prepend(first)
-      result = ip.outputFragments(
-        &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
-        options: options, net: &net)
-    }
+    datagram.packets.prepend(first)
+    let result = ip.outputDatagram(
+      &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
+      options: options, net: &net)
     table.sockets[index].route = route
     if result == .dropped {
       net.counters.count(.UdpSndbufErrors)
