@@ -17,7 +17,7 @@ public struct NetlinkSocket: ~Copyable {
 
   public init() throws(LinuxError) {
     // Safe: libmnl returns NULL or a socket that is ours to close.
-    guard let socket = unsafe mnl_socket_open2(NETLINK_ROUTE, Int32(SOCK_CLOEXEC.rawValue)) else {
+    guard let socket = unsafe mnl_socket_open2(NETLINK_ROUTE, clinux_socket_close_on_exec) else {
       throw .last("open", "a netlink route socket")
     }
     guard unsafe mnl_socket_bind(socket, 0, 0) == 0 else {

@@ -34,7 +34,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     return OwnedDescriptor(owning: number)
   }
 
-  /// pipe2(2), close-on-exec.
+  /// pipe(2), then marked close-on-exec.
   public static func pipe() throws(LinuxError) -> DescriptorPair {
     var numbers: [Int32] = [-1, -1]
     // Safe: the array has the two places pipe(2) writes.

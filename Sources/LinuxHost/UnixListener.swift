@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// A listening UNIX stream socket at a path, for the owner only (mode 0600), non-blocking. The path
@@ -18,10 +19,9 @@ public struct UnixListener: ~Copyable, Sendable {
     let operation = "listen on the control socket"
     let path = try UnixSocketPath(text, for: operation)
     try Self.makeFolder(of: text)
-    let number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    let number = socket(AF_UNIX, clinux_socket_stream, 0)
     guard number >= 0 else { throw .last("make", "a UNIX socket") }
     let descriptor = OwnedDescriptor(owning: number)
-    try descriptor.setCloseOnExec()
     try descriptor.setNonBlocking()
     // Linux gives the path the socket's own mode, less the umask: it is never wider than this.
     guard fchmod(number, 0o600) == 0 else { throw .last("restrict access to", text) }
@@ -69,7 +69,7 @@ public struct UnixListener: ~Copyable, Sendable {
         EEXIST, operation, path.text, reason: "a file that is not a socket is in the way",
         advice: "Move it away first.")
     }
-    let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    let probe = socket(AF_UNIX, clinux_socket_stream, 0)
     guard probe >= 0 else { throw .last("make", "a UNIX socket") }
     let owner = OwnedDescriptor(owning: probe)
     // A live daemon with a full backlog must not make us wait.

@@ -14,10 +14,9 @@ public struct UnixStream: ~Copyable, Sendable {
   public static func connect(to text: String) throws(LinuxError) -> UnixStream {
     let operation = "connect to the control socket"
     let path = try UnixSocketPath(text, for: operation)
-    let number = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    let number = socket(AF_UNIX, clinux_socket_stream, 0)
     guard number >= 0 else { throw .last("make", "a UNIX socket") }
     let descriptor = OwnedDescriptor(owning: number)
-    try descriptor.setCloseOnExec()
     // Safe: the address and its length are lent for the call.
     guard unsafe path.withSocketAddress({ unsafe Glibc.connect(number, $0, $1) }) == 0 else {
       let code = errno
@@ -126,13 +125,10 @@ extension OwnedDescriptor {
     var numbers: [Int32] = [-1, -1]
     // Safe: the array has the two places socketpair(2) writes.
     let result = unsafe numbers.withUnsafeMutableBufferPointer {
-      unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, $0.baseAddress!)
+      unsafe socketpair(AF_UNIX, clinux_socket_stream, 0, $0.baseAddress!)
     }
     guard result == 0 else { throw .last("make", "a socket pair") }
-    let pair = DescriptorPair(
+    return DescriptorPair(
       first: OwnedDescriptor(owning: numbers[0]), second: OwnedDescriptor(owning: numbers[1]))
-    try pair.first.setCloseOnExec()
-    try pair.second.setCloseOnExec()
-    return pair
   }
 }

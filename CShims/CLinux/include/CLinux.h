@@ -127,8 +127,11 @@ static inline int clinux_spawn_close_from(posix_spawn_file_actions_t *actions, i
 
 // --- UNIX sockets --------------------------------------------------------------------------
 
-/// Imported as an Int or an enumeration, depending on which header Swift meets first.
+// glibc's enumerations are imported as one of two types, or not at all, depending on which header
+// Swift meets first.
 static const int clinux_no_signal = MSG_NOSIGNAL;
+static const int clinux_socket_stream = SOCK_STREAM | SOCK_CLOEXEC;
+static const int clinux_socket_close_on_exec = SOCK_CLOEXEC;
 
 /// `struct ucred` needs _GNU_SOURCE; the option value is three ints.
 static inline int clinux_peer_credentials(int fd, int credentials[3]) {
