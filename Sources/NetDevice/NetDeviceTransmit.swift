@@ -173,6 +173,8 @@ extension NetDevice {
     isStoppedByLimits = true
     statistics.limitStops &+= 1
     net.tracer.record(.dql_stop, UInt64(limits.inFlight), UInt64(limits.limit))
+    // Nothing restarts the queue but completions, so nothing may be left without a doorbell.
+    driver.ringDoorbell(net: &net)
     armWatchdog(net: &net)
   }
 }

@@ -1,0 +1,91 @@
+import Testing
+import Wire
+
+@Suite struct TCPOptionsTests {
+  /// Options behind a zeroed fixed header, padded to 4 bytes with end-of-list.
+  private func parse(_ options: [UInt8]) -> TCPOptions {
+    var bytes = [UInt8](repeating: 0, count: 20) + options
+    while bytes.count % 4 != 0 { bytes.append(0) }
+    return TCPOptions(parsing: bytes.raw, headerByteCount: bytes.count)
+  }
+
+  /// The options of a Linux SYN: MSS 1460, SACK permitted, timestamps, NOP, window scale 7.
+  static let linuxSYN: [UInt8] = [
+    0x02, 0x04, 0x05, 0xB4, 0x04, 0x02, 0x08, 0x0A, 0x01, 0x02, 0x03, 0x04, 0x00, 0x00, 0x00, 0x00, 0x01,
+    0x03,
+    0x03, 0x07,
+  ]
+
+  @Test("RFC 9293 3.2, RFC 7323, RFC 2018: the options of a Linux SYN, both ways")
+  func syn() {
+    let options = parse(Self.linuxSYN)
+    #expect(options.maximumSegmentSize == 1460)
+    #expect(options.sackPermitted)
+    #expect(options.hasTimestamps && options.timestampValue == 0x0102_0304 && options.timestampEcho == 0)
+    #expect(options.windowScale == 7)
+    #expect(options.byteCount == 20)
+    let bytes = written(40) { options.write(to: &$0, at: 20) }
+    #expect(Array(bytes[20...]) == Self.linuxSYN)
+  }
+
+  @Test("RFC 7323 appendix A: NOP NOP timestamps")
+  func timestamps() {
+    let golden: [UInt8] = [0x01, 0x01, 0x08, 0x0A, 0xDE, 0xAD, 0xBE, 0xEF, 0x00, 0x00, 0x00, 0x2A]
+    let options = parse(golden)
+    #expect(options.hasTimestamps && options.timestampValue == 0xDEAD_BEEF && options.timestampEcho == 42)
+    #expect(options.byteCount == 12)
+    let bytes = written(12) { options.write(to: &$0, at: 0) }
+    #expect(bytes == golden)
+  }
+
+  @Test("RFC 2018 section 3: SACK blocks behind timestamps")
+  func sack() {
+    let golden: [UInt8] =
+      [0x01, 0x01, 0x08, 0x0A, 0, 0, 0, 1, 0, 0, 0, 2, 0x01, 0x01, 0x05, 0x12]
+      + [0, 0, 0x10, 0, 0, 0, 0x20, 0, 0xFF, 0xFF, 0xFF, 0xF0, 0, 0, 0, 0x10]
+    let options = parse(golden)
+    #expect(options.sackBlockCount == 2)
+    #expect(
+      options.sackBlocks[0] == SACKBlock(start: SequenceNumber(0x1000), end: SequenceNumber(0x2000)))
+    #expect(options.sackBlocks[1] == SACKBlock(start: SequenceNumber(0xFFFF_FFF0), end: SequenceNumber(0x10)))
+    #expect(options.byteCount == 32)
+    let bytes = written(32) { options.write(to: &$0, at: 0) }
+    #expect(bytes == golden)
+  }
+
+  @Test("RFC 7323 section 2.3: a window scale over 14 is taken as 14")
+  func windowScale() {
+    #expect(parse([3, 3, 15]).windowScale == 14)
+    #expect(parse([3, 3, 255]).windowScale == 14)
+  }
+
+  @Test("An option of length 0 or 1 ends the list and does not loop", arguments: [0, 1] as [UInt8])
+  func lengthZero(length: UInt8) {
+    let options = parse([2, 4, 5, 0xB4, 99, length, 3, 3, 7, 0, 0, 0])
+    #expect(options.maximumSegmentSize == 1460)
+    #expect(options.windowScale == nil)
+    #expect(parse([8, length, 8, length]).hasTimestamps == false)
+  }
+
+  @Test("An option that reaches past the header ends the list; one of the wrong length is skipped")
+  func malformed() {
+    #expect(parse([8, 10, 0, 0]).hasTimestamps == false)
+    #expect(parse([1, 1, 1, 2]).maximumSegmentSize == nil)
+    let options = parse([2, 3, 9, 3, 3, 5, 0, 0])
+    #expect(options.maximumSegmentSize == nil && options.windowScale == 5)
+    #expect(parse([5, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).sackBlockCount == 0)
+    #expect(parse([5, 2, 0, 0]).sackBlockCount == 0)
+    #expect(parse([0, 3, 3, 7]).windowScale == nil)
+  }
+
+  @Test("Any bytes are taken: 20,000 random option areas of every length")
+  func anyBytes() {
+    for seed in 0..<20_000 {
+      var bytes = noise(20 + 4 * (seed % 11), seed: UInt64(seed))
+      for index in 20..<bytes.count where bytes[index] > 0x20 { bytes[index] &= 0x0F }
+      let options = TCPOptions(parsing: bytes.raw, headerByteCount: bytes.count)
+      #expect(options.sackBlockCount <= 4)
+      #expect((options.windowScale ?? 0) <= 14)
+    }
+  }
+}
