@@ -11,13 +11,12 @@ extension IPv4Layer {
   mutating func fragment(
     _ skb: consuming SkBuff, header: IPv4Header, limit: Int, route: inout Route, net: inout Net
   ) -> XmitResult {
-    guard skb.unclone() else {
+    // A checksum over the whole datagram cannot be left to a device that sees pieces.
+    guard skb.unclone(), skb.completeChecksum() else {
       net.counters.count(.IpFragFails)
       skb.drop(.noMemory)
       return .dropped
     }
-    // A checksum over the whole datagram cannot be left to a device that sees pieces.
-    if skb.checksumStatus == .partial { Self.completeChecksum(&skb) }
     // Every fragment but the last carries a multiple of 8 bytes (RFC 791).
     let room = (limit - IPv4Header.minimumByteCount) & ~7
     guard room > 0 else {
@@ -74,25 +73,29 @@ extension IPv4Layer {
     return a == .congestion ? a : b
   }
 
-  /// Finishes a partial checksum in software. Linux: `skb_checksum_help()`.
-  static func completeChecksum(_ skb: inout SkBuff) {
-    let start = skb.checksumStart
-    let field = start + skb.checksumOffset
-    // The field holds the pseudo-header's sum, so it is summed along with the rest.
-    let value = skb.checksum(from: start, count: skb.length - start).checksum
-    precondition(field + 2 <= skb.headLength, "a checksum field lies in the linear area")
-    var bytes = skb.mutableLinear
-    // UDP has no negative zero to spare: 0 means "none" (RFC 768); TCP's 0 may as well be 0xFFFF.
-    bytes.store16(value == 0 ? 0xFFFF : value, field)
-    skb.checksumStatus = .none
-  }
-
-  /// A GSO packet whose segments exceed the MTU. Linux: `ip_finish_output_gso()`.
+  /// A GSO packet (data at its IP header) whose segments exceed the MTU: segmented here, then each segment
+  /// fragmented. Linux: `ip_finish_output_gso()`.
   mutating func segmentAndFragment(
     _ skb: consuming SkBuff, route: inout Route, limit: Int, net: inout Net
   ) -> XmitResult {
-    net.counters.count(.IpFragFails)
-    skb.drop(.gsoFailed)
-    return .dropped
+    var segments = SkBuffQueue()
+    // Complete checksums: the device sees pieces only.
+    guard GenericSegmentation.segment(skb, features: [.scatterGather], into: &segments) else {
+      net.counters.count(.IpFragFails)
+      return .dropped
+    }
+    var result = XmitResult.success
+    while let segment = segments.popFirst() {
+      guard let header = Self.header(of: segment) else {
+        segment.drop(.gsoFailed)
+        continue
+      }
+      let sent =
+        segment.length > limit
+        ? fragment(segment, header: header, limit: limit, route: &route, net: &net)
+        : finishOutput(segment, route: &route, net: &net)
+      result = Self.worse(result, sent)
+    }
+    return result
   }
 }

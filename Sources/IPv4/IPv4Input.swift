@@ -106,9 +106,12 @@ extension IPv4Layer {
 
   /// Whether a source needs no second look: neither special nor ours nor a broadcast address of ours.
   @inline(__always)
-  private func isPlainSource(_ source: IPv4Address) -> Bool {
+  private mutating func isPlainSource(_ source: IPv4Address) -> Bool {
+    if source == lastPlainSource && !source.isAny { return true }
     let first = source.rawValue >> 24
-    return first != 0 && first != 127 && first < 224 && local.lookup(source) == nil
+    guard first != 0 && first != 127 && first < 224 && local.lookup(source) == nil else { return false }
+    lastPlainSource = source
+    return true
   }
 
   /// Source and destination validation. Linux: `ip_route_input_slow()`, `fib_validate_source()`.

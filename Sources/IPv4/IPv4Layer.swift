@@ -26,6 +26,8 @@ public struct IPv4Layer: ~Copyable {
   var rateLimit: ICMPRateLimit
   var conflicts = AddressConflictDetection()
   var groups: [IPv4Address] = []
+  /// The source that was last found to be no address of ours: most packets come from the same few.
+  var lastPlainSource = IPv4Address.any
   /// Packets for ourselves. Linux: the loopback device's backlog.
   var looped = SkBuffQueue()
   var errors: [TransportError] = []
@@ -94,6 +96,7 @@ public struct IPv4Layer: ~Copyable {
   }
 
   private mutating func rebuildLocal() {
+    lastPlainSource = .any
     local.remove { _ in true }
     Self.addLocal(&local, IPv4Address(127, 0, 0, 0), 8, .local)
     Self.addLocal(&local, .broadcast, 32, .broadcast)
@@ -292,6 +295,16 @@ public struct IPv4Layer: ~Copyable {
 
   mutating func post(_ error: TransportError?) {
     if let error, errors.count < Self.errorLimit { errors.append(error) }
+  }
+
+  // MARK: End
+
+  /// Lets go of every packet, here and in the device, before the packet pool ends.
+  public mutating func close(net: inout Net) {
+    looped.removeAll()
+    neighbours.close()
+    reassembly.removeAll(net: &net)
+    device.close()
   }
 
   // MARK: Timers

@@ -97,7 +97,7 @@ extension IPv4Layer {
 
   /// Of a packet whose header was checked before and is linear.
   private static func headerByteCount(of skb: borrowing SkBuff) -> Int { Int(skb.linear.load8(0) & 0xF) * 4 }
-  private static func header(of skb: borrowing SkBuff) -> IPv4Header? { IPv4Header(parsing: skb.linear) }
+  static func header(of skb: borrowing SkBuff) -> IPv4Header? { IPv4Header(parsing: skb.linear) }
 
   private static func range(of skb: borrowing SkBuff) -> (start: Int, end: Int) {
     let bytes = skb.linear

@@ -114,4 +114,10 @@ struct ReassemblyTable: ~Copyable {
     freeSlots = Int32(slot)
     count -= 1
   }
+
+  mutating func removeAll(net: inout Net) {
+    for slot in 0..<queues.count where queues[slot].isInUse {
+      remove(slot, reason: .fragmentTimeout, net: &net)
+    }
+  }
 }

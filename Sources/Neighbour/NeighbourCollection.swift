@@ -99,6 +99,13 @@ extension NeighbourTable {
     }
   }
 
+  /// Lets go of every packet.
+  public mutating func close() {
+    flush(keepingPermanent: false)
+    failed.removeAll()
+    solicitations.removeAll()
+  }
+
   /// What `ip neigh` prints, in order of addresses.
   public func snapshot(now: Instant) -> [NeighbourSnapshot] {
     var list: [NeighbourSnapshot] = []
