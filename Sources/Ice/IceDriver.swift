@@ -72,7 +72,7 @@ public struct IceDriver: ~Copyable {
     let frame = configuration.mtu + 18
     let half = SkBuffPool.pageByteCount / 2
     let isHalf = frame <= half && !configuration.receivesLargeFrames
-    tx = TxRing(bus: bus)
+    tx = TxRing(bus: bus, maxFrameByteCount: configuration.mtu + 14)
     rx = RxRing(
       bus: bus, bufferByteCount: isHalf ? half : SkBuffPool.pageByteCount,
       macAddress: configuration.macAddress)

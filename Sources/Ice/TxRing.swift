@@ -25,9 +25,12 @@ struct TxRing: ~Copyable {
   /// Linux: `__QUEUE_STATE_DRV_XOFF`
   private(set) var isStopped = false
   private var packetsSinceDoorbell = 0
+  /// Longest frame on the wire, bytes. One that is longer would stop the whole queue (MDD), so it is dropped here.
+  private let maxFrameByteCount: Int
   var statistics = TxStatistics()
 
-  init(bus: IceBus) {
+  init(bus: IceBus, maxFrameByteCount: Int) {
+    self.maxFrameByteCount = maxFrameByteCount
     ring = bus.txRing
     registers = bus.registers
     iommu = bus.iommu
@@ -48,6 +51,9 @@ struct TxRing: ~Copyable {
     var skb = given
     guard TxGather.pad(skb), skb.mayPull(min(skb.length, 14)) else {
       return dropped(skb, .noMemory, ringsDoorbell: ringsDoorbell, tracer: net.tracer)
+    }
+    if !skb.isGSO && skb.length > maxFrameByteCount {
+      return dropped(skb, .deviceTooLong, ringsDoorbell: ringsDoorbell, tracer: net.tracer)
     }
     var count = TxGather.descriptorCount(skb)
     net.tracer.record(
@@ -72,6 +78,9 @@ struct TxRing: ~Copyable {
 
     var offload = TxOffload()
     guard offload.prepareSegmentation(&skb), offload.prepareChecksum(&skb) else {
+      return dropped(skb, .gsoFailed, ringsDoorbell: ringsDoorbell, tracer: net.tracer)
+    }
+    if offload.headerByteCount + offload.context.segmentByteCount > maxFrameByteCount {
       return dropped(skb, .gsoFailed, ringsDoorbell: ringsDoorbell, tracer: net.tracer)
     }
     offload.prepareUplink(skb)

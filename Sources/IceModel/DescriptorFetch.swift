@@ -14,15 +14,17 @@ struct DescriptorFetch: ~Copyable {
     case fault(IOMMUFault, descriptor: Int)
   }
 
-  /// Collects the packet at `head` into `gather`, one segment a descriptor.
+  /// Collects the packet at `head` into `gather`, one segment a descriptor, and what is said of it into `packet`.
   ///
-  /// - Returns: nil when the ring is empty.
-  func packet(at head: Int, into gather: inout FrameVector) throws(Refusal) -> TransmitPacket? {
+  /// - Returns: false when the ring is empty.
+  func fetch(
+    at head: Int, into packet: inout TransmitPacket, gather: inout FrameVector
+  ) throws(Refusal) -> Bool {
     let tail = Int(truncatingIfNeeded: registers.read(.QTX_COMM_DBELL))
     if tail < 0 || tail >= ring.count { throw .malicious(.tailOutOfRange, descriptor: head) }
-    if head == tail { return nil }
+    if head == tail { return false }
     gather.removeAll()
-    var packet = TransmitPacket()
+    packet = TransmitPacket()
     packet.firstDescriptor = head
     var index = head
     var sawData = false
@@ -58,7 +60,7 @@ struct DescriptorFetch: ~Copyable {
           packet.lastDescriptor = index
           packet.nextDescriptor = next
           packet.byteCount = gather.byteCount
-          return packet
+          return true
         }
       case .filterProgram, .done, nil:
         throw .malicious(.unknownDescriptorType, descriptor: index)
@@ -95,7 +97,9 @@ struct DescriptorFetch: ~Copyable {
     try checkSegmentation(packet)
   }
 
-  private func checkHeader(_ packet: TransmitPacket, scratch: borrowing HeaderScratch) throws(Refusal) {
+  private func checkHeader(_ packet: borrowing TransmitPacket, scratch: borrowing HeaderScratch)
+    throws(Refusal)
+  {
     let first = packet.firstDescriptor
     let network = packet.command.networkType
     if network == .ipv4 || network == .ipv4Checksum {
@@ -120,7 +124,7 @@ struct DescriptorFetch: ~Copyable {
     if packet.transportByteCount < least { throw .malicious(.badHeaderOffsets, descriptor: first) }
   }
 
-  private func checkSegmentation(_ packet: TransmitPacket) throws(Refusal) {
+  private func checkSegmentation(_ packet: borrowing TransmitPacket) throws(Refusal) {
     guard packet.isTSO, let context = packet.context else { return }
     let first = packet.firstDescriptor
     if packet.command.transportType.rawValue == 0 || packet.command.networkType == .ipv4 {

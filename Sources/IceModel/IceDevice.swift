@@ -76,7 +76,7 @@ public struct IceDevice: ~Copyable {
     into vector: inout FrameVector, metadata: inout WireFrameMetadata, now: Instant
   ) -> Bool {
     fetchedAt = now
-    if registers.read(.PFGEN_CTRL) & 1 != 0 { reset() }
+    resetIfAsked()
     if !writeBacks.isEmpty { writeBackDue(now: now) }
     if faults.isTransmitStalled { return false }
     while true {
@@ -130,6 +130,7 @@ public struct IceDevice: ~Copyable {
   ///
   /// - Returns: false when too few buffers are posted; leave the frame on the wire, or `receiveDrop` it.
   public mutating func receiveVector(into vector: inout FrameVector) -> Bool {
+    resetIfAsked()
     let largest = configuration.engines == .lent ? 65535 + 18 : configuration.maxFrameByteCount + 4
     guard receive.offer(byteCount: largest) == .delivered else {
       vector.removeAll()
@@ -157,6 +158,7 @@ public struct IceDevice: ~Copyable {
   public mutating func receive(
     _ bytes: UnsafeRawBufferPointer, metadata: WireFrameMetadata = WireFrameMetadata(), now: Instant
   ) -> ReceiveOutcome {
+    resetIfAsked()
     if faults.isLinkDown { return .linkDown }
     let outcome = receive.offer(byteCount: max(bytes.count, 1))
     switch outcome {
@@ -188,6 +190,7 @@ public struct IceDevice: ~Copyable {
 
   /// Fires the interrupt if it is due; the driver's poll must follow, which re-enables it when it is done.
   public mutating func takeInterrupt(now: Instant) -> Bool {
+    resetIfAsked()
     if !writeBacks.isEmpty { writeBackDue(now: now) }
     return interrupt.take(now: now)
   }
@@ -198,6 +201,11 @@ public struct IceDevice: ~Copyable {
     guard let held = writeBacks.deadline else { return interrupt.deadline }
     guard let moderated = interrupt.deadline else { return held }
     return min(held, moderated)
+  }
+
+  /// Looked at before anything else is done, so that nothing from before the reset touches memory after it.
+  private mutating func resetIfAsked() {
+    if registers.read(.PFGEN_CTRL) & 1 != 0 { reset() }
   }
 
   /// Forgets both queues, as the driver asked through PFGEN_CTRL; statistics stay. A frame offered and not

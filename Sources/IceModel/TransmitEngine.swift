@@ -52,8 +52,7 @@ struct TransmitEngine: ~Copyable {
     if isStopped { return .empty }
     do {
       if !hasPacket {
-        guard let fetched = try fetch.packet(at: head, into: &gather) else { return .empty }
-        packet = fetched
+        guard try fetch.fetch(at: head, into: &packet, gather: &gather) else { return .empty }
         if packet.isDummy { return .completed }
         try fetch.prepare(&packet, gather: gather, scratch: scratch)
         hasPacket = true

@@ -1,7 +1,8 @@
 import IceHardware
 
-/// One packet as its descriptors describe it, and how far the device has got with it.
-struct TransmitPacket {
+/// One packet as its descriptors describe it, and how far the device has got with it. Not copyable because a
+/// copy would only be a waste: there is one, in the transmit engine.
+struct TransmitPacket: ~Copyable {
   var firstDescriptor = 0
   /// The descriptor with EOP.
   var lastDescriptor = 0
