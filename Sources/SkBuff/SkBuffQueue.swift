@@ -173,3 +173,14 @@ extension SkBuff {
     return unsafe header
   }
 }
+
+extension SkBuffQueue {
+  /// TCP's control block of the packet at `place`, in place.
+  @inlinable public subscript(tcp place: Position) -> TCPControlBlock {
+    get { unsafe place.header.pointee.tcp }
+    nonmutating _modify { yield unsafe &place.header.pointee.tcp }
+  }
+  /// Bytes in the packet at `place`.
+  @inlinable public func length(at place: Position) -> Int { unsafe Int(place.header.pointee.length) }
+  @inlinable public func truesize(at place: Position) -> Int { unsafe Int(place.header.pointee.truesize) }
+}

@@ -1,0 +1,166 @@
+import NetNamespace
+import Timers
+
+/// The algorithm that opens the congestion window and says how far to close it. Linux: `struct tcp_congestion_ops`.
+enum CongestionControl {
+  case reno
+  case cubic(Cubic)
+
+  init(_ kind: CongestionControlKind) {
+    switch kind {
+    case .reno: self = .reno
+    case .cubic: self = .cubic(Cubic())
+    }
+  }
+  var kind: CongestionControlKind {
+    switch self {
+    case .reno: .reno
+    case .cubic: .cubic
+    }
+  }
+
+  /// RFC 5681 equation 4 for Reno, RFC 9438 4.6 for CUBIC; never below 2.
+  mutating func slowStartThreshold(window: Int) -> Int {
+    switch self {
+    case .reno: return max(window >> 1, 2)
+    case .cubic(var cubic):
+      let threshold = cubic.slowStartThreshold(window: window)
+      self = .cubic(cubic)
+      return threshold
+    }
+  }
+
+  /// Grows the window for `acked` newly acknowledged segments.
+  mutating func avoid(
+    _ window: inout CongestionWindow, acked: Int, rtt: Nanoseconds?, minimumRTT: Nanoseconds?, now: Instant
+  ) {
+    var acked = acked
+    if window.isInSlowStart {
+      acked = window.slowStart(acked)
+      if acked == 0 { return }
+    }
+    switch self {
+    case .reno: window.additiveIncrease(per: window.segments, acked: acked)
+    case .cubic(var cubic):
+      let per = cubic.update(window: window.segments, acked: acked, minimumRTT: minimumRTT, now: now)
+      window.additiveIncrease(per: per, acked: acked)
+      self = .cubic(cubic)
+    }
+  }
+
+  mutating func reset() { if case .cubic = self { self = .cubic(Cubic()) } }
+
+  /// Time spent idle does not count as time since the last reduction (RFC 9438 section 5.8).
+  mutating func resumedAfterIdle(now: Instant, lastSent: Instant) {
+    if case .cubic(var cubic) = self {
+      cubic.resumedAfterIdle(now: now, lastSent: lastSent)
+      self = .cubic(cubic)
+    }
+  }
+}
+
+/// The congestion window in segments, with its threshold and fractional growth. Linux: `snd_cwnd`, `snd_cwnd_cnt`.
+struct CongestionWindow {
+  /// RFC 6928: ten segments.
+  static let initialSegments = 10
+  static let clamp = 1 << 20
+
+  var segments = CongestionWindow.initialSegments
+  /// `nil`: not yet known, slow start.
+  var threshold: Int? = nil
+  private var fraction = 0
+
+  var isInSlowStart: Bool { threshold.map { segments < $0 } ?? true }
+
+  /// Linux: `tcp_slow_start()`; appropriate byte counting (RFC 3465) with no limit per ACK.
+  /// - Returns: segments left over once the threshold is reached.
+  mutating func slowStart(_ acked: Int) -> Int {
+    let target = min(segments + acked, threshold ?? Self.clamp)
+    let used = target - segments
+    segments = min(target, Self.clamp)
+    return acked - used
+  }
+
+  /// One more segment for every `per` acknowledged. Linux: `tcp_cong_avoid_ai()`.
+  mutating func additiveIncrease(per: Int, acked: Int) {
+    if fraction >= per {
+      fraction = 0
+      segments += 1
+    }
+    fraction += acked
+    if fraction >= per {
+      let steps = fraction / per
+      fraction -= steps * per
+      segments += steps
+    }
+    segments = min(segments, Self.clamp)
+  }
+
+  mutating func clearFraction() { fraction = 0 }
+}
+
+/// CUBIC (RFC 9438), in floating point: the integer cube roots of other stacks have overflowed.
+struct Cubic {
+  static let beta = 0.7
+  static let c = 0.4
+
+  private var epochStart = Instant.distantFuture
+  private var windowMax = 0.0
+  private var origin = 0.0
+  private var k = 0.0
+  private var reno = 0.0
+
+  mutating func slowStartThreshold(window: Int) -> Int {
+    epochStart = .distantFuture
+    let w = Double(window)
+    // Fast convergence, RFC 9438 4.7.
+    windowMax = w < windowMax ? w * (1 + Self.beta) / 2 : w
+    return max(2, Int(w * Self.beta))
+  }
+
+  /// - Returns: how many acknowledged segments earn one more.
+  mutating func update(window: Int, acked: Int, minimumRTT: Nanoseconds?, now: Instant) -> Int {
+    let w = Double(window)
+    if epochStart == .distantFuture {
+      epochStart = now
+      reno = w
+      if windowMax <= w {
+        k = 0
+        origin = w
+      } else {
+        k = Self.cubeRoot((windowMax - w) / Self.c)
+        origin = windowMax
+      }
+    }
+    let rtt = Double(minimumRTT?.rawValue ?? 0) / 1e9
+    let t = Double((now - epochStart).rawValue) / 1e9 + rtt
+    let offset = t - k
+    let target = origin + Self.c * offset * offset * offset
+    // RFC 9438 4.4, at most half again per round trip.
+    let bounded = min(max(target, w), 1.5 * w)
+    var per = bounded > w ? w / (bounded - w) : 100 * w
+    // RFC 9438 4.3: no slower than Reno with the same average window.
+    let alpha = reno < windowMax ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
+    reno += alpha * Double(acked) / w
+    if reno > w { per = min(per, w / (reno - w)) }
+    // Never faster than one segment per two acknowledged, as Linux bounds it.
+    return Int(min(max(per, 2), 1e9))
+  }
+
+  mutating func resumedAfterIdle(now: Instant, lastSent: Instant) {
+    guard epochStart != .distantFuture, now > lastSent else { return }
+    epochStart = min(now, epochStart + (now - lastSent))
+  }
+
+  /// Newton's iteration; the core has no C mathematics library.
+  static func cubeRoot(_ value: Double) -> Double {
+    guard value > 0 else { return 0 }
+    var x = max(1.0, value / 3)
+    for _ in 0..<64 {
+      let next = (2 * x + value / (x * x)) / 3
+      if abs(next - x) < 1e-9 * x { return next }
+      x = next
+    }
+    return x
+  }
+}

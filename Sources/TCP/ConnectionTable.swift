@@ -1,0 +1,146 @@
+import Wire
+
+/// The two ends of a connection.
+@frozen
+public struct FourTuple: Hashable, Sendable {
+  public var local: SocketAddress
+  public var remote: SocketAddress
+  @inlinable public init(local: SocketAddress, remote: SocketAddress) {
+    self.local = local
+    self.remote = remote
+  }
+}
+
+/// What a four-tuple belongs to: a full socket, a request that waits for the handshake's last ACK, or a connection in
+/// TIME-WAIT. Linux: the `ehash` chains hold `struct sock`, `request_sock` and `inet_timewait_sock` alike.
+enum ConnectionEntry: Equatable {
+  case socket(Int)
+  case request(Int)
+  case timeWait(Int)
+
+  var encoded: UInt32 {
+    switch self {
+    case .socket(let index): UInt32(index) << 2
+    case .request(let index): UInt32(index) << 2 | 1
+    case .timeWait(let index): UInt32(index) << 2 | 2
+    }
+  }
+  init(encoded: UInt32) {
+    let index = Int(encoded >> 2)
+    switch encoded & 3 {
+    case 0: self = .socket(index)
+    case 1: self = .request(index)
+    default: self = .timeWait(index)
+    }
+  }
+}
+
+/// Four-tuple to connection: open addressing, keyed hash (a peer chooses ports and must not choose chains), growing by
+/// doubling. Linux: `inet_ehashfn()`.
+struct ConnectionTable: ~Copyable {
+  private struct Slot {
+    var hash: UInt32
+    var value: UInt32
+    var tuple: FourTuple
+  }
+  private static let free = UInt32.max
+  private var slots: [Slot]
+  private(set) var count = 0
+  private let secret: (UInt64, UInt64)
+
+  init(secret: (UInt64, UInt64)) {
+    self.secret = secret
+    slots = Self.empty(256)
+  }
+  private static func empty(_ capacity: Int) -> [Slot] {
+    let nowhere = SocketAddress(.any, port: 0)
+    return Array(
+      repeating: Slot(hash: 0, value: free, tuple: FourTuple(local: nowhere, remote: nowhere)),
+      count: capacity)
+  }
+
+  /// Keyed hash of a tuple; two multiply-fold rounds.
+  func hash(_ tuple: FourTuple) -> UInt32 {
+    let addresses =
+      UInt64(tuple.local.address.v4?.rawValue ?? 0) << 32 | UInt64(tuple.remote.address.v4?.rawValue ?? 0)
+    let ports = UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port)
+    let first = Self.fold(addresses ^ secret.0, secret.1 ^ 0x9E37_79B9_7F4A_7C15)
+    let second = Self.fold(first ^ ports, secret.0 ^ 0xD6E8_FEB8_6659_FD93)
+    return UInt32(truncatingIfNeeded: second ^ second >> 32)
+  }
+  private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
+    let product = a.multipliedFullWidth(by: b)
+    return product.high ^ product.low
+  }
+
+  func find(_ tuple: FourTuple) -> ConnectionEntry? {
+    let hash = hash(tuple)
+    let mask = slots.count - 1
+    var index = Int(hash) & mask
+    while slots[index].value != Self.free {
+      if slots[index].hash == hash && slots[index].tuple == tuple {
+        return ConnectionEntry(encoded: slots[index].value)
+      }
+      index = (index + 1) & mask
+    }
+    return nil
+  }
+
+  /// Adds the tuple, or changes what it belongs to.
+  mutating func set(_ tuple: FourTuple, to entry: ConnectionEntry) {
+    if (count + 1) * 2 > slots.count { grow() }
+    insert(Slot(hash: hash(tuple), value: entry.encoded, tuple: tuple))
+  }
+
+  private mutating func insert(_ slot: Slot) {
+    let mask = slots.count - 1
+    var index = Int(slot.hash) & mask
+    while slots[index].value != Self.free {
+      if slots[index].hash == slot.hash && slots[index].tuple == slot.tuple {
+        slots[index].value = slot.value
+        return
+      }
+      index = (index + 1) & mask
+    }
+    slots[index] = slot
+    count += 1
+  }
+
+  private mutating func grow() {
+    let old = slots
+    slots = Self.empty(old.count * 2)
+    count = 0
+    for slot in old where slot.value != Self.free { insert(slot) }
+  }
+
+  /// Removes the tuple if it belongs to `entry`.
+  mutating func remove(_ tuple: FourTuple, entry: ConnectionEntry) {
+    let hash = hash(tuple)
+    let mask = slots.count - 1
+    var index = Int(hash) & mask
+    while slots[index].value != Self.free {
+      if slots[index].hash == hash && slots[index].tuple == tuple {
+        if slots[index].value == entry.encoded { close(index) }
+        return
+      }
+      index = (index + 1) & mask
+    }
+  }
+
+  /// Empties a slot and moves later members of its run back, so that no marker is left behind.
+  private mutating func close(_ start: Int) {
+    let mask = slots.count - 1
+    var hole = start
+    var index = (hole + 1) & mask
+    while slots[index].value != Self.free {
+      let home = Int(slots[index].hash) & mask
+      if (index &- home) & mask >= (index &- hole) & mask {
+        slots[hole] = slots[index]
+        hole = index
+      }
+      index = (index + 1) & mask
+    }
+    slots[hole].value = Self.free
+    count -= 1
+  }
+}

@@ -1,0 +1,54 @@
+import IPv4
+import NetDevice
+import NetNamespace
+import SkBuff
+import Wire
+
+/// A segment that no full socket sends: a reset for a stranger, a SYN-ACK for a request, an ACK from TIME-WAIT.
+/// Linux: `tcp_v4_send_reset()`, `tcp_v4_send_synack()`, `tcp_v4_timewait_ack()`.
+struct ControlReply {
+  var tuple: FourTuple
+  var sequence: SequenceNumber
+  var acknowledgment = SequenceNumber(0)
+  var flags: TCPFlags
+  var window: UInt16 = 0
+  var options = TCPOptions()
+  var typeOfService: UInt8 = 0
+
+  /// Sends it; a reply that cannot be sent is dropped, the peer will ask again.
+  @discardableResult
+  func send(ip: inout IPv4Layer, net: inout Net) -> XmitResult {
+    guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
+      var route = try? ip.route(to: destination, from: source, net: &net)
+    else { return .dropped }
+    let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
+    guard let skb = net.pool.allocate(headroom: TCPSocket.headroom, linear: 0) else { return .dropped }
+    skb.push(headerByteCount)
+    skb.setTransportHeader()
+    let sum = InternetChecksum.pseudoHeader(
+      source: source, destination: destination, protocol: .tcp, byteCount: headerByteCount)
+    let header = TCPHeader(
+      sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
+      acknowledgment: acknowledgment, headerByteCount: headerByteCount, flags: flags, window: window,
+      checksum: sum.partial)
+    var packet = skb
+    var bytes = packet.mutableLinear
+    header.write(to: &bytes)
+    options.write(to: &bytes, at: TCPHeader.minimumByteCount)
+    packet.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
+    net.counters.count(.TcpOutSegs)
+    if flags.contains(.rst) { net.counters.count(.TcpOutRsts) }
+    var sendOptions = IPv4SendOptions(protocol: .tcp)
+    sendOptions.typeOfService = typeOfService
+    return ip.output(packet, route: &route, options: sendOptions, net: &net)
+  }
+
+  /// The reset that answers a segment nobody wants (RFC 9293 3.10.7.1).
+  static func reset(for segment: IncomingSegment, tuple: FourTuple) -> ControlReply {
+    if segment.flags.contains(.ack) {
+      return ControlReply(tuple: tuple, sequence: segment.acknowledgment, flags: .rst)
+    }
+    return ControlReply(
+      tuple: tuple, sequence: SequenceNumber(0), acknowledgment: segment.endSequence, flags: [.rst, .ack])
+  }
+}

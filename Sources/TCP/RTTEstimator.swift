@@ -1,0 +1,98 @@
+import Timers
+
+/// Smoothed round-trip time and retransmission timeout (RFC 6298), with Linux's variance that decays once per window.
+/// Linux: `tcp_rtt_estimator()`, `tcp_set_rto()`.
+struct RTTEstimator {
+  /// `TCP_RTO_MIN`, `TCP_RTO_MAX`, `TCP_TIMEOUT_INIT`.
+  static let minimumTimeout = Nanoseconds.milliseconds(200)
+  static let maximumTimeout = Nanoseconds.seconds(120)
+  static let initialTimeout = Nanoseconds.seconds(1)
+
+  /// Microseconds times 8; 0: no sample yet.
+  private(set) var smoothed8: Int64 = 0
+  /// Mean deviation times 4, in microseconds.
+  private var deviation4: Int64 = 0
+  private var deviationMax: Int64 = 0
+  private(set) var variation: Int64 = 0
+  /// A window's end: the variance may decay when it is acknowledged.
+  private var windowEnd: UInt32 = 0
+  private(set) var timeout = RTTEstimator.initialTimeout
+  var backoff = 0
+  /// Minimum over a sliding 5-minute window in two halves (`tcp_min_rtt_wlen` 300 s).
+  private var minimumCurrent: Int64 = .max
+  private var minimumPrevious: Int64 = .max
+  private var minimumSince = Instant.origin
+
+  var hasSample: Bool { smoothed8 != 0 }
+  var smoothed: Nanoseconds { .microseconds(smoothed8 >> 3) }
+  var meanDeviation: Nanoseconds { .microseconds(deviation4 >> 2) }
+  var minimum: Nanoseconds? {
+    let least = min(minimumCurrent, minimumPrevious)
+    return least == .max ? nil : .microseconds(least)
+  }
+
+  /// - Parameters:
+  ///   - rtt: below a microsecond counts as one: RTTs of microseconds are normal on a TAP.
+  ///   - acknowledged: SND.UNA, `next`: SND.NXT, to find window ends.
+  mutating func sample(_ rtt: Nanoseconds, acknowledged: UInt32, next: UInt32, now: Instant) {
+    var measured = max(1, rtt.microseconds)
+    updateMinimum(measured, now)
+    if smoothed8 == 0 {
+      smoothed8 = measured << 3
+      deviation4 = measured << 1
+      variation = max(deviation4, Self.minimumTimeout.microseconds)
+      deviationMax = variation
+      windowEnd = next
+    } else {
+      measured -= smoothed8 >> 3
+      smoothed8 = max(1, smoothed8 + measured)
+      if measured < 0 {
+        // A sample far below the mean must not raise the variance as much (Eifel-style damping).
+        measured = -measured - (deviation4 >> 2)
+        if measured > 0 { measured >>= 3 }
+      } else {
+        measured -= deviation4 >> 2
+      }
+      deviation4 = max(0, deviation4 + measured)
+      if deviation4 > deviationMax {
+        deviationMax = deviation4
+        if deviationMax > variation { variation = deviationMax }
+      }
+      if Int32(bitPattern: acknowledged &- windowEnd) > 0 {
+        if deviationMax < variation { variation -= (variation - deviationMax) >> 2 }
+        windowEnd = next
+        deviationMax = Self.minimumTimeout.microseconds
+      }
+    }
+    setTimeout()
+  }
+
+  /// RTO from the estimate, back-off cleared. Linux: `tcp_set_rto()`.
+  mutating func setTimeout() {
+    guard hasSample else {
+      timeout = Self.initialTimeout
+      return
+    }
+    let microseconds = (smoothed8 >> 3) + variation
+    timeout = min(max(.microseconds(microseconds), Self.minimumTimeout), Self.maximumTimeout)
+  }
+
+  /// RFC 6298 5.5: back off the timer.
+  mutating func backOff() {
+    backoff += 1
+    timeout = min(timeout << 1, Self.maximumTimeout)
+  }
+
+  /// RFC 6298 5.7: a handshake whose SYN was retransmitted starts data with 3 s.
+  mutating func useInitialFallback() { if !hasSample { timeout = .seconds(3) } }
+
+  private mutating func updateMinimum(_ measured: Int64, _ now: Instant) {
+    if now - minimumSince > .seconds(150) {
+      minimumPrevious = minimumCurrent
+      minimumCurrent = measured
+      minimumSince = now
+    } else {
+      minimumCurrent = min(minimumCurrent, measured)
+    }
+  }
+}

@@ -1,0 +1,358 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// What an ACK brought. Linux: the `FLAG_` bits of `tcp_ack()`.
+struct AckFlags: OptionSet {
+  var rawValue: UInt32
+  static let data = AckFlags(rawValue: 1 << 0)
+  static let windowUpdate = AckFlags(rawValue: 1 << 1)
+  static let dataAcked = AckFlags(rawValue: 1 << 2)
+  static let retransDataAcked = AckFlags(rawValue: 1 << 3)
+  static let synAcked = AckFlags(rawValue: 1 << 4)
+  static let dataSacked = AckFlags(rawValue: 1 << 5)
+  static let lostRetransmission = AckFlags(rawValue: 1 << 6)
+  static let unaAdvanced = AckFlags(rawValue: 1 << 7)
+  static let duplicateSACK = AckFlags(rawValue: 1 << 8)
+  static let setRetransmitTimer = AckFlags(rawValue: 1 << 9)
+  static let sackReneging = AckFlags(rawValue: 1 << 10)
+  static let originalSacked = AckFlags(rawValue: 1 << 11)
+
+  /// Not a sign of loss. Linux: `FLAG_NOT_DUP`.
+  static let notDuplicate: AckFlags = [.data, .windowUpdate, .dataAcked, .synAcked]
+}
+
+/// A segment as the receive path works on it.
+struct IncomingSegment {
+  var sequence: SequenceNumber
+  var endSequence: SequenceNumber
+  var acknowledgment: SequenceNumber
+  var flags: TCPFlags
+  var window: Int
+  var payload: Int
+  var options: TCPOptions
+  var urgentPointer: UInt16
+}
+
+// What the peer has received, and what that allows. Linux: `tcp_ack()`.
+extension TCPSocket {
+  enum AckVerdict {
+    case accepted
+    /// Older than anything outstanding: the segment's data may still be of use.
+    case old
+    /// Acknowledges what was never sent.
+    case invalid
+    /// An old ACK that needs a challenge (RFC 5961 section 5).
+    case challenge
+  }
+
+  mutating func processAck(_ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net) -> AckVerdict {
+    let priorUna = sndUna
+    let acknowledged = segment.acknowledgment
+    if acknowledged.isBefore(priorUna) {
+      // RFC 5961 5.2: only this far back is plausible.
+      if acknowledged.isBefore(priorUna - UInt32(truncatingIfNeeded: maxWindow)) { return .challenge }
+      if hasSACK && segment.options.sackBlockCount > 0 {
+        var flags: AckFlags = []
+        var sample = RateSample(priorDelivered: delivered)
+        tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
+        finishAck(flags, segment, priorUna: priorUna, sample: sample, ip: &ip, net: &net)
+      }
+      return .old
+    }
+    if acknowledged.isAfter(sndNxt) { return .invalid }
+
+    var flags: AckFlags = []
+    if acknowledged.isAfter(priorUna) {
+      flags.insert(.unaAdvanced)
+      retransmits = 0
+    }
+    if segment.payload > 0 || segment.flags.contains(.syn) || segment.flags.contains(.fin) {
+      flags.insert(.data)
+    }
+    updateWindow(segment, flags: &flags)
+    var sample = RateSample(priorDelivered: delivered)
+    if hasSACK && segment.options.sackBlockCount > 0 {
+      tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
+    }
+    softError = nil
+    probesOut = 0
+    lastReceived = net.now
+    if packetsOut == 0 {
+      // Nothing outstanding: an answer to a probe, or a window update.
+      if retransmitKind == .probe || !writeQueue.isEmpty { probeAnswered(net: &net) }
+      net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
+      return .accepted
+    }
+    cleanRetransmitQueue(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
+    finishAck(flags, segment, priorUna: priorUna, sample: sample, ip: &ip, net: &net)
+    net.tracer.record(
+      .tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue),
+      UInt64(acknowledged.distance(from: priorUna)), UInt64(max(0, inFlight)))
+    return .accepted
+  }
+
+  /// Congestion control's part of an ACK.
+  private mutating func finishAck(
+    _ flags: AckFlags, _ segment: IncomingSegment, priorUna: SequenceNumber, sample: RateSample,
+    ip: inout IPv4Layer,
+    net: inout Net
+  ) {
+    let isDuplicate = flags.isDisjoint(with: AckFlags.notDuplicate.union(.unaAdvanced))
+    let isDubious =
+      flags.isDisjoint(with: .notDuplicate) || flags.contains(.dataSacked) || flags.contains(.sackReneging)
+      || recovery.state != .open
+    if flags.contains(.unaAdvanced), let route { ip.confirmNeighbour(route, net: &net) }
+    var retransmit = false
+    if isDubious {
+      retransmit = alertFastRetransmit(
+        flags, priorUna: priorUna, isDuplicate: isDuplicate, newlyAcked: sample.acked, net: &net)
+    }
+    if flags.contains(.setRetransmitTimer) || flags.contains(.unaAdvanced) { armRetransmit(net: &net) }
+    let newlyDelivered = Int(delivered &- sample.priorDelivered)
+    updateRate(sample, newlyDelivered: newlyDelivered, net: net)
+    if recovery.state == .congestionWindowReduced || recovery.state == .recovery {
+      reduceWindow(newlyDelivered: newlyDelivered, newlyLost: 0, flags: flags)
+    } else if mayRaiseWindow(flags) && newlyDelivered > 0 && isWindowLimited {
+      congestion.avoid(
+        &window, acked: newlyDelivered, rtt: sample.rtt, minimumRTT: rtt.minimum, now: net.now)
+    }
+    if retransmit { retransmitLost(ip: &ip, net: &net) }
+  }
+
+  /// Linux: `tcp_may_raise_cwnd()`.
+  private func mayRaiseWindow(_ flags: AckFlags) -> Bool {
+    if recovery.reordering > 3 { return !flags.isDisjoint(with: [.dataAcked, .dataSacked, .unaAdvanced]) }
+    return flags.contains(.dataAcked) || flags.contains(.unaAdvanced)
+  }
+
+  /// The peer's window, when this segment is the newest word on it (RFC 9293 3.10.7.4). Linux:
+  /// `tcp_ack_update_window()`.
+  private mutating func updateWindow(_ segment: IncomingSegment, flags: inout AckFlags) {
+    let new = segment.flags.contains(.syn) ? segment.window : segment.window << sndWscale
+    let isNewer =
+      segment.acknowledgment.isAfter(sndUna) || segment.sequence.isAfter(sndWl1)
+      || (segment.sequence == sndWl1 && (new > sndWnd || new == 0))
+    if isNewer {
+      flags.insert(.windowUpdate)
+      sndWl1 = segment.sequence
+      if sndWnd != new {
+        sndWnd = new
+        if new > maxWindow {
+          maxWindow = new
+          if mssPathMTU > 0 { syncMSS(mtu: mssPathMTU) }
+        }
+      } else if segment.acknowledgment == sndUna {
+        // Same window again and nothing new acknowledged: a duplicate as far as loss detection is concerned.
+        flags.remove(.windowUpdate)
+      }
+    }
+    if segment.acknowledgment.isAfter(sndUna) {
+      statistics.bytesAcknowledged += UInt64(segment.acknowledgment.distance(from: sndUna))
+      sndUna = segment.acknowledgment
+      if urgentMode && !sndUp.isAfter(sndUna) { urgentMode = false }
+    }
+  }
+
+  /// What one ACK tells about delivery.
+  struct RateSample {
+    var priorDelivered: UInt32
+    var acked = 0
+    var rtt: Nanoseconds? = nil
+    /// State at the departure of the most recently sent packet that was delivered.
+    var sentDelivered: UInt32 = 0
+    var sentDeliveredAt = Instant.origin
+    var firstSentAt = Instant.origin
+    var lastSentAt = Instant.origin
+    var isAppLimited = false
+    var hasPacket = false
+    var sackRTTFirst: Instant? = nil
+
+    /// Linux: `tcp_rate_skb_delivered()`.
+    mutating func note(_ block: TCPControlBlock) {
+      if !hasPacket || block.sentAt >= lastSentAt {
+        hasPacket = true
+        sentDelivered = block.delivered
+        sentDeliveredAt = block.deliveredAt
+        firstSentAt = block.firstSentAt
+        lastSentAt = block.sentAt
+        isAppLimited = block.isAppLimited
+      }
+    }
+  }
+
+  /// Linux: `tcp_rate_gen()`.
+  private mutating func updateRate(_ sample: RateSample, newlyDelivered: Int, net: borrowing Net) {
+    if newlyDelivered > 0 { deliveredAt = net.now }
+    if appLimited != 0 && Int32(bitPattern: delivered &- appLimited) > 0 { appLimited = 0 }
+    guard sample.hasPacket else { return }
+    firstSentAt = sample.lastSentAt
+    let sendInterval = sample.lastSentAt - sample.firstSentAt
+    let ackInterval = net.now - sample.sentDeliveredAt
+    let interval = max(sendInterval, ackInterval)
+    if let least = rtt.minimum, interval < least { return }
+    rate.deliveredSegments = Int(delivered &- sample.sentDelivered)
+    rate.interval = interval
+    rate.isAppLimited = sample.isAppLimited
+    guard interval > .zero else { return }
+    let bytes =
+      UInt64(rate.deliveredSegments) &* UInt64(mssCache) &* 1_000_000_000 / UInt64(interval.rawValue)
+    if !sample.isAppLimited || bytes >= rate.bytesPerSecond { rate.bytesPerSecond = bytes }
+  }
+
+  /// Takes acknowledged segments off the queue, and their round-trip times. Linux: `tcp_clean_rtx_queue()`.
+  private mutating func cleanRetransmitQueue(
+    _ segment: IncomingSegment, priorUna: SequenceNumber, flags: inout AckFlags, sample: inout RateSample,
+    net: inout Net
+  ) {
+    var firstSent: Instant? = nil
+    var reorderedFrom: SequenceNumber? = nil
+    let mss = max(mssCache, 1)
+    while let place = retransmitQueue.first {
+      let block = retransmitQueue[tcp: place]
+      var ackedSegments = Int(block.segmentCount)
+      var whole = true
+      if block.endSequence.isAfter(sndUna) {
+        // A partly acknowledged large packet: whole segments at its front are done. Linux: tcp_tso_acked().
+        guard ackedSegments > 1, sndUna.isAfter(block.sequence) else { break }
+        let size = max(Int(block.segmentSize), 1)
+        let bytes = sndUna.offset(from: block.sequence)
+        guard trimHead(place, bytes: bytes) else { break }
+        let left = max(1, (retransmitQueue.length(at: place) + size - 1) / size)
+        ackedSegments = max(0, ackedSegments - left)
+        retransmitQueue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: left)
+        whole = false
+      }
+      if block.sacked.contains(.retransmitted) {
+        retransOut -= ackedSegments
+        flags.insert(.retransDataAcked)
+      } else if !block.sacked.contains(.everRetransmitted) {
+        if firstSent == nil && !block.sacked.contains(.sacked) { firstSent = block.sentAt }
+        if !block.sacked.contains(.sacked) {
+          if reorderedFrom == nil { reorderedFrom = block.sequence }
+          if block.endSequence.isAtOrBefore(recovery.highSeq) { flags.insert(.originalSacked) }
+        }
+      }
+      if block.sacked.contains(.sacked) {
+        sackedOut -= ackedSegments
+      } else {
+        if hasSACK { delivered &+= UInt32(truncatingIfNeeded: ackedSegments) }
+        sample.note(block)
+      }
+      if block.sacked.contains(.lost) { lostOut -= ackedSegments }
+      packetsOut -= ackedSegments
+      sample.acked += ackedSegments
+      flags.insert(block.flags.contains(.syn) ? .synAcked : .dataAcked)
+      if block.flags.contains(.syn) { retransmitStamp = .origin }
+      if !whole { break }
+      recovery.forget(place)
+      if let hintSequence = lostHintSequence, block.sequence.isBefore(hintSequence),
+        block.sacked.contains(.sacked)
+      {
+        recovery.lostHintSacked -= ackedSegments
+      }
+      writeQueuedMemory -= retransmitQueue.truesize(at: place)
+      _ = retransmitQueue.remove(at: place)
+    }
+    if retransmitQueue.first.map({ retransmitQueue[tcp: $0].sacked.contains(.sacked) }) ?? false {
+      flags.insert(.sackReneging)
+    }
+    updateRTT(firstSent: firstSent, flags: flags, segment: segment, sample: &sample, net: net)
+    guard !flags.isDisjoint(with: [.dataAcked, .synAcked]) else { return }
+    flags.insert(.setRetransmitTimer)
+    net.counters.count(.TcpExtTCPDelivered, by: UInt64(sample.acked))
+    if hasSACK {
+      // An original below what was SACKed arrived late, not never.
+      if let from = reorderedFrom, from.isBefore(recovery.highestSacked) {
+        noteReordering(from: from, mss: mss, net: &net)
+      }
+    } else {
+      removeRenoSACKs(acked: sample.acked)
+    }
+  }
+
+  private var lostHintSequence: SequenceNumber? {
+    recovery.lostHint.map { retransmitQueue[tcp: $0].sequence }
+  }
+
+  /// Linux: `tcp_trim_head()`.
+  private mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int) -> Bool {
+    let before = retransmitQueue.truesize(at: place)
+    guard retransmitQueue.withPacket(at: place, { $0.trimHead(bytes) }) else { return false }
+    retransmitQueue[tcp: place].sequence += bytes
+    writeQueuedMemory += retransmitQueue.truesize(at: place) - before
+    return true
+  }
+
+  /// RTT from the first segment that was sent once (Karn), else from the timestamp echo (RFC 7323 4).
+  /// Linux: `tcp_ack_update_rtt()`.
+  private mutating func updateRTT(
+    firstSent: Instant?, flags: AckFlags, segment: IncomingSegment, sample: inout RateSample,
+    net: borrowing Net
+  ) {
+    var measured: Nanoseconds? = nil
+    if let firstSent, !flags.contains(.retransDataAcked) {
+      measured = net.now - firstSent
+    } else if let sacked = sample.sackRTTFirst {
+      measured = net.now - sacked
+    } else if hasTimestamps && segment.options.hasTimestamps && segment.options.timestampEcho != 0
+      && flags.contains(.dataAcked)
+    {
+      let elapsed = Int64(Int32(bitPattern: timestamp(net.now) &- segment.options.timestampEcho))
+      if elapsed >= 0 && elapsed < 240_000 { measured = .milliseconds(max(elapsed, 1)) }
+    }
+    guard let measured, measured >= .zero else { return }
+    sample.rtt = measured
+    rtt.sample(measured, acknowledged: sndUna.rawValue, next: sndNxt.rawValue, now: net.now)
+    rtt.backoff = 0
+  }
+
+  // MARK: Timers
+
+  /// (Re)starts the retransmission timer, or stops it when nothing is outstanding. Linux: `tcp_rearm_rto()`.
+  mutating func armRetransmit(net: inout Net) {
+    if packetsOut == 0 {
+      if retransmitKind == .retransmission {
+        retransmitKind = .none
+        retransmitDeadline = .distantFuture
+      }
+      return
+    }
+    retransmitKind = .retransmission
+    retransmitDeadline = net.now + rtt.timeout
+  }
+
+  /// Arms the zero-window probe timer when nothing else would wake the connection. Linux: `tcp_check_probe_timer()`.
+  mutating func armProbe(net: inout Net) {
+    guard packetsOut == 0, retransmitKind == .none, !writeQueue.isEmpty else { return }
+    retransmitKind = .probe
+    retransmitDeadline = net.now + probeInterval
+    if probeSince == .origin { probeSince = net.now }
+  }
+
+  /// Linux: `tcp_probe0_when()`.
+  var probeInterval: Nanoseconds {
+    min(max(rtt.timeout << min(rtt.backoff, 9), RTTEstimator.minimumTimeout), RTTEstimator.maximumTimeout)
+  }
+
+  /// The peer answered a probe. Linux: `tcp_ack_probe()`.
+  private mutating func probeAnswered(net: inout Net) {
+    guard let head = writeQueue.first else {
+      retransmitKind = .none
+      retransmitDeadline = .distantFuture
+      return
+    }
+    if !writeQueue[tcp: head].endSequence.isAfter(windowEnd) {
+      rtt.backoff = 0
+      probeSince = .origin
+      retransmitKind = .none
+      retransmitDeadline = .distantFuture
+    } else {
+      retransmitKind = .probe
+      retransmitDeadline = net.now + probeInterval
+    }
+  }
+}

@@ -1,0 +1,387 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// What the socket layer calls. Nothing here blocks: a call that cannot go on says `EAGAIN`.
+extension TCPLayer {
+  /// A socket in state CLOSE. Linux: `tcp_v4_init_sock()`.
+  ///
+  /// - Throws: `EAFNOSUPPORT`, `ENOBUFS` at the limit of sockets.
+  public mutating func create(family: AddressFamily, net: inout Net) throws(Errno) -> SocketID {
+    guard family == .inet else { throw .EAFNOSUPPORT }
+    guard sockets.count < net.settings.maximumSockets else { throw .ENOBUFS }
+    let index = sockets.reserve()
+    let id = SocketID(.tcp, index: index)
+    let taken = sockets.insert(TCPSocket(id: id, family: family, net: net))
+    precondition(taken == index, "a reserved slab slot is the next one used")
+    return id
+  }
+
+  /// Takes a local address and port; port 0 asks for an ephemeral one. Linux: `inet_bind()`.
+  ///
+  /// - Throws: `EADDRNOTAVAIL` for an address that is not ours, `EADDRINUSE`, `EINVAL` when bound or connected already.
+  public mutating func bind(
+    _ id: SocketID, to address: SocketAddress, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    guard let local = address.address.v4 else { throw .EAFNOSUPPORT }
+    guard sockets[index].state == .close, !sockets[index].isBound else { throw .EINVAL }
+    guard local.isAny || ip.isLocal(local) else { throw .EADDRNOTAVAIL }
+    let port = try ports.bind(
+      id, address: address.address, port: address.port, reuseAddress: sockets[index].options.reuseAddress,
+      reusePort: sockets[index].options.reusePort, net: &net)
+    sockets[index].tuple.local = SocketAddress(address.address, port: port)
+    sockets[index].isBound = true
+  }
+
+  /// Linux: `inet_listen()`.
+  ///
+  /// - Parameter backlog: connections that may wait for `accept`; clamped to `somaxconn`.
+  public mutating func listen(_ id: SocketID, backlog: Int, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    let limit = min(max(backlog, 0), net.settings.maximumBacklog)
+    if sockets[index].state == .listen {
+      sockets[index].backlog = limit
+      return
+    }
+    guard sockets[index].state == .close, !sockets[index].isHashed else { throw .EINVAL }
+    if !sockets[index].isBound {
+      let any = IPAddress.any(sockets[index].family)
+      let port = try ports.bind(id, address: any, port: 0, reuseAddress: false, reusePort: false, net: &net)
+      sockets[index].tuple.local = SocketAddress(any, port: port)
+      sockets[index].isBound = true
+    }
+    let local = sockets[index].tuple.local
+    try ports.listen(id, address: local.address, port: local.port)
+    sockets[index].backlog = limit
+    sockets[index].pendingError = nil
+    sockets[index].receiveShutdown = false
+    sockets[index].sendShutdown = false
+    sockets[index].setState(.listen, net: &net)
+    listeners[local.port, default: []].append(index)
+  }
+
+  /// The next connection that waits. Linux: `inet_csk_accept()`.
+  ///
+  /// - Throws: `EAGAIN` when none waits, `EINVAL` when the socket does not listen.
+  public mutating func accept(_ id: SocketID, net: inout Net) throws(Errno) -> SocketID {
+    let index = try slot(id)
+    guard sockets[index].state == .listen else { throw .EINVAL }
+    guard !sockets[index].acceptQueue.isEmpty else { throw .EAGAIN }
+    let child = sockets[index].acceptQueue.removeFirst()
+    sockets[child.index].parent = .none
+    return child
+  }
+
+  /// Begins to open a connection. Readiness tells the outcome: writable, or error. Linux: `tcp_v4_connect()`.
+  ///
+  /// - Throws: `EISCONN`, `EALREADY`, `ENETUNREACH` and what else routing says, `EADDRNOTAVAIL` without free ports,
+  ///   `EADDRINUSE` when the bound port already has this very connection.
+  public mutating func connect(
+    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    switch sockets[index].state {
+    case .synSent, .synReceived: throw .EALREADY
+    case .close: break
+    case .listen: throw .EISCONN
+    default: throw .EISCONN
+    }
+    if let error = sockets[index].pendingError {
+      sockets[index].pendingError = nil
+      throw error
+    }
+    guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
+    if destination.isAny { destination = .loopback }
+    let bound = sockets[index].tuple.local
+    let boundAddress = bound.address.v4 ?? .any
+    let route = try ip.route(to: destination, from: boundAddress.isAny ? nil : boundAddress, net: &net)
+    // TCP is between two hosts (RFC 1122 4.2.3.10).
+    guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
+    let far = SocketAddress(IPAddress(destination), port: remote.port)
+    let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
+    var near = SocketAddress(source, port: bound.port)
+    if sockets[index].isBound {
+      guard isFree(FourTuple(local: near, remote: far), net: net) else { throw .EADDRINUSE }
+      if boundAddress.isAny { ports.move(id, from: bound.address, to: source, port: bound.port) }
+    } else {
+      var walk = ports.search(address: source, remote: far, net: &net)
+      var found = false
+      while let candidate = ports.next(&walk) {
+        near.port = candidate.port
+        if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: net) { continue }
+        ports.claim(id, port: candidate.port, search: walk)
+        found = true
+        break
+      }
+      guard found else { throw .EADDRNOTAVAIL }
+      sockets[index].isBound = true
+    }
+    let tuple = FourTuple(local: near, remote: far)
+    if case .timeWait(let slot) = connections.find(tuple) { endTimeWait(slot) }
+    sockets[index].tuple = tuple
+    sockets[index].route = route
+    sockets[index].sendShutdown = false
+    sockets[index].receiveShutdown = false
+    sockets[index].peerFinSeen = false
+    insert(tuple, socket: index)
+    net.counters.count(.TcpActiveOpens)
+    sockets[index].connect(
+      initial: initialSequence(tuple, net: net), timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
+    settle(index, net: &net)
+  }
+
+  /// A tuple nobody has, or one whose TIME-WAIT is a second old and protected by timestamps (RFC 6191, `tcp_tw_reuse`).
+  private func isFree(_ tuple: FourTuple, net: borrowing Net) -> Bool {
+    switch connections.find(tuple) {
+    case nil: return true
+    case .timeWait(let slot):
+      return timeWaits[slot].hasTimestamps && net.now - timeWaits[slot].timestampRecentAt > .seconds(1)
+    default: return false
+    }
+  }
+
+  // MARK: Data
+
+  /// Takes bytes to send. See `TCPSocket.sendmsg`; a count below what was offered means that the caller's next call, after
+  /// pending input had its turn, may take more or throw `EAGAIN`.
+  public mutating func sendmsg(
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    let index = try slot(id)
+    if sockets[index].state == .close && sockets[index].pendingError == nil && !sockets[index].sendShutdown {
+      throw .EPIPE
+    }
+    do {
+      let count = try sockets[index].sendmsg(&iter, flags: flags, ip: &ip, net: &net)
+      settle(index, net: &net)
+      return count
+    } catch {
+      settle(index, net: &net)
+      throw error
+    }
+  }
+
+  /// Hands out bytes of the stream. 0 is the end of it.
+  public mutating func recvmsg(
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    let index = try slot(id)
+    let count = try sockets[index].recvmsg(&iter, flags: flags, ip: &ip, net: &net)
+    settle(index, net: &net)
+    return count
+  }
+
+  // MARK: Closing
+
+  /// Linux: `inet_shutdown()`.
+  public mutating func shutdown(
+    _ id: SocketID, read: Bool, write: Bool, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    if sockets[index].state == .listen {
+      if read { stopListening(index, ip: &ip, net: &net) }
+      sockets[index].setState(.close, net: &net)
+      net.wake(id)
+      return
+    }
+    guard sockets[index].state.isConnected else { throw .ENOTCONN }
+    if read { sockets[index].receiveShutdown = true }
+    if write && !sockets[index].sendShutdown { closeWrite(index, ip: &ip, net: &net) }
+    net.wake(id)
+    settle(index, net: &net)
+  }
+
+  /// FIN behind the data. Linux: `tcp_close_state()`, `tcp_shutdown()`.
+  private mutating func closeWrite(_ index: Int, ip: inout IPv4Layer, net: inout Net) {
+    switch sockets[index].state {
+    case .established, .synReceived:
+      sockets[index].sendShutdown = true
+      sockets[index].setState(.finWait1, net: &net)
+      sockets[index].sendFin(ip: &ip, net: &net)
+    case .closeWait:
+      sockets[index].sendShutdown = true
+      sockets[index].setState(.lastAck, net: &net)
+      sockets[index].sendFin(ip: &ip, net: &net)
+    case .synSent:
+      sockets[index].fail(nil, net: &net)
+    default:
+      sockets[index].sendShutdown = true
+    }
+  }
+
+  /// Orderly end; the number means nothing to the caller afterwards. Linux: `tcp_close()`.
+  public mutating func close(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
+    guard let index = try? slot(id) else { return }
+    if sockets[index].state == .listen {
+      stopListening(index, ip: &ip, net: &net)
+      sockets[index].setState(.close, net: &net)
+    }
+    let unread = sockets[index].readableByteCount > 0
+    sockets[index].receiveQueue.removeAll()
+    let state = sockets[index].state
+    if state.isConnected && state != .synSent {
+      if unread && (state == .established || state == .closeWait || state == .finWait1 || state == .finWait2)
+      {
+        // RFC 2525 2.17: closing with unread data tells the peer that it was not read.
+        net.counters.count(.TcpExtTCPAbortOnClose)
+        sockets[index].sendReset(ip: &ip, net: &net)
+        sockets[index].fail(nil, net: &net)
+      } else if sockets[index].options.linger == .zero {
+        net.counters.count(.TcpExtTCPAbortOnLinger)
+        sockets[index].sendReset(ip: &ip, net: &net)
+        sockets[index].fail(nil, net: &net)
+      } else {
+        if !sockets[index].sendShutdown { closeWrite(index, ip: &ip, net: &net) }
+        sockets[index].keepAliveDeadline = .distantFuture
+        if sockets[index].state == .finWait2 {
+          let wait = sockets[index].options.finTimeout ?? net.settings.tcpFinTimeout
+          sockets[index].keepAliveDeadline = net.now + max(wait, .zero)
+        }
+      }
+    } else if state == .synSent {
+      sockets[index].fail(nil, net: &net)
+    }
+    sockets[index].isOrphan = true
+    settle(index, net: &net)
+  }
+
+  /// Ends the connection with a reset. Linux: `tcp_disconnect()` on close with linger 0.
+  public mutating func abort(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
+    guard let index = try? slot(id) else { return }
+    sockets[index].options.linger = .zero
+    close(id, ip: &ip, net: &net)
+  }
+
+  /// Resets everything that waited at a listener. Linux: `inet_csk_listen_stop()`.
+  private mutating func stopListening(_ index: Int, ip: inout IPv4Layer, net: inout Net) {
+    let port = sockets[index].tuple.local.port
+    listeners[port]?.removeAll { $0 == index }
+    if listeners[port]?.isEmpty ?? false { listeners[port] = nil }
+    if sockets[index].isBound {
+      ports.release(sockets[index].id, address: sockets[index].tuple.local.address, port: port)
+      sockets[index].isBound = false
+    }
+    for child in sockets[index].acceptQueue { abort(child, ip: &ip, net: &net) }
+    sockets[index].acceptQueue.removeAll()
+    // Requests find their listener gone when their next segment or timer comes.
+  }
+
+  /// Resets or closes every connection: the stack is going away.
+  public mutating func shutdownAll(ip: inout IPv4Layer, net: inout Net) {
+    for id in socketIDs() { abort(id, ip: &ip, net: &net) }
+    for index in 0..<sockets.capacity where sockets.isLive(index) && sockets[index].state.isConnected {
+      sockets[index].sendReset(ip: &ip, net: &net)
+      sockets[index].fail(nil, net: &net)
+      settle(index, net: &net)
+    }
+  }
+
+  // MARK: Options and state
+
+  public func options(_ id: SocketID) throws(Errno) -> TCPSocketOptions { sockets[try slot(id)].options }
+
+  /// Sets options and does at once what they ask for: uncorking sends, quick ACK acknowledges.
+  public mutating func setOptions(
+    _ id: SocketID, _ options: TCPSocketOptions, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    let old = sockets[index].options
+    sockets[index].options = options
+    if let size = options.sendBuffer { sockets[index].sendBuffer = size }
+    if let size = options.receiveBuffer { sockets[index].receiveBuffer = size }
+    if old.congestionControl != options.congestionControl, let kind = options.congestionControl {
+      sockets[index].congestion = CongestionControl(kind)
+    }
+    if sockets[index].isBound,
+      old.reuseAddress != options.reuseAddress || old.reusePort != options.reusePort
+    {
+      let local = sockets[index].tuple.local
+      ports.setReuse(
+        id, address: local.address, port: local.port, reuseAddress: options.reuseAddress,
+        reusePort: options.reusePort)
+    }
+    if old.keepAlive != options.keepAlive || old.keepAliveIdle != options.keepAliveIdle {
+      sockets[index].applyKeepAlive(net: net)
+    }
+    if sockets[index].state.isConnected && sockets[index].state != .synSent {
+      if (old.cork && !options.cork) || (!old.noDelay && options.noDelay) {
+        let mss = sockets[index].currentMSS(ip: &ip, net: &net)
+        sockets[index].pushPending(mss: mss, nagle: options.cork ? .cork : .off, ip: &ip, net: &net)
+      }
+      if options.quickAck && !old.quickAck {
+        sockets[index].ack.pingpong = 0
+        if sockets[index].ack.isScheduled { sockets[index].sendAck(ip: &ip, net: &net) }
+      } else if !options.quickAck && old.quickAck {
+        sockets[index].ack.pingpong = 3
+      }
+    }
+    settle(index, net: &net)
+  }
+
+  /// Linux: `tcp_poll()`.
+  public func readiness(_ id: SocketID) -> Readiness {
+    guard let index = try? slot(id) else { return [.error, .hangup] }
+    var result: Readiness = []
+    if sockets[index].pendingError != nil { result.insert(.error) }
+    switch sockets[index].state {
+    case .listen:
+      if !sockets[index].acceptQueue.isEmpty { result.insert(.readable) }
+      return result
+    case .synSent, .synReceived:
+      return result
+    default: break
+    }
+    let done = sockets[index].state == .close
+    if sockets[index].receiveShutdown || sockets[index].peerFinSeen {
+      result.formUnion([.readable, .readHangup])
+    }
+    if done || sockets[index].sendShutdown && (sockets[index].receiveShutdown || sockets[index].peerFinSeen) {
+      result.insert(.hangup)
+    }
+    if sockets[index].readableByteCount > 0 { result.insert(.readable) }
+    if sockets[index].urgentData != nil { result.insert(.priority) }
+    if done || sockets[index].sendShutdown || sockets[index].isWritable { result.insert(.writable) }
+    return result
+  }
+
+  public func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    sockets[try slot(id)].tuple.local
+  }
+
+  /// - Throws: `ENOTCONN` without a peer.
+  public func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    let index = try slot(id)
+    let state = sockets[index].state
+    guard state != .close && state != .listen && state != .synSent else { throw .ENOTCONN }
+    return sockets[index].tuple.remote
+  }
+
+  /// `SO_ERROR`: the pending error, cleared.
+  public mutating func takeError(_ id: SocketID) -> Errno? {
+    guard let index = try? slot(id) else { return nil }
+    let error = sockets[index].pendingError
+    sockets[index].pendingError = nil
+    return error
+  }
+
+  /// Every socket that an owner or a listener holds, and orphans that still close.
+  public func socketIDs() -> [SocketID] {
+    (0..<sockets.capacity).filter { sockets.isLive($0) }.map { SocketID(.tcp, index: $0) }
+  }
+
+  /// Connections in TIME-WAIT: both ends and what is left of the wait.
+  public func timeWaitConnections(now: Instant) -> [(tuple: FourTuple, remaining: Nanoseconds)] {
+    (0..<timeWaits.capacity).filter { timeWaits.isLive($0) }.map {
+      (timeWaits[$0].tuple, timeWaits[$0].expires - now)
+    }
+  }
+
+  /// Connections that wait for the handshake's last ACK.
+  public func requestedConnections() -> [FourTuple] {
+    (0..<requests.capacity).filter { requests.isLive($0) }.map { requests[$0].tuple }
+  }
+}

@@ -1,0 +1,206 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// A segment arrives. Linux: `tcp_v4_rcv()`.
+extension TCPLayer {
+  /// Takes a segment whose data begins at its TCP header.
+  public mutating func receive(
+    _ skb: consuming SkBuff, header: IPv4Header, ip: inout IPv4Layer, net: inout Net
+  ) {
+    net.counters.count(.TcpInSegs, by: UInt64(max(1, skb.gsoSegments)))
+    guard skb.packetType == .host else {
+      skb.drop(.otherHost)
+      return
+    }
+    guard skb.mayPull(TCPHeader.minimumByteCount), skb.mayPull(Int(skb.linear.load8(12) >> 4) * 4),
+      let tcp = TCPHeader(parsing: skb.linear)
+    else {
+      net.counters.count(.TcpInErrs)
+      skb.drop(.packetTooSmall)
+      return
+    }
+    if skb.checksumStatus != .unnecessary && skb.checksumStatus != .partial {
+      var sum = InternetChecksum.pseudoHeader(
+        source: header.source, destination: header.destination, protocol: .tcp, byteCount: skb.length)
+      sum.add(skb.checksum(from: 0, count: skb.length), at: 0)
+      guard sum.isValid else {
+        net.counters.count(.TcpInCsumErrors)
+        net.counters.count(.TcpInErrs)
+        skb.drop(.tcpChecksum)
+        return
+      }
+    }
+    let options = TCPOptions(parsing: skb.linear, headerByteCount: tcp.headerByteCount)
+    skb.pull(tcp.headerByteCount)
+    let extra = (tcp.flags.contains(.syn) ? 1 : 0) + (tcp.flags.contains(.fin) ? 1 : 0)
+    let segment = IncomingSegment(
+      sequence: tcp.sequence, endSequence: tcp.sequence + skb.length + extra,
+      acknowledgment: tcp.acknowledgment,
+      flags: tcp.flags, window: Int(tcp.window), payload: skb.length, options: options,
+      urgentPointer: tcp.urgentPointer)
+    skb.tcp.sequence = segment.sequence
+    skb.tcp.endSequence = segment.endSequence
+    skb.tcp.flags = tcp.flags
+    let tuple = FourTuple(
+      local: SocketAddress(header.destination, port: tcp.destinationPort),
+      remote: SocketAddress(header.source, port: tcp.sourcePort))
+    dispatch(skb, segment, tuple, typeOfService: header.typeOfService, ip: &ip, net: &net)
+  }
+
+  private mutating func dispatch(
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
+    ip: inout IPv4Layer, net: inout Net
+  ) {
+    switch connections.find(tuple) {
+    case .socket(let index):
+      let verdict: SegmentVerdict
+      switch sockets[index].state {
+      case .synSent:
+        verdict = sockets[index].receiveInSynSent(skb, segment, ip: &ip, net: &net)
+      case .synReceived:
+        verdict = receiveInSimultaneousOpen(index, skb, segment, ip: &ip, net: &net)
+      default:
+        verdict = sockets[index].receiveSynchronised(skb, segment, ip: &ip, net: &net)
+      }
+      if verdict.contains(.reset) { ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net) }
+      settle(index, verdict, net: &net)
+    case .request(let slot):
+      receiveForRequest(slot, skb, segment, ip: &ip, net: &net)
+    case .timeWait(let slot):
+      if receiveInTimeWait(slot, segment, ip: &ip, net: &net), let listener = findListener(tuple.local) {
+        // RFC 6191: the new connection's numbers begin beyond the old one's.
+        let floor = timeWaits[slot].sndNxt + 65537
+        endTimeWait(slot)
+        net.counters.count(.TcpExtTWRecycled)
+        requestConnection(
+          listener, segment, tuple, initial: floor, typeOfService: typeOfService, ip: &ip, net: &net)
+      }
+      _ = consume skb
+    case nil:
+      receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, ip: &ip, net: &net)
+    }
+  }
+
+  /// RFC 9293 3.10.7.1 and 3.10.7.2: a listener, or nobody.
+  private mutating func receiveForStranger(
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
+    ip: inout IPv4Layer, net: inout Net
+  ) {
+    let listener = findListener(tuple.local)
+    if segment.flags.contains(.rst) {
+      skb.drop(.noSocket)
+      return
+    }
+    guard let listener, !segment.flags.contains(.ack) else {
+      skb.drop(.noSocket)
+      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
+      return
+    }
+    guard segment.flags.contains(.syn), !segment.flags.contains(.fin) else {
+      skb.drop(.tcpFlags)
+      return
+    }
+    _ = consume skb
+    requestConnection(
+      listener, segment, tuple, initial: nil, typeOfService: typeOfService, ip: &ip, net: &net)
+  }
+
+  /// The listener for an address and port: a specific address goes before any. Linux: `inet_lookup_listener()`.
+  func findListener(_ local: SocketAddress) -> Int? {
+    guard let candidates = listeners[local.port] else { return nil }
+    var fallback: Int? = nil
+    for index in candidates {
+      let bound = sockets[index].tuple.local.address
+      if bound == local.address { return index }
+      if bound.isAny { fallback = fallback ?? index }
+    }
+    return fallback
+  }
+
+  /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.
+  private mutating func receiveInSimultaneousOpen(
+    _ index: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) -> SegmentVerdict {
+    if segment.flags.contains(.rst) {
+      skb.drop(.tcpReset)
+      if segment.sequence == sockets[index].rcvNxt { sockets[index].fail(.ECONNREFUSED, net: &net) }
+      return []
+    }
+    guard segment.flags.contains(.ack), segment.acknowledgment.isAfter(sockets[index].sndUna),
+      !segment.acknowledgment.isAfter(sockets[index].sndNxt)
+    else {
+      skb.drop(.tcpFlags)
+      return segment.flags.contains(.ack) ? .reset : []
+    }
+    _ = sockets[index].processAck(segment, ip: &ip, net: &net)
+    sockets[index].sndWnd =
+      segment.flags.contains(.syn) ? segment.window : segment.window << sockets[index].sndWscale
+    sockets[index].finishHandshake(net: &net)
+    if segment.flags.contains(.syn) {
+      _ = consume skb
+      sockets[index].sendAck(ip: &ip, net: &net)
+      return []
+    }
+    return sockets[index].receiveSynchronised(skb, segment, ip: &ip, net: &net)
+  }
+
+  // MARK: ICMP
+
+  /// An error message about one of our segments, already found to quote it. Linux: `tcp_v4_err()`.
+  public mutating func error(_ report: TransportError, ip: inout IPv4Layer, net: inout Net) {
+    let tuple = FourTuple(local: report.local, remote: report.remote)
+    guard case .socket(let index) = connections.find(tuple) else { return }
+    // Only a report that quotes something outstanding is believed (RFC 5927 4.1).
+    let quoted = SequenceNumber(report.sequence)
+    guard report.isLocal || quoted.isBetween(sockets[index].sndUna, sockets[index].sndNxt) else { return }
+    if let mtu = report.mtu {
+      if let remote = tuple.remote.address.v4 { ip.learnPathMTU(destination: remote, mtu: mtu, net: &net) }
+      sockets[index].pathMTUReduced(ip: &ip, net: &net)
+    } else {
+      switch sockets[index].state {
+      case .synSent, .synReceived:
+        sockets[index].fail(report.errno, net: &net)
+      default:
+        // RFC 1122 4.2.3.9: soft; only reported if the connection then times out.
+        sockets[index].softError = report.errno
+      }
+    }
+    settle(index, net: &net)
+  }
+}
+
+extension TCPSocket {
+  /// The path takes less than was sent: cut what is outstanding to the new size and send it again.
+  /// Linux: `tcp_v4_mtu_reduced()`, `tcp_simple_retransmit()`.
+  mutating func pathMTUReduced(ip: inout IPv4Layer, net: inout Net) {
+    guard state != .listen, state != .close else { return }
+    let mss = currentMSS(ip: &ip, net: &net)
+    var place = retransmitQueue.first
+    var found = false
+    while let current = place {
+      let block = retransmitQueue[tcp: current]
+      if Int(block.segmentSize) > mss || retransmitQueue.length(at: current) > mss && block.segmentCount == 1
+      {
+        if block.sacked.contains(.retransmitted) {
+          retransmitQueue[tcp: current].sacked.remove(.retransmitted)
+          retransOut -= Int(block.segmentCount)
+        }
+        markLost(current)
+        found = true
+      }
+      place = retransmitQueue.position(after: current)
+    }
+    guard found else { return }
+    if recovery.state != .loss {
+      // Not congestion: the window stays.
+      recovery.highSeq = sndNxt
+      recovery.undoMarker = nil
+      setRecoveryState(.loss)
+    }
+    retransmitLost(ip: &ip, net: &net)
+  }
+}

@@ -1,0 +1,159 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// Opening from this side, and what both sides do once the handshake ends. Linux: `tcp_connect()`,
+// `tcp_rcv_synsent_state_process()`, `tcp_finish_connect()`.
+extension TCPSocket {
+  /// Sends the SYN. The route and both ends are set.
+  mutating func connect(
+    initial: SequenceNumber, timestampOffset offset: UInt32, ip: inout IPv4Layer, net: inout Net
+  ) {
+    prepareBuffers(net: net)
+    initialSend = initial
+    timestampOffset = offset
+    sndUna = initial
+    sndNxt = initial
+    sndUp = initial
+    writeSeq = initial
+    pushedSeq = initial
+    sndSml = initial
+    rcvNxt = SequenceNumber(0)
+    copiedSeq = SequenceNumber(0)
+    hasWindowScale = net.settings.tcpWindowScaling
+    advertisedMSS = min(options.maximumSegment ?? .max, max((route?.mtu ?? 1500) - 40, 48))
+    syncMSS(mtu: route?.mtu ?? 1500)
+    selectInitialWindow(net: net)
+    setState(.synSent, net: &net)
+    rtt = RTTEstimator()
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else {
+      fail(.ENOBUFS, net: &net)
+      return
+    }
+    skb.tcp.sequence = writeSeq
+    skb.tcp.endSequence = writeSeq + 1
+    skb.tcp.flags = .syn
+    skb.tcp.segmentCount = 1
+    writeSeq += 1
+    writeQueuedMemory += skb.truesize
+    retransmitQueue.append(skb)
+    packetsOut = 1
+    sndNxt = writeSeq
+    if let head = retransmitQueue.first { _ = transmitHead(head, in: .retransmit, ip: &ip, net: &net) }
+    armRetransmit(net: &net)
+  }
+
+  mutating func prepareBuffers(net: borrowing Net) {
+    sendBuffer = options.sendBuffer ?? net.settings.tcpWriteMemory.initial
+    receiveBuffer = options.receiveBuffer ?? net.settings.tcpReadMemory.initial
+    congestion = CongestionControl(options.congestionControl ?? net.settings.tcpCongestionControl)
+  }
+
+  /// RFC 9293 3.10.7.3.
+  mutating func receiveInSynSent(
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) -> SegmentVerdict {
+    statistics.segmentsIn += 1
+    let hasAck = segment.flags.contains(.ack)
+    if hasAck {
+      guard segment.acknowledgment.isAfter(sndUna), !segment.acknowledgment.isAfter(sndNxt) else {
+        skb.drop(.tcpInvalidAcknowledgment)
+        return segment.flags.contains(.rst) ? [] : .reset
+      }
+      if hasTimestamps && segment.options.hasTimestamps {
+        let echo = segment.options.timestampEcho
+        if echo != 0 && Int32(bitPattern: timestamp(net.now) &- echo) < 0 {
+          net.counters.count(.TcpExtPAWSActive)
+          skb.drop(.tcpPAWS)
+          return .reset
+        }
+      }
+    }
+    if segment.flags.contains(.rst) {
+      if hasAck { resetByPeer(net: &net) }
+      skb.drop(.tcpReset)
+      return []
+    }
+    guard segment.flags.contains(.syn) else {
+      skb.drop(.tcpFlags)
+      return []
+    }
+    acceptPeerSyn(segment, net: net)
+    sndWl1 = segment.sequence
+    if hasAck {
+      _ = processAck(segment, ip: &ip, net: &net)
+      finishHandshake(net: &net)
+      if statistics.totalRetransmissions > 0 { window.segments = 1 }
+      if segment.flags.contains(.fin) || segment.payload > 0 {
+        // Data or FIN on a SYN-ACK is legal: it follows the SYN.
+        skb.tcp.sequence = segment.sequence + 1
+        queueData(skb, ip: &ip, net: &net)
+      } else {
+        _ = consume skb
+      }
+      sendAck(ip: &ip, net: &net)
+      sendPending(ip: &ip, net: &net)
+      return []
+    }
+    // Simultaneous open: answer with SYN-ACK (RFC 9293 3.5, figure 7).
+    setState(.synReceived, net: &net)
+    if let head = retransmitQueue.first {
+      retransmitQueue[tcp: head].flags.insert(.ack)
+      _ = transmitHead(head, in: .retransmit, ip: &ip, net: &net)
+    }
+    _ = consume skb
+    return []
+  }
+
+  /// What the peer's SYN says about it.
+  mutating func acceptPeerSyn(_ segment: IncomingSegment, net: borrowing Net) {
+    rcvNxt = segment.sequence + 1
+    rcvWup = rcvNxt
+    copiedSeq = rcvNxt
+    initialReceive = segment.sequence
+    hasWindowScale = net.settings.tcpWindowScaling && segment.options.windowScale != nil
+    if hasWindowScale {
+      sndWscale = Int(segment.options.windowScale ?? 0)
+    } else {
+      sndWscale = 0
+      rcvWscale = 0
+      windowClamp = min(windowClamp, 65535)
+    }
+    hasSACK = net.settings.tcpSack && segment.options.sackPermitted
+    hasTimestamps = net.settings.tcpTimestamps && segment.options.hasTimestamps
+    if hasTimestamps {
+      tsRecent = segment.options.timestampValue
+      tsRecentAt = net.now
+    }
+    // RFC 9293 3.7.1: 536 when the peer names none. Never below Linux's 48.
+    peerMSS = max(Int(segment.options.maximumSegmentSize ?? 536), 48)
+    sndWnd = segment.window
+    maxWindow = segment.window
+    syncMSS(mtu: mssPathMTU > 0 ? mssPathMTU : 1500)
+    rcvMSS = min(max(min(advertisedMSS, mssCache), 88), 536)
+  }
+
+  /// The handshake is done: sizes the buffers, starts keep-alive. Linux: `tcp_init_transfer()`.
+  mutating func finishHandshake(net: inout Net) {
+    setState(.established, net: &net)
+    syncMSS(mtu: mssPathMTU > 0 ? mssPathMTU : 1500)
+    pushedSeq = writeSeq
+    readSpace.sequence = copiedSeq
+    readSpace.since = net.now
+    readSpace.space = min(rcvWnd, CongestionWindow.initialSegments * advertisedMSS)
+    isWindowLimited = true
+    maxPacketsSeq = sndNxt
+    lastReceived = net.now
+    lastSent = net.now
+    retransmitStamp = .origin
+    retransmits = 0
+    if !rtt.hasSample { rtt.useInitialFallback() }
+    applyKeepAlive(net: net)
+    noSpace = true
+    checkWriterSpace(net: &net)
+    net.wake(id)
+  }
+}

@@ -1,0 +1,265 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// What the layer has to do after a socket took a segment.
+struct SegmentVerdict: OptionSet {
+  var rawValue: UInt8
+  /// The connection ended or entered TIME-WAIT: the layer takes its slot back.
+  static let moveToTimeWait = SegmentVerdict(rawValue: 1)
+  /// Answer the segment with a reset (RFC 9293 3.10.7).
+  static let reset = SegmentVerdict(rawValue: 2)
+  /// The handshake is complete: hand the child to its listener.
+  static let established = SegmentVerdict(rawValue: 4)
+}
+
+// Segments for a connection that exists. Linux: `tcp_rcv_established()`, `tcp_rcv_state_process()`.
+extension TCPSocket {
+  /// Works on one segment in any synchronised state. RFC 9293 3.10.7.4, in its order.
+  mutating func receiveSynchronised(
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) -> SegmentVerdict {
+    statistics.segmentsIn += skb.gsoSegments > 1 ? UInt64(skb.gsoSegments) : 1
+    net.tracer.record(
+      .tcp_rcv_established, skb: skb.serial, socket: id.rawValue, UInt64(segment.sequence.rawValue),
+      UInt64(segment.payload), UInt64(segment.flags.rawValue))
+    if let verdict = refuse(segment, ip: &ip, net: &net) {
+      skb.drop(verdict.reason)
+      return verdict.answer
+    }
+    guard segment.flags.contains(.ack) else {
+      skb.drop(.tcpFlags)
+      return []
+    }
+    switch processAck(segment, ip: &ip, net: &net) {
+    case .accepted: break
+    case .old: break
+    case .invalid:
+      // RFC 9293 3.10.7.4: acknowledges what was not sent: answer with an ACK, drop.
+      sendChallengeAck(ip: &ip, net: &net)
+      skb.drop(.tcpInvalidAcknowledgment)
+      return []
+    case .challenge:
+      sendChallengeAck(ip: &ip, net: &net)
+      skb.drop(.tcpInvalidAcknowledgment)
+      return []
+    }
+    replaceRecentTimestamp(segment, net: net)
+    checkWriterSpace(net: &net)
+    let verdict = advanceClosing(segment, net: &net)
+    if verdict.contains(.moveToTimeWait) || state == .close {
+      skb.drop(.tcpClose)
+      return verdict
+    }
+
+    if segment.flags.contains(.urg) { noteUrgent(segment, net: &net) }
+    var result = verdict
+    if state.canReceive {
+      if isOrphan && segment.payload > 0 && segment.endSequence.isAfter(rcvNxt) {
+        // RFC 9293 3.10.7.4 and RFC 1122 4.2.2.13: data after close is answered with a reset.
+        net.counters.count(.TcpExtTCPAbortOnData)
+        skb.drop(.tcpAbortOnData)
+        sendReset(ip: &ip, net: &net)
+        fail(nil, net: &net)
+        return []
+      }
+      let hadFin = peerFinSeen
+      saveUrgentByte(skb)
+      queueData(skb, ip: &ip, net: &net)
+      if peerFinSeen && !hadFin { result.formUnion(processFin(ip: &ip, net: &net)) }
+    } else {
+      if segment.payload > 0 || segment.flags.contains(.fin) { ack.isScheduled = true; enterQuickAck() }
+      skb.drop(.tcpOldData)
+    }
+    if result.contains(.moveToTimeWait) {
+      sendAck(ip: &ip, net: &net)
+      return result
+    }
+    sendPending(ip: &ip, net: &net)
+    sendAckIfDue(ip: &ip, net: &net)
+    return result
+  }
+
+  /// What makes a segment unacceptable, and what is owed for it. Linux: `tcp_validate_incoming()`.
+  private mutating func refuse(
+    _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) -> (reason: DropReason, answer: SegmentVerdict)? {
+    if hasTimestamps && segment.options.hasTimestamps {
+      sawTimestamp = true
+      receivedEcho = segment.options.timestampEcho
+      let age = Int32(bitPattern: tsRecent &- segment.options.timestampValue)
+      // RFC 7323 5.3; a connection idle for 24 days has nothing to compare with.
+      if age > 0 && !segment.flags.contains(.rst) && net.now - tsRecentAt < .seconds(24 * 86400)
+        && !isDuplicateAck(segment)
+      {
+        net.counters.count(.TcpExtPAWSEstab)
+        noteDuplicate(segment.sequence, segment.endSequence, net: &net)
+        sendChallengeAck(ip: &ip, net: &net)
+        return (.tcpPAWS, [])
+      }
+    }
+    let windowEnd = rcvNxt + receiveWindow
+    let acceptable = !segment.endSequence.isBefore(rcvWup) && !segment.sequence.isAfter(windowEnd)
+    if !acceptable {
+      if segment.flags.contains(.rst) {
+        return (.tcpInvalidSequence, [])
+      }
+      if segment.flags.contains(.syn) {
+        net.counters.count(.TcpExtTCPSYNChallenge)
+        sendChallengeAck(ip: &ip, net: &net)
+        return (.tcpInvalidSYN, [])
+      }
+      noteDuplicate(segment.sequence, segment.endSequence, net: &net)
+      if segment.payload > 0 || segment.flags.contains(.fin) || segment.sequence != segment.endSequence {
+        sendAck(ip: &ip, net: &net)
+      } else {
+        sendChallengeAck(ip: &ip, net: &net)
+      }
+      return (.tcpInvalidSequence, [])
+    }
+    if segment.flags.contains(.rst) {
+      // RFC 5961 3.2: exactly the next byte resets; anything else in the window is challenged.
+      if segment.sequence == rcvNxt || sackBlockCount > 0 && segment.sequence == sackBlocks[0].end {
+        resetByPeer(net: &net)
+        return (.tcpReset, [])
+      }
+      sendChallengeAck(ip: &ip, net: &net)
+      return (.tcpReset, [])
+    }
+    if segment.flags.contains(.syn) {
+      // RFC 5961 4.2. A repeated SYN-ACK after a simultaneous open is one of ours.
+      net.counters.count(.TcpExtTCPSYNChallenge)
+      sendChallengeAck(ip: &ip, net: &net)
+      return (.tcpInvalidSYN, [])
+    }
+    return nil
+  }
+
+  /// An old duplicate ACK that only looks too old for PAWS. Linux: `tcp_disordered_ack()`.
+  private func isDuplicateAck(_ segment: IncomingSegment) -> Bool {
+    segment.payload == 0 && segment.sequence == rcvNxt && segment.acknowledgment == sndUna
+      && segment.window << sndWscale == sndWnd
+      && Int32(bitPattern: tsRecent &- segment.options.timestampValue) <= 200
+  }
+
+  /// Linux: `tcp_reset()`.
+  mutating func resetByPeer(net: inout Net) {
+    let error: Errno
+    switch state {
+    case .synSent: error = .ECONNREFUSED
+    case .closeWait: error = .EPIPE
+    case .close: return
+    default: error = .ECONNRESET
+    }
+    fail(error, net: &net)
+  }
+
+  /// RFC 5961 section 7: challenge ACKs are limited per socket. Linux: `tcp_send_challenge_ack()`.
+  private mutating func sendChallengeAck(ip: inout IPv4Layer, net: inout Net) {
+    if net.now - lastChallenge < .milliseconds(500) && lastChallenge != .origin && challengeCount >= 8 {
+      return
+    }
+    if net.now - lastChallenge >= .milliseconds(500) { challengeCount = 0 }
+    lastChallenge = net.now
+    challengeCount += 1
+    net.counters.count(.TcpExtTCPChallengeACK)
+    sendAck(ip: &ip, net: &net)
+  }
+
+  /// RFC 7323 4.3: only a segment that covers the last ACK sent updates what is echoed. Linux:
+  /// `tcp_replace_ts_recent()`.
+  private mutating func replaceRecentTimestamp(_ segment: IncomingSegment, net: borrowing Net) {
+    guard hasTimestamps, segment.options.hasTimestamps, !segment.sequence.isAfter(rcvWup) else { return }
+    if Int32(bitPattern: segment.options.timestampValue &- tsRecent) >= 0 {
+      tsRecent = segment.options.timestampValue
+      tsRecentAt = net.now
+    }
+  }
+
+  /// Wakes a writer once a third of the buffer is free; grows the buffer with the window first. Linux:
+  /// `tcp_check_space()`, `tcp_sndbuf_expand()`.
+  mutating func checkWriterSpace(net: inout Net) {
+    if options.sendBuffer == nil {
+      let perSegment = mssCache + SkBuff.overhead
+      let segments = max(CongestionWindow.initialSegments, max(window.segments, recovery.reordering + 1))
+      let wanted = min(2 * segments * perSegment, net.settings.tcpWriteMemory.most)
+      if wanted > sendBuffer { sendBuffer = wanted }
+    }
+    if noSpace && isWritable {
+      noSpace = false
+      net.wake(id)
+    }
+  }
+
+  /// What an ACK of our FIN changes. Linux: the state switch of `tcp_rcv_state_process()`.
+  private mutating func advanceClosing(_ segment: IncomingSegment, net: inout Net) -> SegmentVerdict {
+    let finAcked = sendShutdown && sndUna == writeSeq && sndNxt == writeSeq
+    switch state {
+    case .finWait1 where finAcked:
+      setState(.finWait2, net: &net)
+      net.wake(id)
+      if isOrphan {
+        let wait = options.finTimeout ?? net.settings.tcpFinTimeout
+        keepAliveDeadline = net.now + max(wait, .zero)
+      }
+      return []
+    case .closing where finAcked:
+      return .moveToTimeWait
+    case .lastAck where finAcked:
+      fail(nil, net: &net)
+      return []
+    default:
+      return []
+    }
+  }
+
+  /// The peer will send no more. Linux: `tcp_fin()`.
+  private mutating func processFin(ip: inout IPv4Layer, net: inout Net) -> SegmentVerdict {
+    ack.isScheduled = true
+    enterQuickAck()
+    receiveShutdown = true
+    outOfOrder.removeAll()
+    outOfOrderHint = nil
+    sackBlockCount = 0
+    net.wake(id)
+    switch state {
+    case .established, .synReceived:
+      setState(.closeWait, net: &net)
+      ack.pingpong = 3
+      return []
+    case .finWait1:
+      sendAck(ip: &ip, net: &net)
+      setState(.closing, net: &net)
+      return []
+    case .finWait2:
+      return .moveToTimeWait
+    default:
+      return []
+    }
+  }
+
+  // MARK: Urgent data (RFC 9293 3.8.5, RFC 6093)
+
+  private mutating func noteUrgent(_ segment: IncomingSegment, net: inout Net) {
+    guard segment.urgentPointer > 0 else { return }
+    // The pointer names the byte after the urgent one; Linux and this stack take the byte before it.
+    let sequence = segment.sequence + Int(segment.urgentPointer) - 1
+    guard !sequence.isBefore(copiedSeq), !sequence.isBefore(rcvNxt) else { return }
+    if let known = urgentSeq, !sequence.isAfter(known) { return }
+    urgentSeq = sequence
+    urgentData = nil
+    net.wake(id)
+  }
+
+  private mutating func saveUrgentByte(_ skb: borrowing SkBuff) {
+    guard let urgent = urgentSeq, urgentData == nil else { return }
+    let offset = urgent.offset(from: skb.tcp.sequence)
+    guard offset >= 0, offset < skb.length else { return }
+    var byte: UInt8 = 0
+    let copied = unsafe withUnsafeMutableBytes(of: &byte) { unsafe skb.copyBits(from: offset, into: $0) }
+    if copied { urgentData = byte }
+  }
+}

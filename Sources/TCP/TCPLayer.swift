@@ -1,0 +1,217 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// Every TCP socket of one shard: where a segment, a call or a timer finds its connection. Linux: `net/ipv4/tcp_ipv4.c`.
+public struct TCPLayer: ~Copyable {
+  var sockets = Slab<TCPSocket>()
+  var requests = Slab<RequestSocket>()
+  var timeWaits = Slab<TimeWaitSocket>()
+  var connections: ConnectionTable
+  /// Listeners by port; looked at for a SYN only.
+  var listeners: [UInt16: [Int]] = [:]
+  var ports = PortTable()
+  private let secret: (UInt64, UInt64)
+
+  /// - Parameter secret: keys initial sequence numbers (RFC 6528), timestamp offsets and the connection hash.
+  public init(net: borrowing Net, secret: (UInt64, UInt64)) {
+    self.secret = secret
+    connections = ConnectionTable(secret: (secret.0 &* 0x9E37_79B9_7F4A_7C15 | 1, secret.1 ^ secret.0))
+  }
+
+  // MARK: Keys
+
+  private func keyed(_ tuple: FourTuple, _ salt: UInt64) -> UInt32 {
+    var state = secret.0 ^ salt
+    for word in [
+      UInt64(tuple.local.address.v4?.rawValue ?? 0), UInt64(tuple.remote.address.v4?.rawValue ?? 0),
+      UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port),
+    ] {
+      let product = (state ^ word).multipliedFullWidth(by: secret.1 | 1)
+      state = product.high ^ product.low &+ salt
+    }
+    return UInt32(truncatingIfNeeded: state ^ state >> 32)
+  }
+
+  /// RFC 6528: a clock of 64 ns plus a keyed hash of the tuple. Linux: `secure_tcp_seq()`.
+  func initialSequence(_ tuple: FourTuple, net: borrowing Net) -> SequenceNumber {
+    SequenceNumber(keyed(tuple, 0x5EED) &+ UInt32(truncatingIfNeeded: net.now.nanoseconds >> 6))
+  }
+  /// RFC 7323 section 5.4: timestamps do not tell the uptime.
+  func timestampOffset(_ tuple: FourTuple) -> UInt32 { keyed(tuple, 0x7157) }
+
+  // MARK: Slots
+
+  /// The slot of a socket that its owner still holds.
+  func slot(_ id: SocketID) throws(Errno) -> Int {
+    guard id.kind == .tcp, sockets.isLive(id.index), !sockets[id.index].isOrphan else { throw .EBADF }
+    return id.index
+  }
+
+  mutating func insert(_ tuple: FourTuple, socket index: Int) {
+    connections.set(tuple, to: .socket(index))
+    sockets[index].isHashed = true
+  }
+
+  private mutating func unhash(_ index: Int) {
+    guard sockets[index].isHashed else { return }
+    sockets[index].isHashed = false
+    connections.remove(sockets[index].tuple, entry: .socket(index))
+  }
+
+  /// After any work on a socket: brings timers, tables and slots in line with its state.
+  mutating func settle(_ index: Int, _ verdict: SegmentVerdict = [], net: inout Net) {
+    if verdict.contains(.moveToTimeWait) { enterTimeWait(index, net: &net) }
+    if sockets[index].state == .close {
+      unhash(index)
+      if sockets[index].isOrphan { release(index, net: &net) }
+      return
+    }
+    sockets[index].rearm(net: &net, generation: sockets.generation(index))
+  }
+
+  /// Gives back the slot and the port.
+  private mutating func release(_ index: Int, net: inout Net) {
+    let tuple = sockets[index].tuple
+    let id = sockets[index].id
+    if sockets[index].isBound { ports.release(id, address: tuple.local.address, port: tuple.local.port) }
+    sockets[index].receiveQueue.removeAll()
+    sockets[index].outOfOrder.removeAll()
+    sockets[index].purgeSendQueues()
+    _ = sockets.remove(index)
+  }
+
+  // MARK: TIME-WAIT
+
+  /// Replaces a finished connection by the little that TIME-WAIT needs. Linux: `tcp_time_wait()`.
+  private mutating func enterTimeWait(_ index: Int, net: inout Net) {
+    let tuple = sockets[index].tuple
+    if timeWaits.count < net.settings.maximumTimeWait {
+      let slot = timeWaits.reserve()
+      let id = SocketID(.tcp, index: 0x2000_0000 + slot)
+      let entry = TimeWaitSocket(
+        tuple: tuple, id: id, sndNxt: sockets[index].sndNxt, rcvNxt: sockets[index].rcvNxt,
+        receiveWindow: sockets[index].receiveWindow, receiveWindowScale: sockets[index].rcvWscale,
+        hasTimestamps: sockets[index].hasTimestamps, timestampOffset: sockets[index].timestampOffset,
+        timestampRecent: sockets[index].tsRecent, timestampRecentAt: sockets[index].tsRecentAt,
+        expires: net.now + TimeWaitSocket.duration, ownsPort: sockets[index].isBound)
+      let taken = timeWaits.insert(entry)
+      precondition(taken == slot, "a reserved slab slot is the next one used")
+      unhash(index)
+      connections.set(tuple, to: .timeWait(slot))
+      if sockets[index].isBound { ports.share(id, address: tuple.local.address, port: tuple.local.port) }
+      net.counters.count(.TcpExtTW)
+      armTimeWait(slot, net: &net)
+    }
+    sockets[index].purgeSendQueues()
+    sockets[index].stopTimers()
+    sockets[index].sendShutdown = true
+    sockets[index].receiveShutdown = true
+    sockets[index].setState(.close, net: &net)
+    net.wake(sockets[index].id)
+  }
+
+  private mutating func armTimeWait(_ slot: Int, net: inout Net) {
+    timeWaits[slot].timer.arm(
+      TimerKey(kind: .tcp, id: Self.timeWaitTag | UInt32(slot), generation: timeWaits.generation(slot)),
+      at: timeWaits[slot].expires, in: &net.timers)
+  }
+
+  mutating func endTimeWait(_ slot: Int) {
+    let entry = timeWaits.remove(slot)
+    connections.remove(entry.tuple, entry: .timeWait(slot))
+    if entry.ownsPort {
+      ports.release(entry.id, address: entry.tuple.local.address, port: entry.tuple.local.port)
+    }
+  }
+
+  /// RFC 9293 3.10.7.4 for TIME-WAIT, RFC 6191. Linux: `tcp_timewait_state_process()`.
+  ///
+  /// - Returns: true when the segment is a SYN that may open a new connection on the tuple.
+  mutating func receiveInTimeWait(
+    _ slot: Int, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) -> Bool {
+    var pawsReject = false
+    if timeWaits[slot].hasTimestamps && segment.options.hasTimestamps {
+      pawsReject = Int32(bitPattern: timeWaits[slot].timestampRecent &- segment.options.timestampValue) > 0
+    }
+    if segment.flags.contains(.rst) {
+      // RFC 1337: a reset does not end TIME-WAIT unless it is exact; Linux ends it by default.
+      if segment.sequence == timeWaits[slot].rcvNxt { endTimeWait(slot) }
+      return false
+    }
+    if segment.flags.contains(.syn) && !segment.flags.contains(.ack) && !pawsReject {
+      let newer =
+        segment.sequence.isAfter(timeWaits[slot].rcvNxt)
+        || timeWaits[slot].hasTimestamps && segment.options.hasTimestamps
+          && Int32(bitPattern: timeWaits[slot].timestampRecent &- segment.options.timestampValue) < 0
+      if newer { return true }
+    }
+    if !pawsReject && segment.flags.contains(.fin) {
+      timeWaits[slot].expires = net.now + TimeWaitSocket.duration
+    }
+    if segment.payload > 0 || segment.flags.contains(.syn) || segment.flags.contains(.fin) || pawsReject {
+      var reply = ControlReply(
+        tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
+        acknowledgment: timeWaits[slot].rcvNxt,
+        flags: .ack)
+      reply.window = UInt16(
+        truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
+      if timeWaits[slot].hasTimestamps {
+        reply.options.hasTimestamps = true
+        reply.options.timestampValue = net.now.milliseconds32 &+ timeWaits[slot].timestampOffset
+        reply.options.timestampEcho = timeWaits[slot].timestampRecent
+      }
+      reply.send(ip: &ip, net: &net)
+    }
+    return false
+  }
+
+  // MARK: Timers
+
+  /// Tags in a timer's `id` beside full sockets, whose two top bits are 0.
+  static let requestTag: UInt32 = 0x8000_0000
+  static let timeWaitTag: UInt32 = 0xC000_0000
+
+  /// Hands an expiry of kind `.tcp` to its owner; one that came too late for its owner does nothing.
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, ip: inout IPv4Layer, net: inout Net) {
+    switch key.id & Self.timeWaitTag {
+    case Self.timeWaitTag:
+      let slot = Int(key.id & ~Self.timeWaitTag)
+      guard timeWaits.isCurrent(slot, generation: key.generation), timeWaits[slot].timer.expire(at: due)
+      else { return }
+      if timeWaits[slot].expires <= net.now { endTimeWait(slot) } else { armTimeWait(slot, net: &net) }
+    case Self.requestTag:
+      let slot = Int(key.id & ~Self.timeWaitTag)
+      guard requests.isCurrent(slot, generation: key.generation), requests[slot].timer.expire(at: due) else {
+        return
+      }
+      requestExpired(slot, ip: &ip, net: &net)
+    default:
+      let index = SocketID(rawValue: key.id).index
+      guard sockets.isCurrent(index, generation: key.generation), sockets[index].timer.expire(at: due) else {
+        return
+      }
+      sockets[index].timersExpired(ip: &ip, net: &net)
+      settle(index, net: &net)
+    }
+  }
+
+  /// Lets sockets that stopped at their small-queue limit go on. Linux: `tcp_tasklet_func()`.
+  public mutating func runPending(ip: inout IPv4Layer, net: inout Net) {
+    while let raw = net.pool.takePending() {
+      let index = SocketID(rawValue: raw).index
+      guard raw != 0, sockets.isLive(index) else { continue }
+      sockets[index].account.isThrottled = false
+      guard sockets[index].state.isConnected, sockets[index].state != .synSent else { continue }
+      if sockets[index].lostOut > sockets[index].retransOut {
+        sockets[index].retransmitLost(ip: &ip, net: &net)
+      }
+      sockets[index].sendPending(ip: &ip, net: &net)
+      settle(index, net: &net)
+    }
+  }
+}

@@ -1,0 +1,314 @@
+import IPv4
+import NetDevice
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// Whether small segments wait. Linux: `TCP_NAGLE_OFF`, `TCP_NAGLE_CORK`, `TCP_NAGLE_PUSH`.
+enum Nagle {
+  /// RFC 896 with Minshall's change.
+  case on
+  case off
+  case cork
+  /// Send now whatever the rules say.
+  case push
+}
+
+// From the write queue to packets. Linux: `tcp_write_xmit()` and what it asks.
+extension TCPSocket {
+  var nagle: Nagle { options.cork ? .cork : options.noDelay ? .off : .on }
+
+  // MARK: Segment size
+
+  /// Bytes of options on a data segment now.
+  var establishedOptionByteCount: Int {
+    var count = hasTimestamps ? 12 : 0
+    let blocks = min(sackBlockCount + (duplicateSACK == nil ? 0 : 1), (40 - count - 4) / 8)
+    if hasSACK && blocks > 0 { count += 4 + 8 * blocks }
+    return count
+  }
+
+  /// Payload of a full segment, after the route's MTU, the peer's limit and the options. Linux: `tcp_current_mss()`.
+  mutating func currentMSS(ip: inout IPv4Layer, net: inout Net) -> Int {
+    if let route, ip.isCurrent(route) {
+      if route.mtu != mssPathMTU { syncMSS(mtu: route.mtu) }
+    } else {
+      _ = refreshRoute(ip: &ip, net: &net)
+    }
+    return max(mssCache - establishedOptionByteCount, 28)
+  }
+
+  /// Finds the route again. Linux: `__sk_dst_check()`.
+  mutating func refreshRoute(ip: inout IPv4Layer, net: inout Net) -> Errno? {
+    guard let remote = tuple.remote.address.v4, let local = tuple.local.address.v4 else {
+      return .EAFNOSUPPORT
+    }
+    do {
+      let fresh = try ip.route(to: remote, from: local.isAny ? nil : local, net: &net)
+      route = fresh
+      syncMSS(mtu: fresh.mtu)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// Linux: `tcp_sync_mss()`.
+  mutating func syncMSS(mtu: Int) {
+    mssPathMTU = mtu
+    let limit = options.maximumSegment.map { min($0, peerMSS) } ?? peerMSS
+    mssCache = boundToHalfWindow(min(max(mtu - 40, 48), limit))
+  }
+
+  // MARK: Pacing-derived sizes
+
+  /// Linux: `tcp_update_pacing_rate()`: 200 % of cwnd/srtt in slow start, 120 % after.
+  var pacingBytesPerSecond: UInt64 {
+    guard rtt.hasSample else { return .max }
+    let bytes = UInt64(max(window.segments, packetsOut)) &* UInt64(mssCache) &* 8_000_000
+    let per = bytes / UInt64(max(rtt.smoothed8, 1))
+    let slow = window.threshold.map { window.segments < $0 / 2 } ?? true
+    return slow ? per &* 2 : per / 100 &* 120
+  }
+
+  /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
+  func tsoSegments(mss: Int) -> Int {
+    let rate = pacingBytesPerSecond
+    var bytes = rate == .max ? UInt64(Self.gsoMaximum) : rate >> 10
+    let shift = (rtt.minimum?.microseconds ?? 0) >> 9
+    if shift < 32 { bytes += UInt64(Self.gsoMaximum) >> UInt64(shift) }
+    return min(max(Int(min(bytes, UInt64(Self.gsoMaximum))) / mss, 2), Self.gsoMaximum / mss)
+  }
+
+  // MARK: Questions tcp_write_xmit asks
+
+  /// Segments the congestion window still allows. Linux: `tcp_cwnd_test()`.
+  func congestionQuota() -> Int {
+    let inFlight = self.inFlight
+    if inFlight >= window.segments { return 0 }
+    // Never more than half the window in one packet, so that ACKs keep clocking.
+    return max(1, min(window.segments >> 1, window.segments - inFlight))
+  }
+
+  /// Linux: `tcp_nagle_test()`, RFC 896 and Minshall.
+  func passesNagle(_ block: TCPControlBlock, length: Int, mss: Int, nagle: Nagle) -> Bool {
+    if nagle == .push { return true }
+    if urgentMode || block.flags.contains(.fin) { return true }
+    if length >= mss { return true }
+    if nagle == .cork { return false }
+    if nagle == .off { return true }
+    // A small segment waits only while an earlier small one is not acknowledged.
+    let smallOutstanding = sndSml.isAfter(sndUna) && sndSml.isAtOrBefore(sndNxt)
+    return !(packetsOut > 0 && smallOutstanding)
+  }
+
+  /// A burst that could soon be a larger one waits for the next ACK. Linux: `tcp_tso_should_defer()`.
+  private func shouldDefer(
+    _ block: TCPControlBlock, length: Int, isLast: Bool, mss: Int, maxSegments: Int, now: Instant
+  ) -> Bool {
+    if recovery.state == .recovery || recovery.state == .loss { return false }
+    if now - lastSent > .milliseconds(1) { return false }
+    let sendWindow = windowEnd.offset(from: block.sequence)
+    let congestion = (window.segments - inFlight) * mss
+    let limit = min(sendWindow, congestion)
+    if limit >= maxSegments * mss { return false }
+    if !isLast && limit >= length { return false }
+    // Linux's tcp_tso_win_divisor of 3.
+    let chunk = min(sndWnd, window.segments * mss) / 3
+    if chunk > 0 && limit >= chunk { return false }
+    // Nothing in flight: no ACK would come to end the wait.
+    if packetsOut == 0 { return false }
+    if block.flags.contains(.fin) || block.endOfRecord { return false }
+    return true
+  }
+
+  /// Too much of this socket sits below already. Linux: `tcp_small_queue_check()`.
+  private func exceedsSmallQueue(truesize: Int, net: borrowing Net) -> Bool {
+    var limit = max(2 * truesize, Int(min(pacingBytesPerSecond >> 10, UInt64(net.settings.tcpLimitOutput))))
+    limit = min(limit, net.settings.tcpLimitOutput)
+    guard account.writeAllocated > limit else { return false }
+    // With nothing or one packet in flight an ACK could not restart us.
+    if retransmitQueue.count < 2 { return false }
+    account.isThrottled = true
+    return account.writeAllocated > limit
+  }
+
+  // MARK: Sending
+
+  /// Sends what windows allow. Linux: `tcp_write_xmit()`.
+  ///
+  /// - Parameter only: send one packet at most (`tcp_push_one()`).
+  /// - Returns: true when data stays queued with nothing in flight to bring an ACK: the probe timer is needed.
+  @discardableResult
+  mutating func writeXmit(
+    mss: Int, nagle: Nagle, only: Bool = false, ip: inout IPv4Layer, net: inout Net
+  ) -> Bool {
+    var sent = 0
+    var windowLimited = false
+    let maxSegments = tsoSegments(mss: mss)
+    while let head = writeQueue.first {
+      let length = writeQueue.length(at: head)
+      var segments = length <= mss ? 1 : (length + mss - 1) / mss
+      let block = writeQueue[tcp: head]
+      let quota = congestionQuota()
+      if quota == 0 { break }
+      let isLast = writeQueue.last == head
+      // The first MSS must fit the window. Linux: tcp_snd_wnd_test().
+      if (length > mss ? block.sequence + mss : block.endSequence).isAfter(windowEnd) {
+        windowLimited = true
+        break
+      }
+      var limit = mss
+      if segments == 1 {
+        if !passesNagle(block, length: length, mss: mss, nagle: isLast ? nagle : .push) { break }
+      } else {
+        if !only,
+          shouldDefer(block, length: length, isLast: isLast, mss: mss, maxSegments: maxSegments, now: net.now)
+        {
+          break
+        }
+        limit = splitPoint(
+          block, length: length, mss: mss, segments: min(quota, maxSegments), nagle: isLast ? nagle : .push)
+      }
+      if length > limit {
+        guard limit > 0, split(head, at: limit, in: .write, mss: mss, net: &net) else { break }
+        segments = (limit + mss - 1) / mss
+      }
+      if exceedsSmallQueue(truesize: writeQueue.truesize(at: head), net: net) { break }
+      writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
+      writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
+      guard transmitHead(head, in: .write, ip: &ip, net: &net) else { break }
+      eventNewDataSent(head, mss: mss, net: &net)
+      sent += segments
+      if only { break }
+    }
+    statistics.note(
+      windowLimited ? .receiveWindow : packetsOut > 0 || !writeQueue.isEmpty ? .busy : .none, now: net.now)
+    if sent > 0 {
+      if recovery.state == .recovery || recovery.state == .congestionWindowReduced { recovery.prrOut += sent }
+      noteWindowUse()
+      net.tracer.record(
+        .tcp_write_xmit, socket: id.rawValue, UInt64(mss), UInt64(window.segments), UInt64(max(0, inFlight)))
+      return false
+    }
+    return packetsOut == 0 && !writeQueue.isEmpty
+  }
+
+  /// How many bytes of a long packet to send now. Linux: `tcp_mss_split_point()`.
+  private func splitPoint(
+    _ block: TCPControlBlock, length: Int, mss: Int, segments: Int, nagle: Nagle
+  ) -> Int {
+    let window = windowEnd.offset(from: block.sequence)
+    let most = mss * segments
+    if most <= min(window, length) && length > most { return most }
+    let needed = min(length, window)
+    if needed == length && most >= length {
+      // A partial last segment stays behind if Nagle says so.
+      let partial = needed % mss
+      if partial == 0 || passesNagle(block, length: partial, mss: mss, nagle: nagle) { return needed }
+      return needed - partial > 0 ? needed - partial : needed
+    }
+    if most <= needed { return most }
+    let whole = needed / mss * mss
+    return whole > 0 ? whole : needed
+  }
+
+  /// Linux: `__tcp_push_pending_frames()`.
+  mutating func pushPending(mss: Int, nagle: Nagle, ip: inout IPv4Layer, net: inout Net) {
+    if state == .close || writeQueue.isEmpty { return }
+    if writeXmit(mss: mss, nagle: nagle, ip: &ip, net: &net) { armProbe(net: &net) }
+  }
+
+  /// Linux: `tcp_push_one()`.
+  mutating func pushOne(mss: Int, ip: inout IPv4Layer, net: inout Net) {
+    writeXmit(mss: mss, nagle: .push, only: true, ip: &ip, net: &net)
+  }
+
+  /// After an ACK or a window update: send what has become possible. Linux: `tcp_data_snd_check()`.
+  mutating func sendPending(ip: inout IPv4Layer, net: inout Net) {
+    guard !writeQueue.isEmpty, state != .close else { return }
+    let mss = currentMSS(ip: &ip, net: &net)
+    pushPending(mss: mss, nagle: nagle, ip: &ip, net: &net)
+  }
+
+  /// A segment went out for the first time. Linux: `tcp_event_new_data_sent()`.
+  private mutating func eventNewDataSent(_ head: SkBuffQueue.Position, mss: Int, net: inout Net) {
+    let skb = writeQueue.remove(at: head)
+    let prior = packetsOut
+    sndNxt = skb.tcp.endSequence
+    packetsOut += Int(skb.tcp.segmentCount)
+    if skb.length < Int(skb.tcp.segmentCount) * mss { sndSml = skb.tcp.endSequence }
+    net.counters.count(.TcpExtTCPOrigDataSent, by: UInt64(skb.tcp.segmentCount))
+    retransmitQueue.append(skb)
+    if prior == 0 || retransmitKind == .probe { armRetransmit(net: &net) }
+  }
+
+  /// Whether the sender fills its window; only then does it grow (RFC 7661). Linux: `tcp_cwnd_validate()`.
+  private mutating func noteWindowUse() {
+    let limited = inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
+    if sndUna.isAtOrAfter(maxPacketsSeq) || packetsOut > maxPacketsOut || limited {
+      maxPacketsOut = packetsOut
+      maxPacketsSeq = sndNxt
+      isWindowLimited = limited || packetsOut * 2 > window.segments && window.isInSlowStart
+    }
+  }
+
+  // MARK: Splitting
+
+  enum Queue { case write, retransmit }
+
+  /// Cuts a queued segment in two. Linux: `tcp_fragment()`, `tso_fragment()`.
+  ///
+  /// - Returns: false when memory ran out; nothing has changed.
+  mutating func split(
+    _ place: SkBuffQueue.Position, at offset: Int, in queue: Queue, mss: Int, net: inout Net
+  ) -> Bool {
+    let truesizeBefore: Int
+    let rest: SkBuff?
+    switch queue {
+    case .write:
+      truesizeBefore = writeQueue.truesize(at: place)
+      rest = writeQueue.withPacket(at: place) { $0.split(at: offset, headroom: Self.headroom) }
+    case .retransmit:
+      truesizeBefore = retransmitQueue.truesize(at: place)
+      rest = retransmitQueue.withPacket(at: place) { $0.split(at: offset, headroom: Self.headroom) }
+    }
+    guard let rest else { return false }
+    var front = queue == .write ? writeQueue[tcp: place] : retransmitQueue[tcp: place]
+    let oldCount = Int(front.segmentCount)
+    var back = front
+    back.sequence = front.sequence + offset
+    front.endSequence = back.sequence
+    front.flags.subtract([.fin, .psh])
+    front.endOfRecord = false
+    // ECN's CWR goes with the first byte.
+    back.flags.remove(.cwr)
+    front.segmentCount = UInt16(truncatingIfNeeded: (offset + mss - 1) / mss)
+    back.segmentCount = UInt16(truncatingIfNeeded: max(1, (rest.length + mss - 1) / mss))
+    rest.tcp = back
+    let restTruesize = rest.truesize
+    switch queue {
+    case .write:
+      writeQueue[tcp: place] = front
+      writeQueuedMemory += writeQueue.truesize(at: place) + restTruesize - truesizeBefore
+      writeQueue.insert(rest, after: place)
+    case .retransmit:
+      retransmitQueue[tcp: place] = front
+      writeQueuedMemory += retransmitQueue.truesize(at: place) + restTruesize - truesizeBefore
+      adjustCounts(front: front, by: Int(front.segmentCount) + Int(back.segmentCount) - oldCount)
+      retransmitQueue.insert(rest, after: place)
+    }
+    return true
+  }
+
+  /// The two halves of a sent segment may count one more than the whole did. Linux: `tcp_adjust_pcount()`.
+  private mutating func adjustCounts(front: TCPControlBlock, by change: Int) {
+    guard change != 0 else { return }
+    packetsOut += change
+    if front.sacked.contains(.sacked) { sackedOut += change }
+    if front.sacked.contains(.retransmitted) { retransOut += change }
+    if front.sacked.contains(.lost) { lostOut += change }
+  }
+}

@@ -1,0 +1,259 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+// Connections that others open. Linux: `tcp_conn_request()`, `tcp_check_req()`.
+extension TCPLayer {
+  /// A SYN for a listener: remembers little, answers SYN-ACK.
+  mutating func requestConnection(
+    _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, initial: SequenceNumber?,
+    typeOfService: UInt8,
+    ip: inout IPv4Layer, net: inout Net
+  ) {
+    guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
+      tuple.remote.port != 0
+    else { return }
+    if sockets[listener].acceptQueue.count > sockets[listener].backlog {
+      net.counters.count(.TcpExtListenOverflows)
+      net.counters.count(.TcpExtListenDrops)
+      return
+    }
+    if sockets[listener].requestCount >= net.settings.maximumSynBacklog {
+      net.counters.count(.TcpExtTCPReqQFullDrop)
+      net.counters.count(.TcpExtListenDrops)
+      return
+    }
+    // The window and scale the child will offer.
+    var model = TCPSocket(id: .none, family: .inet, net: net)
+    model.options = sockets[listener].options
+    model.prepareBuffers(net: net)
+    model.hasWindowScale = net.settings.tcpWindowScaling && segment.options.windowScale != nil
+    model.selectInitialWindow(net: net)
+
+    let request = RequestSocket(
+      tuple: tuple, listener: listener, listenerGeneration: sockets.generation(listener),
+      initialSend: initial ?? initialSequence(tuple, net: net), initialReceive: segment.sequence,
+      timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
+      peerMSS: Int(segment.options.maximumSegmentSize ?? 536), windowScale: segment.options.windowScale,
+      receiveWindowScale: UInt8(truncatingIfNeeded: model.rcvWscale), receiveWindow: model.rcvWnd,
+      sackPermitted: net.settings.tcpSack && segment.options.sackPermitted,
+      hasTimestamps: net.settings.tcpTimestamps && segment.options.hasTimestamps,
+      typeOfService: typeOfService,
+      sentAt: net.now, timeout: RTTEstimator.initialTimeout)
+    let slot = requests.insert(request)
+    sockets[listener].requestCount += 1
+    connections.set(tuple, to: .request(slot))
+    sendSynAck(slot, ip: &ip, net: &net)
+    armRequest(slot, net: &net)
+  }
+
+  private mutating func armRequest(_ slot: Int, net: inout Net) {
+    requests[slot].timer.arm(
+      TimerKey(kind: .tcp, id: Self.requestTag | UInt32(slot), generation: requests.generation(slot)),
+      at: net.now + requests[slot].timeout, in: &net.timers)
+  }
+
+  private func sendSynAck(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+    let tuple = requests[slot].tuple
+    var reply = ControlReply(
+      tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
+      flags: [.syn, .ack])
+    reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
+    reply.options.maximumSegmentSize = UInt16(
+      truncatingIfNeeded: advertisedMSS(requests[slot].listener, tuple, ip: &ip, net: &net))
+    if requests[slot].hasTimestamps {
+      reply.options.hasTimestamps = true
+      reply.options.timestampValue = net.now.milliseconds32 &+ requests[slot].timestampOffset
+      reply.options.timestampEcho = requests[slot].timestampRecent
+    }
+    reply.options.sackPermitted = requests[slot].sackPermitted
+    if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
+    reply.send(ip: &ip, net: &net)
+  }
+
+  private func advertisedMSS(_ listener: Int, _ tuple: FourTuple, ip: inout IPv4Layer, net: inout Net) -> Int
+  {
+    var mtu = 1500
+    if let local = tuple.local.address.v4, let remote = tuple.remote.address.v4,
+      let route = try? ip.route(to: remote, from: local, net: &net)
+    {
+      mtu = route.mtu
+    }
+    let limit = sockets.isLive(listener) ? sockets[listener].options.maximumSegment : nil
+    return min(limit ?? .max, max(mtu - 40, 48))
+  }
+
+  /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
+  mutating func requestExpired(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+    guard isListenerAlive(slot), requests[slot].retransmits < net.settings.tcpSynackRetries else {
+      removeRequest(slot)
+      return
+    }
+    requests[slot].retransmits += 1
+    requests[slot].timeout = min(requests[slot].timeout << 1, RTTEstimator.maximumTimeout)
+    net.counters.count(.TcpRetransSegs)
+    sendSynAck(slot, ip: &ip, net: &net)
+    armRequest(slot, net: &net)
+  }
+
+  private func isListenerAlive(_ slot: Int) -> Bool {
+    let listener = requests[slot].listener
+    return sockets.isCurrent(listener, generation: requests[slot].listenerGeneration)
+      && sockets[listener].state == .listen
+  }
+
+  mutating func removeRequest(_ slot: Int) {
+    let request = requests.remove(slot)
+    connections.remove(request.tuple, entry: .request(slot))
+    if sockets.isCurrent(request.listener, generation: request.listenerGeneration) {
+      sockets[request.listener].requestCount -= 1
+    }
+  }
+
+  /// A segment for a connection that waits for its last ACK. Linux: `tcp_check_req()`.
+  mutating func receiveForRequest(
+    _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) {
+    let tuple = requests[slot].tuple
+    let next = requests[slot].initialReceive + 1
+    guard isListenerAlive(slot) else {
+      removeRequest(slot)
+      skb.drop(.noSocket)
+      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
+      return
+    }
+    if segment.flags.contains(.syn) && segment.sequence == requests[slot].initialReceive
+      && !segment.flags.contains(.ack)
+    {
+      // The SYN again: our SYN-ACK was lost. Not faster than twice a second (RFC 9293 3.10.7.4).
+      skb.drop(.tcpInvalidSYN)
+      if net.now - requests[slot].sentAt >= .milliseconds(500) {
+        requests[slot].sentAt = net.now
+        sendSynAck(slot, ip: &ip, net: &net)
+      }
+      return
+    }
+    let end = next + max(requests[slot].receiveWindow, 1)
+    let inWindow = segment.sequence.isBetween(next, end) || segment.endSequence.isBetween(next, end)
+    if requests[slot].hasTimestamps && segment.options.hasTimestamps && !segment.flags.contains(.rst)
+      && Int32(bitPattern: requests[slot].timestampRecent &- segment.options.timestampValue) > 0
+    {
+      net.counters.count(.TcpExtPAWSEstab)
+      skb.drop(.tcpPAWS)
+      return
+    }
+    guard inWindow else {
+      skb.drop(.tcpInvalidSequence)
+      return
+    }
+    if segment.flags.contains(.rst) {
+      // RFC 5961: exact, or ignored.
+      skb.drop(.tcpReset)
+      if segment.sequence == next {
+        net.counters.count(.TcpAttemptFails)
+        removeRequest(slot)
+      }
+      return
+    }
+    if segment.flags.contains(.syn) {
+      skb.drop(.tcpInvalidSYN)
+      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
+      net.counters.count(.TcpAttemptFails)
+      removeRequest(slot)
+      return
+    }
+    guard segment.flags.contains(.ack) else {
+      skb.drop(.tcpFlags)
+      return
+    }
+    guard segment.acknowledgment == requests[slot].initialSend + 1 else {
+      skb.drop(.tcpInvalidAcknowledgment)
+      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
+      return
+    }
+    let listener = requests[slot].listener
+    if sockets[listener].options.deferAccept && segment.payload == 0 && requests[slot].retransmits < 1 {
+      skb.drop(.tcpFlags)
+      return
+    }
+    if sockets[listener].acceptQueue.count > sockets[listener].backlog {
+      // No room: the ACK is lost for now, the SYN-ACK's timer brings it again.
+      net.counters.count(.TcpExtListenOverflows)
+      net.counters.count(.TcpExtListenDrops)
+      skb.drop(.tcpListenOverflow)
+      return
+    }
+    if sockets.count >= net.settings.maximumSockets {
+      net.counters.count(.TcpExtListenDrops)
+      skb.drop(.tcpListenOverflow)
+      return
+    }
+    let child = makeChild(slot, segment, ip: &ip, net: &net)
+    let verdict = sockets[child].receiveSynchronised(skb, segment, ip: &ip, net: &net)
+    sockets[listener].acceptQueue.append(sockets[child].id)
+    net.counters.count(.TcpPassiveOpens)
+    net.wake(sockets[listener].id)
+    settle(child, verdict, net: &net)
+  }
+
+  /// A full socket from a request. Linux: `tcp_v4_syn_recv_sock()`, `tcp_create_openreq_child()`.
+  private mutating func makeChild(
+    _ slot: Int, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+  ) -> Int {
+    let index = sockets.reserve()
+    let id = SocketID(.tcp, index: index)
+    let listener = requests[slot].listener
+    var child = TCPSocket(id: id, family: sockets[listener].family, net: net)
+    child.options = sockets[listener].options
+    child.tuple = requests[slot].tuple
+    child.parent = sockets[listener].id
+    child.prepareBuffers(net: net)
+    child.hasWindowScale = requests[slot].windowScale != nil && net.settings.tcpWindowScaling
+    child.selectInitialWindow(net: net)
+    child.advertisedMSS = advertisedMSS(listener, child.tuple, ip: &ip, net: &net)
+    _ = child.refreshRoute(ip: &ip, net: &net)
+
+    var opening = segment
+    opening.sequence = requests[slot].initialReceive
+    opening.options.windowScale = requests[slot].windowScale
+    opening.options.sackPermitted = requests[slot].sackPermitted
+    opening.options.hasTimestamps = requests[slot].hasTimestamps
+    opening.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].peerMSS)
+    child.acceptPeerSyn(opening, net: net)
+    child.tsRecent = requests[slot].timestampRecent
+    child.timestampOffset = requests[slot].timestampOffset
+    let initial = requests[slot].initialSend
+    child.initialSend = initial
+    child.sndUna = initial + 1
+    child.sndNxt = initial + 1
+    child.sndUp = initial + 1
+    child.sndSml = initial + 1
+    child.writeSeq = initial + 1
+    child.pushedSeq = initial + 1
+    child.sndWl1 = segment.sequence
+    child.rcvWup = child.rcvNxt
+    child.rcvWnd = requests[slot].receiveWindow
+    child.sndWnd = segment.window << child.sndWscale
+    child.maxWindow = child.sndWnd
+    if requests[slot].retransmits == 0 {
+      child.rtt.sample(
+        net.now - requests[slot].sentAt, acknowledged: child.sndUna.rawValue, next: child.sndNxt.rawValue,
+        now: net.now)
+    } else {
+      // RFC 6298 5.7, RFC 6928: a lost SYN or SYN-ACK asks for caution.
+      child.rtt.useInitialFallback()
+      if requests[slot].retransmits > 1 { child.window.segments = 1 }
+    }
+    child.finishHandshake(net: &net)
+    let tuple = child.tuple
+    child.isBound = true
+    removeRequest(slot)
+    let taken = sockets.insert(child)
+    precondition(taken == index, "a reserved slab slot is the next one used")
+    ports.share(id, address: tuple.local.address, port: tuple.local.port)
+    insert(tuple, socket: index)
+    return index
+  }
+}

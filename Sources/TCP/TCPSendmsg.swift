@@ -1,0 +1,210 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// From the caller's bytes to segments on the write queue. Linux: `tcp_sendmsg_locked()`.
+extension TCPSocket {
+  /// Room in front of a segment's payload for every header below. Linux: `MAX_TCP_HEADER`.
+  static let headroom = 192
+
+  /// New segments made before pending input gets its turn (row T1).
+  static let segmentsPerTurn = 16
+
+  /// Bytes to gather in one segment before the next is begun: a whole number of MSS up to what the device takes as one.
+  /// Linux: `tcp_send_mss()`, `tcp_xmit_size_goal()`.
+  func sizeGoal(mss: Int, largeAllowed: Bool) -> Int {
+    guard largeAllowed else { return mss }
+    let most = boundToHalfWindow(TCPSocket.gsoMaximum)
+    return max(mss, most / mss * mss)
+  }
+  /// What one packet to the device may carry: 64 KiB less the largest header.
+  static let gsoMaximum = 65536 - 321
+
+  /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.
+  /// Linux: `tcp_bound_to_half_wnd()`.
+  func boundToHalfWindow(_ size: Int) -> Int {
+    let cutoff = maxWindow > 536 ? maxWindow >> 1 : maxWindow
+    return cutoff > 0 && size > cutoff ? max(cutoff, 68 - 40) : size
+  }
+
+  /// Takes the caller's bytes. Never blocks.
+  ///
+  /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
+  /// - Throws: `EAGAIN` when none could be taken, `EPIPE` after shutdown, a pending error first, `EFAULT`.
+  mutating func sendmsg(
+    _ iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    if let error = pendingError {
+      pendingError = nil
+      throw error
+    }
+    if sendShutdown { throw .EPIPE }
+    guard state.canSend else {
+      if state == .synSent || state == .synReceived {
+        noSpace = true
+        throw .EAGAIN
+      }
+      throw .EPIPE
+    }
+    guard iter.isAccessible else { throw .EFAULT }
+
+    let requested = iter.count
+    let outOfBand = flags.contains(.outOfBand)
+    var mss = currentMSS(ip: &ip, net: &net)
+    var goal = sizeGoal(mss: mss, largeAllowed: !outOfBand)
+    var copied = 0
+    var made = 0
+    var stopped = false
+    while iter.count > 0 {
+      var room = 0
+      if let tail = writeQueue.last, !writeQueue[tcp: tail].endOfRecord,
+        !writeQueue[tcp: tail].flags.contains(.fin)
+      {
+        room = goal - writeQueue.length(at: tail)
+      }
+      if room <= 0 {
+        guard made < Self.segmentsPerTurn else {
+          stopped = true
+          break
+        }
+        guard makeSegment(net: &net) else { break }
+        made += 1
+        room = goal
+      }
+      guard let tail = writeQueue.last else { break }
+      let before = writeQueue.truesize(at: tail)
+      var cursor = Cursor(taken: 0, fault: false)
+      while cursor.taken < room && iter.count > 0 {
+        let wanted = min(room - cursor.taken, iter.count)
+        let (count, fault) = writeQueue.withPacket(at: tail) { skb in skb.append(from: &iter, count: wanted) }
+        cursor.taken += count
+        cursor.fault = fault
+        if count == 0 { break }
+      }
+      writeQueuedMemory += writeQueue.truesize(at: tail) - before
+      let taken = cursor.taken
+      if taken > 0 {
+        if copied == 0 { writeQueue[tcp: tail].flags.remove(.psh) }
+        writeSeq += taken
+        writeQueue[tcp: tail].endSequence += taken
+        writeQueue[tcp: tail].segmentCount = 0
+        copied += taken
+      }
+      if cursor.fault {
+        removeEmptyTail()
+        if copied > 0 { break }
+        throw .EFAULT
+      }
+      if taken == 0 {
+        // Fragment slots ran out (the next segment takes over) or memory did.
+        if writeQueue.length(at: tail) == 0 {
+          removeEmptyTail()
+          break
+        }
+        markPush(tail)
+        guard net.pool.refillFragment() > 0, makeSegment(net: &net) else { break }
+        made += 1
+        continue
+      }
+      if iter.count == 0 { break }
+      if taken < room || outOfBand { continue }
+      if writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) {
+        markPush(tail)
+        pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
+      } else if writeQueue.count == 1 {
+        pushOne(mss: mss, ip: &ip, net: &net)
+      }
+      mss = currentMSS(ip: &ip, net: &net)
+      goal = sizeGoal(mss: mss, largeAllowed: !outOfBand)
+    }
+
+    if copied > 0 {
+      net.tracer.record(.tcp_sendmsg, socket: id.rawValue, UInt64(requested), UInt64(copied))
+      if iter.count == 0 {
+        if flags.contains(.endOfRecord), let tail = writeQueue.last {
+          writeQueue[tcp: tail].endOfRecord = true
+        }
+        push(flags: flags, mss: mss, goal: goal, ip: &ip, net: &net)
+      } else {
+        // More is to come as soon as there is room: send what stands, never hold it back for Nagle.
+        if !stopped { noSpace = true }
+        if let tail = writeQueue.last { markPush(tail) }
+        pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
+      }
+      return copied
+    }
+    if requested == 0 { return 0 }
+    noSpace = true
+    statistics.note(.sendBuffer, now: net.now)
+    pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
+    throw .EAGAIN
+  }
+
+  private struct Cursor {
+    var taken: Int
+    var fault: Bool
+  }
+
+  /// Linux: `sk_stream_memory_free()`.
+  var hasSendMemory: Bool {
+    writeQueuedMemory < sendBuffer
+      && (options.notSentLowWater == 0 || unsentByteCount < options.notSentLowWater)
+  }
+  /// Writers are woken when a third is free. Linux: `sk_stream_is_writeable()`.
+  var isWritable: Bool { sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory }
+
+  /// Begins a new segment at the end of the write queue. Linux: `tcp_stream_alloc_skb()`, `tcp_skb_entail()`.
+  mutating func makeSegment(net: inout Net) -> Bool {
+    guard hasSendMemory, let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else { return false }
+    skb.tcp.sequence = writeSeq
+    skb.tcp.endSequence = writeSeq
+    skb.tcp.flags = .ack
+    skb.priority = options.priority
+    skb.mark = options.mark
+    skb.socket = id.rawValue
+    writeQueuedMemory += skb.truesize
+    writeQueue.append(skb)
+    if retransmitQueue.isEmpty && writeQueue.count == 1 { statistics.note(.busy, now: net.now) }
+    return true
+  }
+
+  /// Linux: `tcp_remove_empty_skb()`.
+  mutating func removeEmptyTail() {
+    guard let tail = writeQueue.last, writeQueue.length(at: tail) == 0,
+      !writeQueue[tcp: tail].flags.contains(.fin)
+    else { return }
+    writeQueuedMemory -= writeQueue.truesize(at: tail)
+    _ = writeQueue.remove(at: tail)
+  }
+
+  /// Linux: `tcp_mark_push()`.
+  mutating func markPush(_ place: SkBuffQueue.Position) {
+    writeQueue[tcp: place].flags.insert(.psh)
+    pushedSeq = writeSeq
+  }
+
+  /// The end of a send call: marks, corks, or sends. Linux: `tcp_push()`.
+  mutating func push(flags: MessageFlags, mss: Int, goal: Int, ip: inout IPv4Layer, net: inout Net) {
+    guard let tail = writeQueue.last else { return }
+    let more = flags.contains(.more)
+    if !more || writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) { markPush(tail) }
+    if flags.contains(.outOfBand) { sndUp = writeSeq; urgentMode = true }
+    if shouldAutocork(tail: tail, goal: goal, net: net) {
+      net.counters.count(.TcpExtTCPAutoCorking)
+      // The next freed packet asks for another run.
+      account.isThrottled = true
+      if account.writeAllocated > 0 { return }
+    }
+    pushPending(mss: mss, nagle: more ? .cork : nagle, ip: &ip, net: &net)
+  }
+
+  /// While earlier packets sit in the qdisc or the ring, a small segment waits for company.
+  /// Linux: `tcp_should_autocork()`.
+  private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
+    writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !retransmitQueue.isEmpty
+      && account.writeAllocated > writeQueue.truesize(at: tail) && !options.noDelay
+  }
+}

@@ -1,0 +1,307 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// One connection, from SYN to TIME-WAIT, or one listener. Linux: `struct tcp_sock`.
+///
+/// Fields are grouped by the file that works on them. All sequence arithmetic is modulo 2^32.
+struct TCPSocket: ~Copyable {
+  let id: SocketID
+  let family: AddressFamily
+  var state = TCPState.close
+  var tuple: FourTuple
+  var options = TCPSocketOptions()
+  let account: SocketAccount
+  /// The cached route. Linux: `sk_dst_get()`.
+  var route: Route?
+  var pendingError: Errno?
+  /// A soft error reported when the connection times out (RFC 1122 4.2.3.9).
+  var softError: Errno?
+  var receiveShutdown = false
+  var sendShutdown = false
+  /// Closed by its owner: no application will read or write it again. Linux: `SOCK_DEAD`.
+  var isOrphan = false
+  var isBound = false
+  /// Stands in the connection table.
+  var isHashed = false
+  var timer = TimerSlot()
+
+  // Send sequence space (RFC 9293 3.3.1) and what is queued.
+  var sndUna = SequenceNumber(0)
+  var sndNxt = SequenceNumber(0)
+  var sndUp = SequenceNumber(0)
+  var sndWl1 = SequenceNumber(0)
+  /// End of the last small segment sent (Minshall's Nagle).
+  var sndSml = SequenceNumber(0)
+  var writeSeq = SequenceNumber(0)
+  /// Last byte marked with PSH.
+  var pushedSeq = SequenceNumber(0)
+  var initialSend = SequenceNumber(0)
+  var sndWnd = 0
+  var maxWindow = 0
+  var writeQueue = SkBuffQueue()
+  var retransmitQueue = SkBuffQueue()
+  /// Memory in both send queues. Linux: `sk_wmem_queued`.
+  var writeQueuedMemory = 0
+  var sendBuffer: Int
+  var noSpace = false
+  var urgentMode = false
+
+  // MSS.
+  var peerMSS = 536
+  var advertisedMSS = 1460
+  var mssCache = 536
+  var mssPathMTU = 0
+
+  // Receive sequence space.
+  var rcvNxt = SequenceNumber(0)
+  var rcvWup = SequenceNumber(0)
+  var copiedSeq = SequenceNumber(0)
+  var initialReceive = SequenceNumber(0)
+  var rcvWnd = 0
+  var windowClamp = 65535
+  var rcvSsthresh = 0
+  var receiveBuffer: Int
+  var receiveQueue = SkBuffQueue()
+  var outOfOrder = SkBuffQueue()
+  var outOfOrderHint: SkBuffQueue.Position?
+  var rcvMSS = 536
+  /// Out of 256: payload bytes per byte of memory in received packets. Linux: `scaling_ratio`.
+  var scalingRatio = 128
+  var readSpace = ReadSpace()
+  var urgentSeq: SequenceNumber?
+  var urgentData: UInt8?
+  var peerFinSeen = false
+
+  // Negotiated options.
+  var hasTimestamps = false
+  var hasSACK = false
+  var hasWindowScale = false
+  var sndWscale = 0
+  var rcvWscale = 0
+  var timestampOffset: UInt32 = 0
+  var tsRecent: UInt32 = 0
+  var tsRecentAt = Instant.origin
+  /// Last timestamp echo the peer sent, for RTT and for undo.
+  var receivedEcho: UInt32 = 0
+  var sawTimestamp = false
+
+  // SACK to send.
+  var sackBlocks: InlineArray<4, SACKBlock> = .init(
+    repeating: SACKBlock(start: SequenceNumber(0), end: SequenceNumber(0)))
+  var sackBlockCount = 0
+  var duplicateSACK: SACKBlock?
+
+  // Acknowledgment delay. Linux: `icsk_ack`.
+  var ack = DelayedAck()
+
+  // Congestion and recovery.
+  var window = CongestionWindow()
+  var congestion: CongestionControl
+  var recovery = RecoveryState()
+  var rtt = RTTEstimator()
+  var packetsOut = 0
+  var sackedOut = 0
+  var lostOut = 0
+  var retransOut = 0
+  var maxPacketsOut = 0
+  var maxPacketsSeq = SequenceNumber(0)
+  var isWindowLimited = false
+  var delivered: UInt32 = 0
+  var deliveredAt = Instant.origin
+  var firstSentAt = Instant.origin
+  /// Set to `delivered + in flight` while the application leaves the window unused.
+  var appLimited: UInt32 = 0
+  var rate = DeliveryRate()
+
+  // Timers; `.distantFuture` when not armed.
+  var retransmitDeadline = Instant.distantFuture
+  var retransmitKind = RetransmitTimer.none
+  var ackDeadline = Instant.distantFuture
+  var keepAliveDeadline = Instant.distantFuture
+  var lastChallenge = Instant.origin
+  var challengeCount = 0
+  var retransmits = 0
+  var probesOut = 0
+  var keepAliveProbes = 0
+  var lastSent = Instant.origin
+  var lastReceived = Instant.origin
+  var retransmitStamp = Instant.origin
+  var probeSince = Instant.origin
+
+  // Listener.
+  var backlog = 0
+  var acceptQueue: [SocketID] = []
+  var requestCount = 0
+  /// The listener a child waits at until it is accepted.
+  var parent: SocketID = .none
+
+  var statistics = SocketStatistics()
+
+  enum RetransmitTimer { case none, retransmission, probe }
+
+  init(id: SocketID, family: AddressFamily, net: borrowing Net) {
+    self.id = id
+    self.family = family
+    tuple = FourTuple(
+      local: SocketAddress(.any(family), port: 0), remote: SocketAddress(.any(family), port: 0))
+    account = SocketAccount(pool: net.pool, socket: id.rawValue)
+    sendBuffer = net.settings.tcpWriteMemory.initial
+    receiveBuffer = net.settings.tcpReadMemory.initial
+    congestion = CongestionControl(net.settings.tcpCongestionControl)
+  }
+
+  // MARK: Derived
+
+  /// Segments believed to be in the network. Linux: `tcp_packets_in_flight()`.
+  var inFlight: Int { packetsOut - sackedOut - lostOut + retransOut }
+  var unsentByteCount: Int { writeSeq.offset(from: sndNxt) }
+  /// One past the highest sequence number the peer's window allows. Linux: `tcp_wnd_end()`.
+  var windowEnd: SequenceNumber { sndUna + sndWnd }
+  /// Bytes ready for the reader.
+  var readableByteCount: Int {
+    let bytes = rcvNxt.offset(from: copiedSeq) - (peerFinSeen ? 1 : 0)
+    return max(0, bytes)
+  }
+  /// The TCP timestamp clock.
+  func timestamp(_ now: Instant) -> UInt32 { now.milliseconds32 &+ timestampOffset }
+
+  // MARK: State
+
+  mutating func setState(_ new: TCPState, net: inout Net) {
+    let old = state
+    guard old != new else { return }
+    net.tracer.record(.tcp_set_state, socket: id.rawValue, UInt64(old.rawValue), UInt64(new.rawValue))
+    if new == .established { net.counters.count(.TcpCurrEstab) }
+    if new == .close && (old == .closeWait || old == .established) { net.counters.count(.TcpEstabResets) }
+    let wasCounted = old == .established || old == .closeWait
+    let isCounted = new == .established || new == .closeWait
+    if wasCounted && !isCounted { net.counters[.TcpCurrEstab] &-= 1 }
+    state = new
+  }
+
+  /// Reports a hard error to the owner and ends the connection. Linux: `tcp_done_with_error()`.
+  mutating func fail(_ error: Errno?, net: inout Net) {
+    if let error, pendingError == nil { pendingError = error }
+    purgeSendQueues()
+    stopTimers()
+    setState(.close, net: &net)
+    receiveShutdown = true
+    sendShutdown = true
+    net.wake(id)
+  }
+
+  mutating func purgeSendQueues() {
+    writeQueue.removeAll()
+    retransmitQueue.removeAll()
+    recovery.clearHints()
+    packetsOut = 0
+    sackedOut = 0
+    lostOut = 0
+    retransOut = 0
+    writeQueuedMemory = 0
+    rtt.backoff = 0
+  }
+
+  // MARK: Timers
+
+  mutating func stopTimers() {
+    retransmitDeadline = .distantFuture
+    retransmitKind = .none
+    ackDeadline = .distantFuture
+    keepAliveDeadline = .distantFuture
+  }
+
+  /// The socket's earliest deadline.
+  var earliestDeadline: Instant { min(retransmitDeadline, min(ackDeadline, keepAliveDeadline)) }
+
+  /// Brings the shard's timer queue in line with the earliest deadline.
+  @inline(__always)
+  mutating func rearm(net: inout Net, generation: UInt32) {
+    let deadline = earliestDeadline
+    if deadline < timer.scheduled {
+      timer.arm(TimerKey(kind: .tcp, id: id.rawValue, generation: generation), at: deadline, in: &net.timers)
+    }
+  }
+}
+
+/// Counters that `TCP_INFO` reports.
+struct SocketStatistics {
+  var bytesAcknowledged: UInt64 = 0
+  var bytesReceived: UInt64 = 0
+  var bytesSent: UInt64 = 0
+  var bytesRetransmitted: UInt64 = 0
+  var segmentsOut: UInt64 = 0
+  var segmentsIn: UInt64 = 0
+  var dataSegmentsOut: UInt64 = 0
+  var dataSegmentsIn: UInt64 = 0
+  var totalRetransmissions = 0
+  var duplicateSACKs = 0
+  var outOfOrderPackets = 0
+  // Time accounting (`tcp_chrono_start()`).
+  var limit = Limit.none
+  var limitSince = Instant.origin
+  var busy = Nanoseconds.zero
+  var windowLimited = Nanoseconds.zero
+  var bufferLimited = Nanoseconds.zero
+
+  /// What holds the sender back. Linux: `enum tcp_chrono`.
+  enum Limit { case none, busy, receiveWindow, sendBuffer }
+
+  mutating func note(_ new: Limit, now: Instant) {
+    if new == limit { return }
+    let span = now - limitSince
+    switch limit {
+    case .none: break
+    case .busy: busy = busy + span
+    case .receiveWindow: windowLimited = windowLimited + span
+    case .sendBuffer: bufferLimited = bufferLimited + span
+    }
+    limit = new
+    limitSince = now
+  }
+}
+
+/// When to acknowledge. Linux: `icsk_ack`.
+struct DelayedAck {
+  /// `TCP_DELACK_MIN`, `TCP_DELACK_MAX`, `TCP_ATO_MIN`.
+  static let minimum = Nanoseconds.milliseconds(40)
+  static let maximum = Nanoseconds.milliseconds(200)
+  static let maximumQuick = 16
+
+  /// An ACK is owed.
+  var isScheduled = false
+  /// ACKs still to be sent at once.
+  var quick = 0
+  /// A conversation of requests and answers: ACKs ride on data. Linux: `inet_csk_in_pingpong_mode()`.
+  var pingpong = 0
+  var timeout = Nanoseconds.zero
+  var lastDataAt = Instant.origin
+  var isBlocked = false
+  /// Data the reader has taken since: a window update may be due.
+  var isPushed = false
+
+  var isInteractive: Bool { pingpong >= 1 }
+}
+
+/// Receive-buffer autotuning state. Linux: `tp->rcvq_space`, `rcv_rtt_est`.
+struct ReadSpace {
+  var space = 0
+  var sequence = SequenceNumber(0)
+  var since = Instant.origin
+  /// Microseconds; 0: none.
+  var rtt: Int64 = 0
+  var rttSequence = SequenceNumber(0)
+  var rttSince = Instant.origin
+}
+
+/// Delivery-rate sample (draft-cheng-iccrg-delivery-rate-estimation). Linux: `struct rate_sample`.
+struct DeliveryRate {
+  var deliveredSegments = 0
+  var interval = Nanoseconds.zero
+  var isAppLimited = false
+  /// Most recent sample that was not held back by the application.
+  var bytesPerSecond: UInt64 = 0
+}

@@ -1,0 +1,52 @@
+import NetNamespace
+import Timers
+
+/// What `setsockopt` sets on a TCP socket.
+public struct TCPSocketOptions: Sendable {
+  /// `TCP_NODELAY`.
+  public var noDelay = false
+  /// `TCP_CORK`.
+  public var cork = false
+  /// `SO_KEEPALIVE` with `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`; `nil`: the system's.
+  public var keepAlive = false
+  public var keepAliveIdle: Nanoseconds? = nil
+  public var keepAliveInterval: Nanoseconds? = nil
+  public var keepAliveCount: Int? = nil
+  /// `TCP_QUICKACK`.
+  public var quickAck = true
+  /// `SO_LINGER`: `nil` when off. Zero: close resets.
+  public var linger: Nanoseconds? = nil
+  /// `TCP_LINGER2`: how long an orphan stays in FIN-WAIT-2; `nil`: the system's. Below zero: not at all.
+  public var finTimeout: Nanoseconds? = nil
+  /// `SO_SNDBUF`, `SO_RCVBUF` in bytes, doubled as Linux doubles them; `nil`: autotuned.
+  public var sendBuffer: Int? = nil
+  public var receiveBuffer: Int? = nil
+  /// `TCP_MAXSEG`; `nil`: from the route.
+  public var maximumSegment: Int? = nil
+  /// `TCP_WINDOW_CLAMP`; 0: none.
+  public var windowClamp = 0
+  /// `TCP_USER_TIMEOUT` (RFC 5482); `nil`: none.
+  public var userTimeout: Nanoseconds? = nil
+  /// `TCP_SYNCNT`; `nil`: the system's.
+  public var synCount: Int? = nil
+  /// `TCP_DEFER_ACCEPT`: wake the acceptor only when data has arrived.
+  public var deferAccept = false
+  /// `TCP_NOTSENT_LOWAT` in bytes; 0: none.
+  public var notSentLowWater = 0
+  /// `SO_REUSEADDR`, `SO_REUSEPORT`.
+  public var reuseAddress = false
+  public var reusePort = false
+  /// `TCP_CONGESTION`; `nil`: the system's.
+  public var congestionControl: CongestionControlKind? = nil
+  /// `SO_PRIORITY`, `SO_MARK`.
+  public var priority: UInt32 = 0
+  public var mark: UInt32 = 0
+  /// `IP_TOS`.
+  public var typeOfService: UInt8 = 0
+  /// `IP_TTL`; 0: the system's.
+  public var timeToLive: UInt8 = 0
+  /// `SO_OOBINLINE`.
+  public var outOfBandInline = false
+
+  public init() {}
+}

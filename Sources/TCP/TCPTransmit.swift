@@ -1,0 +1,270 @@
+import IPv4
+import NetDevice
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// One segment: options, header, and down to IP. Linux: `__tcp_transmit_skb()`.
+extension TCPSocket {
+  /// Sends a queued segment: a clone goes down, the original stays for retransmission.
+  ///
+  /// - Returns: false when the floors below could not take it; the segment stays where it is.
+  mutating func transmitHead(
+    _ place: SkBuffQueue.Position, in queue: Queue, ip: inout IPv4Layer, net: inout Net
+  ) -> Bool {
+    // Delivery-rate state at departure. Linux: tcp_rate_skb_sent().
+    if packetsOut == 0 {
+      firstSentAt = net.now
+      deliveredAt = net.now
+    }
+    let now = net.now
+    let first = firstSentAt
+    let deliveredTime = deliveredAt
+    let deliveredCount = delivered
+    let limited = appLimited != 0
+    let copy: SkBuff?
+    switch queue {
+    case .write:
+      copy = writeQueue.withPacket(at: place) { skb in
+        Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
+        return skb.isCloned ? skb.copyHeader() : skb.clone()
+      }
+    case .retransmit:
+      // An earlier transmission may still be in the ring: then the header area must not be written twice.
+      copy = retransmitQueue.withPacket(at: place) { skb in
+        Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
+        return skb.isCloned ? skb.copyHeader() : skb.clone()
+      }
+    }
+    guard let copy else { return false }
+    return transmit(copy, ip: &ip, net: &net) != .dropped
+  }
+
+  private static func stamp(
+    _ skb: borrowing SkBuff, _ now: Instant, _ first: Instant, _ deliveredAt: Instant, _ delivered: UInt32,
+    _ limited: Bool
+  ) {
+    skb.tcp.sentAt = now
+    skb.tcp.firstSentAt = first
+    skb.tcp.deliveredAt = deliveredAt
+    skb.tcp.delivered = delivered
+    skb.tcp.isAppLimited = limited
+  }
+
+  /// Writes the header and hands the packet to IP.
+  mutating func transmit(_ skb: consuming SkBuff, ip: inout IPv4Layer, net: inout Net) -> XmitResult {
+    guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4 else {
+      skb.drop(.ipOutNoRoute)
+      return .dropped
+    }
+    if route.map({ !ip.isCurrent($0) }) ?? true {
+      if let error = refreshRoute(ip: &ip, net: &net) {
+        softError = error
+        skb.drop(.ipOutNoRoute)
+        return .dropped
+      }
+    }
+    let block = skb.tcp
+    let payload = skb.length
+    let flags = block.flags
+    let tcpOptions =
+      flags.contains(.syn)
+      ? synOptions(isReply: flags.contains(.ack), net: net) : establishedOptions(net: net)
+    let headerByteCount = TCPHeader.minimumByteCount + tcpOptions.byteCount
+    var header = TCPHeader(
+      sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: block.sequence,
+      acknowledgment: flags.contains(.ack) ? rcvNxt : SequenceNumber(0), headerByteCount: headerByteCount,
+      flags: flags)
+    // The window on a SYN is never scaled (RFC 7323 2.2).
+    header.window =
+      flags.contains(.syn) ? UInt16(truncatingIfNeeded: min(rcvWnd, 65535)) : selectWindow(net: &net)
+    if urgentMode && block.sequence.isBefore(sndUp) {
+      let distance = sndUp.offset(from: block.sequence)
+      if distance <= 0xFFFF {
+        header.urgentPointer = UInt16(truncatingIfNeeded: distance)
+        header.flags.insert(.urg)
+      } else if sndUna.isBefore(sndUp) {
+        header.urgentPointer = 0xFFFF
+        header.flags.insert(.urg)
+      }
+    }
+    skb.push(headerByteCount)
+    skb.setTransportHeader()
+    var skb = skb
+    let sum = InternetChecksum.pseudoHeader(
+      source: source, destination: destination, protocol: .tcp, byteCount: skb.length)
+    header.checksum = sum.partial
+    var bytes = skb.mutableLinear
+    header.write(to: &bytes)
+    tcpOptions.write(to: &bytes, at: TCPHeader.minimumByteCount)
+    skb.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
+    if Int(block.segmentCount) > 1 && payload > Int(block.segmentSize) {
+      skb.gsoType = .tcpv4
+      skb.gsoSize = Int(block.segmentSize)
+      skb.gsoSegments = Int(block.segmentCount)
+    } else {
+      skb.gsoType = .none
+      skb.gsoSize = 0
+      skb.gsoSegments = 1
+    }
+    if payload > 0 || flags.contains(.syn) || flags.contains(.fin) {
+      skb.chargeWrite(to: account, socket: id.rawValue)
+    } else {
+      skb.socket = id.rawValue
+    }
+    if flags.contains(.ack) { acknowledgmentSent(net: &net) }
+    if payload > 0 { dataSent(payload, segments: max(1, Int(block.segmentCount)), net: &net) }
+    statistics.segmentsOut += UInt64(max(1, block.segmentCount))
+    net.counters.count(.TcpOutSegs, by: UInt64(max(1, block.segmentCount)))
+    net.tracer.record(
+      .tcp_transmit_skb, skb: skb.serial, socket: id.rawValue, UInt64(block.sequence.rawValue),
+      UInt64(payload),
+      UInt64(header.flags.rawValue))
+    let result = sendDown(skb, ip: &ip, net: &net)
+    if result == .congestion { enterCongestionWindowReduced() }
+    return result
+  }
+
+  private mutating func sendDown(_ skb: consuming SkBuff, ip: inout IPv4Layer, net: inout Net) -> XmitResult {
+    guard var path = route else {
+      skb.drop(.ipOutNoRoute)
+      return .dropped
+    }
+    var sendOptions = IPv4SendOptions(protocol: .tcp)
+    sendOptions.typeOfService = options.typeOfService
+    sendOptions.timeToLive = options.timeToLive
+    sendOptions.mark = options.mark
+    let result = ip.output(skb, route: &path, options: sendOptions, net: &net)
+    route = path
+    return result
+  }
+
+  // MARK: Options
+
+  private func synOptions(isReply: Bool, net: borrowing Net) -> TCPOptions {
+    var result = TCPOptions()
+    result.maximumSegmentSize = UInt16(truncatingIfNeeded: advertisedMSS)
+    let wantsTimestamps = isReply ? hasTimestamps : net.settings.tcpTimestamps
+    if wantsTimestamps {
+      result.hasTimestamps = true
+      result.timestampValue = timestamp(net.now)
+      result.timestampEcho = tsRecent
+    }
+    if isReply ? hasSACK : net.settings.tcpSack { result.sackPermitted = true }
+    if isReply ? hasWindowScale : net.settings.tcpWindowScaling {
+      result.windowScale = UInt8(truncatingIfNeeded: rcvWscale)
+    }
+    return result
+  }
+
+  private func establishedOptions(net: borrowing Net) -> TCPOptions {
+    var result = TCPOptions()
+    if hasTimestamps {
+      result.hasTimestamps = true
+      result.timestampValue = timestamp(net.now)
+      result.timestampEcho = tsRecent
+    }
+    guard hasSACK, sackBlockCount > 0 || duplicateSACK != nil else { return result }
+    let most = (40 - (hasTimestamps ? 12 : 0) - 4) / 8
+    // RFC 2883: the duplicate goes first.
+    if let duplicate = duplicateSACK {
+      result.sackBlocks[0] = duplicate
+      result.sackBlockCount = 1
+    }
+    for index in 0..<sackBlockCount where result.sackBlockCount < min(most, 4) {
+      result.sackBlocks[result.sackBlockCount] = sackBlocks[index]
+      result.sackBlockCount += 1
+    }
+    return result
+  }
+
+  // MARK: What a departure changes
+
+  /// Linux: `tcp_event_ack_sent()`.
+  private mutating func acknowledgmentSent(net: inout Net) {
+    if ack.quick > 0 { ack.quick -= 1 }
+    duplicateSACK = nil
+    ack.isScheduled = false
+    ackDeadline = .distantFuture
+  }
+
+  /// Linux: `tcp_event_data_sent()`.
+  private mutating func dataSent(_ payload: Int, segments: Int, net: inout Net) {
+    if packetsOut == 0 && lastSent != .origin && net.now - lastSent > rtt.timeout { restartWindow(net: &net) }
+    lastSent = net.now
+    if net.now - ack.lastDataAt < ack.timeout { ack.pingpong = min(ack.pingpong + 1, 8) }
+    statistics.bytesSent += UInt64(payload)
+    statistics.dataSegmentsOut += UInt64(segments)
+  }
+
+  /// RFC 2861: a window not used for long says nothing about the path now. Linux: `tcp_cwnd_restart()`.
+  private mutating func restartWindow(net: inout Net) {
+    congestion.resumedAfterIdle(now: net.now, lastSent: lastSent)
+    var idle = net.now - lastSent
+    let restart = min(CongestionWindow.initialSegments, window.segments)
+    window.threshold = window.threshold.map { max($0, window.segments * 3 / 4) }
+    while idle > rtt.timeout && window.segments > restart {
+      window.segments >>= 1
+      idle = idle - rtt.timeout
+    }
+    window.segments = max(window.segments, restart)
+  }
+
+  // MARK: Segments without data
+
+  /// An ACK now. Linux: `tcp_send_ack()`.
+  mutating func sendAck(ip: inout IPv4Layer, net: inout Net) {
+    guard state != .close, state != .listen else { return }
+    guard sendControl(.ack, sequence: sndNxt, ip: &ip, net: &net) else {
+      // No memory: try again later.
+      ack.isScheduled = true
+      ackDeadline = min(ackDeadline, net.now + DelayedAck.maximum)
+      return
+    }
+    net.tracer.record(.tcp_send_ack, socket: id.rawValue, UInt64(rcvNxt.rawValue), UInt64(rcvWnd))
+  }
+
+  /// A segment with no payload.
+  @discardableResult
+  mutating func sendControl(
+    _ flags: TCPFlags, sequence: SequenceNumber, ip: inout IPv4Layer, net: inout Net
+  ) -> Bool {
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else { return false }
+    skb.tcp.sequence = sequence
+    skb.tcp.endSequence = sequence + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
+    skb.tcp.flags = flags
+    return transmit(skb, ip: &ip, net: &net) != .dropped
+  }
+
+  /// Tells the peer that the connection is gone. Linux: `tcp_send_active_reset()`.
+  mutating func sendReset(ip: inout IPv4Layer, net: inout Net) {
+    net.counters.count(.TcpOutRsts)
+    sendControl([.rst, .ack], sequence: sndNxt, ip: &ip, net: &net)
+  }
+
+  /// Queues a FIN behind the data: on the last unsent segment when there is one. Linux: `tcp_send_fin()`.
+  mutating func sendFin(ip: inout IPv4Layer, net: inout Net) {
+    if let tail = writeQueue.last {
+      writeQueue[tcp: tail].flags.insert(.fin)
+      writeQueue[tcp: tail].endSequence += 1
+      writeSeq += 1
+    } else if let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) {
+      skb.tcp.sequence = writeSeq
+      skb.tcp.endSequence = writeSeq + 1
+      skb.tcp.flags = [.ack, .fin]
+      skb.socket = id.rawValue
+      writeSeq += 1
+      writeQueuedMemory += skb.truesize
+      writeQueue.append(skb)
+    } else {
+      // Without memory for a FIN the connection cannot be closed in order.
+      sendReset(ip: &ip, net: &net)
+      fail(.ENOMEM, net: &net)
+      return
+    }
+    let mss = currentMSS(ip: &ip, net: &net)
+    pushPending(mss: mss, nagle: .off, ip: &ip, net: &net)
+  }
+}

@@ -1,0 +1,160 @@
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+// The receive window: how much to offer, and never to take back what was offered.
+extension TCPSocket {
+  /// Bytes of window that `space` bytes of buffer carry. Linux: `tcp_win_from_space()`.
+  func windowFrom(space: Int) -> Int { (space * scalingRatio) >> 8 }
+  func spaceFrom(window: Int) -> Int { (window << 8) / max(1, scalingRatio) }
+  /// Linux: `tcp_full_space()`, `tcp_space()`.
+  var fullSpace: Int { windowFrom(space: receiveBuffer) }
+  var freeSpace: Int { windowFrom(space: max(0, receiveBuffer - account.receiveAllocated)) }
+
+  /// What is left of the window last offered. Linux: `tcp_receive_window()`.
+  var receiveWindow: Int { max(0, (rcvWup + rcvWnd).offset(from: rcvNxt)) }
+
+  /// First window and its scale for a SYN (RFC 7323 2.2). Linux: `tcp_select_initial_window()`.
+  mutating func selectInitialWindow(net: borrowing Net) {
+    let space = windowFrom(space: receiveBuffer)
+    let clamp = options.windowClamp > 0 ? options.windowClamp : 65535 << 14
+    rcvWnd = min(min(space, clamp), 65535)
+    rcvWscale = 0
+    if hasWindowScale {
+      var most = min(max(space, windowFrom(space: net.settings.tcpReadMemory.most)), clamp)
+      if options.receiveBuffer == nil { most = min(max(most, net.settings.tcpReadMemory.most), clamp) }
+      while rcvWscale < 14 && most > 65535 {
+        most >>= 1
+        rcvWscale += 1
+      }
+    }
+    windowClamp = min(65535 << rcvWscale, clamp)
+    rcvSsthresh = rcvWnd
+    rcvWup = rcvNxt
+  }
+
+  /// The window to offer now, in bytes. Linux: `__tcp_select_window()`.
+  func proposedWindow() -> Int {
+    var mss = rcvMSS
+    let full = min(windowClamp, fullSpace)
+    var free = freeSpace
+    if mss > full { mss = max(1, full) }
+    if free < full >> 1 {
+      // RFC 1122 4.2.3.3: no silly window; under memory shortage close it rather than offer crumbs.
+      let scaled = (free >> rcvWscale) << rcvWscale
+      if scaled < full >> 4 || free < mss { return 0 }
+    }
+    free = min(free, rcvSsthresh)
+    if hasWindowScale && rcvWscale > 0 {
+      let unit = 1 << rcvWscale
+      return ((free + unit - 1) >> rcvWscale) << rcvWscale
+    }
+    var window = rcvWnd
+    if window <= free - mss || window > free {
+      window = free / mss * mss
+    } else if mss == full && free > window + (full >> 1) {
+      window = free
+    }
+    return window
+  }
+
+  /// The window field for an outgoing segment; records the offer. A window once offered is not taken back
+  /// (RFC 9293 3.8.6). Linux: `tcp_select_window()`.
+  mutating func selectWindow(net: inout Net) -> UInt16 {
+    let old = rcvWnd
+    let current = receiveWindow
+    var new = proposedWindow()
+    if new < current {
+      let unit = 1 << rcvWscale
+      if new == 0 { net.counters.count(.TcpExtTCPWantZeroWindowAdv) }
+      new = ((current + unit - 1) >> rcvWscale) << rcvWscale
+    }
+    rcvWnd = new
+    rcvWup = rcvNxt
+    new = min(new, rcvWscale == 0 ? 65535 : 65535 << rcvWscale)
+    let field = new >> rcvWscale
+    if field == 0 {
+      if old != 0 { net.counters.count(.TcpExtTCPToZeroWindowAdv) }
+    } else if old == 0 {
+      net.counters.count(.TcpExtTCPFromZeroWindowAdv)
+    }
+    return UInt16(truncatingIfNeeded: field)
+  }
+
+  /// Opens the ceiling of the offered window as data arrives, if its packets use memory well.
+  /// Linux: `tcp_grow_window()`.
+  mutating func growWindow(payload: Int, truesize: Int) {
+    let room = min(windowClamp, fullSpace) - rcvSsthresh
+    guard room > 0 else { return }
+    let carried = windowFrom(space: truesize)
+    // A packet that wastes memory raises the ceiling only by what it carries.
+    let increment = carried <= payload ? max(payload, 2 * advertisedMSS) : min(payload, 2 * rcvMSS)
+    rcvSsthresh += min(room, increment)
+  }
+
+  /// Learns how much payload the received packets carry per byte of memory. Linux: `tcp_measure_rcv_mss()`.
+  mutating func measureReceive(payload: Int, gsoSize: Int, truesize: Int) {
+    let segment = gsoSize > 0 ? gsoSize : payload
+    if segment >= rcvMSS {
+      if payload >= segment && truesize > 0 && segment > 500 {
+        let ratio = min(max((payload << 8) / truesize, 1), 250)
+        if ratio != scalingRatio {
+          let before = scalingRatio
+          scalingRatio = ratio
+          if ratio < before { rcvSsthresh = min(rcvSsthresh, max(fullSpace, 2 * rcvMSS)) }
+          if options.receiveBuffer == nil && options.windowClamp == 0 {
+            windowClamp = max(windowClamp, min(fullSpace, 65535 << rcvWscale))
+          }
+        }
+      }
+      rcvMSS = min(segment, advertisedMSS)
+    }
+  }
+
+  /// Dynamic right-sizing: offers twice what the reader took in one round trip. Linux: `tcp_rcv_space_adjust()`.
+  mutating func adjustReceiveSpace(net: borrowing Net) {
+    let now = net.now
+    let rtt = readSpace.rtt > 0 ? readSpace.rtt : max(rtt.smoothed8 >> 3, 1)
+    guard (now - readSpace.since).microseconds >= rtt else { return }
+    let copied = copiedSeq.offset(from: readSpace.sequence)
+    if copied > readSpace.space {
+      if options.receiveBuffer == nil {
+        var window = (copied << 1) + 16 * advertisedMSS
+        if readSpace.space > 0 {
+          let grow = window &* (copied - readSpace.space) / readSpace.space
+          window += grow << 1
+        }
+        let wanted = min(spaceFrom(window: max(window, 0)), net.settings.tcpReadMemory.most)
+        if wanted > receiveBuffer {
+          receiveBuffer = wanted
+          windowClamp = min(windowFrom(space: wanted), 65535 << rcvWscale)
+        }
+      }
+      readSpace.space = copied
+    }
+    readSpace.sequence = copiedSeq
+    readSpace.since = now
+  }
+
+  /// Round trips as a receiver sees them, from timestamps. Linux: `tcp_rcv_rtt_measure_ts()`.
+  mutating func measureReceiveRTT(echo: UInt32, hasEcho: Bool, payload: Int, now: Instant) {
+    if hasEcho && echo != 0 {
+      guard payload >= rcvMSS else { return }
+      let elapsed = Int64(Int32(bitPattern: timestamp(now) &- echo))
+      if elapsed >= 0 && elapsed < 60_000 { noteReceiveRTT(max(elapsed * 1000, 1000)) }
+      return
+    }
+    if readSpace.rttSince != .origin {
+      guard rcvNxt.isAtOrAfter(readSpace.rttSequence) else { return }
+      noteReceiveRTT(max((now - readSpace.rttSince).microseconds, 1))
+    }
+    readSpace.rttSequence = rcvNxt + rcvWnd
+    readSpace.rttSince = now
+  }
+
+  private mutating func noteReceiveRTT(_ sample: Int64) {
+    readSpace.rtt =
+      readSpace.rtt == 0 ? sample : min(sample, readSpace.rtt - (readSpace.rtt >> 3) + (sample >> 3))
+  }
+}
