@@ -76,8 +76,8 @@ public enum GenericSegmentation {
   private static func layout(of skb: borrowing SkBuff) -> Layout? {
     guard skb.gsoSize > 0, let network = skb.networkHeaderOffset, network >= 0,
       let transport = skb.transportHeaderOffset, transport >= network + IPv4Header.minimumByteCount,
-      skb.mayPull(min(skb.length, transport + TCPHeader.maximumByteCount)),
-      let header = skb.segmentHeaderByteCount, header < skb.length, header <= skb.headLength
+      skb.mayPull(transport + (skb.gsoType == .tcpv4 ? TCPHeader.minimumByteCount : UDPHeader.byteCount)),
+      let header = skb.segmentHeaderByteCount, header < skb.length, skb.mayPull(header)
     else { return nil }
     let bytes = skb.linear
     guard let ip = IPv4Header(parsing: bytes.extracting(network..<skb.headLength)),

@@ -29,8 +29,8 @@ public struct NetDevice: ~Copyable {
   /// The queue has used up its quota, or may run again: call `runQdisc`. Linux: `__QDISC_STATE_SCHED`.
   public internal(set) var hasScheduledWork = false
 
-  /// Byte queue limits of the transmit ring.
-  public internal(set) var limits: DynamicQueueLimits
+  /// Byte queue limits of the transmit ring. Linux: `/sys/class/net/*/queues/tx-*/byte_queue_limits`.
+  public var limits: DynamicQueueLimits
   /// Linux: `__QUEUE_STATE_STACK_XOFF`.
   public internal(set) var isStoppedByLimits = false
 
@@ -115,7 +115,7 @@ public struct NetDevice: ~Copyable {
     var bytes = qdisc.byteCount
     var place = ready.first
     while let here = place {
-      bytes += ready.withPacket(at: here) { $0.wireByteCount }
+      bytes += ready.withPacket(at: here) { $0.wireSize.byteCount }
       place = ready.position(after: here)
     }
     return QdiscSnapshot(

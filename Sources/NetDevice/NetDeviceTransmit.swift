@@ -14,28 +14,35 @@ extension NetDevice {
     net.tracer.record(
       .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))
     guard isUp else { return refuse(skb, .deviceDown) }
-    // The VLAN tag's four bytes are allowed for, as the device does.
-    guard skb.isGSO || skb.length <= mtu + EthernetHeader.byteCount + 4 else {
-      return refuse(skb, .deviceTooLong)
-    }
     guard skb.headLength >= EthernetHeader.byteCount || skb.mayPull(EthernetHeader.byteCount) else {
       return refuse(skb, .packetTooSmall)
     }
+    let size = skb.wireSize
+    guard size.longestFrame <= mtu + EthernetHeader.byteCount || isTaggedFrame(skb, size) else {
+      return refuse(skb, .deviceTooLong)
+    }
 
     if qdisc.canBypass && queueLength == 0 {
-      qdiscStatistics.sent(skb.wireByteCount, segments: skb.wireSegmentCount)
+      qdiscStatistics.sent(size)
       if isStopped || needsSoftware(skb) {
         validate(skb)
         if directXmit(net: &net) { runQdisc(net: &net) }
         return .success
       }
-      switch hardStartXmit(skb, more: false, net: &net) {
+      switch hardStartXmit(skb, size, more: false, net: &net) {
       case .ok: break
       case .busy(let skb): requeue(skb)
       }
       return .success
     }
     return queueSlowly(skb, net: &net)
+  }
+
+  /// A VLAN tag's four bytes do not count towards the MTU.
+  @inline(never)
+  private func isTaggedFrame(_ skb: borrowing SkBuff, _ size: WireSize) -> Bool {
+    size.longestFrame <= mtu + EthernetHeader.byteCount + 4
+      && skb.linear.load16(12) == EtherType.vlan.rawValue
   }
 
   @inline(never)
@@ -65,7 +72,7 @@ extension NetDevice {
       qdiscStatistics.dropped += 1
       return refuse(skb, .deviceFull)
     }
-    qdiscStatistics.sent(skb.wireByteCount, segments: skb.wireSegmentCount)
+    qdiscStatistics.sent(skb.wireSize)
     validate(skb)
     var result = XmitResult.success
     if !directXmit(net: &net) {
@@ -104,9 +111,9 @@ extension NetDevice {
     var count = 0
     repeat {
       guard let skb = qdisc.dequeue() else { break }
-      let byteCount = skb.wireByteCount
-      qdiscStatistics.sent(byteCount, segments: skb.wireSegmentCount)
-      room -= byteCount
+      let size = skb.wireSize
+      qdiscStatistics.sent(size)
+      room -= size.byteCount
       count += 1
       validate(skb)
     } while room > 0 && count < limit
@@ -120,7 +127,8 @@ extension NetDevice {
   private mutating func directXmit(net: inout Net) -> Bool {
     var sent: UInt64 = 0
     while !isStopped, let skb = ready.popFirst() {
-      switch hardStartXmit(skb, more: !ready.isEmpty, net: &net) {
+      let size = skb.wireSize
+      switch hardStartXmit(skb, size, more: !ready.isEmpty, net: &net) {
       case .ok: sent += 1
       case .busy(let skb): ready.prepend(skb)
       }
@@ -141,20 +149,20 @@ extension NetDevice {
   /// Linux: `xmit_one()`, `netdev_tx_sent_queue()`.
   ///
   /// The limit is looked at first: whether this packet stops the queue decides about the doorbell.
-  private mutating func hardStartXmit(_ skb: consuming SkBuff, more: Bool, net: inout Net) -> NetdevTx {
+  private mutating func hardStartXmit(
+    _ skb: consuming SkBuff, _ size: WireSize, more: Bool, net: inout Net
+  ) -> NetdevTx {
     if isCapturing { captureFrame(skb, .outgoing, now: net.now) }
-    let length = skb.length
-    let segments = skb.wireSegmentCount
-    let stops = limits.available < max(skb.wireByteCount, EthernetHeader.minimumFrameByteCount)
+    let stops = limits.available < max(size.byteCount, EthernetHeader.minimumFrameByteCount)
     net.tracer.record(
-      .dev_hard_start_xmit, skb: skb.serial, socket: skb.socket, UInt64(length), UInt64(segments),
-      more ? 1 : 0)
+      .dev_hard_start_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length),
+      UInt64(size.segmentCount), more ? 1 : 0)
     switch driver.startXmit(skb, ringDoorbell: !more || stops, net: &net) {
     case .ok(let byteCount):
       limits.queued(byteCount)
       lastProgress = net.now
       if byteCount > 0 {
-        statistics.sentPackets &+= UInt64(segments)
+        statistics.sentPackets &+= UInt64(size.segmentCount)
         statistics.sentBytes &+= UInt64(byteCount)
       } else {
         statistics.sentDropped &+= 1

@@ -29,7 +29,7 @@ public struct PfifoFast: ~Copyable {
       return .dropped
     }
     count += 1
-    byteCount += skb.wireByteCount
+    byteCount += skb.wireSize.byteCount
     let band = Self.band(priority: skb.priority)
     bands[band].append(skb)
     return .success
@@ -39,7 +39,7 @@ public struct PfifoFast: ~Copyable {
     for band in 0..<3 where !bands[band].isEmpty {
       if let skb = bands[band].popFirst() {
         count -= 1
-        byteCount -= skb.wireByteCount
+        byteCount -= skb.wireSize.byteCount
         return skb
       }
     }

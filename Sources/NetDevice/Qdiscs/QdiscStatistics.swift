@@ -12,9 +12,9 @@ public struct QdiscStatistics: Sendable {
 
   @inlinable public init() {}
 
-  @inlinable @inline(__always) mutating func sent(_ byteCount: Int, segments: Int) {
-    sentBytes &+= UInt64(truncatingIfNeeded: byteCount)
-    sentPackets &+= UInt64(truncatingIfNeeded: segments)
+  @inlinable @inline(__always) mutating func sent(_ size: WireSize) {
+    sentBytes &+= UInt64(truncatingIfNeeded: size.byteCount)
+    sentPackets &+= UInt64(truncatingIfNeeded: size.segmentCount)
   }
 }
 
