@@ -48,6 +48,14 @@ public struct PingLayer: ~Copyable {
     guard let remote = table.sockets[try table.slot(id)].remote else { throw .ENOTCONN }
     return remote
   }
+  /// The path MTU of a connected socket. Linux: `IP_MTU`.
+  public func pathMTU(_ id: SocketID) throws(Errno) -> Int {
+    let index = try table.slot(id)
+    guard table.sockets[index].remote != nil, let mtu = table.sockets[index].route?.mtu else {
+      throw .ENOTCONN
+    }
+    return mtu
+  }
   public mutating func takeError(_ id: SocketID) -> Errno? {
     guard let index = try? table.slot(id) else { return nil }
     return table.sockets[index].takeError()

@@ -1,0 +1,221 @@
+import NetNamespace
+import UDP
+import Wire
+
+/// Control messages as bytes, laid out as on 64-bit Linux: `struct cmsghdr`, data, padding to 8.
+/// ```
+///  | length with header (8) | level (4) | type (4) | data ... |
+/// ```
+public enum ControlMessages {
+  static let headerByteCount = 16
+
+  enum Level {
+    static let socket: Int32 = 1
+    static let ip: Int32 = 0
+    static let udp: Int32 = 17
+  }
+  /// Types that a send may carry, with Linux's numbers.
+  enum Kind {
+    static let rights: Int32 = 1
+    static let credentials: Int32 = 2
+    static let priority: Int32 = 12
+    static let mark: Int32 = 36
+    static let timestampingOld: Int32 = 37
+    static let txTime: Int32 = 61
+    static let timestampingNew: Int32 = 65
+    static let devmemDMABuf: Int32 = 79
+    static let timestampID: Int32 = 81
+    static let typeOfService: Int32 = 1
+    static let timeToLive: Int32 = 2
+    static let returnOptions: Int32 = 7
+    static let packetInfo: Int32 = 8
+    static let receiveErrors: Int32 = 11
+    static let udpSegment: Int32 = 103
+  }
+  /// Transmit time stamps that a message may ask for. Linux: `SOF_TIMESTAMPING_TX_RECORD_MASK`.
+  private static let transmitTimestampFlags: UInt32 = 1 | 2 | 1 << 8 | 1 << 9 | 1 << 18
+
+  /// Reads the control messages of one send. Linux: `sock_cmsg_send()`, `ip_cmsg_send()`, `udp_cmsg_send()`.
+  ///
+  /// - Throws: EINVAL for an unknown type, a wrong length or a value out of range; EPERM without the privilege.
+  public static func parse(
+    _ bytes: RawSpan, for kind: SocketID.Kind, privileges: SocketPrivileges
+  ) throws(Errno) -> SendControl {
+    var control = SendControl()
+    var offset = 0
+    while bytes.byteCount - offset >= headerByteCount {
+      let left = bytes.byteCount - offset
+      let length = HostOrder.load64(bytes, offset)
+      guard length >= UInt64(headerByteCount), length <= UInt64(left) else { throw .EINVAL }
+      let byteCount = Int(length)
+      let level = HostOrder.loadInt(bytes, offset + 8)
+      let type = HostOrder.loadInt(bytes, offset + 12)
+      let data = bytes.extracting(offset + headerByteCount..<offset + byteCount)
+      switch level {
+      case Level.socket:
+        try socketLevel(type, data, into: &control, for: kind, privileges: privileges)
+      case Level.ip where kind != .tcp: try ipLevel(type, data, into: &control)
+      case Level.udp where kind == .udp:
+        guard type == Kind.udpSegment, data.byteCount == 2 else { throw .EINVAL }
+        control.segmentByteCount = Int(HostOrder.load16(data, 0))
+      default: break
+      }
+      offset += (byteCount + 7) & ~7
+    }
+    return control
+  }
+
+  /// Linux: `__sock_cmsg_send()`.
+  private static func socketLevel(
+    _ type: Int32, _ data: RawSpan, into control: inout SendControl, for kind: SocketID.Kind,
+    privileges: SocketPrivileges
+  ) throws(Errno) {
+    switch type {
+    case Kind.mark:
+      guard privileges.contains(.netAdmin) else { throw .EPERM }
+      guard data.byteCount == 4 else { throw .EINVAL }
+      control.mark = HostOrder.load32(data, 0)
+    case Kind.timestampingOld, Kind.timestampingNew:
+      guard data.byteCount == 4, HostOrder.load32(data, 0) & ~transmitTimestampFlags == 0 else {
+        throw .EINVAL
+      }
+    // SO_TXTIME, SOF_TIMESTAMPING_OPT_ID and device memory cannot be switched on here, and TCP refuses the second.
+    case Kind.txTime, Kind.timestampID, Kind.devmemDMABuf: throw .EINVAL
+    case Kind.rights, Kind.credentials: break
+    case Kind.priority:
+      guard data.byteCount == 4 else { throw .EINVAL }
+      let value = HostOrder.loadInt(data, 0)
+      guard (0...6).contains(value) || privileges.contains(.netAdmin) else { throw .EPERM }
+      control.priority = UInt32(bitPattern: value)
+    default: throw .EINVAL
+    }
+  }
+
+  private static func ipLevel(
+    _ type: Int32, _ data: RawSpan, into control: inout SendControl
+  ) throws(Errno) {
+    switch type {
+    case Kind.typeOfService:
+      let value: Int32
+      switch data.byteCount {
+      case 4: value = HostOrder.loadInt(data, 0)
+      case 1: value = Int32(data.load8(0))
+      default: throw .EINVAL
+      }
+      guard (0...255).contains(value) else { throw .EINVAL }
+      control.typeOfService = UInt8(value)
+    case Kind.timeToLive:
+      guard data.byteCount == 4 else { throw .EINVAL }
+      let value = HostOrder.loadInt(data, 0)
+      guard (1...255).contains(value) else { throw .EINVAL }
+      control.timeToLive = UInt8(value)
+    case Kind.packetInfo:
+      // struct in_pktinfo: interface index, source to use, destination (ignored).
+      guard data.byteCount == 12 else { throw .EINVAL }
+      control.source = data.loadIPv4(4)
+    case Kind.returnOptions:
+      // No IP options are sent; an empty list asks for none.
+      guard data.byteCount == 0 else { throw .EOPNOTSUPP }
+    default: throw .EINVAL
+    }
+  }
+
+  // MARK: Received
+
+  /// Writes the control messages of a receive. Linux: `ip_cmsg_recv()`, `put_cmsg()`.
+  ///
+  /// - Returns: bytes written, and whether something was cut off (`MSG_CTRUNC`).
+  @_lifetime(bytes: copy bytes)
+  public static func write(
+    _ control: ReceivedControl, to bytes: inout MutableRawSpan
+  ) -> (byteCount: Int, isTruncated: Bool) {
+    var writer = Writer()
+    if let destination = control.destination {
+      writer.begin(Kind.packetInfo, 12, &bytes)
+      writer.host(1, &bytes)
+      writer.network(destination.rawValue, &bytes)
+      writer.network(destination.rawValue, &bytes)
+      writer.end(&bytes)
+    }
+    if let timeToLive = control.timeToLive {
+      writer.begin(Kind.timeToLive, 4, &bytes)
+      writer.host(UInt32(timeToLive), &bytes)
+      writer.end(&bytes)
+    }
+    if let type = control.typeOfService {
+      writer.begin(Kind.typeOfService, 1, &bytes)
+      writer.byte(type, &bytes)
+      writer.end(&bytes)
+    }
+    if let error = control.error {
+      // struct sock_extended_err, then the offender's sockaddr_in.
+      writer.begin(Kind.receiveErrors, 32, &bytes)
+      writer.host(UInt32(bitPattern: error.errno.rawValue), &bytes)
+      for value in [error.origin.rawValue, error.kind, error.code, 0] { writer.byte(value, &bytes) }
+      writer.host(error.info, &bytes)
+      writer.host(0, &bytes)
+      writer.host(error.offender == nil ? 0 : UInt32(AddressFamily.inet.rawValue), &bytes)
+      writer.network(error.offender?.rawValue ?? 0, &bytes)
+      writer.host(0, &bytes)
+      writer.host(0, &bytes)
+      writer.end(&bytes)
+    }
+    return (writer.written, writer.isTruncated)
+  }
+
+  /// Writes messages one after the other; what does not fit is cut off.
+  private struct Writer {
+    var written = 0
+    var isTruncated = false
+    private var position = 0
+    private var start = 0
+    private var length = 0
+
+    @_lifetime(bytes: copy bytes)
+    mutating func begin(_ type: Int32, _ dataByteCount: Int, _ bytes: inout MutableRawSpan) {
+      start = min(bytes.byteCount, (written + 7) & ~7)
+      position = start
+      length = headerByteCount + dataByteCount
+      let room = bytes.byteCount - start
+      guard room >= headerByteCount else {
+        isTruncated = true
+        position = bytes.byteCount
+        start = bytes.byteCount
+        return
+      }
+      if room < length {
+        isTruncated = true
+        length = room
+      }
+      HostOrder.store64(UInt64(length), to: &bytes, at: start)
+      HostOrder.store32(UInt32(bitPattern: Level.ip), to: &bytes, at: start + 8)
+      HostOrder.store32(UInt32(bitPattern: type), to: &bytes, at: start + 12)
+      position = start + headerByteCount
+    }
+    @_lifetime(bytes: copy bytes)
+    mutating func byte(_ value: UInt8, _ bytes: inout MutableRawSpan) {
+      guard position < min(bytes.byteCount, start + length) else { return }
+      bytes.store8(value, position)
+      position += 1
+    }
+    @_lifetime(bytes: copy bytes)
+    mutating func host(_ value: UInt32, _ bytes: inout MutableRawSpan) {
+      network(value.byteSwapped, &bytes)
+    }
+    @_lifetime(bytes: copy bytes)
+    mutating func network(_ value: UInt32, _ bytes: inout MutableRawSpan) {
+      for shift in [UInt32(24), 16, 8, 0] { byte(UInt8(truncatingIfNeeded: value >> shift), &bytes) }
+    }
+    @_lifetime(bytes: copy bytes)
+    mutating func end(_ bytes: inout MutableRawSpan) {
+      guard start < bytes.byteCount else { return }
+      // The next message begins at a multiple of 8; the gap is part of what was written. Linux: CMSG_SPACE.
+      let space = min(bytes.byteCount, (start + length + 7) & ~7)
+      while position < space {
+        bytes.store8(0, position)
+        position += 1
+      }
+      written = space
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import NetNamespace
+import UDP
+import Wire
+
+/// What a send says beside its bytes. Linux: `struct msghdr`, its control messages already parsed.
+public struct MessageHeader: Sendable {
+  /// `nil`: the connected peer. A connected stream socket ignores it.
+  public var address: SocketAddress?
+  public var control: SendControl
+  public var flags: MessageFlags
+
+  public init(
+    address: SocketAddress? = nil, control: SendControl = SendControl(), flags: MessageFlags = []
+  ) {
+    self.address = address
+    self.control = control
+    self.flags = flags
+  }
+}
+
+extension MessageFlags {
+  /// What only the kernel's own callers may set: `MSG_SENDPAGE_NOPOLICY`, `MSG_SENDPAGE_DECRYPTED`, `MSG_SPLICE_PAGES`.
+  /// Linux: `MSG_INTERNAL_SENDMSG_FLAGS`.
+  static let internalFlags = MessageFlags(rawValue: 0x10000 | 0x10_0000 | 0x800_0000)
+}

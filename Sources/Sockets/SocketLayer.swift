@@ -1,0 +1,249 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import TCP
+import Timers
+import UDP
+import Wire
+
+/// The socket calls over TCP, UDP and ping sockets: one number space, Linux's checks and errors.
+/// Linux: `net/socket.c`, `net/ipv4/af_inet.c`.
+///
+/// Nothing here blocks: a call that would have to wait throws EAGAIN (or EINPROGRESS), and `net.wake` tells when
+/// `readiness` is worth asking for. Waiting, `SO_RCVTIMEO` and `SO_SNDTIMEO` and the SIGPIPE that goes with EPIPE are
+/// the business of whoever is above; `timeouts(_:)` and `raisesSIGPIPE(_:kind:flags:)` tell what is due.
+public struct SocketLayer: ~Copyable {
+  public var tcp: TCPLayer
+  public var udp: UDPLayer
+  public var ping: PingLayer
+  /// Sees every send first.
+  public var policy = SendPolicy()
+  public var privileges: SocketPrivileges = .netAdmin
+  /// What TCP sockets were told that TCP itself does not keep.
+  var extras: [SocketID: SocketExtras] = [:]
+  /// Groups that sockets have joined, so that a closing socket leaves them.
+  var memberships: [SocketID: [IPv4Address]] = [:]
+
+  /// - Parameter secret: keys the hash tables and initial sequence numbers.
+  public init(net: borrowing Net, secret: (UInt64, UInt64)) {
+    tcp = TCPLayer(net: net, secret: secret)
+    udp = UDPLayer(secret: (secret.0 ^ 0x5544_5000_0000_0000, secret.1))
+    ping = PingLayer(secret: (secret.0 ^ 0x5049_4E47_0000_0000, secret.1))
+  }
+
+  // MARK: Making and ending sockets
+
+  /// - Parameter number: `nil`: the type's own protocol. ICMP with `.datagram` makes a ping socket.
+  /// - Throws: EAFNOSUPPORT; EPROTONOSUPPORT when the protocol is not one of the type; ENOBUFS.
+  public mutating func socket(
+    family: AddressFamily, type: SocketType, protocol number: IPProtocol? = nil, net: inout Net
+  ) throws(Errno) -> SocketID {
+    guard family == .inet else { throw .EAFNOSUPPORT }
+    switch (type, number) {
+    case (.stream, nil), (.stream, IPProtocol.tcp?): return try tcp.create(family: family, net: &net)
+    case (.datagram, nil), (.datagram, IPProtocol.udp?): return try udp.create(family: family, net: &net)
+    case (.datagram, IPProtocol.icmp?): return try ping.create(family: family, net: &net)
+    default: throw .EPROTONOSUPPORT
+    }
+  }
+
+  /// As `socket(2)` takes it: SOCK_NONBLOCK and SOCK_CLOEXEC in `type` are the caller's.
+  ///
+  /// - Throws: EAFNOSUPPORT; EINVAL for a type or protocol out of range; ESOCKTNOSUPPORT; EPROTONOSUPPORT; ENOBUFS.
+  public mutating func socket(
+    domain: Int32, type: Int32, protocol number: Int32, net: inout Net
+  ) throws(Errno) -> SocketID {
+    let kind = type & 0xF
+    // Linux: SOCK_MAX, IPPROTO_MAX.
+    guard type & ~(0xF | 0o4000 | 0o2000000) == 0, kind < 11 else { throw .EINVAL }
+    guard domain == Int32(AddressFamily.inet.rawValue) else { throw .EAFNOSUPPORT }
+    guard number >= 0, number < 263 else { throw .EINVAL }
+    guard let type = SocketType(rawValue: kind) else { throw .ESOCKTNOSUPPORT }
+    guard number <= 255 else { throw .EPROTONOSUPPORT }
+    let chosen = number == 0 ? nil : IPProtocol(rawValue: UInt8(number))
+    return try socket(family: .inet, type: type, protocol: chosen, net: &net)
+  }
+
+  /// Ends the caller's use of the socket. A stream is closed in order unless SO_LINGER with 0 asks for a reset.
+  ///
+  /// - Throws: EBADF when there is no such socket; it is gone otherwise.
+  public mutating func close(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+    try leaveGroups(id, ip: &ip)
+    switch id.kind {
+    case .tcp:
+      _ = try tcp.options(id)
+      extras[id] = nil
+      tcp.close(id, ip: &ip, net: &net)
+    case .udp:
+      _ = try udp.options(id)
+      udp.close(id)
+    case .ping:
+      _ = try ping.options(id)
+      ping.close(id)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// Ends the socket at once; a connection is reset.
+  public mutating func abort(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
+    guard id.kind == .tcp else {
+      try? close(id, ip: &ip, net: &net)
+      return
+    }
+    extras[id] = nil
+    tcp.abort(id, ip: &ip, net: &net)
+  }
+
+  // MARK: Addresses
+
+  public mutating func bind(
+    _ id: SocketID, to address: SocketAddress, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    switch id.kind {
+    case .tcp: try tcp.bind(id, to: address, ip: &ip, net: &net)
+    case .udp: try udp.bind(id, to: address, ip: ip, net: &net)
+    case .ping: try ping.bind(id, to: address, ip: ip, net: &net)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// - Throws: EOPNOTSUPP for anything but a stream.
+  public mutating func listen(_ id: SocketID, backlog: Int, net: inout Net) throws(Errno) {
+    switch id.kind {
+    case .tcp: try tcp.listen(id, backlog: backlog, net: &net)
+    case .udp, .ping: throw .EOPNOTSUPP
+    case nil: throw .EBADF
+    }
+  }
+
+  /// - Throws: EAGAIN when no connection waits; EOPNOTSUPP for anything but a stream; EINVAL when it does not listen.
+  public mutating func accept(_ id: SocketID, net: inout Net) throws(Errno) -> SocketID {
+    switch id.kind {
+    case .tcp:
+      let child = try tcp.accept(id, net: &net)
+      if let inherited = extras[id] { extras[child] = inherited }
+      return child
+    case .udp, .ping: throw .EOPNOTSUPP
+    case nil: throw .EBADF
+    }
+  }
+
+  /// Starts a connection, or sets a datagram socket's peer.
+  public mutating func connect(
+    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    switch id.kind {
+    case .tcp: try tcp.connect(id, to: remote, ip: &ip, net: &net)
+    case .udp: try udp.connect(id, to: remote, ip: &ip, net: &net)
+    case .ping: try ping.connect(id, to: remote, ip: &ip, net: &net)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// Takes a datagram socket's peer away: `connect` with AF_UNSPEC.
+  ///
+  /// - Throws: EAFNOSUPPORT for a stream.
+  public mutating func disconnect(_ id: SocketID) throws(Errno) {
+    switch id.kind {
+    case .tcp: throw .EAFNOSUPPORT
+    case .udp: try udp.disconnect(id)
+    case .ping: try ping.disconnect(id)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// - Throws: ENOTCONN without a peer.
+  public mutating func shutdown(
+    _ id: SocketID, read: Bool, write: Bool, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    switch id.kind {
+    case .tcp: try tcp.shutdown(id, read: read, write: write, ip: &ip, net: &net)
+    case .udp: try udp.shutdown(id, read: read, write: write, net: &net)
+    case .ping: try ping.shutdown(id, read: read, write: write, net: &net)
+    case nil: throw .EBADF
+    }
+  }
+
+  public func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    switch id.kind {
+    case .tcp: try tcp.localAddress(id)
+    case .udp: try udp.localAddress(id)
+    case .ping: try ping.localAddress(id)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// - Throws: ENOTCONN without a peer.
+  public func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    switch id.kind {
+    case .tcp: try tcp.remoteAddress(id)
+    case .udp: try udp.remoteAddress(id)
+    case .ping: try ping.remoteAddress(id)
+    case nil: throw .EBADF
+    }
+  }
+
+  // MARK: State
+
+  /// What the socket is ready for now; as `poll(2)` shows it.
+  public func readiness(_ id: SocketID) -> Readiness {
+    switch id.kind {
+    case .tcp: tcp.readiness(id)
+    case .udp: udp.readiness(id)
+    case .ping: ping.readiness(id)
+    case nil: []
+    }
+  }
+
+  /// Returns and clears the pending error: SO_ERROR.
+  public mutating func takeError(_ id: SocketID) -> Errno? {
+    switch id.kind {
+    case .tcp: tcp.takeError(id)
+    case .udp: udp.takeError(id)
+    case .ping: ping.takeError(id)
+    case nil: nil
+    }
+  }
+
+  /// `nil` when `id` is not a TCP socket.
+  public func tcpInfo(_ id: SocketID, now: Instant) -> TCPInfo? { try? tcp.info(id, now: now) }
+  /// `nil` when `id` is neither a UDP nor a ping socket.
+  public func datagramInfo(_ id: SocketID) -> DatagramInfo? {
+    id.kind == .ping ? try? ping.info(id) : try? udp.info(id)
+  }
+  /// Every socket of every protocol.
+  public func sockets() -> [SocketID] { tcp.socketIDs() + udp.sockets() + ping.sockets() }
+
+  /// `SO_RCVTIMEO` and `SO_SNDTIMEO`; `nil`: wait for ever.
+  public func timeouts(_ id: SocketID) -> (receive: Nanoseconds?, send: Nanoseconds?) {
+    switch id.kind {
+    case .tcp:
+      let extra = extras[id]
+      return (extra?.receiveTimeout, extra?.sendTimeout)
+    case .udp, .ping:
+      let options = id.kind == .udp ? try? udp.options(id) : try? ping.options(id)
+      return (options?.receiveTimeout, options?.sendTimeout)
+    case nil: return (nil, nil)
+    }
+  }
+
+  /// Whether a send that failed with `error` also raises SIGPIPE: on a stream, unless `MSG_NOSIGNAL`.
+  /// Linux: `sk_stream_error()`.
+  public static func raisesSIGPIPE(_ error: Errno, kind: SocketID.Kind?, flags: MessageFlags) -> Bool {
+    error == .EPIPE && kind == .tcp && !flags.contains(.noSignal)
+  }
+}
+
+/// Options of a TCP socket that TCP itself does not act on.
+struct SocketExtras {
+  var receiveTimeout: Nanoseconds?
+  var sendTimeout: Nanoseconds?
+  var broadcast = false
+  var dontRoute = false
+  var receiveErrors = false
+  var receiveTimeToLive = false
+  var receiveTypeOfService = false
+  var packetInfo = false
+  var pathMTUDiscovery = IPv4SendOptions.PathMTUDiscovery.want
+  var multicastTimeToLive: UInt8 = 1
+}

@@ -1,0 +1,90 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import TCP
+import UDP
+import Wire
+
+/// Sending and receiving. Linux: `____sys_sendmsg()`, `sock_sendmsg()`, `sock_recvmsg()`.
+extension SocketLayer {
+  /// Sends what the iterator covers; every form of send comes through here. Never blocks.
+  ///
+  /// - Returns: bytes taken; a stream may take fewer than there are.
+  /// - Throws: EBADF; what the policy says; EFAULT when no byte can be read; and the protocol's errors: EAGAIN, EPIPE,
+  ///   EMSGSIZE, EDESTADDRREQ, ENOTCONN ...
+  public mutating func sendmsg(
+    _ id: SocketID, header: MessageHeader = MessageHeader(), iter: inout IovIter, ip: inout IPv4Layer,
+    net: inout Net
+  ) throws(Errno) -> Int {
+    let flags = header.flags.subtracting(.internalFlags)
+    if !policy.rules.isEmpty {
+      let destination = header.address ?? (try? remoteAddress(id))
+      if let veto = policy.veto(id, destination: destination, byteCount: iter.count) { throw veto }
+    }
+    let asked = iter.count
+    let sent: Int
+    switch id.kind {
+    case .tcp: sent = try tcp.sendmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    case .udp:
+      sent = try udp.sendmsg(
+        id, iter: &iter, to: header.address, control: header.control, flags: flags, ip: &ip, net: &net)
+    case .ping:
+      sent = try ping.sendmsg(
+        id, iter: &iter, to: header.address, control: header.control, flags: flags, ip: &ip, net: &net)
+    case nil: throw .EBADF
+    }
+    net.tracer.record(
+      .sock_sendmsg, socket: id.rawValue, UInt64(asked), UInt64(UInt32(bitPattern: flags.rawValue)),
+      UInt64(sent))
+    return sent
+  }
+
+  /// As `sendmsg(2)` takes it: name and control messages as bytes.
+  ///
+  /// - Parameters:
+  ///   - name: what can be read of the name; empty with `nameLength` 0 for none.
+  ///   - control: the control messages, whole.
+  /// - Throws: EINVAL, EFAULT, EAFNOSUPPORT for the name; EINVAL, EPERM for control messages; and as `sendmsg`.
+  public mutating func sendmsg(
+    _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags,
+    iter: inout IovIter, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    guard let kind = id.kind else { throw .EBADF }
+    var header = MessageHeader(flags: flags)
+    if nameLength != 0 {
+      let isChecked = kind != .tcp
+      guard nameLength >= 0, nameLength <= SocketName.maximumByteCount else { throw .EINVAL }
+      guard name.byteCount >= nameLength else { throw .EFAULT }
+      // A connected stream does not look at the name.
+      if isChecked { header.address = try SocketName.parseDestination(name, length: nameLength) }
+    }
+    if control.byteCount > 0 {
+      header.control = try ControlMessages.parse(control, for: kind, privileges: privileges)
+    }
+    return try sendmsg(id, header: header, iter: &iter, ip: &ip, net: &net)
+  }
+
+  /// Takes a datagram, or what a stream has. Never blocks.
+  ///
+  /// - Returns: for a stream, 0 bytes is its end.
+  /// - Throws: EBADF; EAGAIN when there is nothing; ENOTCONN; the pending error; EFAULT.
+  public mutating func recvmsg(
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> ReceivedMessage {
+    let message: ReceivedMessage
+    switch id.kind {
+    case .tcp:
+      // Streams keep no error queue. Linux: inet_recv_error().
+      if flags.contains(.errorQueue) { throw .EAGAIN }
+      message = ReceivedMessage(
+        byteCount: try tcp.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net))
+    case .udp: message = try udp.recvmsg(id, iter: &iter, flags: flags, net: &net)
+    case .ping: message = try ping.recvmsg(id, iter: &iter, flags: flags)
+    case nil: throw .EBADF
+    }
+    net.tracer.record(
+      .sock_recvmsg, socket: id.rawValue, UInt64(message.byteCount),
+      UInt64(UInt32(bitPattern: flags.rawValue)), UInt64(message.byteCount))
+    return message
+  }
+}

@@ -1,0 +1,7 @@
+/// What the owner of the sockets may do beyond the ordinary. Linux: capabilities of the calling process.
+public struct SocketPrivileges: OptionSet, Sendable {
+  public var rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+  /// `SO_MARK`, `SO_PRIORITY` above 6, `SO_SNDBUFFORCE`, `SO_RCVBUFFORCE`. Linux: `CAP_NET_ADMIN`.
+  public static let netAdmin = SocketPrivileges(rawValue: 1)
+}
