@@ -34,6 +34,9 @@ public struct NetDevice: ~Copyable {
   /// Linux: `__QUEUE_STATE_STACK_XOFF`.
   public internal(set) var isStoppedByLimits = false
 
+  /// Linux: `__QUEUE_STATE_DRV_XOFF`. Kept here because it is asked several times a packet.
+  public internal(set) var isStoppedByDriver = false
+
   var watchdog = TimerSlot()
   /// When a packet was last given to the driver, or completed by it. Linux: `trans_start`.
   var lastProgress: Instant
@@ -73,7 +76,7 @@ public struct NetDevice: ~Copyable {
   /// Packets that wait above the driver.
   public var queueLength: Int { qdisc.count + ready.count }
   /// The driver, or the byte limit, takes no packets now. Linux: `netif_xmit_frozen_or_stopped()`.
-  public var isStopped: Bool { isStoppedByLimits || driver.isQueueStopped }
+  public var isStopped: Bool { isStoppedByLimits || isStoppedByDriver }
 
   /// Linux: `dev_set_mtu()`.
   ///

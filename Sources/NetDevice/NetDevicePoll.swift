@@ -15,10 +15,14 @@ extension NetDevice {
   public mutating func poll(
     budget: Int = IceDriver.rxBudget, into queue: inout SkBuffQueue, net: inout Net
   ) -> Bool {
-    let last = queue.last
-    let result = driver.poll(budget: budget, into: &queue, net: &net)
+    var fresh = SkBuffQueue()
+    let result = driver.poll(budget: budget, into: &fresh, net: &net)
     if result.tx.packetCount > 0 { completed(result.tx, net: &net) }
-    if result.receivedCount > 0 { received(into: queue, after: last, net: net) }
+    received(fresh, net: net)
+    let before = queue.count
+    while let skb = fresh.popFirst() {
+      GenericReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)
+    }
     return !result.isComplete
   }
 
@@ -26,6 +30,7 @@ extension NetDevice {
   mutating func completed(_ completion: TxCompletion, net: inout Net) {
     limits.completed(completion.byteCount, now: net.now)
     lastProgress = net.now
+    if completion.restarted { isStoppedByDriver = false }
     if isStoppedByLimits && limits.available >= 0 {
       isStoppedByLimits = false
       net.tracer.record(.dql_wake, UInt64(limits.inFlight), UInt64(limits.limit))
@@ -34,10 +39,8 @@ extension NetDevice {
   }
 
   /// Counts new packets and shows them to the taps.
-  private mutating func received(
-    into queue: borrowing SkBuffQueue, after last: SkBuffQueue.Position?, net: borrowing Net
-  ) {
-    var place = if let last { queue.position(after: last) } else { queue.first }
+  private mutating func received(_ queue: borrowing SkBuffQueue, net: borrowing Net) {
+    var place = queue.first
     while let here = place {
       queue.withPacket(at: here) { skb in
         let header = -(skb.macHeaderOffset ?? 0)
@@ -45,7 +48,7 @@ extension NetDevice {
         statistics.receivedBytes &+= UInt64(truncatingIfNeeded: skb.length + header)
         if isCapturing && header >= 0 {
           skb.push(header)
-          captureFrame(skb, .incoming, now: net.now)
+          captureFrame(skb, .incoming, now: now)
           skb.pull(header)
         }
       }

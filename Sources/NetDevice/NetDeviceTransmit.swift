@@ -18,7 +18,8 @@ extension NetDevice {
       return refuse(skb, .packetTooSmall)
     }
     let size = skb.wireSize
-    guard size.longestFrame <= mtu + EthernetHeader.byteCount || isTaggedFrame(skb, size) else {
+    guard size.longestFrame <= mtu + EthernetHeader.byteCount || Self.isTaggedFrame(skb, size, mtu: mtu)
+    else {
       return refuse(skb, .deviceTooLong)
     }
 
@@ -40,7 +41,7 @@ extension NetDevice {
 
   /// A VLAN tag's four bytes do not count towards the MTU.
   @inline(never)
-  private func isTaggedFrame(_ skb: borrowing SkBuff, _ size: WireSize) -> Bool {
+  private static func isTaggedFrame(_ skb: borrowing SkBuff, _ size: WireSize, mtu: Int) -> Bool {
     size.longestFrame <= mtu + EthernetHeader.byteCount + 4
       && skb.linear.load16(12) == EtherType.vlan.rawValue
   }
@@ -168,13 +169,19 @@ extension NetDevice {
         statistics.sentDropped &+= 1
       }
       if limits.available < 0 { stopByLimits(net: &net) }
-      if driver.isQueueStopped { armWatchdog(net: &net) }
+      if driver.isQueueStopped { stopByDriver(net: &net) }
       return .ok(byteCount: byteCount)
     case .busy(let skb):
       if isCapturing { retractCapture() }
-      armWatchdog(net: &net)
+      stopByDriver(net: &net)
       return .busy(skb)
     }
+  }
+
+  @inline(never)
+  private mutating func stopByDriver(net: inout Net) {
+    isStoppedByDriver = true
+    armWatchdog(net: &net)
   }
 
   private mutating func stopByLimits(net: inout Net) {

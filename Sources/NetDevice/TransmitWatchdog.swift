@@ -37,6 +37,7 @@ extension NetDevice {
     _ = driver.reset(net: &net)
     limits.reset(now: net.now)
     isStoppedByLimits = false
+    isStoppedByDriver = false
     lastProgress = net.now
     hasScheduledWork = queueLength > 0
   }
