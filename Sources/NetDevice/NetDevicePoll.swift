@@ -18,7 +18,7 @@ extension NetDevice {
     var fresh = SkBuffQueue()
     let result = driver.poll(budget: budget, into: &fresh, net: &net)
     if result.tx.packetCount > 0 { completed(result.tx, net: &net) }
-    received(fresh, net: net)
+    received(fresh, now: net.now)
     let before = queue.count
     while let skb = fresh.popFirst() {
       GenericReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)
@@ -39,7 +39,7 @@ extension NetDevice {
   }
 
   /// Counts new packets and shows them to the taps.
-  private mutating func received(_ queue: borrowing SkBuffQueue, net: borrowing Net) {
+  private mutating func received(_ queue: borrowing SkBuffQueue, now: Instant) {
     var place = queue.first
     while let here = place {
       queue.withPacket(at: here) { skb in

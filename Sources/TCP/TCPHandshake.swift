@@ -144,7 +144,6 @@ extension TCPSocket {
     readSpace.sequence = copiedSeq
     readSpace.since = net.now
     readSpace.space = min(rcvWnd, CongestionWindow.initialSegments * advertisedMSS)
-    isWindowLimited = true
     maxPacketsSeq = sndNxt
     lastReceived = net.now
     lastSent = net.now

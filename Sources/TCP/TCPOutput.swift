@@ -245,14 +245,19 @@ extension TCPSocket {
     if prior == 0 || retransmitKind == .probe { armRetransmit(net: &net) }
   }
 
-  /// Whether the sender fills its window; only then does it grow (RFC 7661). Linux: `tcp_cwnd_validate()`.
+  /// Remembers whether the window was filled. Linux: `tcp_cwnd_validate()`.
   private mutating func noteWindowUse() {
     let limited = inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
     if sndUna.isAtOrAfter(maxPacketsSeq) || packetsOut > maxPacketsOut || limited {
       maxPacketsOut = packetsOut
       maxPacketsSeq = sndNxt
-      isWindowLimited = limited || packetsOut * 2 > window.segments && window.isInSlowStart
+      filledWindow = limited
     }
+  }
+
+  /// Whether the sender uses its window; only then does it grow (RFC 7661). Linux: `tcp_is_cwnd_limited()`.
+  var isWindowLimited: Bool {
+    filledWindow || window.isInSlowStart && window.segments < 2 * maxPacketsOut
   }
 
   // MARK: Splitting

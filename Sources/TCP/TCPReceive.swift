@@ -12,9 +12,6 @@ extension TCPSocket {
     let block = skb.tcp
     let payload = skb.length
     if payload == 0 && !block.flags.contains(.fin) { return }
-    if receiveShutdown && payload > 0 && !isOrphan {
-      // Read side shut down: the bytes are acknowledged and thrown away, as Linux does.
-    }
     if block.sequence == rcvNxt {
       if receiveWindow == 0 && payload > 0 {
         net.counters.count(.TcpExtTCPZeroWindowDrop)
@@ -348,7 +345,7 @@ extension TCPSocket {
     guard ack.isScheduled else { return }
     let unacknowledged = rcvNxt.offset(from: rcvWup)
     let isMoreThanOne =
-      unacknowledged > rcvMSS && (proposedWindow() >= rcvWnd || readableByteCount < unacknowledged)
+      unacknowledged > rcvMSS && (readableByteCount == 0 || proposedWindow() >= rcvWnd)
     if isMoreThanOne || (ack.quick > 0 && !ack.isInteractive) || !outOfOrder.isEmpty || duplicateSACK != nil {
       sendAck(ip: &ip, net: &net)
       return

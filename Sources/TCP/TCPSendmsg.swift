@@ -205,6 +205,6 @@ extension TCPSocket {
   /// Linux: `tcp_should_autocork()`.
   private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
     writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !retransmitQueue.isEmpty
-      && account.writeAllocated > writeQueue.truesize(at: tail) && !options.noDelay
+      && account.writeAllocated > writeQueue.truesize(at: tail)
   }
 }

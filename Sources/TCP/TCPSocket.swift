@@ -108,7 +108,7 @@ struct TCPSocket: ~Copyable {
   var retransOut = 0
   var maxPacketsOut = 0
   var maxPacketsSeq = SequenceNumber(0)
-  var isWindowLimited = false
+  var filledWindow = false
   var delivered: UInt32 = 0
   var deliveredAt = Instant.origin
   var firstSentAt = Instant.origin

@@ -1,0 +1,139 @@
+import SkBuff
+import Wire
+
+/// Merges consecutive segments of one TCP stream that one poll brings, so that the floors above work once for many.
+/// Linux: `napi_gro_receive()`, `inet_gro_receive()`, `tcp_gro_receive()`.
+///
+/// What is merged could be cut apart again without loss: equal headers but for length, sequence and checksum. Nothing
+/// is held back: a packet is merged into one that already waits in the same poll's queue.
+enum GenericReceiveOffload {
+  /// How far back in the queue a packet of the same stream is looked for. Linux: `MAX_GRO_SKBS`.
+  static let lookBack = 8
+  private static let maximumByteCount = 65535
+
+  /// The fields that decide; `nil` when the packet is not one that may be merged.
+  private struct Segment {
+    var ports: UInt32
+    var source: UInt32
+    var destination: UInt32
+    var sequence: SequenceNumber
+    var acknowledgment: UInt32
+    var flags: TCPFlags
+    var tcpByteCount: Int
+    var payload: Int
+
+    init?(_ skb: borrowing SkBuff) {
+      guard skb.etherType == .ipv4, skb.packetType == .host, skb.checksumStatus == .unnecessary else {
+        return nil
+      }
+      let bytes = skb.linear
+      // No IP options, TCP, whole.
+      guard bytes.byteCount >= 40, bytes.load8(0) == 0x45, bytes.load8(9) == IPProtocol.tcp.rawValue,
+        bytes.load16(6) & 0x3FFF == 0, Int(bytes.load16(2)) == skb.length
+      else { return nil }
+      tcpByteCount = Int(bytes.load8(32) >> 4) &* 4
+      // The payload must lie in page fragments: those are moved, not copied.
+      guard tcpByteCount >= 20, bytes.byteCount == 20 &+ tcpByteCount, skb.dataLength > 0 else { return nil }
+      source = bytes.load32(12)
+      destination = bytes.load32(16)
+      ports = bytes.load32(20)
+      sequence = SequenceNumber(bytes.load32(24))
+      acknowledgment = bytes.load32(28)
+      flags = TCPFlags(rawValue: bytes.load8(33))
+      payload = skb.dataLength
+    }
+  }
+
+  /// Adds a packet to the queue, merged into an earlier one where that loses nothing.
+  ///
+  /// - Parameter newest: how many packets at the queue's end this poll has brought.
+  static func receive(_ skb: consuming SkBuff, into queue: inout SkBuffQueue, newest: Int) {
+    guard let segment = Segment(skb), skb.gsoSize == 0 else {
+      queue.append(skb)
+      return
+    }
+    var place = queue.last
+    var left = min(newest, lookBack)
+    while let current = place, left > 0 {
+      let match = queue.withPacket(at: current) { head in compare(head, skb, segment) }
+      switch match {
+      case .otherStream: break
+      case .merge:
+        var pending: SkBuff? = skb
+        queue.withPacket(at: current) { head in
+          if let packet = pending.take() { pending = merge(packet, segment, into: head) }
+        }
+        if let rest = pending.take() { queue.append(rest) }
+        return
+      case .sameStream:
+        queue.append(skb)
+        return
+      }
+      place = queue.position(before: current)
+      left -= 1
+    }
+    queue.append(skb)
+  }
+
+  private enum Match { case otherStream, sameStream, merge }
+
+  private static func compare(_ head: borrowing SkBuff, _ skb: borrowing SkBuff, _ segment: Segment) -> Match
+  {
+    let bytes = head.linear
+    guard head.etherType == .ipv4, bytes.byteCount >= 40, bytes.load32(12) == segment.source,
+      bytes.load32(16) == segment.destination, bytes.load8(9) == IPProtocol.tcp.rawValue,
+      bytes.load32(20) == segment.ports
+    else { return .otherStream }
+    guard let before = Segment(head), head.fragmentCount < SkBuff.maximumFragments else { return .sameStream }
+    let size = head.gsoSize == 0 ? before.payload : head.gsoSize
+    let plain: TCPFlags = [.ack, .psh]
+    guard before.flags == .ack, segment.flags.subtracting(plain).isEmpty, segment.flags.contains(.ack),
+      before.sequence + before.payload == segment.sequence, before.acknowledgment == segment.acknowledgment,
+      before.tcpByteCount == segment.tcpByteCount, segment.payload <= size, before.payload % size == 0,
+      head.length + segment.payload <= maximumByteCount
+    else { return .sameStream }
+    let own = skb.linear
+    // Type of service and time to live alike; both header checksums right, as one of them is about to go.
+    guard bytes.load8(1) == own.load8(1), bytes.load8(8) == own.load8(8),
+      IPv4Header.isChecksumValid(bytes, byteCount: 20), IPv4Header.isChecksumValid(own, byteCount: 20)
+    else { return .sameStream }
+    var offset = 40
+    while offset < 20 + segment.tcpByteCount {
+      if bytes.load32(offset) != own.load32(offset) { return .sameStream }
+      offset += 4
+    }
+    return .merge
+  }
+
+  /// - Returns: the packet when there was no room for it after all.
+  private static func merge(_ skb: consuming SkBuff, _ segment: Segment, into head: borrowing SkBuff)
+    -> SkBuff?
+  {
+    let headerByteCount = skb.headLength
+    skb.pull(headerByteCount)
+    if head.gsoSize == 0 { head.gsoSize = head.dataLength }
+    let segments = max(head.gsoSegments, 1)
+    if let rest = head.absorb(skb) {
+      rest.push(headerByteCount)
+      return rest
+    }
+    head.gsoType = .tcpv4
+    head.gsoSegments = segments + 1
+    head.rewriteMergedHeader(push: segment.flags.contains(.psh))
+    return nil
+  }
+}
+
+extension SkBuff {
+  /// Total length and header checksum of the packet as it is now; PSH when a part had it.
+  fileprivate func rewriteMergedHeader(push: Bool) {
+    // Safe: `linear` covers the 40 header bytes, checked by the caller; this packet is not shared.
+    var bytes = unsafe MutableRawSpan(_unsafeStart: linearBase, byteCount: headLength)
+    bytes.store16(UInt16(truncatingIfNeeded: length), 2)
+    bytes.store16(0, 10)
+    var sum = InternetChecksum()
+    sum.add(bytes.bytes.extracting(0..<20))
+    bytes.store16(sum.checksum, 10)
+    if push { bytes.store8(bytes.bytes.load8(33) | TCPFlags.psh.rawValue, 33) }
+  }
+}
