@@ -76,7 +76,7 @@ public struct NetDevice: ~Copyable {
   /// Packets that wait above the driver.
   public var queueLength: Int { qdisc.count + ready.count }
   /// The driver, or the byte limit, takes no packets now. Linux: `netif_xmit_frozen_or_stopped()`.
-  public var isStopped: Bool { isStoppedByLimits || isStoppedByDriver }
+  @inlinable public var isStopped: Bool { isStoppedByLimits || isStoppedByDriver }
 
   /// Linux: `dev_set_mtu()`.
   ///
