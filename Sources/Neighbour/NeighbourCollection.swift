@@ -25,28 +25,23 @@ extension NeighbourTable {
     if collectable < limits.soft { return true }
     let isDue = lastCollection.map { net.now - $0 > .seconds(5) } ?? true
     if collectable < limits.hard && !isDue { return true }
-    if collectable >= limits.hard, let futile = lastFutileCollection,
-      net.now - futile < .milliseconds(100)
-    {
-      // A full table was walked in vain just now: a flood must not buy a walk per packet.
-      return false
+    if let last = lastCollection, net.now - last < .milliseconds(100) {
+      // The table was walked just now: a flood must not buy a walk per packet.
+      return collectable < limits.hard
     }
-    let freed = forcedCollection(downTo: limits.soft, net: &net)
-    lastFutileCollection = freed ? nil : net.now
+    forcedCollection(downTo: limits.soft, net: &net)
     return count - permanentCount < limits.hard
   }
 
   /// Evicts entries, the most dispensable kind first. Linux: `neigh_forced_gc()`.
-  private mutating func forcedCollection(downTo target: Int, net: inout Net) -> Bool {
+  private mutating func forcedCollection(downTo target: Int, net: inout Net) {
     lastCollection = net.now
-    let before = count
     for level in [3, 2, 1] {
       for index in 0..<entries.count where dispensability(index, now: net.now) == level {
         remove(index)
-        if count - permanentCount <= target { return true }
+        if count - permanentCount <= target { return }
       }
     }
-    return count < before
   }
 
   mutating func armCollection(net: inout Net) {

@@ -23,7 +23,6 @@ public struct NeighbourTable: ~Copyable {
   public internal(set) var count = 0
   var permanentCount = 0
   var lastCollection: Instant?
-  var lastFutileCollection: Instant?
   var collectionTimer = TimerSlot()
   var solicitations: [NeighbourSolicitation] = []
   var failed = SkBuffQueue()
@@ -176,6 +175,7 @@ public struct NeighbourTable: ~Copyable {
       net.counters.count(.NeighTableFulls)
       return nil
     }
+    if count >= buckets.count { rehash() }
     let index: Int
     if freeSlots >= 0 {
       index = Int(freeSlots)
@@ -186,7 +186,6 @@ public struct NeighbourTable: ~Copyable {
       index = entries.append(NeighbourEntry(address: address, generation: 1, now: net.now))
     }
     count += 1
-    if count > buckets.count { rehash() }
     let bucket = bucket(of: address)
     entries[index].next = buckets[bucket]
     buckets[bucket] = Int32(index)

@@ -1,0 +1,135 @@
+import Ice
+import IceHardware
+import IceModel
+import NetDevice
+import NetNamespace
+import Neighbour
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// A neighbour table above a real device, in virtual time.
+final class NeighbourBench {
+  static let mac = MACAddress(0x0200_0000_0002)
+  static let peerMAC = MACAddress(0x0200_0000_0001)
+  static let peer = IPv4Address(10, 0, 0, 1)
+
+  let tracer = Tracer(capacity: 64)
+  let pool: SkBuffPool
+  var net: Net
+  var table: NeighbourTable
+  var device: NetDevice
+  var nic: IceDevice
+  var vector = FrameVector()
+  var metadata = WireFrameMetadata()
+  var handle = NeighbourHandle.none
+  /// Packets that came back because their neighbour failed, by their mark.
+  var failed: [UInt32] = []
+
+  init(seed: UInt64 = 1) {
+    pool = SkBuffPool(limit: 256 << 20, tracer: tracer)
+    net = Net(pool: pool, tracer: tracer, seed: seed, now: .origin)
+    let bus = IceBus(txDescriptorCount: 1024, rxDescriptorCount: 64)
+    var driver = IceDriver(bus: bus, configuration: .init(macAddress: Self.mac))
+    driver.open(net: &net)
+    nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac))
+    device = NetDevice(
+      configuration: NetDeviceConfiguration(name: "test0", macAddress: Self.mac), driver: driver, net: net)
+    table = NeighbourTable(net: &net)
+  }
+
+  deinit {
+    table.close()
+    device.close()
+    // Traps when a packet was leaked.
+    pool.destroy()
+    tracer.destroy()
+  }
+
+  var now: Nanoseconds { net.now - .origin }
+
+  /// A packet as IPv4 hands it down: 10.0.0.2 to `to`, `mark` to know it by.
+  func packet(to: IPv4Address = peer, mark: UInt32 = 0, byteCount: Int = 40) -> SkBuff {
+    guard let allocated = pool.allocate(headroom: 16, linear: byteCount) else {
+      fatalError("the pool has room")
+    }
+    var skb = allocated
+    skb.put(byteCount)
+    var bytes = skb.mutableLinear
+    for index in 0..<byteCount { bytes.store8(0, index) }
+    IPv4Header(
+      totalByteCount: byteCount, identification: UInt16(truncatingIfNeeded: mark), protocol: .udp,
+      source: IPv4Address(10, 0, 0, 2), destination: to
+    ).write(to: &bytes)
+    skb.setNetworkHeader()
+    skb.etherType = .ipv4
+    skb.mark = mark
+    return skb
+  }
+
+  @discardableResult
+  func send(to: IPv4Address = peer, mark: UInt32 = 0) -> XmitResult {
+    let result = table.output(
+      packet(to: to, mark: mark), nextHop: to, cache: &handle, device: &device, net: &net)
+    drainFailed()
+    return result
+  }
+
+  func drainFailed() {
+    while let skb = table.takeFailed() {
+      failed.append(skb.mark)
+      skb.drop(.neighbourFailed)
+    }
+  }
+
+  /// The requests the table asks for.
+  func solicitations() -> [NeighbourSolicitation] {
+    var list: [NeighbourSolicitation] = []
+    while let next = table.takeSolicitation() { list.append(next) }
+    return list
+  }
+
+  /// What the device puts on the wire.
+  func frames() -> [[UInt8]] {
+    var result: [[UInt8]] = []
+    while true {
+      let before = result.count
+      while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
+        result.append(vector.bytes)
+        nic.frameDone(accepted: true)
+      }
+      if nic.takeInterrupt(now: net.now) {
+        var received = SkBuffQueue()
+        while device.poll(budget: 64, into: &received, net: &net) {}
+      }
+      device.runQdisc(net: &net)
+      if result.count == before { break }
+    }
+    return result
+  }
+
+  /// Moves the clock, serving every timer at its time.
+  func advance(_ span: Nanoseconds) {
+    let end = net.now + span
+    while let next = net.timers.nextDeadline, next <= end {
+      net.advance(to: next)
+      while let (key, due) = net.timers.popExpired(now: net.now) {
+        if key.kind == .neighbour { table.timerExpired(key, due: due, net: &net) }
+      }
+      drainFailed()
+    }
+    net.advance(to: end)
+  }
+
+  func answer(_ address: IPv4Address = peer, mac: MACAddress = peerMAC) {
+    table.learn(
+      address, hardwareAddress: mac, isReplyToUs: true, isGratuitous: false, device: &device, net: &net)
+  }
+
+  func state(_ address: IPv4Address = peer) -> NeighbourState? { table.state(of: address) }
+  func snapshot(_ address: IPv4Address = peer) -> NeighbourSnapshot? {
+    table.snapshot(now: net.now).first { $0.address == address }
+  }
+  var count: Int { table.count }
+}
