@@ -21,16 +21,6 @@ extension OwnedDescriptor {
 }
 
 extension DescriptorPair {
-  /// Takes the pair apart: `body` gets the first, the second is returned.
-  public consuming func split<R>(
-    _ body: (consuming OwnedDescriptor) throws(LinuxError) -> R
-  ) throws(LinuxError) -> (R, Int32) {
-    let second = second.release()
-    do {
-      return (try body(first), second)
-    } catch {
-      _ = close(second)
-      throw error
-    }
-  }
+  /// Takes the pair apart. The caller closes both numbers from now on.
+  public consuming func apart() -> (first: Int32, second: Int32) { (first.release(), second.release()) }
 }

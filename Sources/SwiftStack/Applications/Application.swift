@@ -1,0 +1,61 @@
+/// A program that the shard runs itself when its socket is ready, on the thread that made it ready. Plain data, so that
+/// the table of them costs nothing to walk or change.
+struct Application {
+  enum Kind: UInt8 {
+    case free
+    /// Accepts, and starts `child` for each connection.
+    case listener
+    case echoStream, discardStream, chargenStream, daytimeStream
+    case echoDatagram, discardDatagram, chargenDatagram, daytimeDatagram
+    case perfSource, perfSink
+    case bridge
+  }
+  var kind = Kind.free
+  var socket = SocketID.none
+  /// What a listener starts.
+  var child = Kind.free
+  /// Where in the character generator's pattern the next byte comes from.
+  var position = 0
+  /// Slot in the job table; of a bridge, in the bridge table.
+  var job = 0
+  /// Tells a reused slot from its former user.
+  var generation: UInt32 = 0
+  /// The peer has sent its FIN, or our own was sent: nothing more to do in that direction.
+  var isInputDone = false
+  var isOutputDone = false
+}
+
+/// The applications of a shard, by slot.
+struct ApplicationTable: ~Copyable {
+  private var slots: [Application] = []
+  private var free: [Int] = []
+  /// Connections that the services hold; more are reset.
+  var serviceConnections = 0
+  /// Enough for everybody, and bounded.
+  static let mostServiceConnections = 16384
+
+  subscript(index: Int) -> Application {
+    get { slots[index] }
+    _modify { yield &slots[index] }
+  }
+
+  var indices: Range<Int> { slots.indices }
+
+  mutating func insert(_ application: Application) -> Int {
+    var application = application
+    if let index = free.popLast() {
+      application.generation = slots[index].generation &+ 1
+      slots[index] = application
+      return index
+    }
+    slots.append(application)
+    return slots.count - 1
+  }
+
+  mutating func remove(_ index: Int) {
+    let generation = slots[index].generation
+    slots[index] = Application()
+    slots[index].generation = generation
+    free.append(index)
+  }
+}

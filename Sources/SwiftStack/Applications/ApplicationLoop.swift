@@ -1,0 +1,68 @@
+import Sockets
+
+/// Running applications.
+extension ShardState {
+  /// Starts an application on a socket, and lets it do what it can at once.
+  @discardableResult
+  mutating func start(_ application: Application) -> Int {
+    let index = applications.insert(application)
+    owners.setApplication(application.socket, index)
+    net.wake(application.socket)
+    return index
+  }
+
+  /// Ends an application: its socket closes in order, or with a reset.
+  mutating func end(_ index: Int, reset: Bool = false) {
+    let application = applications[index]
+    switch application.kind {
+    case .echoStream, .discardStream, .chargenStream, .daytimeStream: applications.serviceConnections -= 1
+    default: break
+    }
+    owners.clear(application.socket)
+    applications.remove(index)
+    if reset {
+      sockets.abort(application.socket, ip: &ip, net: &net)
+    } else {
+      try? sockets.close(application.socket, ip: &ip, net: &net)
+    }
+  }
+
+  /// The application's socket may be ready.
+  mutating func runApplication(_ index: Int) {
+    switch applications[index].kind {
+    case .free: break
+    case .listener: runListener(index)
+    case .echoStream: runEchoStream(index)
+    case .discardStream: runDiscardStream(index)
+    case .chargenStream: runChargenStream(index)
+    case .daytimeStream: runDaytimeStream(index)
+    case .echoDatagram, .discardDatagram, .chargenDatagram, .daytimeDatagram: runDatagramService(index)
+    case .perfSource: runPerfSource(index)
+    case .perfSink: runPerfSink(index)
+    case .bridge: runBridge(applications[index].job)
+    }
+  }
+
+  mutating func applicationTimerExpired(_ key: TimerKey) { jobTimerExpired(Int(key.id), key.generation) }
+
+  private mutating func runListener(_ index: Int) {
+    let listener = applications[index]
+    while let child = try? sockets.accept(listener.socket, net: &net) {
+      switch listener.child {
+      case .perfSink:
+        perfAccepted(child, by: index)
+      default:
+        guard applications.serviceConnections < ApplicationTable.mostServiceConnections else {
+          sockets.abort(child, ip: &ip, net: &net)
+          continue
+        }
+        applications.serviceConnections += 1
+        var application = Application()
+        application.kind = listener.child
+        application.socket = child
+        start(application)
+      }
+      if applications[index].kind != .listener || applications[index].socket != listener.socket { return }
+    }
+  }
+}

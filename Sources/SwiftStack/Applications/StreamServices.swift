@@ -1,0 +1,82 @@
+import SkBuff
+import Sockets
+
+/// The small TCP services: echo (RFC 862), discard (RFC 863), daytime (RFC 867), character generator (RFC 864).
+extension ShardState {
+  /// One turn of a service moves no more than this, so that no connection starves the others.
+  private static let turnByteCount = 256 * 1024
+  private static let pieceByteCount = 64 * 1024
+
+  /// What is read is looked at first and taken only as far as it could be sent back: the peer's window is the buffer.
+  mutating func runEchoStream(_ index: Int) {
+    let socket = applications[index].socket
+    var moved = 0
+    while moved < Self.turnByteCount {
+      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<Self.pieceByteCount])
+      do throws(Errno) {
+        let count = unsafe try receive(socket, into: piece, flags: [.peek, .dontWait])
+        if count == 0 { return end(index) }
+        let sent = unsafe try send(
+          socket, from: UnsafeRawBufferPointer(rebasing: piece[..<count]), flags: [.dontWait, .noSignal])
+        try discard(socket, count: sent)
+        moved += sent
+        if sent < count { return }
+      } catch {
+        if error != .EAGAIN { end(index, reset: error != .EPIPE) }
+        return
+      }
+    }
+    net.wake(socket)
+  }
+
+  mutating func runDiscardStream(_ index: Int) {
+    let socket = applications[index].socket
+    while true {
+      do throws(Errno) {
+        if try discard(socket, count: Self.turnByteCount) == 0 { return end(index) }
+      } catch {
+        if error != .EAGAIN { end(index, reset: true) }
+        return
+      }
+    }
+  }
+
+  /// Sends until the peer closes; what the peer sends is thrown away.
+  mutating func runChargenStream(_ index: Int) {
+    let socket = applications[index].socket
+    do throws(Errno) {
+      while try discard(socket, count: Self.turnByteCount) > 0 {}
+      return end(index, reset: true)
+    } catch {
+      if error != .EAGAIN { return end(index, reset: true) }
+    }
+    var sent = 0
+    while sent < Self.turnByteCount {
+      do throws(Errno) {
+        let piece = CharacterGenerator.lineByteCount * 128
+        let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<piece])
+        unsafe CharacterGenerator.fill(buffer, from: applications[index].position)
+        let count = unsafe try send(socket, from: UnsafeRawBufferPointer(buffer), flags: [.dontWait, .noSignal])
+        applications[index].position = (applications[index].position + count) % CharacterGenerator.period
+        sent += count
+      } catch {
+        if error != .EAGAIN { end(index, reset: true) }
+        return
+      }
+    }
+    net.wake(socket)
+  }
+
+  mutating func runDaytimeStream(_ index: Int) {
+    let socket = applications[index].socket
+    do throws(Errno) {
+      _ = try send(socket, [UInt8](daytime.utf8)[...], flags: [.dontWait, .noSignal])
+      end(index)
+    } catch {
+      end(index, reset: true)
+    }
+  }
+
+  /// The stack's idea of the time of day.
+  var daytime: String { DaytimeText(nanosecondsSinceEpoch: wallClockOffset &+ net.now.nanoseconds).text }
+}

@@ -1,0 +1,110 @@
+import FoundationEssentials
+
+/// What a client asks of a running stack: one JSON object on one line, `{"version":1,"command":{"ping":{...}}}`.
+///
+/// The answers come the same way (`ControlAnswer`), one or several, the last of them final. A line that cannot be
+/// read is answered with `.error`, and the connection lives on.
+public struct ControlRequest: Codable, Equatable, Sendable {
+  /// Changes when a peer of the other version could misunderstand.
+  public static let currentVersion = 1
+  /// The longest request line, bytes.
+  public static let longestLine = 65536
+
+  public var version: Int
+  public var command: ControlCommand
+
+  public init(_ command: ControlCommand) {
+    version = Self.currentVersion
+    self.command = command
+  }
+}
+
+/// The commands, each named as the client's.
+public enum ControlCommand: Codable, Equatable, Sendable {
+  /// Ends the daemon; answered before it goes.
+  case down
+  /// Who and where the stack is.
+  case describe
+  case ss
+  case neigh
+  case route
+  case qdisc
+  case nic
+  case stats
+  case trace(TraceRequest)
+  case capture(CaptureRequest)
+  case ping(PingRequest)
+  case perf(PerfRequest)
+  case nc(NetcatRequest)
+}
+
+/// `swiftstack trace`.
+public struct TraceRequest: Codable, Equatable, Sendable {
+  /// Go on with new records until the client hangs up.
+  public var follow: Bool
+  public init(follow: Bool) { self.follow = follow }
+}
+
+/// `swiftstack capture`: frames come as `.frames` until the client hangs up.
+public struct CaptureRequest: Codable, Equatable, Sendable {
+  public init() {}
+}
+
+/// `swiftstack ping`: a `.pingReply` for each event, then `.done`.
+public struct PingRequest: Codable, Equatable, Sendable {
+  public var host: String
+  /// How many requests; `nil`: until the client hangs up.
+  public var count: Int?
+  /// Seconds between requests.
+  public var interval: Double
+  /// Payload bytes, 0 to 65,507.
+  public var byteCount: Int
+  /// Seconds to wait for the last reply.
+  public var wait: Double
+
+  public init(host: String, count: Int?, interval: Double, byteCount: Int, wait: Double) {
+    self.host = host
+    self.count = count
+    self.interval = interval
+    self.byteCount = byteCount
+    self.wait = wait
+  }
+}
+
+/// `swiftstack perf`.
+public struct PerfRequest: Codable, Equatable, Sendable {
+  /// Peer to send to; `nil` receives.
+  public var host: String?
+  public var port: UInt16
+  /// Seconds.
+  public var time: Double
+  public var streams: Int
+  /// Bytes of one write or read.
+  public var length: Int
+
+  public init(host: String?, port: UInt16, time: Double, streams: Int, length: Int) {
+    self.host = host
+    self.port = port
+    self.time = time
+    self.streams = streams
+    self.length = length
+  }
+}
+
+/// `swiftstack nc`: answered with `.connected`, which brings a descriptor of a connected stack socket along, and with
+/// `.done` or `.error` when both directions are closed.
+public struct NetcatRequest: Codable, Equatable, Sendable {
+  /// Peer to connect to; `nil` listens on `port` and takes the first client.
+  public var host: String?
+  public var port: UInt16
+  public var isUDP: Bool
+  /// Seconds the connection may take to come about.
+  public var timeout: Double?
+
+  public init(host: String?, port: UInt16, isUDP: Bool, timeout: Double?) {
+    self.host = host
+    self.port = port
+    self.isUDP = isUDP
+    self.timeout = timeout
+  }
+}

@@ -1,0 +1,83 @@
+import LinuxHost
+import Synchronization
+
+/// The thread of one shard of a TAP stack: waits for frames, deadlines and bridged descriptors, and runs the stack for
+/// them. Everything else runs on the threads that call.
+final class EventLoop: Sendable {
+  private let shard: Shard
+  private let epoll: Epoll
+  private let isStopping = Atomic<Bool>(false)
+
+  private static let wireToken = UInt64.max
+  private static let wakeUpToken = UInt64.max - 1
+  /// Frames taken before others get the lock.
+  private static let turnFrameCount = 256
+
+  /// - Parameter wire: the TAP queue's descriptor, which the shard keeps open.
+  init(shard: Shard, wire: Int32) throws(LinuxError) {
+    self.shard = shard
+    epoll = try Epoll()
+    try epoll.add(rawDescriptor: wire, for: [.readable], token: Self.wireToken)
+    if let wakeUp = shard.wakeUpDescriptor {
+      try epoll.add(rawDescriptor: wakeUp, for: [.readable], token: Self.wakeUpToken)
+    }
+  }
+
+  /// Watches a bridge's descriptor. It stops by itself when the descriptor is closed.
+  func watch(bridge index: Int, _ rawDescriptor: Int32) throws(LinuxError) {
+    try epoll.add(
+      rawDescriptor: rawDescriptor, for: [.readable, .writable, .edgeTriggered], token: UInt64(index))
+  }
+
+  func stop() {
+    isStopping.store(true, ordering: .releasing)
+    shard.signalLoop()
+  }
+
+  /// Runs until `stop`.
+  func run() {
+    var events = EpollEvents(capacity: 64)
+    var isReadable = true
+    while !isStopping.load(ordering: .acquiring) {
+      let turn = shard.runLoopTurn(isReadable: isReadable, frameLimit: Self.turnFrameCount)
+      isReadable = turn.mayHaveMore
+      let now = MonotonicClock.now()
+      let deadline = isReadable ? Instant.origin : turn.deadline
+      // The descriptors of epoll are ours: waiting on them cannot fail.
+      guard let count = try? epoll.wait(into: &events, until: deadline, now: now) else { continue }
+      for index in 0..<count {
+        let event = events[index]
+        switch event.token {
+        case Self.wireToken: isReadable = true
+        case Self.wakeUpToken: shard.drainWakeUp()
+        default: shard.bridgeReady(Int(truncatingIfNeeded: event.token))
+        }
+      }
+    }
+  }
+}
+
+extension Shard {
+  /// One turn of the event loop: timers, frames, and all that follows.
+  func runLoopTurn(isReadable: Bool, frameLimit: Int) -> (mayHaveMore: Bool, deadline: Instant) {
+    inspectTimed { state in
+      guard !state.isClosed else { return (false, .distantFuture) }
+      state.loopWakesAt = .origin
+      state.runTimers()
+      let mayHaveMore = isReadable ? state.receiveFromWire(limit: frameLimit) : false
+      state.drain()
+      state.loopWakesAt = state.nextDeadline
+      return (mayHaveMore, state.loopWakesAt)
+    }
+  }
+
+  /// A bridged descriptor may be readable or writable.
+  func bridgeReady(_ index: Int) {
+    enter { state in
+      guard !state.isClosed, let bridge = state.bridges[index] else { return }
+      bridge.mayRead = true
+      bridge.mayWrite = true
+      state.runBridge(index)
+    }
+  }
+}

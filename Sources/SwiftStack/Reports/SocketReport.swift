@@ -1,0 +1,47 @@
+/// One socket, with what `ss -ti` shows. Units: bytes, segments, milliseconds as in `ss`.
+public struct SocketReport: Codable, Equatable, Sendable {
+  /// `tcp`, `udp` or `icmp`.
+  public var netid: String
+  /// `ESTAB`, `LISTEN`, `TIME-WAIT`, `UNCONN` ...
+  public var state: String
+  public var receiveQueue: Int
+  public var sendQueue: Int
+  public var local: String
+  public var peer: String
+  /// `nil` for sockets without a connection.
+  public var tcp: TCPReport?
+
+  public init(
+    netid: String, state: String, receiveQueue: Int, sendQueue: Int, local: String, peer: String,
+    tcp: TCPReport? = nil
+  ) {
+    self.netid = netid
+    self.state = state
+    self.receiveQueue = receiveQueue
+    self.sendQueue = sendQueue
+    self.local = local
+    self.peer = peer
+    self.tcp = tcp
+  }
+}
+
+/// The line below the socket in `ss -ti`: options, then named values in `ss`'s order.
+public struct TCPReport: Codable, Equatable, Sendable {
+  /// `cubic`, `sack`, `ts`, `wscale:7,7` ...: what stands without a value.
+  public var options: [String]
+  /// `rto:204`, `rtt:0.5/0.2` ...
+  public var values: [TCPValue]
+  public init(options: [String], values: [TCPValue]) {
+    self.options = options
+    self.values = values
+  }
+}
+
+public struct TCPValue: Codable, Equatable, Sendable {
+  public var name: String
+  public var value: String
+  public init(_ name: String, _ value: String) {
+    self.name = name
+    self.value = value
+  }
+}

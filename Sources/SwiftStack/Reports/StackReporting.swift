@@ -1,0 +1,173 @@
+import IPv4
+import Ice
+import IceHardware
+import NetDevice
+import Neighbour
+import Sockets
+import TCP
+import UDP
+
+/// The tables of every shard, for people.
+extension Stack {
+  public var socketReports: [SocketReport] { shards.flatMap { $0.inspect { $0.socketReports } } }
+  public var qdiscReports: [QdiscReport] { shards.map { $0.inspect { $0.qdiscReport } } }
+  public var nicReports: [NICReport] { shards.map { $0.inspect { $0.nicReport } } }
+  /// Routes are the same in every shard.
+  public var routeReports: [RouteReport] { shards.first?.inspect { $0.routeReports } ?? [] }
+
+  /// A neighbour that several shards know appears once.
+  public var neighbourReports: [NeighbourReport] {
+    var seen: Set<String> = []
+    return shards.flatMap { $0.inspect { $0.neighbourReports } }.filter { seen.insert($0.address).inserted }
+  }
+
+  /// Sums over the shards.
+  public var counterReports: [CounterReport] {
+    var sums: [CounterReport] = []
+    for shard in shards {
+      let values = shard.inspect { $0.net.counters.all.map { CounterReport($0.name, $0.value) } }
+      if sums.isEmpty {
+        sums = values
+      } else {
+        for index in sums.indices { sums[index].value &+= values[index].value }
+      }
+    }
+    return sums
+  }
+}
+
+extension ShardState {
+  var qdiscReport: QdiscReport {
+    let snapshot = ip.device.qdiscSnapshot
+    return QdiscReport(
+      kind: snapshot.kind.rawValue, device: ip.device.name, sentBytes: snapshot.statistics.sentBytes,
+      sentPackets: snapshot.statistics.sentPackets, dropped: snapshot.statistics.dropped,
+      overlimits: snapshot.statistics.overlimits, requeues: snapshot.statistics.requeues,
+      backlogBytes: UInt64(snapshot.backlogBytes), backlogPackets: UInt64(snapshot.backlogPackets),
+      limit: UInt64(max(0, ip.device.limits.limit)), inFlight: UInt64(max(0, ip.device.limits.inFlight)))
+  }
+
+  var nicReport: NICReport {
+    let rings = ip.device.driver.ringParameters
+    let link = ip.device.statistics
+    var counters = ip.device.driver.statistics.lines.map { CounterReport($0.name, $0.value) }
+    counters += [
+      CounterReport("tx_dropped", link.sentDropped), CounterReport("tx_software_gso", link.softwareSegmented),
+      CounterReport("tx_software_csum", link.softwareChecksummed),
+      CounterReport("tx_bql_stops", link.limitStops), CounterReport("tx_timeout", link.watchdogTimeouts),
+      CounterReport("tx_carrier_errors", carrierErrors),
+    ]
+    return NICReport(
+      device: ip.device.name, transmitRing: rings.tx, receiveRing: rings.rx,
+      maximumRing: RingParameters.maximum,
+      features: ip.device.features.description.split(separator: " ").map(String.init), statistics: counters)
+  }
+
+  var routeReports: [RouteReport] {
+    ip.routes.entries.map { entry in
+      let prefix = entry.prefix
+      let isLink = entry.kind == .unicast && entry.gateway == nil
+      return RouteReport(
+        kind: "\(entry.kind)", destination: prefix.length == 0 ? "default" : "\(prefix)",
+        gateway: entry.gateway.map { "\($0)" }, device: entry.kind == .unicast ? ip.device.name : nil,
+        scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
+        mtu: entry.mtu)
+    }
+  }
+
+  var neighbourReports: [NeighbourReport] {
+    ip.neighbours.snapshot(now: net.now).map { entry in
+      NeighbourReport(
+        address: "\(entry.address)", device: ip.device.name,
+        macAddress: entry.hardwareAddress.map { "\($0)" }, state: "\(entry.state)")
+    }
+  }
+
+  var socketReports: [SocketReport] {
+    var reports: [SocketReport] = []
+    for id in sockets.sockets() {
+      switch id.kind {
+      case .tcp: if let info = sockets.tcpInfo(id, now: net.now) { reports.append(SocketReport(info)) }
+      case .udp: if let report = datagramReport(id, "udp") { reports.append(report) }
+      case .ping: if let report = datagramReport(id, "icmp") { reports.append(report) }
+      case nil: break
+      }
+    }
+    for entry in sockets.tcp.timeWaitConnections(now: net.now) {
+      reports.append(
+        SocketReport(
+          netid: "tcp", state: "TIME-WAIT", receiveQueue: 0, sendQueue: 0, local: "\(entry.tuple.local)",
+          peer: "\(entry.tuple.remote)"))
+    }
+    return reports
+  }
+
+  private func datagramReport(_ id: SocketID, _ netid: String) -> SocketReport? {
+    guard let info = sockets.datagramInfo(id) else { return nil }
+    return SocketReport(
+      netid: netid, state: info.remote == nil ? "UNCONN" : "ESTAB", receiveQueue: info.receiveAllocated,
+      sendQueue: info.writeAllocated, local: "\(info.local)", peer: info.remote.map { "\($0)" } ?? "0.0.0.0:*")
+  }
+}
+
+extension SocketReport {
+  /// As `ss -ti` shows it.
+  init(_ info: TCPInfo) {
+    self.init(
+      netid: "tcp", state: info.state.name, receiveQueue: info.receiveQueue, sendQueue: info.sendQueue,
+      local: "\(info.local)", peer: info.remote.map { "\($0)" } ?? "0.0.0.0:*",
+      tcp: info.remote == nil ? nil : TCPReport(info))
+  }
+}
+
+extension TCPReport {
+  init(_ info: TCPInfo) {
+    var options: [String] = []
+    if info.hasTimestamps { options.append("ts") }
+    if info.hasSACK { options.append("sack") }
+    options.append(info.congestionControl)
+    var values: [TCPValue] = []
+    func add(_ name: String, _ value: some CustomStringConvertible) {
+      values.append(TCPValue(name, "\(value)"))
+    }
+    func milliseconds(_ time: Nanoseconds) -> String { "\(Double(time.rawValue / 1000) / 1000)" }
+    if info.hasWindowScale { add("wscale", "\(info.sendWindowScale),\(info.receiveWindowScale)") }
+    add("rto", info.retransmissionTimeout.milliseconds)
+    if info.backoff > 0 { add("backoff", info.backoff) }
+    add("rtt", "\(milliseconds(info.smoothedRTT))/\(milliseconds(info.rttVariation))")
+    add("ato", info.delayedAckTimeout.milliseconds)
+    add("mss", info.sendMSS)
+    add("pmtu", info.pathMTU)
+    add("rcvmss", info.receiveMSS)
+    add("advmss", info.advertisedMSS)
+    add("cwnd", info.congestionWindow)
+    if let threshold = info.slowStartThreshold { add("ssthresh", threshold) }
+    add("bytes_sent", info.bytesSent)
+    if info.bytesRetransmitted > 0 { add("bytes_retrans", info.bytesRetransmitted) }
+    add("bytes_acked", info.bytesAcknowledged)
+    add("bytes_received", info.bytesReceived)
+    add("segs_out", info.segmentsOut)
+    add("segs_in", info.segmentsIn)
+    add("data_segs_out", info.dataSegmentsOut)
+    add("data_segs_in", info.dataSegmentsIn)
+    if let sent = info.lastDataSent { add("lastsnd", sent.milliseconds) }
+    if let received = info.lastDataReceived { add("lastrcv", received.milliseconds) }
+    if info.pacingBytesPerSecond > 0 { values.append(TCPValue("pacing_rate ", "\(info.pacingBytesPerSecond * 8)bps")) }
+    if info.deliveryBytesPerSecond > 0 {
+      values.append(TCPValue("delivery_rate ", "\(info.deliveryBytesPerSecond * 8)bps"))
+    }
+    add("delivered", info.delivered)
+    if info.unacknowledged > 0 { add("unacked", info.unacknowledged) }
+    if info.totalRetransmissions > 0 { add("retrans", "\(info.retransmitted)/\(info.totalRetransmissions)") }
+    if info.lost > 0 { add("lost", info.lost) }
+    if info.sacked > 0 { add("sacked", info.sacked) }
+    if info.reordering != 3 { add("reordering", info.reordering) }
+    add("rcv_space", info.receiveSpace)
+    add("rcv_ssthresh", info.receiveSlowStartThreshold)
+    if info.notSentByteCount > 0 { add("notsent", info.notSentByteCount) }
+    if let least = info.minimumRTT { add("minrtt", milliseconds(least)) }
+    add("snd_wnd", info.sendWindow)
+    add("rcv_wnd", info.receiveWindow)
+    self.init(options: options, values: values)
+  }
+}

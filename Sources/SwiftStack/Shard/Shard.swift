@@ -1,0 +1,68 @@
+import IceModel
+import LinuxHost
+import NetDevice
+import SkBuff
+import Sockets
+import Synchronization
+
+/// One shard: its state behind one lock. Any thread enters, does its work down to the wire, and leaves.
+final class Shard: Sendable {
+  private let state: Mutex<ShardState>
+  /// Wakes the event loop when an entry has made it due earlier; `nil` on a simulated wire.
+  private let wakeUp: EventFD?
+  private let clock: StackClock
+
+  init(_ state: consuming ShardState, clock: StackClock, wakeUp: consuming EventFD?) {
+    self.state = Mutex(state)
+    self.clock = clock
+    self.wakeUp = wakeUp
+  }
+
+  /// Runs `body` inside the stack, then everything that follows from it, whether it threw or not.
+  func enter<Result: Sendable, Failure: Error>(
+    _ body: (inout ShardState) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var isDueEarlier = false
+    defer { if isDueEarlier { signalLoop() } }
+    return try state.withLock { (state) throws(Failure) -> Result in
+      state.net.advance(to: clock.now)
+      defer { isDueEarlier = state.leave() }
+      return try body(&state)
+    }
+  }
+
+  /// Looks at the state without running the stack.
+  func inspect<Result: Sendable>(_ body: (inout ShardState) -> Result) -> Result {
+    state.withLock { body(&$0) }
+  }
+
+  /// As `inspect`, with the clock read first, for a caller that runs the stack itself.
+  func inspectTimed<Result: Sendable>(_ body: (inout ShardState) -> Result) -> Result {
+    state.withLock { state in
+      state.net.advance(to: clock.now)
+      return body(&state)
+    }
+  }
+
+  func signalLoop() {
+    switch wakeUp {
+    case .some(let event): event.signal()
+    case .none: break
+    }
+  }
+
+  /// The event descriptor that the loop watches.
+  var wakeUpDescriptor: Int32? {
+    switch wakeUp {
+    case .some(let event): event.descriptor.rawValue
+    case .none: nil
+    }
+  }
+
+  func drainWakeUp() {
+    switch wakeUp {
+    case .some(let event): event.drain()
+    case .none: break
+    }
+  }
+}

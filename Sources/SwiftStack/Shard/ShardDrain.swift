@@ -1,0 +1,175 @@
+import IPv4
+import Ice
+import IceModel
+import NetDevice
+import SkBuff
+import Sockets
+import Trace
+
+/// What follows every entry into the stack, whoever came in: frames to the wire, completions and received frames up
+/// the floors, answers down again, until all is quiet. Linux: `net_rx_action()`, `net_tx_action()` and the doorbell.
+extension ShardState {
+  /// Rounds of one drain; what is left then is done at the next entry, which comes at once.
+  private static let roundLimit = 256
+
+  mutating func drain() {
+    var rounds = 0
+    hasMoreWork = false
+    var pollAgain = false
+    while true {
+      var isQuiet = true
+      var isStalled = false
+      if nic.hasTransmitWork {
+        if transmit() { isQuiet = false } else { isStalled = true }
+      }
+      if nic.takeInterrupt(now: net.now) || pollAgain {
+        pollAgain = ip.device.poll(into: &input, net: &net)
+        deliver()
+        isQuiet = false
+      }
+      while let skb = ip.takeLocal() {
+        isQuiet = false
+        receive(skb)
+      }
+      while let error = ip.takeTransportError() {
+        isQuiet = false
+        sockets.error(error, ip: &ip, net: &net)
+      }
+      sockets.runPending(ip: &ip, net: &net)
+      if ip.device.hasScheduledWork && !ip.device.isStopped {
+        isQuiet = false
+        ip.device.runQdisc(net: &net)
+      }
+      if notify() { isQuiet = false }
+      if isQuiet && (isStalled || !nic.hasTransmitWork) { break }
+      rounds += 1
+      if rounds == Self.roundLimit {
+        hasMoreWork = true
+        break
+      }
+    }
+  }
+
+  /// Carries frames from the ring to the wire. Returns whether any went.
+  private mutating func transmit() -> Bool {
+    var sent = false
+    if retryAt <= net.now { retryAt = .distantFuture }
+    guard retryAt == .distantFuture else { return false }
+    while nic.fetchFrame(into: &outgoing, metadata: &outgoingMetadata, now: net.now) {
+      net.tracer.record(
+        .device_fetch, UInt64(outgoingMetadata.firstDescriptor),
+        UInt64(outgoingMetadata.lastDescriptor &- outgoingMetadata.firstDescriptor &+ 1))
+      switch port.transmit(outgoing, outgoingMetadata) {
+      case .done:
+        net.tracer.record(
+          .device_frame_out, UInt64(truncatingIfNeeded: outgoing.byteCount),
+          UInt64(truncatingIfNeeded: outgoing.count), UInt64(outgoingMetadata.gsoSize))
+        nic.frameDone(accepted: true)
+        sent = true
+      case .wouldBlock:
+        // The NIC keeps the frame and offers it again.
+        retryAt = net.now + Self.retryInterval
+        return sent
+      case .failed(let code):
+        carrierErrors &+= 1
+        lastWireError = code
+        nic.frameDone(accepted: false)
+        sent = true
+      }
+    }
+    return sent
+  }
+
+  /// Takes frames from a TAP into the posted buffers, NAPI after each batch.
+  ///
+  /// - Returns: whether the wire may have more.
+  mutating func receiveFromWire(limit: Int) -> Bool {
+    var left = limit
+    while left > 0 {
+      var batch = min(left, IceDriver.rxBudget)
+      left -= batch
+      while batch > 0 {
+        guard nic.receiveVector(into: &incoming) else { break }
+        switch port.receive(into: incoming, &incomingMetadata) {
+        case .done(let byteCount):
+          batch -= 1
+          net.tracer.record(
+            .device_frame_in, UInt64(truncatingIfNeeded: byteCount), 0, UInt64(incomingMetadata.gsoSize))
+          nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: net.now)
+        case .wouldBlock:
+          drain()
+          return false
+        case .failed(let code):
+          // EIO and EBADFD: the interface is down or gone; nothing to read until it is back.
+          lastWireError = code
+          drain()
+          return false
+        }
+      }
+      drain()
+    }
+    return true
+  }
+
+  /// Takes a frame that the caller of a simulated stack pushes in.
+  mutating func receiveFrame(_ bytes: UnsafeRawBufferPointer, _ metadata: WireFrameMetadata) {
+    net.tracer.record(
+      .device_frame_in, UInt64(truncatingIfNeeded: bytes.count), 1, UInt64(metadata.gsoSize))
+    unsafe nic.receive(bytes, metadata: metadata, now: net.now)
+  }
+
+  private mutating func deliver() {
+    while let skb = input.popFirst() { receive(skb) }
+  }
+
+  /// One packet up the floors. Linux: `netif_receive_skb()`.
+  private mutating func receive(_ skb: consuming SkBuff) {
+    sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net)
+  }
+
+  /// Hands every timer that is due to its floor.
+  mutating func runTimers() {
+    while let (key, due) = net.timers.popExpired(now: net.now) {
+      switch key.kind {
+      case .tcp, .datagram: sockets.timerExpired(key, due: due, ip: &ip, net: &net)
+      case .neighbour, .reassembly, .qdisc, .watchdog: ip.timerExpired(key, due: due, net: &net)
+      case .interrupt: break
+      case .application: applicationTimerExpired(key)
+      }
+    }
+  }
+
+  /// Tells owners of sockets whose readiness may have changed. Returns whether an application ran.
+  private mutating func notify() -> Bool {
+    var ran = false
+    while let id = net.takeWakeup() {
+      switch owners[id].kind {
+      case .none: break
+      case .application:
+        runApplication(Int(owners[id].application))
+        ran = true
+      case .waiter:
+        let interest = owners[id].interest
+        guard !interest.isEmpty else { continue }
+        // Errors and hang-ups end every wait.
+        if !sockets.readiness(id).isDisjoint(with: interest.union([.error, .hangup])) {
+          owners[id].interest = []
+          owners.signal(id)
+        }
+      }
+    }
+    return ran
+  }
+}
+
+extension ShardState {
+  /// Ends an entry. Returns whether the event loop has to be woken because it would sleep too long.
+  mutating func leave() -> Bool {
+    guard !isClosed else { return false }
+    drain()
+    let next = nextDeadline
+    guard next < loopWakesAt else { return false }
+    loopWakesAt = next
+    return true
+  }
+}

@@ -1,0 +1,52 @@
+import LinuxHost
+import Sockets
+
+extension Shard {
+  /// Resets connections and wakes everybody who waits.
+  func closeAll() {
+    inspectTimed { state in
+      guard !state.isClosed else { return }
+      for id in state.sockets.sockets() {
+        state.owners.signal(id)
+        if id.kind != .tcp { try? state.sockets.close(id, ip: &state.ip, net: &state.net) }
+      }
+      state.sockets.tcp.shutdownAll(ip: &state.ip, net: &state.net)
+      state.drain()
+      state.isClosed = true
+    }
+  }
+
+  /// Takes everything off the rings; the event loop has ended. The TAP queue closes here.
+  func dismantle() {
+    inspect { state in
+      guard state.isClosed, !state.isDismantled else { return }
+      state.isDismantled = true
+      state.ip.device.close()
+      state.port = .simulated(SimulatedWirePort())
+    }
+  }
+
+  /// Hands a socket to the loop as a bridge.
+  func startBridge(_ bridge: Bridge, _ id: SocketID) -> Int {
+    // Safe: the bridge is used under this lock from here on.
+    nonisolated(unsafe) let bridge = bridge
+    return enter { state in unsafe state.startBridge(bridge, on: id) }
+  }
+}
+
+/// A bridge as its starter sees it.
+struct BridgeHandle: Sendable {
+  let shard: Shard
+  let index: Int
+  nonisolated(unsafe) let bridge: Bridge
+
+  /// How it ended; `nil` while it lives.
+  var outcome: Bridge.Outcome? { shard.inspect { _ in unsafe bridge.outcome } }
+
+  /// Ends it with a reset.
+  func cancel() {
+    shard.enter { state in
+      if unsafe state.bridges[index] === bridge { state.endBridge(index, .failed(.ECONNRESET)) }
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import IPv4
+import Ice
+import IceHardware
+import IceModel
+import NetDevice
+import SkBuff
+import Sockets
+import Trace
+import UDP
+import TCP
+
+/// One CPU's worth of stack: every floor nested by value, guarded by one lock (`Shard`), run to completion by whoever
+/// holds it.
+///
+/// Sendable: nothing in it is reached but through the lock of its `Shard`, whichever thread holds that.
+struct ShardState: ~Copyable, @unchecked Sendable {
+  var net: Net
+  var sockets: SocketLayer
+  /// The network layer with the neighbours, the device and the driver inside it.
+  var ip: IPv4Layer
+  /// The NIC that the driver's rings lead to.
+  var nic: IceDevice
+  var port: WirePort
+
+  /// The frame that the NIC is putting on the wire, and the posted buffers that the wire reads into.
+  var outgoing = FrameVector(capacity: 64)
+  var incoming = FrameVector(capacity: 64)
+  var outgoingMetadata = WireFrameMetadata()
+  var incomingMetadata = WireFrameMetadata()
+  /// Packets that NAPI delivered and nobody has looked at yet.
+  var input = SkBuffQueue()
+
+  /// Who is to be told when a socket's readiness changes.
+  var owners = OwnerTable()
+  /// Programs that the shard runs itself.
+  var applications = ApplicationTable()
+  var jobs = JobTable()
+  var bridges = BridgeTable()
+  /// Memory that applications move bytes through.
+  let scratch = ScratchBuffer()
+
+  /// The wire would not take a frame: when to try again.
+  var retryAt = Instant.distantFuture
+  /// NAPI has more to do, or the loop ran out of budget: do not sleep.
+  var hasMoreWork = false
+  /// When the event loop will wake up by itself; `.origin` while it is awake.
+  var loopWakesAt = Instant.origin
+  /// Clients that trace, and that capture.
+  var traceUsers = 0
+  var captureUsers = 0
+  /// Frames lost because the interface was down, or the kernel refused them.
+  var carrierErrors: UInt64 = 0
+  var lastWireError: Int32 = 0
+  /// What to add to the stack's clock for the time of day, nanoseconds.
+  let wallClockOffset: UInt64
+  /// The rings are empty and the wire is gone.
+  var isDismantled = false
+  /// Nobody may enter any more.
+  var isClosed = false
+
+  /// How long to wait when the wire would not take a frame.
+  static let retryInterval = Nanoseconds.microseconds(200)
+
+  init(
+    configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool, seed: (UInt64, UInt64, UInt64),
+    now: Instant, wallClockOffset: UInt64
+  ) throws(Errno) {
+    self.wallClockOffset = wallClockOffset
+    let tracer = Tracer()
+    let pool = SkBuffPool(limit: configuration.packetMemory, tracer: tracer)
+    net = Net(pool: pool, tracer: tracer, settings: configuration.settings, seed: seed.0, now: now)
+    let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
+    nic = IceDevice(
+      bus: bus,
+      configuration: IceDevice.Configuration(
+        macAddress: configuration.macAddress, engines: lendsEngines ? .lent : .own,
+        maxFrameByteCount: configuration.mtu + 14))
+    var driver = IceDriver(
+      bus: bus,
+      configuration: IceDriver.Configuration(
+        macAddress: configuration.macAddress, mtu: configuration.mtu, receivesLargeFrames: lendsEngines))
+    driver.open(net: &net)
+    let device = NetDevice(
+      configuration: NetDeviceConfiguration(
+        name: configuration.name, macAddress: configuration.macAddress, mtu: configuration.mtu),
+      driver: driver, net: net)
+    ip = IPv4Layer(device: device, net: &net)
+    sockets = SocketLayer(net: net, secret: (seed.1, seed.2))
+    self.port = port
+    try ip.addAddress(configuration.address, net: &net)
+    if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
+      try ip.addRoute(RouteEntry(anywhere, gateway: gateway), net: &net)
+    }
+  }
+
+  /// When the shard has to be entered next if nothing happens until then.
+  var nextDeadline: Instant {
+    if hasMoreWork { return .origin }
+    var deadline = min(net.timers.nextDeadline ?? .distantFuture, retryAt)
+    if let interrupt = nic.nextInterruptDeadline { deadline = min(deadline, interrupt) }
+    return deadline
+  }
+}
+
+/// A buffer that lives as long as the shard. Its contents mean nothing from one use to the next.
+///
+/// Safety: `bytes` is allocated here and freed in `deinit`; whoever uses it holds the shard's lock.
+@safe
+struct ScratchBuffer: ~Copyable {
+  static let byteCount = 1 << 20
+  let bytes: UnsafeMutableRawBufferPointer
+
+  init() {
+    unsafe bytes = .allocate(byteCount: Self.byteCount, alignment: 64)
+    // Bulk senders send from here: a pattern that shows where it came from, never memory of others.
+    for index in 0..<Self.byteCount { unsafe bytes[index] = UInt8(truncatingIfNeeded: 0x20 &+ index % 95) }
+  }
+  deinit { unsafe bytes.deallocate() }
+}

@@ -1,0 +1,26 @@
+/// A socket call that failed: which, why, and to whom it was.
+public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// `connect`, `sendmsg` ...
+  public var operation: String
+  public var errno: Errno
+  /// The other end or the address asked for, where there is one.
+  public var address: SocketAddress?
+
+  public init(_ operation: String, _ errno: Errno, _ address: SocketAddress? = nil) {
+    self.operation = operation
+    self.errno = errno
+    self.address = address
+  }
+
+  /// `connect to 10.0.0.1:80: Connection refused`
+  public var description: String {
+    let subject =
+      switch (operation, address) {
+      case (_, nil): ""
+      case ("bind", let address?): " \(address)"
+      case (_, let address?): " to \(address)"
+      }
+    return "\(operation)\(subject): \(errno)"
+  }
+}
+

@@ -1,0 +1,14 @@
+/// What kind of socket: Linux's `type` and `protocol` together.
+public enum SocketKind: Sendable, Hashable {
+  /// SOCK_STREAM, IPPROTO_TCP
+  case tcp
+  /// SOCK_DGRAM, IPPROTO_UDP
+  case udp
+  /// SOCK_DGRAM, IPPROTO_ICMP: echo requests and their replies.
+  case ping
+}
+
+extension Errno {
+  /// The task that waited was cancelled.
+  public static let ECANCELED = Errno(rawValue: 125)
+}

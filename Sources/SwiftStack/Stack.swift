@@ -1,0 +1,143 @@
+import IceModel
+import LinuxHost
+import Sockets
+import Synchronization
+
+/// A running stack: open one on a TAP, make sockets, talk to the network. Usable from any thread.
+///
+/// ```swift
+/// let stack = try Stack(tap: TapParameters(interface: InterfaceName("tap0")))
+/// let socket = try stack.socket(.tcp)
+/// try socket.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 80))
+/// ```
+public final class Stack: Sendable {
+  public let configuration: StackConfiguration
+  /// What Linux finishes for the stack; empty without offload or on a simulated wire.
+  public let offloads: TapOffloads
+  let shards: [Shard]
+  private let loops: [EventLoop]
+  private let threads: Mutex<[LoopThread]>
+  private let nextShard = Atomic<Int>(0)
+
+  /// Holds a thread that can be joined once.
+  private final class LoopThread: Sendable {
+    private let thread: Mutex<StackThread?>
+    init(_ thread: consuming StackThread) { self.thread = Mutex(thread) }
+    func join() {
+      let thread = thread.withLock { $0.take() }
+      if let thread = consume thread { thread.join() }
+    }
+  }
+
+  /// Creates the TAP, gives Linux's side its MTU and address, and starts the stack on it.
+  ///
+  /// - Throws: `LinuxError` when Linux refuses, `StackError` for values that cannot be. Nothing stays behind then.
+  public init(tap: TapParameters, _ configuration: StackConfiguration = StackConfiguration()) throws {
+    var configuration = configuration
+    configuration.name = tap.interface.text
+    try configuration.validate()
+    var setup = try TapSetup(tap, network: configuration.address, mtu: configuration.mtu)
+    offloads = setup.device.offloads ?? []
+    let hasHeader = setup.device.headerByteCount > 0
+    var shards: [Shard] = []
+    var loops: [EventLoop] = []
+    for _ in 0..<tap.queues {
+      guard let queue = setup.device.takeQueue() else { break }
+      let wire = queue.descriptor.rawValue
+      let shard = try Self.makeShard(
+        configuration, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
+        clock: .monotonic, seed: nil, wakeUp: EventFD())
+      shards.append(shard)
+      loops.append(try EventLoop(shard: shard, wire: wire))
+    }
+    self.configuration = configuration
+    self.shards = shards
+    self.loops = loops
+    threads = Mutex([])
+    if configuration.services { try startServices() }
+    for loop in loops {
+      let thread = LoopThread(try StackThread.startJoinable { loop.run() })
+      threads.withLock { $0.append(thread) }
+    }
+  }
+
+  /// A stack on a wire whose frames the caller carries; see `SimulatedStack`.
+  init(
+    simulated configuration: StackConfiguration, lendsEngines: Bool, time: ManualTime, seed: UInt64
+  ) throws {
+    try configuration.validate()
+    self.configuration = configuration
+    offloads = []
+    shards = [
+      try Self.makeShard(
+        configuration, port: .simulated(SimulatedWirePort()), lendsEngines: lendsEngines,
+        clock: .manual(time), seed: seed, wakeUp: nil)
+    ]
+    loops = []
+    threads = Mutex([])
+    if configuration.services { try startServices() }
+  }
+
+  deinit { close() }
+
+  private static func makeShard(
+    _ configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool, clock: StackClock,
+    seed: UInt64?, wakeUp: consuming EventFD?
+  ) throws -> Shard {
+    var source = RandomSource(seed: seed ?? SystemEntropy.next())
+    let seeds = (source.next(), source.next(), source.next())
+    let now = clock.now
+    let offset: UInt64
+    if case .monotonic = clock { offset = WallClock.nanosecondsSinceEpoch() &- now.nanoseconds } else { offset = 0 }
+    let state = try ShardState(
+      configuration: configuration, port: port, lendsEngines: lendsEngines, seed: seeds, now: now,
+      wallClockOffset: offset)
+    return Shard(state, clock: clock, wakeUp: wakeUp)
+  }
+
+  private func startServices() throws {
+    for shard in shards {
+      do {
+        try shard.enter { (state) throws(Errno) in try state.startServices() }
+      } catch {
+        throw StackError("the services cannot be started: \(error)")
+      }
+    }
+  }
+
+  /// A new socket.
+  public func socket(_ type: SocketKind) throws(SocketError) -> Socket {
+    let index = nextShard.wrappingAdd(1, ordering: .relaxed).oldValue
+    let shard = shards[(index % shards.count + shards.count) % shards.count]
+    return try Socket(shard: shard, type: type)
+  }
+
+  /// Hands a connected socket to the event loop, which moves its bytes to and from `descriptor`.
+  func bridge(
+    _ socket: Socket, to descriptor: consuming OwnedDescriptor, waiter: SocketWaiter
+  ) throws -> BridgeHandle {
+    guard let position = shards.firstIndex(where: { $0 === socket.shard }), position < loops.count else {
+      throw StackError("only a stack on a TAP hands out descriptors")
+    }
+    try descriptor.setNonBlocking()
+    let number = descriptor.rawValue
+    let id = socket.surrender()
+    let shard = socket.shard
+    let bridge = Bridge(descriptor: descriptor, isDatagram: socket.type != .tcp, waiter: waiter)
+    let index = shard.startBridge(bridge, id)
+    try loops[position].watch(bridge: index, number)
+    return BridgeHandle(shard: shard, index: index, bridge: bridge)
+  }
+
+  /// Resets every connection, ends the event loops and closes the TAP. Every later call on a socket fails.
+  public func close() {
+    for shard in shards { shard.closeAll() }
+    for loop in loops { loop.stop() }
+    let threads = threads.withLock { list in
+      defer { list = [] }
+      return list
+    }
+    for thread in threads { thread.join() }
+    for shard in shards { shard.dismantle() }
+  }
+}

@@ -1,0 +1,26 @@
+import LinuxHost
+import Synchronization
+
+/// What the stack's time is read from: the system's monotonic clock, or a caller's.
+enum StackClock: Sendable {
+  case monotonic
+  case manual(ManualTime)
+
+  var now: Instant {
+    switch self {
+    case .monotonic: MonotonicClock.now()
+    case .manual(let time): time.now
+    }
+  }
+}
+
+/// The time of a simulated stack, moved by its caller.
+final class ManualTime: Sendable {
+  private let nanoseconds: Atomic<UInt64>
+  init(_ instant: Instant) { nanoseconds = Atomic(instant.nanoseconds) }
+  var now: Instant { Instant(nanoseconds: nanoseconds.load(ordering: .acquiring)) }
+  /// Time never goes back.
+  func advance(to instant: Instant) {
+    _ = nanoseconds.max(instant.nanoseconds, ordering: .acquiringAndReleasing)
+  }
+}

@@ -1,0 +1,111 @@
+import LinuxHost
+
+/// Who a stack is and how large its rings are; the same on a TAP and on a simulated wire.
+public struct StackConfiguration: Sendable {
+  /// Interface name, for reports.
+  public var name: String
+  /// The stack's address and its network.
+  public var address: IPv4Prefix
+  /// Next hop of the default route; `nil`: none.
+  public var gateway: IPv4Address?
+  /// The stack's station address.
+  public var macAddress: MACAddress
+  /// Bytes of the largest IP packet, 68 to 9702.
+  public var mtu: Int
+  /// Descriptors of each NIC ring, 64 to 8160, a multiple of 32.
+  public var ring: Int
+  /// sysctls.
+  public var settings = NetSettings()
+  /// Most bytes of packet memory for each shard.
+  public var packetMemory = 512 << 20
+  /// Answer on echo, discard, daytime and chargen.
+  public var services = false
+
+  /// The NIC's limits. Linux: `ICE_MAX_MTU`, `ETH_MIN_MTU`.
+  public static let mtuRange = 68...9702
+  /// Linux: `ICE_MIN_NUM_DESC`, `ICE_MAX_NUM_DESC`.
+  public static let ringRange = 64...8160
+  public static let defaultAddress = IPv4Prefix(IPv4Address(10, 0, 0, 2), length: 24)!
+  public static let defaultHostAddress = IPv4Prefix(IPv4Address(10, 0, 0, 1), length: 24)!
+
+  public init(
+    name: String = "sim0", address: IPv4Prefix = Self.defaultAddress, gateway: IPv4Address? = nil,
+    macAddress: MACAddress = MACAddress(0x0200_0000_0002), mtu: Int = 1500, ring: Int = 1024
+  ) {
+    self.name = name
+    self.address = address
+    self.gateway = gateway
+    self.macAddress = macAddress
+    self.mtu = mtu
+    self.ring = ring
+  }
+
+  /// Says what is wrong, a sentence with the value in it.
+  public func validate() throws(StackError) {
+    guard Self.mtuRange.contains(mtu) else {
+      throw StackError("MTU \(mtu) is out of range: the NIC takes 68 to 9702 bytes")
+    }
+    guard Self.ringRange.contains(ring), ring % 32 == 0 else {
+      throw StackError("ring size \(ring) is not possible: 64 to 8160 descriptors, a multiple of 32")
+    }
+    guard macAddress.isValidStation else {
+      throw StackError(
+        "MAC address \(macAddress) cannot be a station's: it is zero or a group address; "
+          + "try 02:00:00:00:00:02")
+    }
+    try Self.checkHost(address, "address")
+    guard let gateway else { return }
+    guard address.contains(gateway) else {
+      throw StackError("gateway \(gateway) is not in the stack's network \(address)")
+    }
+    guard gateway != address.address else {
+      throw StackError("gateway \(gateway) is the stack's own address")
+    }
+  }
+
+  /// Whether an interface can have this address.
+  static func checkHost(_ prefix: IPv4Prefix, _ name: String) throws(StackError) {
+    let address = prefix.address
+    if address.isZeroNet || address.isLoopback || address.isMulticast || address.rawValue >> 28 == 0xF {
+      throw StackError("\(name) \(prefix) is not an address that a host can have")
+    }
+    guard prefix.length >= 1 else {
+      throw StackError("\(name) \(prefix): a prefix length is 1 to 32")
+    }
+    if prefix.length < 31, address == prefix.network {
+      throw StackError("\(name) \(prefix) is the network's own address; take one inside it")
+    }
+    if let broadcast = prefix.broadcast, address == broadcast {
+      throw StackError("\(name) \(prefix) is the network's broadcast address; take one inside it")
+    }
+  }
+}
+
+/// What Linux's side of a TAP stack is like.
+public struct TapParameters: Sendable {
+  public var interface: InterfaceName
+  /// Linux's address on the interface; `nil` leaves the interface without one.
+  public var hostAddress: IPv4Prefix?
+  /// Namespace the interface is created in; `nil`: the calling thread's.
+  public var namespace: String?
+  public var queues: Int
+  /// Lend the NIC's TSO and checksum engines to the TAP (`IFF_VNET_HDR`).
+  public var offload: Bool
+
+  public init(
+    interface: InterfaceName, hostAddress: IPv4Prefix? = StackConfiguration.defaultHostAddress,
+    namespace: String? = nil, queues: Int = 1, offload: Bool = true
+  ) {
+    self.interface = interface
+    self.hostAddress = hostAddress
+    self.namespace = namespace
+    self.queues = queues
+    self.offload = offload
+  }
+}
+
+/// What was wrong with a request to the stack as a whole, a sentence.
+public struct StackError: Error, Equatable, Sendable, CustomStringConvertible {
+  public var description: String
+  public init(_ description: String) { self.description = description }
+}

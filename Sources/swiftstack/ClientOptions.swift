@@ -1,0 +1,18 @@
+import ArgumentParser
+import SwiftStack
+
+/// What every client command takes.
+struct ClientOptions: ParsableArguments {
+  @Option(
+    name: .long, help: ArgumentHelp("The stack to talk to, when several run.", valueName: "ifname"))
+  var interface: String?
+
+  /// Connects to the stack.
+  func connect() throws -> ControlClient { try ControlClient(interface: interface) }
+}
+
+/// What commands that print a table take beside that.
+struct ReportOptions: ParsableArguments {
+  @OptionGroup var client: ClientOptions
+  @Flag(help: "Print JSON.") var json = false
+}

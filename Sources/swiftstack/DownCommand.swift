@@ -1,0 +1,16 @@
+import ArgumentParser
+import SwiftStack
+
+struct DownCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "down", abstract: "Stop the stack on an interface: connections end, the TAP goes away.")
+
+  @Argument(help: ArgumentHelp("The interface the stack is on.", valueName: "ifname")) var interface: String
+
+  func run() throws {
+    var client = try ControlClient(interface: interface)
+    guard case .done = try client.ask(.down) else { throw ControlError("the stack did not agree to end") }
+    // The daemon closes the conversation when everything is gone.
+    try client.waitForEnd()
+  }
+}

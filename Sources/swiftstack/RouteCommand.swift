@@ -1,0 +1,44 @@
+import ArgumentParser
+import SwiftStack
+
+struct RouteCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "route", abstract: "Show the stack's routes, as \"ip route\" does.")
+  @OptionGroup var options: ReportOptions
+
+  /// As `ip -json route`.
+  private struct Entry: Encodable {
+    var type: String
+    var dst: String
+    var gateway: String?
+    var dev: String?
+    var scope: String
+    var prefsrc: String?
+    var metric: Int?
+  }
+
+  func run() throws {
+    var client = try options.client.connect()
+    guard case .route(let routes) = try client.ask(.route) else { throw ControlError.unexpected("route") }
+    if options.json {
+      return try JSONOutput.print(
+        routes.map {
+          Entry(
+            type: $0.kind, dst: $0.destination, gateway: $0.gateway, dev: $0.device, scope: $0.scope,
+            prefsrc: $0.source, metric: $0.metric == 0 ? nil : $0.metric)
+        })
+    }
+    for route in routes { StandardOutput.print(line(route)) }
+  }
+
+  private func line(_ route: RouteReport) -> String {
+    var text = route.kind == "unicast" ? route.destination : "\(route.kind) \(route.destination)"
+    if let gateway = route.gateway { text += " via \(gateway)" }
+    if let device = route.device { text += " dev \(device)" }
+    if route.scope != "global" { text += " scope \(route.scope)" }
+    if let source = route.source { text += " src \(source)" }
+    if route.metric != 0 { text += " metric \(route.metric)" }
+    if let mtu = route.mtu { text += " mtu \(mtu)" }
+    return text
+  }
+}

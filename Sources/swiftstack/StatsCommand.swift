@@ -1,0 +1,24 @@
+import ArgumentParser
+import SwiftStack
+
+struct StatsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "stats", abstract: "Show the stack's protocol counters, as \"nstat -a\" does.")
+  @OptionGroup var options: ReportOptions
+  @Flag(name: [.customShort("z"), .long], help: "Show counters that are zero, too.") var zeros = false
+
+  func run() throws {
+    var client = try options.client.connect()
+    guard case .stats(let counters) = try client.ask(.stats) else { throw ControlError.unexpected("stats") }
+    if options.json {
+      let values = Dictionary(counters.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+      return try JSONOutput.print(["swiftstack": values])
+    }
+    StandardOutput.print("#swiftstack")
+    for counter in counters where zeros || counter.value != 0 {
+      let name = counter.name + String(repeating: " ", count: max(1, 32 - counter.name.count))
+      let value = "\(counter.value)"
+      StandardOutput.print(name + value + String(repeating: " ", count: max(1, 19 - value.count)) + "0.0")
+    }
+  }
+}

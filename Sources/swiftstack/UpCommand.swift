@@ -1,0 +1,91 @@
+import ArgumentParser
+import LinuxHost
+import Logging
+import SwiftStack
+
+struct UpCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "up", abstract: "Create a TAP and run the stack on it, until Ctrl-C or \"swiftstack down\".")
+
+  @Argument(help: ArgumentHelp("The interface to create.", valueName: "ifname")) var interface: String
+  @Option(help: ArgumentHelp("The stack's address. Default 10.0.0.2/24.", valueName: "cidr"))
+  var address: String?
+  @Option(
+    help: ArgumentHelp("Linux's address on the interface. Default 10.0.0.1/24.", valueName: "cidr"))
+  var hostAddress: String?
+  @Option(help: ArgumentHelp("The stack's default route.", valueName: "ip")) var gateway: String?
+  @Option(help: ArgumentHelp("The stack's MAC address. Default: a random local one.", valueName: "mac"))
+  var mac: String?
+  @Option(help: ArgumentHelp("MTU of both sides, bytes.", valueName: "n")) var mtu: Int = 1500
+  @Option(help: ArgumentHelp("TAP queues, each with a shard of the stack.", valueName: "n"))
+  var queues: Int = 1
+  @Option(help: ArgumentHelp("Network namespace for Linux's side.", valueName: "name")) var netns: String?
+  @Flag(help: "Do not answer on echo, discard, chargen and daytime.") var noServices = false
+  @Option(help: ArgumentHelp("Descriptors of each NIC ring.", valueName: "n")) var ring: Int = 1024
+  @Option(help: ArgumentHelp("Lend the NIC's engines to the TAP (auto), or not (off).", valueName: "mode"))
+  var offload: OffloadMode = .auto
+  @Flag(help: "Return once the stack is up.") var detach = false
+  @Option(
+    help: ArgumentHelp(
+      "trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+  var logLevel: Logger.Level = .notice
+
+  func run() throws {
+    guard let told = try ReadinessPipe.inherited() else {
+      if detach { return try launch() }
+      return try serve(nil)
+    }
+    try serve(told)
+  }
+
+  /// Runs the same command in the background and waits until it is up.
+  private func launch() throws {
+    // What can be checked without side effects fails here, with this terminal's attention.
+    _ = try plan()
+    switch try DetachedProcess.launch(arguments: CommandLine.arguments) {
+    case .ready(_, let message): StandardOutput.print(message)
+    case .failed(let message): throw ControlError(message)
+    }
+  }
+
+  private func serve(_ told: consuming ReadinessPipe?) throws {
+    let level = logLevel
+    LoggingSystem.bootstrap { label in
+      var handler = StreamLogHandler.standardError(label: label)
+      handler.logLevel = level
+      return handler
+    }
+    // Signals are blocked before the first thread starts, so that only the daemon's loop sees them.
+    let daemon: StackDaemon
+    do {
+      let signals = try SignalFD()
+      try SignalFD.ignoreBrokenPipe()
+      daemon = try StackDaemon(plan(), signals: signals)
+    } catch {
+      guard let told = told.take() else { throw error }
+      told.fail("\(error)")
+      throw ExitCode(1)
+    }
+    let greeting = Greeting(daemon.report, services: !noServices, offload: daemon.offloadDescription).text
+    if let told = told.take() {
+      told.ready(greeting)
+    } else {
+      StandardOutput.print(greeting + "\nCtrl-C ends it.")
+    }
+    try daemon.run()
+  }
+
+  private func plan() throws -> StackPlan {
+    try StackPlan(
+      interface: interface, address: address, hostAddress: hostAddress, gateway: gateway, mac: mac,
+      mtu: mtu, queues: queues, netns: netns, services: !noServices, ring: ring,
+      offload: offload == .auto)
+  }
+}
+
+enum OffloadMode: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case off
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}
