@@ -67,7 +67,7 @@ public struct AppendData: ~Copyable {
     if packets.isEmpty {
       guard account.writeAllocated < sendBuffer else { throw .EAGAIN }
       let linear = linearBytes(header + count)
-      guard let skb = pool.allocate(headroom: headroom, linear: linear) else { throw .ENOBUFS }
+      guard let skb = allocate(linear, pool) else { throw .ENOBUFS }
       skb.put(header)
       skb.setTransportHeader()
       byteCount = header
@@ -90,7 +90,7 @@ public struct AppendData: ~Copyable {
       guard account.writeAllocated + last.truesize <= 2 * sendBuffer else { throw .ENOBUFS }
       let gap = last.length - alignedPayload
       let linear = linearBytes(min(gap + left, wholePayload))
-      guard let next = pool.allocate(headroom: headroom, linear: max(linear, gap)) else { throw .ENOBUFS }
+      guard let next = allocate(max(linear, gap), pool) else { throw .ENOBUFS }
       if gap > 0 {
         next.put(gap)
         let target = unsafe UnsafeMutableRawBufferPointer(start: next.linearBase, count: gap)
@@ -111,6 +111,15 @@ public struct AppendData: ~Copyable {
     if headroom + wanted <= SkBuff.smallHeadByteCount { return wanted }
     if !scatterGather && headroom + wanted <= SkBuffPool.chunkByteCount { return wanted }
     return transportHeaderByteCount
+  }
+
+  /// A long linear area takes a whole page, but is charged as what Linux's allocator would give it: the limits that count
+  /// truesize (SO_SNDBUF, packets that wait for a neighbour) hold as many fragments as there.
+  private func allocate(_ linear: Int, _ pool: SkBuffPool) -> SkBuff? {
+    guard let skb = pool.allocate(headroom: headroom, linear: linear) else { return nil }
+    let needed = headroom + linear
+    if needed > SkBuff.smallHeadByteCount && needed <= 2048 { skb.truesize = SkBuff.overhead + 2048 }
+    return skb
   }
 
   private func fill(_ skb: borrowing SkBuff, from iter: inout IovIter, count: Int) -> Errno? {

@@ -1,0 +1,150 @@
+import NetNamespace
+import SkBuff
+import Testing
+import Timers
+import Trace
+import Wire
+
+@Suite struct PortTableTests {
+  /// A `struct net` that ends with its pool.
+  final class Bench {
+    let tracer = Tracer(capacity: 16)
+    let pool: SkBuffPool
+    var net: Net
+    var ports = PortTable()
+
+    init() {
+      pool = SkBuffPool(limit: 1 << 20, tracer: tracer)
+      net = Net(pool: pool, tracer: tracer, seed: 11, now: .origin)
+    }
+    deinit {
+      pool.destroy()
+      tracer.destroy()
+    }
+
+    func bind(
+      _ owner: Int, _ address: IPv4Address = .any, port: UInt16, reuseAddress: Bool = false,
+      reusePort: Bool = false
+    ) throws -> UInt16 {
+      try ports.bind(
+        id(owner), address: IPAddress(address), port: port, reuseAddress: reuseAddress, reusePort: reusePort,
+        net: &net)
+    }
+    func listen(_ owner: Int, _ address: IPv4Address = .any, port: UInt16) throws {
+      try ports.listen(id(owner), address: IPAddress(address), port: port)
+    }
+    func release(_ owner: Int, _ address: IPv4Address = .any, port: UInt16) {
+      ports.release(id(owner), address: IPAddress(address), port: port)
+    }
+    func connect(_ owner: Int, to remote: SocketAddress, isTaken: (UInt16) -> Bool = { _ in false }) throws
+      -> UInt16
+    {
+      try ports.bindForConnect(
+        id(owner), address: IPAddress(IPv4Address(10, 0, 0, 2)), remote: remote, isTaken: isTaken, net: &net)
+    }
+    func id(_ owner: Int) -> SocketID { SocketID(.tcp, index: owner) }
+  }
+  let one = IPv4Address(10, 0, 0, 2)
+  let two = IPv4Address(10, 0, 0, 3)
+  let server = SocketAddress(IPv4Address(10, 0, 0, 1), port: 80)
+
+  @Test("S4 A port is taken once; any address meets every address, two addresses do not meet")
+  func conflicts() throws {
+    let bench = Bench()
+    #expect(try bench.bind(0, one, port: 80) == 80)
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(1, one, port: 80) }
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(1, port: 80) }
+    #expect(try bench.bind(1, two, port: 80) == 80)
+    bench.release(0, one, port: 80)
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(0, port: 80) }
+    bench.release(1, two, port: 80)
+    #expect(try bench.bind(0, port: 80) == 80)
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(1, one, port: 80) }
+    #expect(throws: Errno.EINVAL) { try bench.bind(0, port: 81) }
+    // Released twice is released once.
+    bench.release(0, port: 80)
+    bench.release(0, port: 80)
+    #expect(bench.ports.count == 0)
+  }
+
+  @Test("S4 SO_REUSEADDR shares with others that have it, but not with a listener")
+  func reuseAddress() throws {
+    let bench = Bench()
+    _ = try bench.bind(0, port: 80, reuseAddress: true)
+    _ = try bench.bind(1, port: 80, reuseAddress: true)
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(2, port: 80) }
+    try bench.listen(0, port: 80)
+    try bench.listen(0, port: 80)
+    #expect(throws: Errno.EADDRINUSE) { try bench.listen(1, port: 80) }
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(2, port: 80, reuseAddress: true) }
+  }
+
+  @Test("S4 SO_REUSEPORT shares with others that have it, listeners too")
+  func reusePort() throws {
+    let bench = Bench()
+    for owner in 0..<3 {
+      _ = try bench.bind(owner, port: 80, reusePort: true)
+      try bench.listen(owner, port: 80)
+    }
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(3, port: 80, reuseAddress: true) }
+  }
+
+  @Test("S4 Accepted connections keep the port from a restarting server without SO_REUSEADDR")
+  func children() throws {
+    for reuse in [false, true] {
+      let bench = Bench()
+      _ = try bench.bind(0, port: 80, reuseAddress: reuse)
+      try bench.listen(0, port: 80)
+      bench.ports.share(bench.id(1), address: IPAddress(one), port: 80)
+      bench.release(0, port: 80)
+      if reuse {
+        _ = try bench.bind(2, port: 80, reuseAddress: true)
+        try bench.listen(2, port: 80)
+      } else {
+        #expect(throws: Errno.EADDRINUSE) { try bench.bind(2, port: 80) }
+        bench.release(1, one, port: 80)
+        _ = try bench.bind(2, port: 80)
+      }
+    }
+  }
+
+  @Test("S4 RFC 6056: ephemeral ports come from the range, in no order, until none is left")
+  func ephemeral() throws {
+    let bench = Bench()
+    bench.net.settings.localPorts = 40000...40099
+    let ports = try (0..<100).map { try bench.bind($0, port: 0) }
+    #expect(Set(ports) == Set(40000...40099))
+    #expect(ports != ports.sorted())
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(100, port: 0) }
+    bench.release(37, port: ports[37])
+    #expect(try bench.bind(100, port: 0) == ports[37])
+  }
+
+  @Test(
+    "S4 RFC 6056: connections to one server use every port, then EADDRNOTAVAIL; another server starts anew")
+  func connections() throws {
+    let bench = Bench()
+    bench.net.settings.localPorts = 40000...40098
+    var taken: Set<UInt16> = []
+    for owner in 0..<99 {
+      let port = try bench.connect(owner, to: server) { taken.contains($0) }
+      #expect(taken.insert(port).inserted)
+    }
+    #expect(taken.count == 99)
+    #expect(throws: Errno.EADDRNOTAVAIL) { try bench.connect(99, to: server) { taken.contains($0) } }
+    let other = SocketAddress(server.address, port: 81)
+    let shared = try bench.connect(99, to: other)
+    #expect(taken.contains(shared))
+    // A port that connections share is not free for bind().
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(100, port: shared) }
+  }
+
+  @Test("S4 connect() leaves ports alone that bind() gave out")
+  func connectAvoidsBound() throws {
+    let bench = Bench()
+    bench.net.settings.localPorts = 40000...40001
+    _ = try bench.bind(0, port: 40000, reuseAddress: true)
+    #expect(try bench.connect(1, to: server) == 40001)
+    #expect(throws: Errno.EADDRNOTAVAIL) { try bench.connect(2, to: server) { $0 == 40001 } }
+  }
+}

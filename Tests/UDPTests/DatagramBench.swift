@@ -1,0 +1,207 @@
+import IPv4
+import Ice
+import IceHardware
+import IceModel
+import NetDevice
+import NetNamespace
+import SkBuff
+import Sockets
+import Timers
+import Trace
+import UDP
+import Wire
+
+/// Sockets at 10.0.0.2/24 above a real device, in virtual time, with a peer at 10.0.0.1 that answers ARP. Frames are
+/// made and checked by arithmetic of this file, not the stack's.
+final class DatagramBench {
+  static let mac: [UInt8] = [2, 0, 0, 0, 0, 2]
+  static let peerMAC: [UInt8] = [2, 0, 0, 0, 0, 1]
+  static let address = IPv4Address(10, 0, 0, 2)
+  static let peer = IPv4Address(10, 0, 0, 1)
+
+  let tracer = Tracer(capacity: 64)
+  let pool: SkBuffPool
+  var net: Net
+  var ip: IPv4Layer
+  var sockets: SocketLayer
+  var nic: IceDevice
+  var input = SkBuffQueue()
+  /// IP packets that the peer got, from their IP header on.
+  var sent: [[UInt8]] = []
+
+  init(features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation], mtu: Int = 1500) {
+    pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
+    var net = Net(pool: pool, tracer: tracer, seed: 7, now: Instant(nanoseconds: 1_000_000_000))
+    let mac = MACAddress(0x0200_0000_0002)
+    let bus = IceBus(txDescriptorCount: 512, rxDescriptorCount: 256)
+    var driver = IceDriver(bus: bus, configuration: .init(macAddress: mac, mtu: mtu))
+    driver.open(net: &net)
+    nic = IceDevice(bus: bus, configuration: .init(macAddress: mac, maxFrameByteCount: mtu + 14))
+    let device = NetDevice(
+      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac, mtu: mtu, features: features),
+      driver: driver, net: net)
+    ip = IPv4Layer(device: device, net: &net)
+    sockets = SocketLayer(net: net, secret: (3, 4))
+    self.net = net
+    guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
+    do { try ip.addAddress(prefix, net: &self.net) } catch { fatalError("an address is added: \(error)") }
+    settle()
+    sent.removeAll()
+  }
+
+  deinit {
+    for id in sockets.sockets() { sockets.abort(id, ip: &ip, net: &net) }
+    ip.close(net: &net)
+    input.removeAll()
+    // Traps when a packet was leaked.
+    pool.destroy()
+    tracer.destroy()
+  }
+
+  // MARK: Driving
+
+  /// The composition root's loop, until nothing moves. The peer answers ARP requests for its address.
+  func settle() {
+    var vector = FrameVector()
+    var metadata = WireFrameMetadata()
+    var isMoving = true
+    while isMoving {
+      isMoving = false
+      while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
+        let frame = vector.bytes
+        nic.frameDone(accepted: true)
+        isMoving = true
+        if frame[12...13].elementsEqual([8, 6]) {
+          if frame[21] == 1 && frame[38..<42].elementsEqual([10, 0, 0, 1]) { answer(frame) }
+        } else {
+          sent.append(Array(frame[14...]))
+        }
+      }
+      if nic.takeInterrupt(now: net.now) {
+        _ = ip.device.poll(into: &input, net: &net)
+        isMoving = true
+      }
+      while let skb = input.popFirst() { sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net) }
+      while let skb = ip.takeLocal() {
+        sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net)
+        isMoving = true
+      }
+      while let error = ip.takeTransportError() { sockets.error(error, ip: &ip, net: &net) }
+      if ip.device.hasScheduledWork {
+        ip.device.runQdisc(net: &net)
+        isMoving = true
+      }
+    }
+  }
+
+  private func answer(_ request: [UInt8]) {
+    let reply =
+      Self.mac + Self.peerMAC + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + Self.peerMAC + [10, 0, 0, 1] + Self.mac
+      + [10, 0, 0, 2] + [UInt8](repeating: 0, count: 18)
+    nic.receive(reply.span, now: net.now)
+  }
+
+  /// A packet from the peer, from its IP header on.
+  func receive(_ packet: [UInt8], destinationMAC: [UInt8] = mac) {
+    let frame = destinationMAC + Self.peerMAC + [8, 0] + packet
+    nic.receive((frame + [UInt8](repeating: 0, count: max(0, 60 - frame.count))).span, now: net.now)
+    settle()
+  }
+
+  // MARK: Calls
+
+  func udp(port: UInt16 = 0) throws -> SocketID {
+    let id = try sockets.socket(family: .inet, type: .datagram, net: &net)
+    if port != 0 { try sockets.bind(id, to: SocketAddress(.any, port: port), ip: &ip, net: &net) }
+    return id
+  }
+  func connect(_ id: SocketID, _ port: UInt16) throws {
+    try sockets.connect(id, to: SocketAddress(Self.peer, port: port), ip: &ip, net: &net)
+  }
+
+  @discardableResult
+  func send(
+    _ id: SocketID, _ bytes: [UInt8], to: SocketAddress? = nil, control: SendControl = SendControl(),
+    flags: MessageFlags = []
+  ) throws -> Int {
+    try unsafe bytes.withUnsafeBytes { buffer in
+      var iter = unsafe IovIter(source: buffer)
+      return try sockets.sendmsg(
+        id, header: MessageHeader(address: to, control: control, flags: flags), iter: &iter, ip: &ip,
+        net: &net)
+    }
+  }
+
+  func receive(_ id: SocketID, room: Int = 65536, flags: MessageFlags = []) throws -> (
+    bytes: [UInt8], message: ReceivedMessage
+  ) {
+    var buffer = [UInt8](repeating: 0xEE, count: room)
+    let message = try unsafe buffer.withUnsafeMutableBytes { target in
+      var iter = unsafe IovIter(destination: target)
+      return try sockets.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    }
+    return (Array(buffer[..<min(room, message.byteCount)]), message)
+  }
+
+  func setFlag(_ id: SocketID, level: Int32, name: Int32, _ value: Int32 = 1) throws {
+    let bytes = (0..<4).map { UInt8(truncatingIfNeeded: value >> Int32($0 * 8)) }
+    let span = unsafe bytes.span.bytes
+    try sockets.setsockopt(id, level: level, name: name, value: span, ip: &ip, net: &net)
+  }
+  func count(_ name: NetCounters.Name) -> UInt64 { net.counters[name] }
+}
+
+/// Packets by hand (RFC 791, RFC 768, RFC 1071).
+enum Packet {
+  static func big16(_ value: Int) -> [UInt8] { [UInt8(value >> 8 & 0xFF), UInt8(value & 0xFF)] }
+  static func read16(_ bytes: [UInt8], _ offset: Int) -> Int {
+    Int(bytes[offset]) << 8 | Int(bytes[offset + 1])
+  }
+
+  static func checksum(_ bytes: [UInt8]) -> Int {
+    var sum = 0
+    for (index, byte) in bytes.enumerated() { sum += index % 2 == 0 ? Int(byte) << 8 : Int(byte) }
+    while sum > 0xFFFF { sum = (sum & 0xFFFF) + sum >> 16 }
+    return ~sum & 0xFFFF
+  }
+
+  static func ip(
+    protocol number: UInt8, payload: [UInt8], source: [UInt8] = [10, 0, 0, 1],
+    destination: [UInt8] = [10, 0, 0, 2], timeToLive: UInt8 = 64, typeOfService: UInt8 = 0
+  ) -> [UInt8] {
+    var header =
+      [0x45, typeOfService] + big16(20 + payload.count) + [0, 1, 0, 0, timeToLive, number, 0, 0] + source
+      + destination
+    header.replaceSubrange(10..<12, with: big16(checksum(header)))
+    return header + payload
+  }
+
+  static func pseudo(_ source: [UInt8], _ destination: [UInt8], _ count: Int) -> [UInt8] {
+    source + destination + [0, 17] + big16(count)
+  }
+
+  static func udp(
+    from: Int, to: Int, _ payload: [UInt8], source: [UInt8] = [10, 0, 0, 1],
+    destination: [UInt8] = [10, 0, 0, 2], checksum given: Int? = nil, length: Int? = nil
+  ) -> [UInt8] {
+    let count = length ?? 8 + payload.count
+    var datagram = big16(from) + big16(to) + big16(count) + [0, 0] + payload
+    let sum = given ?? checksum(pseudo(source, destination, count) + datagram)
+    datagram.replaceSubrange(6..<8, with: big16(sum))
+    return ip(protocol: 17, payload: datagram, source: source, destination: destination)
+  }
+
+  /// An ICMP error about a packet.
+  static func icmpError(type: UInt8, code: UInt8, rest: [UInt8] = [0, 0, 0, 0], about packet: [UInt8])
+    -> [UInt8]
+  {
+    var message = [type, code, 0, 0] + rest + packet.prefix(28)
+    message.replaceSubrange(2..<4, with: big16(checksum(message)))
+    return ip(protocol: 1, payload: message)
+  }
+
+  /// Whether a UDP datagram's checksum is right, pseudo-header included.
+  static func isChecksumRight(_ datagram: [UInt8], source: [UInt8], destination: [UInt8]) -> Bool {
+    checksum(pseudo(source, destination, datagram.count) + datagram) == 0
+  }
+}
