@@ -91,9 +91,11 @@ public struct TCPOptions: Sendable {
     if maximumSegmentSize != nil { count += 4 }
     if hasTimestamps { count += 12 } else if sackPermitted { count += 4 }
     if windowScale != nil { count += 4 }
-    if sackBlockCount > 0 { count += 4 + 8 * sackBlockCount }
+    if sackBlockCount > 0 { count += 4 + 8 * writtenBlockCount }
     return count
   }
+  /// Beside timestamps three blocks fit (RFC 2018 section 3); a fourth is not written.
+  @inlinable var writtenBlockCount: Int { min(sackBlockCount, hasTimestamps ? 3 : 4) }
 
   /// Writes the options in the order Linux writes them, each padded to 4 bytes. Linux: `tcp_options_write()`.
   ///
@@ -119,9 +121,9 @@ public struct TCPOptions: Sendable {
       at += 4
     }
     if sackBlockCount > 0 {
-      bytes.store32(0x0101_0500 | UInt32(2 + 8 * sackBlockCount), at)
+      bytes.store32(0x0101_0500 | UInt32(2 + 8 * writtenBlockCount), at)
       at += 4
-      for index in 0..<sackBlockCount {
+      for index in 0..<writtenBlockCount {
         bytes.store32(sackBlocks[index].start.rawValue, at)
         bytes.store32(sackBlocks[index].end.rawValue, at + 4)
         at += 8

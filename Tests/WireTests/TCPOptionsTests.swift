@@ -53,6 +53,23 @@ import Wire
     #expect(bytes == golden)
   }
 
+  @Test("RFC 2018 section 3: four SACK blocks without timestamps, three with; never over 40 bytes")
+  func sackLimit() {
+    var options = TCPOptions()
+    options.sackBlockCount = 4
+    for index in 0..<4 {
+      options.sackBlocks[index] = SACKBlock(
+        start: SequenceNumber(UInt32(index)), end: SequenceNumber(UInt32(index + 100)))
+    }
+    #expect(options.byteCount == 36)
+    #expect(parse(written(36) { options.write(to: &$0, at: 0) }).sackBlockCount == 4)
+    options.hasTimestamps = true
+    #expect(options.byteCount == 40)
+    let bytes = written(40) { options.write(to: &$0, at: 0) }
+    #expect(bytes[15] == 26)
+    #expect(parse(bytes).sackBlockCount == 3)
+  }
+
   @Test("RFC 7323 section 2.3: a window scale over 14 is taken as 14")
   func windowScale() {
     #expect(parse([3, 3, 15]).windowScale == 14)
