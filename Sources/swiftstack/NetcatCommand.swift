@@ -14,7 +14,7 @@ struct NetcatCommand: ParsableCommand {
   @Flag(name: .customShort("l"), help: "Listen, and take one connection.") var listens = false
   @Flag(name: .customShort("v"), help: "Say on standard error what happens.") var isVerbose = false
   @Option(
-    name: .customShort("w"),
+    name: .customShort("w", allowingJoined: true),
     help: ArgumentHelp("Give up after so long without a connection or data.", valueName: "sec"))
   var wait: Double?
   @OptionGroup var client: ClientOptions

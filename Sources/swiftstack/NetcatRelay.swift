@@ -50,8 +50,6 @@ final class NetcatRelay: Sendable {
 
   /// The socket to standard output, until the peer's FIN. Returns true when silence ended the conversation.
   private func copyOutput(control: inout ControlClient) throws -> Bool {
-    let output = OwnedDescriptor(owning: 1)
-    defer { _ = output.release() }
     while true {
       guard try socket.waitUntilReady(POLLIN, milliseconds: 100, subject: "the socket") else {
         if let idleSeconds, secondsSinceActivity > idleSeconds { return true }
@@ -64,14 +62,18 @@ final class NetcatRelay: Sendable {
         return true
       }
       touch()
-      do {
-        // Safe: a byte has no padding.
-        try output.writeAll(unsafe bytes.span.bytes, subject: "standard output")
-      } catch where error.code == EPIPE {
-        return true
-      } catch {
-        throw error
-      }
+      if try !isOutputTaking(bytes) { return true }
+    }
+  }
+
+  /// False when whoever reads our standard output has gone: nothing is left to do, and that is no error.
+  private func isOutputTaking(_ bytes: [UInt8]) throws(LinuxError) -> Bool {
+    do {
+      try StandardStreams.write(bytes, to: 1)
+      return true
+    } catch {
+      if error.code == EPIPE { return false }
+      throw error
     }
   }
 

@@ -14,10 +14,17 @@ enum StandardOutput {
 enum StandardStreams {
   /// A reader that has gone away (`| head`) ends the output silently, as for other commands.
   static func write(_ text: String, to number: Int32) {
+    try? write(Array(text.utf8), to: number)
+  }
+
+  static func write(_ bytes: [UInt8], to number: Int32) throws(LinuxError) {
     let stream = OwnedDescriptor(owning: number)
-    let bytes = Array(text.utf8)
-    // Safe: a byte has no padding.
-    try? stream.writeAll(unsafe bytes.span.bytes, subject: "the output")
+    let result = Result { () throws(LinuxError) in
+      // Safe: a byte has no padding.
+      try stream.writeAll(unsafe bytes.span.bytes, subject: number == 1 ? "standard output" : "standard error")
+    }
+    // The stream stays open for others.
     _ = stream.release()
+    try result.get()
   }
 }
