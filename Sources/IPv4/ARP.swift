@@ -66,6 +66,16 @@ extension IPv4Layer {
     return way.kind == .unicast && way.gateway == nil
   }
 
+  /// Sets a neighbour by hand; packets that waited for it go out. Linux: `ip neigh replace`.
+  ///
+  /// - Throws: EINVAL for a state without an address or a group address.
+  public mutating func setNeighbour(
+    _ address: IPv4Address, hardwareAddress: MACAddress, state: NeighbourState = .permanent, net: inout Net
+  ) throws(Errno) {
+    try neighbours.set(
+      address, hardwareAddress: hardwareAddress, state: state, device: &device, net: &net)
+  }
+
   /// Sends the requests that the neighbour table asks for, and reports the packets it gave up.
   mutating func serveNeighbours(net: inout Net) {
     while let wanted = neighbours.takeSolicitation() {

@@ -1,0 +1,239 @@
+import IPv4
+import Ice
+import IceHardware
+import IceModel
+import NetDevice
+import NetNamespace
+import Neighbour
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+/// IPv4 above a real device, in virtual time: 10.0.0.2/24 with a gateway at 10.0.0.1, which is a static neighbour
+/// unless asked otherwise.
+final class IPv4Bench {
+  static let mac = MACAddress(0x0200_0000_0002)
+  static let peerMAC = MACAddress(0x0200_0000_0001)
+  static let own = IPv4Address(10, 0, 0, 2)
+  static let peer = IPv4Address(10, 0, 0, 1)
+
+  let tracer = Tracer(capacity: 64)
+  let pool: SkBuffPool
+  var net: Net
+  var ip: IPv4Layer
+  var nic: IceDevice
+  var vector = FrameVector()
+  var metadata = WireFrameMetadata()
+
+  init(
+    mtu: Int = 1500, knowsPeer: Bool = true,
+    features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation]
+  ) {
+    pool = SkBuffPool(limit: 256 << 20, tracer: tracer)
+    net = Net(pool: pool, tracer: tracer, seed: 1, now: Instant(nanoseconds: 1_000_000_000))
+    let bus = IceBus(txDescriptorCount: 1024, rxDescriptorCount: 512)
+    var driver = IceDriver(bus: bus, configuration: .init(macAddress: Self.mac, mtu: mtu))
+    driver.open(net: &net)
+    nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac, maxFrameByteCount: mtu + 14))
+    let device = NetDevice(
+      configuration: NetDeviceConfiguration(
+        name: "test0", macAddress: Self.mac, mtu: mtu, features: features), driver: driver, net: net)
+    ip = IPv4Layer(device: device, net: &net)
+    do {
+      try ip.addAddress(IPv4Prefix("10.0.0.2/24")!, net: &net)
+      try ip.addRoute(RouteEntry(IPv4Prefix("0.0.0.0/0")!, gateway: Self.peer), net: &net)
+      if knowsPeer {
+        try ip.setNeighbour(Self.peer, hardwareAddress: Self.peerMAC, net: &net)
+      }
+    } catch { fatalError("an address and a default route can be set: \(error)") }
+  }
+
+  deinit {
+    ip.close(net: &net)
+    // Traps when a packet was leaked.
+    pool.destroy()
+    tracer.destroy()
+  }
+
+  // MARK: Wire
+
+  /// What the device puts on the wire.
+  func frames() -> [[UInt8]] {
+    var result: [[UInt8]] = []
+    while true {
+      let before = result.count
+      while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
+        result.append(vector.bytes)
+        nic.frameDone(accepted: true)
+      }
+      if nic.takeInterrupt(now: net.now) {
+        var received = SkBuffQueue()
+        while ip.device.poll(budget: 64, into: &received, net: &net) {}
+      }
+      ip.device.runQdisc(net: &net)
+      if result.count == before { break }
+    }
+    return result
+  }
+  /// The IP packets among them, padding cut off.
+  func packets() -> [[UInt8]] {
+    frames().filter { $0[12] == 8 && $0[13] == 0 }.map { frame in
+      Array(frame[14..<14 + Int(frame[16]) << 8 + Int(frame[17])])
+    }
+  }
+
+  /// What became of a received packet, in a form that can be compared.
+  enum Outcome: Equatable {
+    case consumed
+    case delivered(UInt8, payload: [UInt8], source: IPv4Address, typeOfService: UInt8)
+    case error(TransportError)
+    static func == (a: Outcome, b: Outcome) -> Bool { "\(a)" == "\(b)" }
+  }
+
+  /// Puts a frame on the wire, and returns what IP makes of it.
+  @discardableResult
+  func deliver(_ frame: [UInt8]) -> Outcome {
+    _ = nic.receive(frame.span, metadata: WireFrameMetadata(), now: net.now)
+    _ = nic.takeInterrupt(now: net.now)
+    var received = SkBuffQueue()
+    _ = ip.device.poll(budget: 64, into: &received, net: &net)
+    var outcome = Outcome.consumed
+    while let skb = received.popFirst() { outcome = receive(skb) }
+    return outcome
+  }
+
+  func receive(_ skb: consuming SkBuff) -> Outcome {
+    switch ip.receive(skb, net: &net) {
+    case .consumed: return .consumed
+    case .tcp(let skb, let header): return Self.outcome(skb, header)
+    case .udp(let skb, let header): return Self.outcome(skb, header)
+    case .icmp(let skb, let header): return Self.outcome(skb, header)
+    case .error(let error): return .error(error)
+    }
+  }
+
+  private static func outcome(_ skb: borrowing SkBuff, _ header: IPv4Header) -> Outcome {
+    .delivered(
+      header.protocol.rawValue, payload: bytes(of: skb), source: header.source,
+      typeOfService: header.typeOfService)
+  }
+
+  static func bytes(of skb: borrowing SkBuff) -> [UInt8] {
+    let size = skb.length
+    return unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+      count =
+        unsafe skb.copyBits(
+          from: 0, into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: size))
+        ? size : 0
+    }
+  }
+
+  // MARK: Making packets, byte by byte
+
+  static func sum(_ bytes: some Collection<UInt8>) -> Int {
+    var sum = 0
+    for (index, octet) in bytes.enumerated() { sum += Int(octet) << (index & 1 == 0 ? 8 : 0) }
+    while sum > 0xFFFF { sum = sum & 0xFFFF + sum >> 16 }
+    return sum
+  }
+  static func octets(_ address: IPv4Address) -> [UInt8] {
+    (0..<4).map { UInt8(truncatingIfNeeded: address.rawValue >> UInt32(24 - 8 * $0)) }
+  }
+
+  /// A frame with an IPv4 packet in it.
+  static func frame(
+    source: IPv4Address = peer, destination: IPv4Address = own, protocol number: UInt8 = 17, id: Int = 1,
+    fragment: Int = 0, tos: UInt8 = 0, options: [UInt8] = [], to mac: [UInt8] = [2, 0, 0, 0, 0, 2],
+    _ payload: [UInt8]
+  ) -> [UInt8] {
+    let total = 20 + options.count + payload.count
+    var header: [UInt8] = [
+      UInt8(0x45 + options.count / 4), tos, UInt8(total >> 8), UInt8(total & 0xFF), UInt8(id >> 8),
+      UInt8(id & 0xFF), UInt8(fragment >> 8), UInt8(fragment & 0xFF), 64, number, 0, 0,
+    ]
+    header += octets(source) + octets(destination) + options
+    let check = ~sum(header) & 0xFFFF
+    header[10] = UInt8(check >> 8)
+    header[11] = UInt8(check & 0xFF)
+    return mac + [2, 0, 0, 0, 0, 1, 8, 0] + header + payload
+  }
+
+  /// An ICMP message with its checksum.
+  static func icmp(_ kind: UInt8, _ code: UInt8, rest: [UInt8] = [0, 0, 0, 0], _ body: [UInt8]) -> [UInt8] {
+    var message = [kind, code, 0, 0] + rest + body
+    let check = ~sum(message) & 0xFFFF
+    message[2] = UInt8(check >> 8)
+    message[3] = UInt8(check & 0xFF)
+    return message
+  }
+
+  static func pattern(_ count: Int) -> [UInt8] {
+    (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
+  }
+
+  // MARK: Sending
+
+  /// A transport's packet: `payload`, of which `linear` bytes lie in the linear area and the rest in a page.
+  func transport(_ payload: [UInt8], linear: Int = 8) -> SkBuff {
+    let front = min(linear, payload.count)
+    guard let allocated = pool.allocate(headroom: 64, linear: front) else { fatalError("the pool has room") }
+    unsafe allocated.put(Array(payload[..<front]).span.bytes)
+    var offset = front
+    while offset < payload.count {
+      guard let page = pool.allocatePage(large: true) else { fatalError("the pool has room") }
+      let count = min(payload.count - offset, page.byteCount)
+      unsafe payload.withUnsafeBytes { source in
+        unsafe page.base.copyMemory(from: source.baseAddress! + offset, byteCount: count)
+      }
+      allocated.appendFragment(page, offset: 0, byteCount: count, truesize: count)
+      offset += count
+    }
+    allocated.setTransportHeader()
+    return allocated
+  }
+
+  func route(to: IPv4Address = peer) -> Route {
+    do { return try ip.route(to: to, from: nil, net: &net) } catch { fatalError("a route exists: \(error)") }
+  }
+
+  @discardableResult
+  func send(
+    _ payload: [UInt8], to: IPv4Address = peer, linear: Int = 8, options: IPv4SendOptions? = nil
+  ) -> XmitResult {
+    var route = route(to: to)
+    return ip.output(
+      transport(payload, linear: linear), route: &route, options: options ?? IPv4SendOptions(protocol: .udp),
+      net: &net)
+  }
+
+  /// Moves the clock, serving every timer at its time.
+  func advance(_ span: Nanoseconds) {
+    let end = net.now + span
+    while let next = net.timers.nextDeadline, next <= end {
+      net.advance(to: next)
+      while let (key, due) = net.timers.popExpired(now: net.now) {
+        ip.timerExpired(key, due: due, net: &net)
+      }
+    }
+    net.advance(to: end)
+  }
+
+  // The testing macros take no member of a noncopyable value; these wrap them.
+  func isCurrent(_ route: Route) -> Bool { ip.isCurrent(route) }
+  func neighbourState(_ address: IPv4Address) -> NeighbourState? { ip.neighbours.state(of: address) }
+  var neighbourCount: Int { ip.neighbours.count }
+  var conflicts: [IPv4Address: MACAddress] { ip.addressConflicts }
+  func count(_ name: NetCounters.Name) -> UInt64 { net.counters[name] }
+  func errors() -> [TransportError] {
+    var list: [TransportError] = []
+    while let error = ip.takeTransportError() { list.append(error) }
+    return list
+  }
+  func routeError(to: IPv4Address, from: IPv4Address? = nil) -> Errno? {
+    do {
+      _ = try ip.route(to: to, from: from, net: &net)
+      return nil
+    } catch { return error }
+  }
+}
