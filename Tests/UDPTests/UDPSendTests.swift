@@ -19,7 +19,7 @@ import Wire
     let packet = try #require(bench.sent.first)
     #expect(bench.sent.count == 1)
     #expect(
-      packet[20...].elementsEqual([
+      packet[20..<33].elementsEqual([
         0x9c, 0x40, 0x00, 0x07, 0x00, 0x0d, 0x0b, 0xb8, 0x68, 0x65, 0x6c, 0x6c, 0x6f,
       ]))
     #expect(packet[9] == 17)

@@ -1,0 +1,83 @@
+import IPv4
+import Ice
+import IceHardware
+import NetDevice
+import NetNamespace
+import SkBuff
+import Sockets
+import Timers
+import Trace
+import Wire
+
+/// Sockets of a host with address 10.0.0.2/24 that talks to itself only: what it sends to itself comes back.
+final class SocketBench {
+  let tracer = Tracer(capacity: 64)
+  let pool: SkBuffPool
+  var net: Net
+  var ip: IPv4Layer
+  var sockets: SocketLayer
+
+  init() {
+    pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
+    var net = Net(pool: pool, tracer: tracer, seed: 9, now: Instant(nanoseconds: 1_000_000_000))
+    let mac = MACAddress(0x0200_0000_0002)
+    var driver = IceDriver(
+      bus: IceBus(txDescriptorCount: 64, rxDescriptorCount: 64), configuration: .init(macAddress: mac))
+    driver.open(net: &net)
+    let device = NetDevice(
+      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: net)
+    ip = IPv4Layer(device: device, net: &net)
+    sockets = SocketLayer(net: net, secret: (1, 2))
+    self.net = net
+    guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
+    do { try ip.addAddress(prefix, net: &self.net) } catch { fatalError("an address is added: \(error)") }
+  }
+
+  deinit {
+    for id in sockets.sockets() { sockets.abort(id, ip: &ip, net: &net) }
+    ip.close(net: &net)
+    // Traps when a packet was leaked.
+    pool.destroy()
+    tracer.destroy()
+  }
+
+  /// Packets to ourselves go round until none is left.
+  func settle() {
+    while let skb = ip.takeLocal() { sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net) }
+  }
+
+  func socket(_ type: SocketType) throws -> SocketID {
+    try sockets.socket(family: .inet, type: type, net: &net)
+  }
+  func set(_ id: SocketID, _ level: Int32, _ name: Int32, _ bytes: [UInt8]) throws {
+    let value = unsafe bytes.span.bytes
+    try sockets.setsockopt(id, level: level, name: name, value: value, ip: &ip, net: &net)
+  }
+  func set(_ id: SocketID, _ level: Int32, _ name: Int32, _ value: Int32) throws {
+    try set(id, level, name, (0..<4).map { UInt8(truncatingIfNeeded: value >> Int32($0 * 8)) })
+  }
+  func bytes(_ id: SocketID, _ level: Int32, _ name: Int32, maximum: Int = 1024) throws -> [UInt8] {
+    try sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: net)
+  }
+  /// The value of an `int` option.
+  func get(_ id: SocketID, _ level: Int32, _ name: Int32) throws -> Int32 {
+    let value = try bytes(id, level, name)
+    guard value.count == 4 else { throw Errno.EINVAL }
+    return value.reversed().reduce(0) { $0 << 8 | Int32(truncatingIfNeeded: Int($1)) }
+  }
+
+  func send(_ id: SocketID, _ bytes: [UInt8], header: MessageHeader = MessageHeader()) throws -> Int {
+    try unsafe bytes.withUnsafeBytes { buffer in
+      var iter = unsafe IovIter(source: buffer)
+      return try sockets.sendmsg(id, header: header, iter: &iter, ip: &ip, net: &net)
+    }
+  }
+  func receive(_ id: SocketID, room: Int = 4096) throws -> [UInt8] {
+    var buffer = [UInt8](repeating: 0xEE, count: room)
+    let message = try unsafe buffer.withUnsafeMutableBytes { target in
+      var iter = unsafe IovIter(destination: target)
+      return try sockets.recvmsg(id, iter: &iter, ip: &ip, net: &net)
+    }
+    return Array(buffer[..<message.byteCount])
+  }
+}
