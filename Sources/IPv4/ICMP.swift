@@ -95,7 +95,9 @@ extension IPv4Layer {
     var sum = old &+ UInt32(~UInt16(0x0800))
     sum = (sum & 0xFFFF) + sum >> 16
     sum = (sum & 0xFFFF) + sum >> 16
-    bytes.store16(~UInt16(truncatingIfNeeded: sum), 2)
+    // All zeros would be wrong for a message of nothing but zeros; all ones are right for any.
+    let checksum = ~UInt16(truncatingIfNeeded: sum)
+    bytes.store16(checksum == 0 ? 0xFFFF : checksum, 2)
     reply.orphan()
     reply.checksumStatus = .none
     reply.packetType = .outgoing
@@ -171,7 +173,7 @@ extension IPv4Layer {
     message.setTransportHeader()
     var options = IPv4SendOptions(protocol: .icmp)
     // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
-    options.typeOfService = (header.typeOfService & 0x1E) | 0xC0
+    options.typeOfService = (header.typeOfService & 0x1C) | 0xC0
     options.pmtuDiscovery = .dont
     net.counters.count(.IcmpOutMsgs)
     countError(kind, net: &net)
