@@ -52,7 +52,7 @@ public struct PortTable: ~Copyable {
   private var ports: [UInt32: Owners] = [:]
   private var endpoints: [SocketAddress: Owners] = [:]
   /// What each owner allows, by its slot.
-  private var owners: [Sharing] = []
+  private var owners = OwnerSharing()
   /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
   private var secret: UInt64 = 0
   /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
@@ -243,7 +243,7 @@ public struct PortTable: ~Copyable {
   }
 
   private func sharing(of owner: SocketID) -> Sharing {
-    owner.index < owners.count ? owners[owner.index] : []
+    owners[owner.index]
   }
 
   /// An address meets itself and "any"; "any" meets every address.
@@ -256,7 +256,6 @@ public struct PortTable: ~Copyable {
   }
 
   private mutating func add(_ owner: SocketID, _ address: IPAddress, _ port: UInt16, _ sharing: Sharing) {
-    while owners.count <= owner.index { owners.append([]) }
     let sharing = sharing.union(.present)
     owners[owner.index] = sharing
     count += 1
@@ -270,5 +269,33 @@ public struct PortTable: ~Copyable {
     let endpoint = SocketAddress(address, port: port)
     endpoints[endpoint, default: Owners()].add(sharing, one)
     if endpoints[endpoint]?.count == 0 { endpoints[endpoint] = nil }
+  }
+
+  /// How each owner shares its port, by its number. TIME-WAIT entries are numbered from 2^29 on, apart from the sockets,
+  /// so that both kinds are dense.
+  private struct OwnerSharing {
+    private static let firstTimeWait = 1 << 29
+    private var sockets: [Sharing] = []
+    private var timeWaits: [Sharing] = []
+
+    subscript(index: Int) -> Sharing {
+      get {
+        if index >= Self.firstTimeWait {
+          let slot = index - Self.firstTimeWait
+          return slot < timeWaits.count ? timeWaits[slot] : []
+        }
+        return index < sockets.count ? sockets[index] : []
+      }
+      set {
+        if index >= Self.firstTimeWait {
+          let slot = index - Self.firstTimeWait
+          while timeWaits.count <= slot { timeWaits.append([]) }
+          timeWaits[slot] = newValue
+        } else {
+          while sockets.count <= index { sockets.append([]) }
+          sockets[index] = newValue
+        }
+      }
+    }
   }
 }
