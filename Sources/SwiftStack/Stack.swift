@@ -88,7 +88,11 @@ public final class Stack: Sendable {
     let seeds = (source.next(), source.next(), source.next())
     let now = clock.now
     let offset: UInt64
-    if case .monotonic = clock { offset = WallClock.nanosecondsSinceEpoch() &- now.nanoseconds } else { offset = 0 }
+    if case .monotonic = clock {
+      offset = WallClock.nanosecondsSinceEpoch() &- now.nanoseconds
+    } else {
+      offset = 0
+    }
     let state = try ShardState(
       configuration: configuration, port: port, lendsEngines: lendsEngines, seed: seeds, now: now,
       wallClockOffset: offset)

@@ -79,7 +79,8 @@ public struct StackPlan: Sendable {
     let first = prefix.length == 31 ? prefix.network.rawValue : prefix.network.rawValue &+ 1
     let candidates = [first, first &+ 1]
     guard prefix.length <= 31,
-      let pick = candidates.first(where: { $0 != prefix.address.rawValue && prefix.contains(IPv4Address($0)) }),
+      let pick = candidates.first(where: { $0 != prefix.address.rawValue && prefix.contains(IPv4Address($0)) }
+      ),
       let other = IPv4Prefix(IPv4Address(pick), length: prefix.length)
     else { throw StackError("\(prefix) has no room for a second address; give \(option) too") }
     return other

@@ -8,7 +8,8 @@ struct CaptureCommand: ParsableCommand {
     commandName: "capture",
     abstract: "Write the stack's frames to a pcapng file for Wireshark, until Ctrl-C.",
     discussion: "Each frame's comment says which sk_buff it came from and what was left to the device.")
-  @Option(name: .customShort("c", allowingJoined: true), help: ArgumentHelp("Stop after N frames.", valueName: "n"))
+  @Option(
+    name: .customShort("c", allowingJoined: true), help: ArgumentHelp("Stop after N frames.", valueName: "n"))
   var count: Int?
   @OptionGroup var client: ClientOptions
   @Argument(help: ArgumentHelp("The file to write.", valueName: "file.pcapng")) var path: String

@@ -3,7 +3,8 @@ import SwiftStack
 
 struct NICCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "nic", abstract: "Show the NIC's rings and statistics, as \"ethtool -g\" and \"ethtool -S\" do.")
+    commandName: "nic",
+    abstract: "Show the NIC's rings and statistics, as \"ethtool -g\" and \"ethtool -S\" do.")
   @OptionGroup var options: ReportOptions
 
   private struct Entry: Encodable {

@@ -60,7 +60,8 @@ struct NetcatCommand: ParsableCommand {
       let kind = isUDP ? "udp" : "tcp"
       StandardError.print(
         listens
-          ? "Connection received on \(peer)" : "Connection to \(host ?? "") \(port) port [\(kind)/*] succeeded!")
+          ? "Connection received on \(peer)"
+          : "Connection to \(host ?? "") \(port) port [\(kind)/*] succeeded!")
     }
     try NetcatRelay(socket: socket, isUDP: isUDP, idleSeconds: wait).run(control: &control)
   }

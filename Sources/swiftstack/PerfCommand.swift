@@ -8,11 +8,15 @@ struct PerfCommand: ParsableCommand {
     subcommands: [Send.self, Receive.self])
 
   struct Options: ParsableArguments {
-    @Option(name: .customShort("t", allowingJoined: true), help: ArgumentHelp("How long.", valueName: "sec")) var time: Double = 10
-    @Option(name: .customShort("P", allowingJoined: true), help: ArgumentHelp("Connections at once.", valueName: "streams"))
+    @Option(name: .customShort("t", allowingJoined: true), help: ArgumentHelp("How long.", valueName: "sec"))
+    var time: Double = 10
+    @Option(
+      name: .customShort("P", allowingJoined: true),
+      help: ArgumentHelp("Connections at once.", valueName: "streams"))
     var streams: Int = 1
     @Option(
-      name: .customShort("l", allowingJoined: true), help: ArgumentHelp("Bytes of one write or read.", valueName: "length"))
+      name: .customShort("l", allowingJoined: true),
+      help: ArgumentHelp("Bytes of one write or read.", valueName: "length"))
     var length: Int = 262_144
     @Flag(help: "Print one JSON object.") var json = false
     @OptionGroup var client: ClientOptions

@@ -6,14 +6,21 @@ struct PingCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ping", abstract: "Send ICMP echo requests from the stack, as ping(8) does.")
 
-  @Option(name: .customShort("c", allowingJoined: true), help: ArgumentHelp("Stop after N requests.", valueName: "n"))
+  @Option(
+    name: .customShort("c", allowingJoined: true),
+    help: ArgumentHelp("Stop after N requests.", valueName: "n"))
   var count: Int?
-  @Option(name: .customShort("i", allowingJoined: true), help: ArgumentHelp("Seconds between requests.", valueName: "sec"))
+  @Option(
+    name: .customShort("i", allowingJoined: true),
+    help: ArgumentHelp("Seconds between requests.", valueName: "sec"))
   var interval: Double = 1
-  @Option(name: .customShort("s", allowingJoined: true), help: ArgumentHelp("Payload bytes, 0 to 65507.", valueName: "bytes"))
+  @Option(
+    name: .customShort("s", allowingJoined: true),
+    help: ArgumentHelp("Payload bytes, 0 to 65507.", valueName: "bytes"))
   var byteCount: Int = 56
   @Option(
-    name: .customShort("W", allowingJoined: true), help: ArgumentHelp("Seconds to wait for the last reply.", valueName: "sec"))
+    name: .customShort("W", allowingJoined: true),
+    help: ArgumentHelp("Seconds to wait for the last reply.", valueName: "sec"))
   var wait: Double = 10
   @OptionGroup var client: ClientOptions
   @Argument(help: ArgumentHelp("Whom to ping.", valueName: "host")) var host: String

@@ -4,7 +4,8 @@ import SwiftStack
 struct QdiscCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "qdisc",
-    abstract: "Show the stack's queueing disciplines, as \"tc -s qdisc\" does, and the device's byte queue limit.")
+    abstract:
+      "Show the stack's queueing disciplines, as \"tc -s qdisc\" does, and the device's byte queue limit.")
   @OptionGroup var options: ReportOptions
 
   /// As `tc -s -json qdisc`.

@@ -10,7 +10,8 @@ struct SSCommand: ParsableCommand {
     var client = try options.client.connect()
     guard case .ss(let sockets) = try client.ask(.ss) else { throw ControlError.unexpected("ss") }
     if options.json { return try JSONOutput.print(sockets) }
-    let rows = [["Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"]]
+    let rows =
+      [["Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"]]
       + sockets.map { [$0.netid, $0.state, "\($0.receiveQueue)", "\($0.sendQueue)", $0.local, $0.peer] }
     let lines = TextTable.lines(rows, rightAligned: [])
     StandardOutput.print(lines[0])

@@ -21,7 +21,8 @@ enum StandardStreams {
     let stream = OwnedDescriptor(owning: number)
     let result = Result { () throws(LinuxError) in
       // Safe: a byte has no padding.
-      try stream.writeAll(unsafe bytes.span.bytes, subject: number == 1 ? "standard output" : "standard error")
+      try stream.writeAll(
+        unsafe bytes.span.bytes, subject: number == 1 ? "standard output" : "standard error")
     }
     // The stream stays open for others.
     _ = stream.release()

@@ -56,7 +56,8 @@ extension ShardState {
         let piece = CharacterGenerator.lineByteCount * 128
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<piece])
         unsafe CharacterGenerator.fill(buffer, from: applications[index].position)
-        let count = unsafe try send(socket, from: UnsafeRawBufferPointer(buffer), flags: [.dontWait, .noSignal])
+        let count = unsafe try send(
+          socket, from: UnsafeRawBufferPointer(buffer), flags: [.dontWait, .noSignal])
         applications[index].position = (applications[index].position + count) % CharacterGenerator.period
         sent += count
       } catch {

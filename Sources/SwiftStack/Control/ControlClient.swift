@@ -25,7 +25,7 @@ public struct ControlClient: ~Copyable {
       do {
         _ = try UnixStream.connect(to: ControlPath.socket(of: interface))
         live.append(name)
-      } catch where error.code == 2 || error.code == 111 {
+      } catch  where error.code == 2 || error.code == 111 {
         continue
       } catch {
         throw error

@@ -7,7 +7,9 @@ extension ControlConversation {
 
   func netcat(_ request: NetcatRequest) throws {
     guard request.port != 0 else { throw ControlError("nc: a port is 1 to 65535") }
-    let limit = request.timeout.map { MonotonicClock.now() + Nanoseconds(Int64(min(max($0, 0), 86400) * 1e9)) }
+    let limit = request.timeout.map {
+      MonotonicClock.now() + Nanoseconds(Int64(min(max($0, 0), 86400) * 1e9))
+    }
     let socket: Socket
     if let host = request.host {
       guard let address = IPv4Address(host) else {
@@ -36,7 +38,7 @@ extension ControlConversation {
     let socket = try stack.socket(isUDP ? .udp : .tcp)
     do {
       try socket.connect(to: peer, until: MonotonicClock.now())
-    } catch where error.errno == .EINPROGRESS {
+    } catch  where error.errno == .EINPROGRESS {
       try waiting(limit, SocketError("connect", .ETIMEDOUT, peer)) { until in
         let ready = socket.poll(.writable, until: until)
         if ready.isEmpty { throw SocketError("connect", .EAGAIN, peer) }

@@ -106,7 +106,8 @@ extension ShardState {
     guard let info = sockets.datagramInfo(id) else { return nil }
     return SocketReport(
       netid: netid, state: info.remote == nil ? "UNCONN" : "ESTAB", receiveQueue: info.receiveAllocated,
-      sendQueue: info.writeAllocated, local: "\(info.local)", peer: info.remote.map { "\($0)" } ?? "0.0.0.0:*")
+      sendQueue: info.writeAllocated, local: "\(info.local)", peer: info.remote.map { "\($0)" } ?? "0.0.0.0:*"
+    )
   }
 }
 
@@ -152,7 +153,9 @@ extension TCPReport {
     add("data_segs_in", info.dataSegmentsIn)
     if let sent = info.lastDataSent { add("lastsnd", sent.milliseconds) }
     if let received = info.lastDataReceived { add("lastrcv", received.milliseconds) }
-    if info.pacingBytesPerSecond > 0 { values.append(TCPValue("pacing_rate ", "\(info.pacingBytesPerSecond * 8)bps")) }
+    if info.pacingBytesPerSecond > 0 {
+      values.append(TCPValue("pacing_rate ", "\(info.pacingBytesPerSecond * 8)bps"))
+    }
     if info.deliveryBytesPerSecond > 0 {
       values.append(TCPValue("delivery_rate ", "\(info.deliveryBytesPerSecond * 8)bps"))
     }

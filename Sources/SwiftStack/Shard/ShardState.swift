@@ -62,7 +62,8 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   static let retryInterval = Nanoseconds.microseconds(200)
 
   init(
-    configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool, seed: (UInt64, UInt64, UInt64),
+    configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool,
+    seed: (UInt64, UInt64, UInt64),
     now: Instant, wallClockOffset: UInt64
   ) throws(Errno) {
     self.wallClockOffset = wallClockOffset

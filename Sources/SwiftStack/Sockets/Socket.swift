@@ -90,7 +90,8 @@ public final class Socket: Sendable {
 
   /// Repeats a call until it does not answer EAGAIN, sleeping in between until the socket may be ready.
   func waiting<Result: Sendable>(
-    for interest: Readiness, until deadline: Instant?, _ body: (inout ShardState, SocketID) throws(Errno) -> Result
+    for interest: Readiness, until deadline: Instant?,
+    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
   ) throws(Errno) -> Result {
     guard let deadline else { return try enter(body) }
     while true {

@@ -23,4 +23,3 @@ public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
     return "\(operation)\(subject): \(errno)"
   }
 }
-

@@ -12,22 +12,35 @@ extension Socket {
 
   /// SO_REUSEADDR.
   public func setReuseAddress(_ value: Bool) throws(SocketError) {
-    try changeTCP { $0.reuseAddress = value } orDatagram: { $0.reuseAddress = value }
+    try changeTCP {
+      $0.reuseAddress = value
+    } orDatagram: {
+      $0.reuseAddress = value
+    }
   }
 
   /// TCP_NODELAY: small segments do not wait for acknowledgements.
   public func setNoDelay(_ value: Bool) throws(SocketError) {
-    try changeTCP { $0.noDelay = value } orDatagram: { _ in }
+    try changeTCP {
+      $0.noDelay = value
+    } orDatagram: { _ in
+    }
   }
 
   /// SO_BROADCAST.
   public func setBroadcast(_ value: Bool) throws(SocketError) {
-    try changeTCP { _ in } orDatagram: { $0.broadcast = value }
+    try changeTCP { _ in
+    } orDatagram: {
+      $0.broadcast = value
+    }
   }
 
   /// SO_LINGER: how long close waits; zero resets the connection, `nil` closes in the background.
   public func setLinger(_ value: Nanoseconds?) throws(SocketError) {
-    try changeTCP { $0.linger = value } orDatagram: { _ in }
+    try changeTCP {
+      $0.linger = value
+    } orDatagram: { _ in
+    }
   }
 
   /// TCP_INFO; `nil` for other sockets.
@@ -62,7 +75,10 @@ extension Socket {
   // MARK: For control conversations
 
   func enableReceivedTimeToLive() throws(SocketError) {
-    try changeTCP { _ in } orDatagram: { $0.receiveTimeToLive = true }
+    try changeTCP { _ in
+    } orDatagram: {
+      $0.receiveTimeToLive = true
+    }
   }
 
   func receiveWithTimeToLive(

@@ -101,7 +101,8 @@ extension Socket {
     into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags = []
   ) throws(SocketError) -> Received {
     do throws(Errno) {
-      return try waiting(for: .readable, until: waitLimit(flags, receiveTimeout)) { (state, id) throws(Errno) in
+      return try waiting(for: .readable, until: waitLimit(flags, receiveTimeout)) {
+        (state, id) throws(Errno) in
         unsafe try state.receiveFrom(id, into: buffer, flags: flags.union(.dontWait))
       }
     } catch {

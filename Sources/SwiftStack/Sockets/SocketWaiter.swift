@@ -69,7 +69,8 @@ final class SocketWaiter: @unchecked Sendable {
         unsafe pthread_cond_wait(condition, mutex)
       } else {
         var time = timespec(
-          tv_sec: Int(deadline.nanoseconds / 1_000_000_000), tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
+          tv_sec: Int(deadline.nanoseconds / 1_000_000_000),
+          tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
         if unsafe pthread_cond_timedwait(condition, mutex, &time) == ETIMEDOUT { return moves != seen }
       }
     }
