@@ -36,8 +36,10 @@ public struct NetCounters: Sendable {
 
   public init() {}
 
-  @inlinable
-  public mutating func count(_ name: Name, by amount: UInt64 = 1) { self[name] &+= amount }
+  /// Adds in place: through the subscript's getter every count would copy the whole array.
+  public mutating func count(_ name: Name, by amount: UInt64 = 1) {
+    values[Int(name.rawValue)] &+= amount
+  }
 
   public subscript(name: Name) -> UInt64 {
     get { values[Int(name.rawValue)] }
