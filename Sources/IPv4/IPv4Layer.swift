@@ -136,6 +136,20 @@ public struct IPv4Layer: ~Copyable {
     routesChanged()
   }
 
+  /// Changes the link's MTU. Linux: `dev_set_mtu()`, `fib_sync_mtu()`.
+  public mutating func setMTU(_ mtu: Int) throws(Errno) {
+    try device.setMTU(mtu)
+    routesChanged()
+  }
+
+  /// Brings the link up or takes it down. While it is down only our own addresses are reachable, and what was learned of
+  /// neighbours is forgotten. Linux: `fib_netdev_event()`, `neigh_ifdown()`.
+  public mutating func setLink(up: Bool) {
+    device.setLink(up: up)
+    if !up { neighbours.flush() }
+    routesChanged()
+  }
+
   /// The device's MTU or another input of routing changed: cached routes are looked up again.
   /// Linux: `rt_cache_flush()`.
   public mutating func routesChanged() { generation &+= 1 }
@@ -152,17 +166,20 @@ public struct IPv4Layer: ~Copyable {
 
   /// Finds the way to a destination. Linux: `ip_route_output_key()`.
   ///
-  /// - Parameter from: the source address the sender insists on.
+  /// - Parameters:
+  ///   - from: the source address the sender insists on.
+  ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
   ///   ours).
   public mutating func route(
-    to: IPv4Address, from: IPv4Address?, net: inout Net
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, net: inout Net
   ) throws(Errno) -> Route {
     let wanted = from.flatMap { $0.isAny ? nil : $0 }
     if let wanted, !isLocal(wanted) { throw .EINVAL }
     // Linux: a destination of 0.0.0.0 is this host.
     let destination = to.isAny ? wanted ?? .loopback : to
     let link = device.mtu
+    if !device.isUp, local.lookup(destination)?.kind != .local { throw noRoute(.ENETUNREACH, net: &net) }
     if destination.isMulticast {
       let source = wanted ?? routes.lookup(destination)?.source ?? primary
       guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
@@ -186,6 +203,7 @@ public struct IPv4Layer: ~Copyable {
     case .blackhole: throw noRoute(.EINVAL, net: &net)
     case .unicast, .local, .broadcast: break
     }
+    if onLink && entry.gateway != nil { throw noRoute(.ENETUNREACH, net: &net) }
     let nextHop = entry.gateway ?? destination
     let source = wanted ?? entry.source ?? selectSource(for: nextHop)
     guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }

@@ -134,4 +134,27 @@ import Wire
     bench.send(IPv4Bench.pattern(100), to: far)
     #expect(bench.packets().first?[6] == 0)
   }
+
+  @Test("U3 without gateways a far destination is unreachable") func onLink() throws {
+    let bench = IPv4Bench()
+    _ = try bench.ip.route(to: IPv4Bench.peer, from: nil, onLink: true, net: &bench.net)
+    #expect(throws: Errno.ENETUNREACH) {
+      try bench.ip.route(to: IPv4Address(192, 0, 2, 1), from: nil, onLink: true, net: &bench.net)
+    }
+  }
+
+  @Test("P1 a link that is down leaves only our own addresses; a new MTU makes routes obsolete") func link()
+    throws
+  {
+    let bench = IPv4Bench()
+    let route = bench.route()
+    try bench.ip.setMTU(1280)
+    #expect(!bench.isCurrent(route))
+    #expect(bench.route().mtu == 1280)
+    bench.ip.setLink(up: false)
+    #expect(bench.routeError(to: IPv4Bench.peer) == .ENETUNREACH)
+    #expect(bench.routeError(to: IPv4Bench.own) == nil)
+    bench.ip.setLink(up: true)
+    #expect(bench.routeError(to: IPv4Bench.peer) == nil)
+  }
 }
