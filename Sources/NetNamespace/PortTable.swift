@@ -56,7 +56,7 @@ public struct PortTable: ~Copyable {
   /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
   private var secret: UInt64 = 0
   /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
-  private var perturbations = InlineArray<256, UInt32>(repeating: 0)
+  private var perturbations = [UInt32](repeating: 0, count: 256)
 
   public init() {}
 

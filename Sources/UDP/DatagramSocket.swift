@@ -199,6 +199,8 @@ struct DatagramTarget {
   var destination = IPv4Address.any
   var port: UInt16 = 0
   var control = SendControl()
+  /// SO_NO_CHECK when the datagram was begun: what is collected is summed or not from the start.
+  var noChecksum = false
 }
 
 /// The packet priority that a type of service stands for. Linux: `rt_tos2priority()`, table `ip_tos2prio`.

@@ -98,14 +98,12 @@ public struct PingLayer: ~Copyable {
       ip.confirmNeighbour(route, net: &net)
     }
     if flags.contains(.probe) { return length }
-    let limits = table.sockets[index].fragmentation(device: ip.device.mtu)
-    table.sockets[index].pending = AppendData(
-      transportHeaderByteCount: ICMPHeader.byteCount, mtu: limits.mtu, refusesFragments: limits.refused,
-      headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather),
-      isSummed: true)
+    table.sockets[index].pending = table.sockets[index].collect(
+      header: ICMPHeader.byteCount, segments: false, deviceMTU: ip.device.mtu,
+      headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather))
     do {
       try table.sockets[index].appendPending(
-        from: &iter, count: length - ICMPHeader.byteCount, net: net)
+        from: &iter, count: length - ICMPHeader.byteCount, pool: net.pool)
     } catch {
       table.sockets[index].pending = nil
       throw error

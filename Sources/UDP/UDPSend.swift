@@ -30,14 +30,18 @@ extension UDPLayer {
       let target = try aim(index, to: to, control: control, flags: flags, ip: &ip, net: &net)
       if flags.contains(.probe) { return length }
       let segment = control.segmentByteCount ?? 0
-      if segment > 0 && length > segment { try checkSegmentation(index, segment, length, ip: ip) }
+      if segment > 0 && length > segment {
+        try checkSegmentation(index, segment, length, deviceMTU: ip.device.mtu)
+      }
       table.sockets[index].pendingTarget = target
-      table.sockets[index].pending = collect(index, segments: segment > 0 && length > segment, ip: ip)
+      table.sockets[index].pending = table.sockets[index].collect(
+        header: UDPHeader.byteCount, segments: segment > 0 && length > segment, deviceMTU: ip.device.mtu,
+        headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather))
     } else if flags.contains(.probe) {
       return length
     }
     do {
-      try table.sockets[index].appendPending(from: &iter, count: length, net: net)
+      try table.sockets[index].appendPending(from: &iter, count: length, pool: net.pool)
     } catch {
       // Linux: udp_flush_pending_frames(): an error throws the whole datagram away.
       table.sockets[index].pending = nil
@@ -71,6 +75,7 @@ extension UDPLayer {
     if let error = table.sockets[index].takeError() { throw error }
     if table.sockets[index].isWriteShutdown { throw .EPIPE }
     target.control = control
+    target.noChecksum = table.sockets[index].options.noChecksum
     target.source = control.source ?? table.sockets[index].local.address.v4 ?? .any
     if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
     if target.destination.isAny {
@@ -87,23 +92,13 @@ extension UDPLayer {
 
   /// Linux: `udp_send_skb()` with `cork->gso_size`.
   private func checkSegmentation(
-    _ index: Int, _ segment: Int, _ length: Int, ip: borrowing IPv4Layer
+    _ index: Int, _ segment: Int, _ length: Int, deviceMTU: Int
   ) throws(Errno) {
-    let mtu = table.sockets[index].fragmentation(device: ip.device.mtu).mtu
+    let mtu = table.sockets[index].fragmentation(device: deviceMTU).mtu
     guard segment + UDPHeader.byteCount + IPv4Header.minimumByteCount <= mtu else { throw .EMSGSIZE }
     guard length <= segment * Self.maximumSegments, !table.sockets[index].options.noChecksum else {
       throw .EINVAL
     }
-  }
-
-  /// An empty datagram for the socket's route.
-  private func collect(_ index: Int, segments: Bool, ip: borrowing IPv4Layer) -> AppendData {
-    let limits = table.sockets[index].fragmentation(device: ip.device.mtu)
-    return AppendData(
-      transportHeaderByteCount: UDPHeader.byteCount, mtu: segments ? 0xFFFF : limits.mtu,
-      refusesFragments: segments || limits.refused, headroom: ip.device.neededHeadroom,
-      scatterGather: ip.device.features.contains(.scatterGather),
-      isSummed: !table.sockets[index].options.noChecksum)
   }
 
   /// Sends the datagram that was collected, if there is one. Linux: `udp_push_pending_frames()`.
@@ -116,7 +111,7 @@ extension UDPLayer {
       to: target.destination, from: target.source, onLink: false, ip: &ip, net: &net)
     guard var route = table.sockets[index].route else { return }
     let id = table.sockets[index].id
-    let noChecksum = table.sockets[index].options.noChecksum
+    let noChecksum = target.noChecksum
     let segment = target.control.segmentByteCount ?? 0
     let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
     let isPartial =
@@ -168,13 +163,24 @@ extension UDPLayer {
 }
 
 extension DatagramSocket {
+  /// An empty datagram for the socket's route.
+  func collect(
+    header: Int, segments: Bool, deviceMTU: Int, headroom: Int, scatterGather: Bool
+  ) -> AppendData {
+    let limits = fragmentation(device: deviceMTU)
+    return AppendData(
+      transportHeaderByteCount: header, mtu: segments ? 0xFFFF : limits.mtu,
+      refusesFragments: segments || limits.refused, headroom: headroom, scatterGather: scatterGather,
+      isSummed: id.kind == .ping || !options.noChecksum)
+  }
+
   mutating func appendPending(
-    from iter: inout IovIter, count: Int, net: borrowing Net
+    from iter: inout IovIter, count: Int, pool: SkBuffPool
   ) throws(Errno) {
     do {
       try pending?.append(
         from: &iter, count: count, account: account, socket: id.rawValue, sendBuffer: options.sendBuffer,
-        pool: net.pool)
+        pool: pool)
       account.isThrottled = false
     } catch {
       if error == .EAGAIN { account.isThrottled = true }
