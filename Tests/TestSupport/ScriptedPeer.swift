@@ -1,0 +1,311 @@
+import SwiftStack
+
+/// A TCP segment as a test writes it and reads it: its own encoder and decoder, from RFC 791 and RFC 9293, sharing nothing
+/// with the stack's.
+public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
+  public var sourcePort: UInt16 = 0
+  public var destinationPort: UInt16 = 0
+  public var sequence: UInt32
+  public var acknowledgment: UInt32 = 0
+  /// FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
+  public var flags: UInt8
+  public var window: UInt16 = 65535
+  public var urgentPointer: UInt16 = 0
+  public var options: [UInt8] = []
+  public var payload: [UInt8] = []
+
+  public init(_ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0) {
+    self.flags = flags
+    self.sequence = sequence
+    self.acknowledgment = acknowledgment
+  }
+
+  public var isSyn: Bool { flags & 2 != 0 }
+  public var isFin: Bool { flags & 1 != 0 }
+  public var isRst: Bool { flags & 4 != 0 }
+  public var isAck: Bool { flags & 16 != 0 }
+  public var isPush: Bool { flags & 8 != 0 }
+
+  /// The value bytes of the first option of a kind; `nil` when it is not there.
+  public func option(_ kind: UInt8) -> [UInt8]? {
+    var index = 0
+    while index < options.count {
+      if options[index] == 0 { return nil }
+      if options[index] == 1 {
+        index += 1
+        continue
+      }
+      guard index + 1 < options.count else { return nil }
+      let length = Int(options[index + 1])
+      guard length >= 2, index + length <= options.count else { return nil }
+      if options[index] == kind { return Array(options[index + 2..<index + length]) }
+      index += length
+    }
+    return nil
+  }
+
+  /// SACK blocks, start and end.
+  public var sackBlocks: [(UInt32, UInt32)] {
+    guard let bytes = option(5) else { return [] }
+    return stride(from: 0, to: bytes.count - 7, by: 8).map {
+      (Self.word(bytes, $0), Self.word(bytes, $0 + 4))
+    }
+  }
+  public var timestamps: (value: UInt32, echo: UInt32)? {
+    option(8).map { (Self.word($0, 0), Self.word($0, 4)) }
+  }
+
+  static func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
+    bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  public var description: String {
+    "flags \(flags) seq \(sequence) ack \(acknowledgment) win \(window) len \(payload.count) options \(options)"
+  }
+}
+
+/// The far end of a wire, written by hand: answers ARP, and sends and expects TCP segments one by one.
+///
+/// The stack under test is 10.0.0.2; this end is 10.0.0.1.
+public final class ScriptedPeer {
+  public let host: SimulatedStack
+  public var port: UInt16
+  /// The stack's port, learnt from its segments or set.
+  public var hostPort: UInt16
+  private var arrived: [ScriptedSegment] = []
+  /// Whole frames that are neither ARP nor TCP.
+  public private(set) var otherFrames: [[UInt8]] = []
+  public var answersARP = true
+  private static let ownMAC: [UInt8] = [2, 0, 0, 0, 0, 1]
+  private static let hostMAC: [UInt8] = [2, 0, 0, 0, 0, 2]
+
+  public init(
+    port: UInt16 = 7000, hostPort: UInt16 = 0, settings: NetSettings = NetSettings(), seed: UInt64 = 1
+  ) throws {
+    var configuration = StackConfiguration()
+    configuration.settings = settings
+    host = try SimulatedStack(configuration, seed: seed)
+    self.port = port
+    self.hostPort = hostPort
+    // Some time after the origin, as on a real clock.
+    host.advance(to: .origin + .seconds(100))
+    _ = host.takeFrames()
+  }
+
+  public static var address: SocketAddress { SocketAddress(IPv4Address(10, 0, 0, 1), port: 7000) }
+
+  // MARK: Time
+
+  public func advance(_ span: Nanoseconds) {
+    let end = host.now + span
+    while true {
+      collect()
+      guard let next = host.nextDeadline, next <= end else { break }
+      host.advance(to: max(next, host.now))
+    }
+    host.advance(to: end)
+    collect()
+  }
+
+  // MARK: Sending
+
+  /// RFC 1071, the plain way.
+  public static func checksum(_ bytes: [UInt8]) -> UInt16 {
+    var total: UInt32 = 0
+    for index in stride(from: 0, to: bytes.count, by: 2) {
+      total += UInt32(bytes[index]) << 8 | (index + 1 < bytes.count ? UInt32(bytes[index + 1]) : 0)
+    }
+    while total >> 16 != 0 { total = total & 0xFFFF + total >> 16 }
+    return ~UInt16(truncatingIfNeeded: total)
+  }
+  public static func bytes(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xFF)] }
+  public static func bytes(_ value: UInt32) -> [UInt8] {
+    bytes(UInt16(value >> 16)) + bytes(UInt16(value & 0xFFFF))
+  }
+
+  /// An Ethernet frame to the stack around an IPv4 payload.
+  public static func frame(
+    protocol number: UInt8, _ payload: [UInt8], source: [UInt8] = [10, 0, 0, 1],
+    destination: [UInt8] = [10, 0, 0, 2], typeOfService: UInt8 = 0
+  ) -> [UInt8] {
+    var ip: [UInt8] =
+      [0x45, typeOfService] + bytes(UInt16(20 + payload.count)) + [0, 1, 0x40, 0, 64, number, 0, 0]
+    ip += source + destination
+    let check = checksum(ip)
+    ip[10] = UInt8(check >> 8)
+    ip[11] = UInt8(check & 0xFF)
+    return hostMAC + ownMAC + [8, 0] + ip + payload
+  }
+
+  /// The bytes of a segment, with its checksum.
+  public func encode(_ segment: ScriptedSegment) -> [UInt8] {
+    var options = segment.options
+    while options.count % 4 != 0 { options.append(0) }
+    var tcp = Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort)
+    tcp += Self.bytes(segment.sequence) + Self.bytes(segment.acknowledgment)
+    tcp += [UInt8((20 + options.count) / 4 << 4), segment.flags] + Self.bytes(segment.window) + [0, 0]
+    tcp += Self.bytes(segment.urgentPointer) + options + segment.payload
+    let check = Self.checksum([10, 0, 0, 1, 10, 0, 0, 2, 0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
+    tcp[16] = UInt8(check >> 8)
+    tcp[17] = UInt8(check & 0xFF)
+    return tcp
+  }
+
+  public func send(_ segment: ScriptedSegment, typeOfService: UInt8 = 0) {
+    var segment = segment
+    if segment.sourcePort == 0 { segment.sourcePort = port }
+    if segment.destinationPort == 0 { segment.destinationPort = hostPort }
+    host.receive(Self.frame(protocol: 6, encode(segment), typeOfService: typeOfService))
+    collect()
+  }
+
+  public func send(
+    _ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0, window: UInt16 = 65535,
+    options: [UInt8] = [],
+    payload: [UInt8] = []
+  ) {
+    var segment = ScriptedSegment(flags, sequence: sequence, acknowledgment: acknowledgment)
+    segment.window = window
+    segment.options = options
+    segment.payload = payload
+    send(segment)
+  }
+
+  // MARK: Receiving
+
+  private func collect() {
+    while true {
+      let frames = host.takeFrames()
+      if frames.isEmpty { return }
+      for frame in frames { take(frame.bytes) }
+    }
+  }
+
+  private func take(_ frame: [UInt8]) {
+    guard frame.count >= 34 else { return }
+    if frame[12] == 8, frame[13] == 6 {
+      // A request for our address.
+      if answersARP, frame[21] == 1, Array(frame[38..<42]) == [10, 0, 0, 1] {
+        host.receive(
+          Self.hostMAC + Self.ownMAC + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + Self.ownMAC + [10, 0, 0, 1]
+            + Self.hostMAC + [10, 0, 0, 2])
+      }
+      return
+    }
+    guard frame[12] == 8, frame[13] == 0, frame[23] == 6 else {
+      otherFrames.append(frame)
+      return
+    }
+    let total = Int(frame[16]) << 8 | Int(frame[17])
+    let tcp = Array(frame[34..<min(frame.count, 14 + total)])
+    let header = Int(tcp[12] >> 4) * 4
+    var segment = ScriptedSegment(
+      tcp[13], sequence: ScriptedSegment.word(tcp, 4), acknowledgment: ScriptedSegment.word(tcp, 8))
+    segment.sourcePort = UInt16(tcp[0]) << 8 | UInt16(tcp[1])
+    segment.destinationPort = UInt16(tcp[2]) << 8 | UInt16(tcp[3])
+    segment.window = UInt16(tcp[14]) << 8 | UInt16(tcp[15])
+    segment.urgentPointer = UInt16(tcp[18]) << 8 | UInt16(tcp[19])
+    segment.options = Array(tcp[20..<header])
+    segment.payload = Array(tcp[header...])
+    let check = Self.checksum(Array(frame[26..<34]) + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
+    precondition(check == 0, "the stack sent a TCP checksum that does not hold")
+    arrived.append(segment)
+  }
+
+  /// The next segment from the stack; `nil` when it has sent nothing more.
+  public func next() -> ScriptedSegment? {
+    collect()
+    return arrived.isEmpty ? nil : arrived.removeFirst()
+  }
+
+  /// Every segment that has arrived and was not looked at.
+  public func all() -> [ScriptedSegment] {
+    collect()
+    defer { arrived = [] }
+    return arrived
+  }
+}
+
+/// An open connection between a `ScriptedPeer` and a socket, with both ends' next sequence numbers.
+public final class ScriptedConnection {
+  public let peer: ScriptedPeer
+  public let socket: Socket
+  /// Ours: the scripted end's.
+  public var sequence: UInt32
+  /// The next byte we expect from the stack.
+  public var acknowledgment: UInt32
+  public var window: UInt16
+  private let hasTimestamps: Bool
+  public var timestamp: UInt32 = 1000
+  public var echo: UInt32 = 0
+
+  /// The stack connects, the scripted end answers with these options.
+  ///
+  /// - Parameters:
+  ///   - options: of the SYN-ACK; the default is MSS 1460 alone: no SACK, no timestamps, no scaling.
+  public init(
+    peer: ScriptedPeer, initial: UInt32 = 1000, window: UInt16 = 65535, options: [UInt8] = [2, 4, 5, 0xB4],
+    timestamps: Bool = false, configure: (Socket) throws -> Void = { _ in }
+  ) throws {
+    self.peer = peer
+    socket = try peer.host.stack.socket(.tcp)
+    socket.isNonBlocking = true
+    try configure(socket)
+    // The answer is still to come: EINPROGRESS.
+    try? socket.connect(to: ScriptedPeer.address)
+    guard let syn = peer.next(), syn.isSyn else { throw SocketError("connect", .EPROTO) }
+    peer.hostPort = syn.sourcePort
+    peer.port = syn.destinationPort
+    sequence = initial &+ 1
+    acknowledgment = syn.sequence &+ 1
+    self.window = window
+    hasTimestamps = timestamps
+    var all = options
+    if timestamps {
+      echo = syn.timestamps?.value ?? 0
+      all += [1, 1, 8, 10] + ScriptedPeer.bytes(timestamp) + ScriptedPeer.bytes(echo)
+    }
+    peer.send(0x12, sequence: initial, acknowledgment: acknowledgment, window: window, options: all)
+    guard let ack = peer.next(), ack.isAck, ack.acknowledgment == sequence else {
+      throw SocketError("connect", .EPROTO)
+    }
+    if let stamps = ack.timestamps { echo = stamps.value }
+  }
+
+  /// Options every segment carries.
+  public var standing: [UInt8] {
+    hasTimestamps ? [1, 1, 8, 10] + ScriptedPeer.bytes(timestamp) + ScriptedPeer.bytes(echo) : []
+  }
+
+  /// Data from us; moves our sequence.
+  public func send(_ payload: [UInt8], flags: UInt8 = 0x10) {
+    peer.send(
+      flags, sequence: sequence, acknowledgment: acknowledgment, window: window, options: standing,
+      payload: payload)
+    sequence &+= UInt32(payload.count) &+ (flags & 1 == 1 ? 1 : 0)
+  }
+
+  /// Acknowledges up to `number`, with SACK blocks.
+  public func acknowledge(_ number: UInt32? = nil, sack: [(UInt32, UInt32)] = []) {
+    if let number { acknowledgment = number }
+    var options = standing
+    if !sack.isEmpty {
+      options += [1, 1, 5, UInt8(2 + 8 * sack.count)]
+      for (start, end) in sack { options += ScriptedPeer.bytes(start) + ScriptedPeer.bytes(end) }
+    }
+    peer.send(0x10, sequence: sequence, acknowledgment: acknowledgment, window: window, options: options)
+  }
+
+  /// Takes everything the stack sent, as one run of bytes that must be contiguous.
+  public func takeData() -> [UInt8] {
+    var bytes: [UInt8] = []
+    for segment in peer.all() where !segment.payload.isEmpty {
+      if segment.sequence == acknowledgment {
+        bytes += segment.payload
+        acknowledgment &+= UInt32(segment.payload.count)
+      }
+      if let stamps = segment.timestamps { echo = stamps.value }
+    }
+    return bytes
+  }
+}
