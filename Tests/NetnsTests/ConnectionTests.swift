@@ -129,10 +129,12 @@ extension Netns {
       }
     }
 
-    /// Whether the stack has an established connection with this port at either end.
+    /// Whether the stack has a connection with this port at either end; `nc` without input has half-closed it.
     private func hasEstablished(_ world: NetnsWorld, port: Int) -> Bool {
       guard let sockets = try? world.swiftstack("ss", seconds: 5) else { return false }
-      return sockets.text.split(separator: "\n").contains { $0.contains("ESTAB") && $0.contains(":\(port)") }
+      return sockets.text.split(separator: "\n").contains {
+        ($0.contains("ESTAB") || $0.contains("FIN-WAIT")) && $0.contains(":\(port)")
+      }
     }
   }
 }

@@ -92,14 +92,8 @@ extension Netns {
       options.more = ["--gateway", "10.0.0.1"]
       options.offload = "off"
       try withWorld(options) { world in
-        let far = Names.next().namespace
-        let directory = world.directory.appendingPathComponent("far")
-        try world.inside(["ip", "netns", "add", far])
-        Interruption.remember(namespace: far, directory: directory)
-        defer { Interruption.remove(namespace: far, directory: directory) }
-        let inFar = ["ip", "netns", "exec", far]
+        let inFar = try world.addFarNamespace()
         for line in [
-          ["ip", "link", "add", "near0", "type", "veth", "peer", "name", "far0", "netns", far],
           ["ip", "addr", "add", "192.0.2.1/24", "dev", "near0"],
           ["ip", "link", "set", "near0", "mtu", "1000", "up"],
           ["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"],

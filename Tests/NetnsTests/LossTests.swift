@@ -56,15 +56,8 @@ extension Netns {
       try withWorld(options) { world in
         // The TAP's frames are carried, by a relay that doubles and reorders them, over a veth pair to a second
         // namespace: there is the kernel peer.
-        let far = Names.next().namespace
-        try world.inside(["ip", "netns", "add", far])
-        Interruption.remember(namespace: far, directory: world.directory.appendingPathComponent("far"))
-        defer {
-          Interruption.remove(namespace: far, directory: world.directory.appendingPathComponent("far"))
-        }
-        try world.inside(["ip", "link", "add", "near0", "type", "veth", "peer", "name", "far0", "netns", far])
+        let inFar = try world.addFarNamespace()
         try world.inside(["ip", "link", "set", "near0", "up"])
-        let inFar = ["ip", "netns", "exec", far]
         for line in [
           ["ip", "addr", "add", "10.0.0.3/24", "dev", "far0"], ["ip", "link", "set", "far0", "up"],
           ["ethtool", "-K", "far0", "tso", "off", "gso", "off", "gro", "off", "tx", "off"],

@@ -72,7 +72,7 @@ extension NetnsWorld {
   func startSending(byteCount: Int, port: Int = 5001) throws -> (sink: ChildProcess, client: ChildProcess) {
     let sink = try startPeer(["sink", "\(port)"])
     let client = try startShell(
-      "set -o pipefail 2>/dev/null; python3 $PEER pattern \(byteCount) | $SWIFTSTACK nc --interface $IF \(host) \(port)"
+      "python3 $PEER pattern \(byteCount) | $SWIFTSTACK nc --interface $IF \(host) \(port)"
     )
     return (sink, client)
   }

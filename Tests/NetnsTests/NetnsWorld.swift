@@ -24,6 +24,7 @@ final class NetnsWorld: @unchecked Sendable {
   var stack: String { String(options.address.prefix { $0 != "/" }) }
   private(set) var daemon: ChildProcess?
   private let children = Children()
+  private var farNamespaces: [String] = []
 
   /// Makes the namespace and, unless told otherwise, starts the stack in it.
   init(_ options: Options = Options(), startingStack: Bool = true) throws {
@@ -39,7 +40,9 @@ final class NetnsWorld: @unchecked Sendable {
         "sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv6.conf.all.disable_ipv6=1",
       ])
       // Refused where the machine does not list it for namespaces; `tools/test` sees to that.
-      _ = try tryInside(["sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=\(options.congestionControl)"])
+      _ = try tryInside([
+        "sysctl", "-q", "-w", "net.ipv4.tcp_congestion_control=\(options.congestionControl)",
+      ])
       if startingStack { try startStack() }
     } catch {
       removeAll()
@@ -92,7 +95,7 @@ final class NetnsWorld: @unchecked Sendable {
     _ command: String, _ arguments: [String] = [], input: ChildProcess.Input = .nothing
   ) throws -> ChildProcess {
     let child = try ChildProcess(
-      [Self.binary, command, "--interface", interface] + arguments, input: input, directory: directory)
+      [Self.binary, command] + arguments + ["--interface", interface], input: input, directory: directory)
     children.add(child)
     return child
   }
@@ -100,7 +103,7 @@ final class NetnsWorld: @unchecked Sendable {
   /// A shell line in the test's own namespace; `$SWIFTSTACK` is the executable, `$IF` the interface and `$PEER` the
   /// script with the kernel side's programs.
   func startShell(_ line: String, inside: Bool = false) throws -> ChildProcess {
-    let shell = ["sh", "-c", line]
+    let shell = ["bash", "-o", "pipefail", "-c", line]
     let child = try ChildProcess(
       inside ? ["ip", "netns", "exec", namespace] + shell : shell, directory: directory,
       environment: ["SWIFTSTACK": Self.binary, "IF": interface, "PEER": Self.peerScript])
@@ -174,7 +177,26 @@ final class NetnsWorld: @unchecked Sendable {
       Interruption.forget(process: daemon.identifier)
     }
     daemon = nil
+    for far in farNamespaces {
+      Interruption.remove(namespace: far, directory: directory.appendingPathComponent(far))
+    }
+    farNamespaces = []
+    // A stack that had to be killed leaves its socket.
+    try? FileManager.default.removeItem(atPath: controlSocket)
     Interruption.remove(namespace: namespace, directory: directory)
+  }
+
+  /// Makes a second namespace, joined to this world's by a veth pair: `near0` here, `far0` there.
+  ///
+  /// - Returns: what comes before a command to run it there.
+  func addFarNamespace() throws -> [String] {
+    let far = Names.next().namespace
+    // Not from inside: `ip netns exec` has mounts of its own, where a new namespace would stay hidden.
+    try Self.mustRun(["ip", "netns", "add", far], in: directory)
+    farNamespaces.append(far)
+    Interruption.remember(namespace: far, directory: directory.appendingPathComponent(far))
+    try inside(["ip", "link", "add", "near0", "type", "veth", "peer", "name", "far0", "netns", far])
+    return ["ip", "netns", "exec", far]
   }
 
   // MARK: What is outside of any world

@@ -121,7 +121,7 @@ class Stack:
             time.sleep(0.05)
 
     def command(self, name: str, *arguments: str) -> list[str]:
-        return [SWIFTSTACK, name, "--interface", self.interface, *arguments]
+        return [SWIFTSTACK, name, *arguments, "--interface", self.interface]
 
     def resident_bytes(self) -> int:
         with open(f"/proc/{self.process.pid}/statm") as file:
