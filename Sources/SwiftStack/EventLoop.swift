@@ -64,6 +64,7 @@ extension Shard {
       guard !state.isClosed else { return (false, .distantFuture) }
       state.loopWakesAt = .origin
       state.runTimers()
+      state.takeHandovers()
       let mayHaveMore = isReadable ? state.receiveFromWire(limit: frameLimit) : false
       state.drain()
       state.loopWakesAt = state.nextDeadline

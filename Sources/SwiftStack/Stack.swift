@@ -17,7 +17,6 @@ public final class Stack: Sendable {
   let shards: [Shard]
   private let loops: [EventLoop]
   private let threads: Mutex<[LoopThread]>
-  private let nextShard = Atomic<Int>(0)
 
   /// Holds a thread that can be joined once.
   private final class LoopThread: Sendable {
@@ -41,14 +40,25 @@ public final class Stack: Sendable {
     let hasHeader = setup.device.headerByteCount > 0
     var shards: [Shard] = []
     var loops: [EventLoop] = []
-    for _ in 0..<tap.queues {
+    for index in 0..<tap.queues {
       guard let queue = setup.device.takeQueue() else { break }
       let wire = queue.descriptor.rawValue
+      var own = configuration
+      own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
       let shard = try Self.makeShard(
-        configuration, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
+        own, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
         clock: .monotonic, seed: nil, wakeUp: EventFD())
       shards.append(shard)
       loops.append(try EventLoop(shard: shard, wire: wire))
+    }
+    if shards.count > 1 {
+      let inboxes = shards.map(\.inbox)
+      for (index, shard) in shards.enumerated() {
+        shard.inspect { state in
+          state.queue = index
+          state.peers = inboxes
+        }
+      }
     }
     self.configuration = configuration
     self.shards = shards
@@ -96,7 +106,16 @@ public final class Stack: Sendable {
     let state = try ShardState(
       configuration: configuration, port: port, lendsEngines: lendsEngines, seed: seeds, now: now,
       wallClockOffset: offset)
-    return Shard(state, clock: clock, wakeUp: wakeUp)
+    return Shard(state, clock: clock, inbox: ShardInbox(wakeUp: wakeUp))
+  }
+
+  /// Each shard picks ephemeral ports from its own part of the range, so that no two pick the same.
+  private static func part(
+    _ index: Int, of count: Int, of range: ClosedRange<UInt16>
+  ) -> ClosedRange<UInt16> {
+    let size = range.count / count
+    let start = Int(range.lowerBound) + index * size
+    return UInt16(start)...UInt16(start + size - 1)
   }
 
   private func startServices() throws {
@@ -109,11 +128,19 @@ public final class Stack: Sendable {
     }
   }
 
+  /// How many shards share the stack's address: the TAP's queues.
+  public var queueCount: Int { shards.count }
+
   /// A new socket.
-  public func socket(_ type: SocketKind) throws(SocketError) -> Socket {
-    let index = nextShard.wrappingAdd(1, ordering: .relaxed).oldValue
-    let shard = shards[(index % shards.count + shards.count) % shards.count]
-    return try Socket(shard: shard, type: type)
+  ///
+  /// - Parameter queue: the shard that it lives in, below `queueCount`. TCP sockets may live anywhere; ports are told
+  ///   apart within one shard only, so that two sockets that want the same port belong into the same one. Others live in
+  ///   the first.
+  public func socket(_ type: SocketKind, queue: Int = 0) throws(SocketError) -> Socket {
+    guard shards.indices.contains(queue), type == .tcp || queue == 0 else {
+      throw SocketError("socket", .EINVAL)
+    }
+    return try Socket(shard: shards[queue], type: type)
   }
 
   /// Hands a connected socket to the event loop, which moves its bytes to and from `descriptor`.

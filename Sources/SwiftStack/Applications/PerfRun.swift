@@ -209,6 +209,15 @@ extension ShardState {
     if jobs[job].open == 0 && jobs[job].awaited == 0 { finishJob(job) }
   }
 
+  /// The other shards have taken all the connections that were to come.
+  mutating func stopAccepting(_ index: Int) {
+    guard let listener = jobs[index].listener else { return }
+    jobs[index].listener = nil
+    jobs[index].awaited = 0
+    end(listener)
+    if jobs[index].open == 0 { finishJob(index) }
+  }
+
   /// Ends a job whose client has gone, or that could not be started.
   mutating func cancelJob(_ index: Int) {
     if let listener = jobs[index].listener {

@@ -21,6 +21,8 @@ extension ShardState {
       application.socket = listener
       start(application)
 
+      // Datagrams are the first shard's.
+      guard queue == 0 else { continue }
       let datagrams = try socket(.udp)
       try sockets.bind(
         datagrams, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), ip: &ip, net: &net)

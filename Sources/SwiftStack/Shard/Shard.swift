@@ -8,14 +8,14 @@ import Synchronization
 /// One shard: its state behind one lock. Any thread enters, does its work down to the wire, and leaves.
 final class Shard: Sendable {
   private let state: Mutex<ShardState>
-  /// Wakes the event loop when an entry has made it due earlier; `nil` on a simulated wire.
-  private let wakeUp: EventFD?
+  /// Where other shards put frames, and what wakes the event loop.
+  let inbox: ShardInbox
   private let clock: StackClock
 
-  init(_ state: consuming ShardState, clock: StackClock, wakeUp: consuming EventFD?) {
+  init(_ state: consuming ShardState, clock: StackClock, inbox: ShardInbox) {
     self.state = Mutex(state)
     self.clock = clock
-    self.wakeUp = wakeUp
+    self.inbox = inbox
   }
 
   /// Runs `body` inside the stack, then everything that follows from it, whether it threw or not.
@@ -44,23 +44,18 @@ final class Shard: Sendable {
     }
   }
 
-  func signalLoop() {
-    switch wakeUp {
-    case .some(let event): event.signal()
-    case .none: break
-    }
-  }
+  func signalLoop() { inbox.signal() }
 
   /// The event descriptor that the loop watches.
   var wakeUpDescriptor: Int32? {
-    switch wakeUp {
+    switch inbox.wakeUp {
     case .some(let event): event.descriptor.rawValue
     case .none: nil
     }
   }
 
   func drainWakeUp() {
-    switch wakeUp {
+    switch inbox.wakeUp {
     case .some(let event): event.drain()
     case .none: break
     }

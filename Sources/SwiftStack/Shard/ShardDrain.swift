@@ -124,6 +124,10 @@ extension ShardState {
 
   /// One packet up the floors. Linux: `netif_receive_skb()`.
   private mutating func receive(_ skb: consuming SkBuff) {
+    guard peers.isEmpty else {
+      guard let own = steer(skb) else { return }
+      return receiveSteered(ip.receive(own, net: &net))
+    }
     sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net)
   }
 

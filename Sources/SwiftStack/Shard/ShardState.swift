@@ -30,6 +30,14 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   /// Packets that NAPI delivered and nobody has looked at yet.
   var input = SkBuffQueue()
 
+  /// Which of the stack's shards this is, and the mailboxes of all of them; empty when there is one shard only.
+  var queue = 0
+  var peers: [ShardInbox] = []
+  /// How many shards have looked at the frame that is being taken in.
+  var hops = 0
+  var framesHandedOver: UInt64 = 0
+  var handoversLost: UInt64 = 0
+
   /// Who is to be told when a socket's readiness changes.
   var owners = OwnerTable()
   /// Programs that the shard runs itself.

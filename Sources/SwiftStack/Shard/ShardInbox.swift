@@ -1,0 +1,49 @@
+import IPv4
+import IceModel
+import LinuxHost
+import Synchronization
+
+/// What one shard hands another.
+enum Handover: Sendable {
+  /// A frame that arrived at a queue whose shard has no use for it, and how many shards have looked at it.
+  case frame(SimulatedFrame, hops: Int)
+  /// An ICMP error about a TCP connection that another shard may have.
+  case error(TransportError)
+}
+
+/// A shard's mailbox: others put frames in, its event loop takes them out. Bounded, as a NIC's queue is.
+final class ShardInbox: Sendable {
+  private static let capacity = 1024
+  private let items = Mutex<[Handover]>([])
+  /// Wakes the shard's event loop; `nil` on a simulated wire.
+  let wakeUp: EventFD?
+
+  init(wakeUp: consuming EventFD?) { self.wakeUp = wakeUp }
+
+  /// Returns false, and takes nothing, when it is full.
+  func put(_ item: Handover) -> Bool {
+    let isTaken = items.withLock { items in
+      guard items.count < Self.capacity else { return false }
+      items.append(item)
+      return true
+    }
+    if isTaken { signal() }
+    return isTaken
+  }
+
+  func takeAll() -> [Handover] {
+    items.withLock { items in
+      if items.isEmpty { return [] }
+      let taken = items
+      items = []
+      return taken
+    }
+  }
+
+  func signal() {
+    switch wakeUp {
+    case .some(let event): event.signal()
+    case .none: break
+    }
+  }
+}

@@ -1,0 +1,33 @@
+/// Options by Linux's level, name and bytes, for programs that carry `setsockopt(2)` calls over.
+extension Socket {
+  /// - Parameters:
+  ///   - level: `SOL_SOCKET` 1, `IPPROTO_IP` 0, `IPPROTO_TCP` 6, `IPPROTO_UDP` 17.
+  ///   - name: Linux's number, as `TCP_NODELAY` 1.
+  ///   - value: the option's bytes in the machine's order, as `setsockopt(2)` takes them.
+  /// - Throws: `ENOPROTOOPT` for an option that is not known, `EINVAL` for a value that cannot be, `EPERM`.
+  public func setsockopt(level: Int32, name: Int32, value: RawSpan) throws(SocketError) {
+    try Self.calling("setsockopt") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        try state.sockets.setsockopt(
+          id, level: level, name: name, value: value, ip: &state.ip, net: &state.net)
+      }
+    }
+  }
+
+  /// An option whose value is an `int`.
+  public func setsockopt(level: Int32, name: Int32, _ value: Int32) throws(SocketError) {
+    var bytes: InlineArray<4, UInt8> = [0, 0, 0, 0]
+    for index in 0..<4 { bytes[index] = UInt8(truncatingIfNeeded: value >> Int32(8 * index)) }
+    // Safe: a byte has no padding.
+    try setsockopt(level: level, name: name, value: unsafe bytes.span.bytes)
+  }
+
+  /// The option's bytes, at most `maximum` of them.
+  public func getsockopt(level: Int32, name: Int32, maximum: Int = 256) throws(SocketError) -> [UInt8] {
+    try Self.calling("getsockopt") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        try state.sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: state.net)
+      }
+    }
+  }
+}

@@ -1,0 +1,13 @@
+import NetNamespace
+import Wire
+
+/// What a stack of several shards asks, to find the one that a segment belongs to.
+extension TCPLayer {
+  /// Whether a connection, a handshake or a TIME-WAIT between these ends lives here.
+  public func hasConnection(local: SocketAddress, remote: SocketAddress) -> Bool {
+    connections.find(FourTuple(local: local, remote: remote)) != nil
+  }
+
+  /// Whether a socket here listens at this address.
+  public func hasListener(at local: SocketAddress) -> Bool { findListener(local) != nil }
+}
