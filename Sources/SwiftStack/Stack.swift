@@ -140,7 +140,7 @@ public final class Stack: Sendable {
     guard shards.indices.contains(queue), type == .tcp || queue == 0 else {
       throw SocketError("socket", .EINVAL)
     }
-    return try Socket(shard: shards[queue], type: type)
+    return try Socket(stack: self, shard: shards[queue], type: type)
   }
 
   /// Hands a connected socket to the event loop, which moves its bytes to and from `descriptor`.

@@ -7,7 +7,8 @@ import Synchronization
 public final class StackDaemon: Sendable {
   public let stack: Stack
   private let plan: StackPlan
-  private let listener: UnixListener
+  /// Given to `run`, which closes it and removes its path when all is over.
+  private let listener: Mutex<UnixListener?>
   private let signals: SignalFD
   private let stopRequest: EventFD
   private let conversations = Atomic<Int>(0)
@@ -25,7 +26,7 @@ public final class StackDaemon: Sendable {
     self.signals = signals
     try Privileges.requireNetworkAdmin(to: "create the interface", plan.tap.interface.text)
     stopRequest = try EventFD()
-    listener = try Self.listen(for: plan.tap.interface)
+    listener = Mutex(try Self.listen(for: plan.tap.interface))
     stack = try Stack(tap: plan.tap, plan.stack)
     logger.info("\(plan.tap.interface) is up")
   }
@@ -56,6 +57,9 @@ public final class StackDaemon: Sendable {
 
   /// Serves control clients until SIGINT, SIGTERM, SIGHUP or `down`; then ends connections and takes everything away.
   public func run() throws {
+    guard let listener = listener.withLock({ $0.take() }) else {
+      preconditionFailure("a daemon runs once")
+    }
     let epoll = try Epoll()
     try epoll.add(signals.descriptor, for: [.readable], token: 0)
     try epoll.add(listener.descriptor, for: [.readable], token: 1)
@@ -71,7 +75,7 @@ public final class StackDaemon: Sendable {
             logger.info("\(signal.name): ending")
             isRunning = false
           }
-        case 1: acceptClients()
+        case 1: acceptClients(listener)
         default: isRunning = false
         }
       }
@@ -80,7 +84,7 @@ public final class StackDaemon: Sendable {
     logger.info("\(plan.tap.interface) is down")
   }
 
-  private func acceptClients() {
+  private func acceptClients(_ listener: borrowing UnixListener) {
     do {
       while let stream = try listener.accept() {
         guard conversations.load(ordering: .relaxed) < Self.mostConversations else {

@@ -10,6 +10,8 @@ import Synchronization
 /// when the last reference goes.
 public final class Socket: Sendable {
   public let type: SocketKind
+  /// Kept alive by its sockets.
+  private let stack: Stack
   let shard: Shard
   let id: SocketID
   let waiter = SocketWaiter()
@@ -19,9 +21,10 @@ public final class Socket: Sendable {
   private let receiveNanoseconds = Atomic<Int64>(0)
   private let sendNanoseconds = Atomic<Int64>(0)
 
-  init(shard: Shard, type: SocketKind) throws(SocketError) {
+  init(stack: Stack, shard: Shard, type: SocketKind) throws(SocketError) {
     let waiter = waiter
     self.type = type
+    self.stack = stack
     self.shard = shard
     id = try Self.calling("socket") { () throws(Errno) in
       try shard.enter { (state) throws(Errno) in
@@ -34,8 +37,9 @@ public final class Socket: Sendable {
   }
 
   /// Takes over an accepted connection.
-  private init(shard: Shard, accepted id: SocketID) {
+  private init(stack: Stack, shard: Shard, accepted id: SocketID) {
     type = .tcp
+    self.stack = stack
     self.shard = shard
     self.id = id
     let waiter = waiter
@@ -166,7 +170,7 @@ public final class Socket: Sendable {
         try state.sockets.accept(id, net: &state.net)
       }
     }
-    return Socket(shard: shard, accepted: child)
+    return Socket(stack: stack, shard: shard, accepted: child)
   }
 
   public func accept() async throws(SocketError) -> Socket {
@@ -178,7 +182,7 @@ public final class Socket: Sendable {
     } catch {
       throw SocketError("accept", error)
     }
-    return Socket(shard: shard, accepted: child)
+    return Socket(stack: stack, shard: shard, accepted: child)
   }
 
   /// Linux: connect(2). A TCP socket waits for its peer's answer, at most `sendTimeout`.
