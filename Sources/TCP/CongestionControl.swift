@@ -156,7 +156,7 @@ struct Cubic {
   static func cubeRoot(_ value: Double) -> Double {
     guard value > 0 else { return 0 }
     var x = max(1.0, value / 3)
-    for _ in 0..<64 {
+    for _ in 0..<256 {
       let next = (2 * x + value / (x * x)) / 3
       if abs(next - x) < 1e-9 * x { return next }
       x = next

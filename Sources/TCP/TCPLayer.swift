@@ -203,8 +203,15 @@ public struct TCPLayer: ~Copyable {
   /// Lets sockets that stopped at their small-queue limit go on. Linux: `tcp_tasklet_func()`.
   public mutating func runPending(ip: inout IPv4Layer, net: inout Net) {
     while let raw = net.pool.takePending() {
-      let index = SocketID(rawValue: raw).index
-      guard raw != 0, sockets.isLive(index) else { continue }
+      let id = SocketID(rawValue: raw)
+      guard raw != 0 else { continue }
+      guard id.kind == .tcp else {
+        // A datagram socket that had no room: its writer is told.
+        net.wake(id)
+        continue
+      }
+      let index = id.index
+      guard sockets.isLive(index) else { continue }
       sockets[index].account.isThrottled = false
       guard sockets[index].state.isConnected, sockets[index].state != .synSent else { continue }
       if sockets[index].lostOut > sockets[index].retransOut {

@@ -143,7 +143,7 @@ public final class ScriptedPeer {
     while options.count % 4 != 0 { options.append(0) }
     var tcp = Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort)
     tcp += Self.bytes(segment.sequence) + Self.bytes(segment.acknowledgment)
-    tcp += [UInt8((20 + options.count) / 4 << 4), segment.flags] + Self.bytes(segment.window) + [0, 0]
+    tcp += [UInt8(((20 + options.count) / 4) << 4), segment.flags] + Self.bytes(segment.window) + [0, 0]
     tcp += Self.bytes(segment.urgentPointer) + options + segment.payload
     let check = Self.checksum([10, 0, 0, 1, 10, 0, 0, 2, 0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
     tcp[16] = UInt8(check >> 8)
