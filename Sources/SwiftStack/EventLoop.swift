@@ -18,7 +18,7 @@ final class EventLoop: Sendable {
     self.shard = shard
     epoll = try Epoll()
     try epoll.add(rawDescriptor: wire, for: [.readable], token: Self.wireToken)
-    if let wakeUp = shard.wakeUpDescriptor {
+    if let wakeUp = shard.inbox.wakeUpDescriptor {
       try epoll.add(rawDescriptor: wakeUp, for: [.readable], token: Self.wakeUpToken)
     }
   }
@@ -49,7 +49,7 @@ final class EventLoop: Sendable {
         let event = events[index]
         switch event.token {
         case Self.wireToken: isReadable = true
-        case Self.wakeUpToken: shard.drainWakeUp()
+        case Self.wakeUpToken: shard.inbox.drainSignal()
         default: shard.bridgeReady(Int(truncatingIfNeeded: event.token))
         }
       }

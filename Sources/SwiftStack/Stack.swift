@@ -47,7 +47,7 @@ public final class Stack: Sendable {
       own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
       let shard = try Self.makeShard(
         own, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
-        clock: .monotonic, seed: nil, wakeUp: EventFD())
+        clock: .monotonic, seed: nil, inbox: ShardInbox(wakeUp: try EventFD()))
       shards.append(shard)
       loops.append(try EventLoop(shard: shard, wire: wire))
     }
@@ -81,7 +81,7 @@ public final class Stack: Sendable {
     shards = [
       try Self.makeShard(
         configuration, port: .simulated(SimulatedWirePort()), lendsEngines: lendsEngines,
-        clock: .manual(time), seed: seed, wakeUp: nil)
+        clock: .manual(time), seed: seed, inbox: ShardInbox())
     ]
     loops = []
     threads = Mutex([])
@@ -92,7 +92,7 @@ public final class Stack: Sendable {
 
   private static func makeShard(
     _ configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool, clock: StackClock,
-    seed: UInt64?, wakeUp: consuming EventFD?
+    seed: UInt64?, inbox: ShardInbox
   ) throws -> Shard {
     var source = RandomSource(seed: seed ?? SystemEntropy.next())
     let seeds = (source.next(), source.next(), source.next())
@@ -106,7 +106,7 @@ public final class Stack: Sendable {
     let state = try ShardState(
       configuration: configuration, port: port, lendsEngines: lendsEngines, seed: seeds, now: now,
       wallClockOffset: offset)
-    return Shard(state, clock: clock, inbox: ShardInbox(wakeUp: wakeUp))
+    return Shard(state, clock: clock, inbox: inbox)
   }
 
   /// Each shard picks ephemeral ports from its own part of the range, so that no two pick the same.

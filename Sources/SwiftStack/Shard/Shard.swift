@@ -45,19 +45,4 @@ final class Shard: Sendable {
   }
 
   func signalLoop() { inbox.signal() }
-
-  /// The event descriptor that the loop watches.
-  var wakeUpDescriptor: Int32? {
-    switch inbox.wakeUp {
-    case .some(let event): event.descriptor.rawValue
-    case .none: nil
-    }
-  }
-
-  func drainWakeUp() {
-    switch inbox.wakeUp {
-    case .some(let event): event.drain()
-    case .none: break
-    }
-  }
 }

@@ -16,9 +16,21 @@ final class ShardInbox: Sendable {
   private static let capacity = 1024
   private let items = Mutex<[Handover]>([])
   /// Wakes the shard's event loop; `nil` on a simulated wire.
-  let wakeUp: EventFD?
+  private let wakeUp: EventFD?
+  /// The descriptor that the event loop watches.
+  let wakeUpDescriptor: Int32?
 
-  init(wakeUp: consuming EventFD?) { self.wakeUp = wakeUp }
+  /// Of a shard with an event loop.
+  init(wakeUp: consuming EventFD) {
+    wakeUpDescriptor = wakeUp.descriptor.rawValue
+    self.wakeUp = consume wakeUp
+  }
+
+  /// Of a shard that its caller drives.
+  init() {
+    wakeUpDescriptor = nil
+    wakeUp = nil
+  }
 
   /// Returns false, and takes nothing, when it is full.
   func put(_ item: Handover) -> Bool {
@@ -40,9 +52,18 @@ final class ShardInbox: Sendable {
     }
   }
 
+  @inline(never)
   func signal() {
     switch wakeUp {
     case .some(let event): event.signal()
+    case .none: break
+    }
+  }
+
+  @inline(never)
+  func drainSignal() {
+    switch wakeUp {
+    case .some(let event): event.drain()
     case .none: break
     }
   }
