@@ -1,0 +1,74 @@
+import NetNamespace
+import SkBuff
+import Wire
+
+// What the receive queues may hold. Linux: `tcp_try_rmem_schedule()`, `tcp_prune_queue()`.
+extension TCPSocket {
+  /// Whether a packet of `truesize` may be held; squeezes the queues first. Linux: `tcp_try_rmem_schedule()`.
+  mutating func makeRoom(for truesize: Int, net: inout Net) -> Bool {
+    if account.receiveAllocated + truesize <= receiveBuffer { return true }
+    // A window that was offered is honoured as long as memory for twice the buffer lasts.
+    if account.receiveAllocated <= receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead { return true }
+    collapse(net: &net)
+    if account.receiveAllocated + truesize <= receiveBuffer { return true }
+    pruneOutOfOrder(net: &net)
+    return account.receiveAllocated + truesize <= receiveBuffer || receiveQueue.isEmpty
+  }
+
+  /// Copies wasteful packets of the receive queue together. Linux: `tcp_collapse()`.
+  private mutating func collapse(net: inout Net) {
+    var target: SkBuff? = nil
+    var done = SkBuffQueue()
+    while let skb = receiveQueue.popFirst() {
+      // Packets that use their memory well stay as they are.
+      if skb.length * 2 > skb.truesize {
+        if let full = target.take() { finishCollapsed(full, into: &done) }
+        done.append(skb)
+        continue
+      }
+      var offset = 0
+      while offset < skb.length {
+        if target == nil {
+          target = net.pool.allocate(headroom: 0, linear: SkBuffPool.pageByteCount)
+          guard target != nil else { break }
+          target?.tcp = skb.tcp
+          target?.tcp.sequence = skb.tcp.sequence + offset
+          net.counters.count(.TcpExtTCPRcvCollapsed)
+        }
+        guard let current = target.take() else { break }
+        let count = min(current.tailroom, skb.length - offset)
+        let at = current.headLength
+        current.put(count)
+        let copied = unsafe skb.copyBits(
+          from: offset, into: UnsafeMutableRawBufferPointer(start: current.linearBase + at, count: count))
+        precondition(copied, "a collapsed range lies inside its packet")
+        current.tcp.endSequence = current.tcp.sequence + current.length
+        offset += count
+        if current.tailroom == 0 { finishCollapsed(current, into: &done) } else { target = consume current }
+      }
+      if offset < skb.length {
+        // No memory to copy into: what is left stays in its old packet.
+        guard skb.trimHead(offset) else { continue }
+        skb.tcp.sequence += offset
+        done.append(skb)
+      }
+    }
+    if let full = target.take() { finishCollapsed(full, into: &done) }
+    receiveQueue.append(contentsOf: &done)
+  }
+
+  private func finishCollapsed(_ skb: consuming SkBuff, into queue: inout SkBuffQueue) {
+    skb.chargeReceive(to: account)
+    queue.append(skb)
+  }
+
+  /// Throws out-of-order packets away, newest sequence first. Linux: `tcp_prune_ofo_queue()`.
+  private mutating func pruneOutOfOrder(net: inout Net) {
+    while account.receiveAllocated > receiveBuffer / 2, let skb = outOfOrder.popLast() {
+      outOfOrderHint = nil
+      skb.drop(.tcpOutOfOrderMemory)
+    }
+    // The peer must not believe we still have what we reported.
+    sackBlockCount = 0
+  }
+}

@@ -1,0 +1,121 @@
+import NetNamespace
+import SkBuff
+import Wire
+
+// Segments that came too early, and telling the peer which. Linux: `tcp_data_queue_ofo()`, RFC 2018, RFC 2883.
+extension TCPSocket {
+  /// Linux: `tcp_data_queue_ofo()`.
+  mutating func queueOutOfOrder(_ skb: consuming SkBuff, net: inout Net) {
+    let block = skb.tcp
+    guard makeRoom(for: skb.truesize, net: &net) else {
+      net.counters.count(.TcpExtTCPOFODrop)
+      skb.drop(.tcpOutOfOrderMemory)
+      return
+    }
+    net.counters.count(.TcpExtTCPOFOQueue)
+    statistics.outOfOrderPackets += 1
+    ack.isScheduled = true
+    measureReceive(payload: skb.length, gsoSize: skb.gsoSize, truesize: skb.truesize)
+    let start = block.sequence
+    let end = block.endSequence
+
+    // Find the last packet that begins at or before this one: from the hint, the newest place, or the end.
+    var place = outOfOrder.last
+    if let hint = outOfOrderHint, let last = place,
+      outOfOrder[tcp: last].sequence.isAfter(start)
+    {
+      place = hint
+      while let current = place, !outOfOrder[tcp: current].sequence.isAfter(start),
+        let next = outOfOrder.position(after: current), !outOfOrder[tcp: next].sequence.isAfter(start)
+      {
+        place = next
+      }
+    }
+    while let current = place, outOfOrder[tcp: current].sequence.isAfter(start) {
+      place = outOfOrder.position(before: current)
+    }
+    if let previous = place, !outOfOrder[tcp: previous].endSequence.isBefore(end) {
+      net.counters.count(.TcpExtTCPOFOMerge)
+      noteDuplicate(start, end, net: &net)
+      skb.drop(.tcpOldData)
+      return
+    }
+    if let previous = place, outOfOrder[tcp: previous].endSequence.isAfter(start) {
+      noteDuplicate(start, outOfOrder[tcp: previous].endSequence, net: &net)
+    }
+    skb.chargeReceive(to: account)
+    if let previous = place { outOfOrder.insert(skb, after: previous) } else { outOfOrder.prepend(skb) }
+    var inserted = place.flatMap { outOfOrder.position(after: $0) } ?? outOfOrder.first
+    outOfOrderHint = inserted
+    // Packets that this one covers wholly are of no more use.
+    while let current = inserted, let next = outOfOrder.position(after: current) {
+      guard end.isAfter(outOfOrder[tcp: next].sequence) else { break }
+      if end.isBefore(outOfOrder[tcp: next].endSequence) {
+        noteDuplicate(outOfOrder[tcp: next].sequence, end, net: &net)
+        break
+      }
+      noteDuplicate(outOfOrder[tcp: next].sequence, outOfOrder[tcp: next].endSequence, net: &net)
+      outOfOrder.remove(at: next).drop(.tcpOldData)
+      inserted = current
+    }
+    if hasSACK { addSACKBlock(start, end) }
+    growWindow(payload: 0, truesize: 0)
+  }
+
+  /// Moves what has become contiguous. Linux: `tcp_ofo_queue()`.
+  mutating func drainOutOfOrder(net: inout Net) {
+    while let head = outOfOrder.first, !outOfOrder[tcp: head].sequence.isAfter(rcvNxt) {
+      if outOfOrderHint == head { outOfOrderHint = nil }
+      let skb = outOfOrder.remove(at: head)
+      if !skb.tcp.endSequence.isAfter(rcvNxt) {
+        noteDuplicate(skb.tcp.sequence, skb.tcp.endSequence, net: &net)
+        skb.drop(.tcpOldData)
+        continue
+      }
+      skb.orphan()
+      acceptInOrder(skb, net: &net)
+    }
+  }
+
+  // MARK: SACK blocks to send
+
+  /// Most recently changed first (RFC 2018 section 4). Linux: `tcp_sack_new_ofo_skb()`.
+  mutating func addSACKBlock(_ start: SequenceNumber, _ end: SequenceNumber) {
+    var merged = SACKBlock(start: start, end: end)
+    var kept = 0
+    let old = sackBlocks
+    for index in 0..<sackBlockCount {
+      let block = old[index]
+      if !merged.start.isAfter(block.end) && !merged.end.isBefore(block.start) {
+        if block.start.isBefore(merged.start) { merged.start = block.start }
+        if block.end.isAfter(merged.end) { merged.end = block.end }
+      } else if kept < 3 {
+        sackBlocks[kept + 1] = block
+        kept += 1
+      }
+    }
+    sackBlocks[0] = merged
+    sackBlockCount = kept + 1
+  }
+
+  /// Drops blocks that the cumulative ACK has passed. Linux: `tcp_sack_remove()`.
+  mutating func trimSACKBlocks() {
+    if outOfOrder.isEmpty {
+      sackBlockCount = 0
+      return
+    }
+    var kept = 0
+    for index in 0..<sackBlockCount where sackBlocks[index].end.isAfter(rcvNxt) {
+      sackBlocks[kept] = sackBlocks[index]
+      kept += 1
+    }
+    sackBlockCount = kept
+  }
+
+  /// Remembers a duplicate to report on the next ACK. Linux: `tcp_dsack_set()`.
+  mutating func noteDuplicate(_ start: SequenceNumber, _ end: SequenceNumber, net: inout Net) {
+    guard hasSACK, start.isBefore(end) else { return }
+    net.counters.count(start.isBefore(rcvNxt) ? .TcpExtTCPDSACKOldSent : .TcpExtTCPDSACKOfoSent)
+    duplicateSACK = SACKBlock(start: start, end: end)
+  }
+}

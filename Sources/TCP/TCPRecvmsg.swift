@@ -1,0 +1,120 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Wire
+
+// The reader's side. Linux: `tcp_recvmsg_locked()`.
+extension TCPSocket {
+  /// Copies bytes of the stream to the caller.
+  ///
+  /// - Returns: bytes copied; 0 at the end of the stream.
+  /// - Throws: `EAGAIN` when nothing is there, a pending error, `ENOTCONN`, `EFAULT`, `EINVAL` for absent urgent data.
+  mutating func recvmsg(
+    _ iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    if state == .listen { throw .ENOTCONN }
+    if flags.contains(.outOfBand) { return try receiveUrgent(&iter, peek: flags.contains(.peek)) }
+    let requested = iter.count
+    var copied = 0
+    var sequence = copiedSeq
+    var place = receiveQueue.first
+    while let current = place, iter.count > 0 {
+      let block = receiveQueue[tcp: current]
+      let offset = sequence.offset(from: block.sequence)
+      let length = receiveQueue.length(at: current)
+      var count = min(length - offset, iter.count)
+      if let urgent = urgentSeq, !options.outOfBandInline {
+        // The urgent byte is not part of the stream; reading stops in front of it (RFC 6093).
+        let distance = urgent.offset(from: sequence)
+        if distance == 0 {
+          if copied > 0 { break }
+          urgentSeq = nil
+          sequence += 1
+          if !flags.contains(.peek) { advanceReader(to: sequence, net: net) }
+          place = receiveQueue.first
+          continue
+        }
+        if distance > 0 { count = min(count, distance) }
+      }
+      if count > 0 {
+        let before = copied
+        if flags.contains(.truncate) {
+          iter.advance(count)
+          copied += count
+        } else {
+          copied += receiveQueue.withPacket(at: current) { skb in
+            skb.copyDatagram(from: offset, count: count, to: &iter)
+          }
+        }
+        let moved = copied - before
+        sequence += moved
+        if moved < count {
+          if copied == 0 { throw .EFAULT }
+          break
+        }
+      }
+      if flags.contains(.peek) {
+        place =
+          sequence.offset(from: block.sequence) >= length ? receiveQueue.position(after: current) : current
+      } else {
+        advanceReader(to: sequence, net: net)
+        place = receiveQueue.first
+      }
+    }
+    if copied > 0 {
+      if !flags.contains(.peek) { cleanReceiveBuffer(copied: copied, ip: &ip, net: &net) }
+      return copied
+    }
+    if requested == 0 { return 0 }
+    if let error = pendingError {
+      pendingError = nil
+      throw error
+    }
+    if peerFinSeen || receiveShutdown { return 0 }
+    if state == .close { throw .ENOTCONN }
+    throw .EAGAIN
+  }
+
+  /// Frees what has been read.
+  private mutating func advanceReader(to sequence: SequenceNumber, net: borrowing Net) {
+    copiedSeq = sequence
+    while let head = receiveQueue.first {
+      let block = receiveQueue[tcp: head]
+      guard block.sequence.offset(from: sequence) + receiveQueue.length(at: head) <= 0 else { break }
+      _ = receiveQueue.popFirst()
+    }
+    adjustReceiveSpace(net: net)
+  }
+
+  /// A window update when reading has opened the window enough (RFC 9293 3.8.6.2.2). Linux:
+  /// `tcp_cleanup_rbuf()`.
+  private mutating func cleanReceiveBuffer(copied: Int, ip: inout IPv4Layer, net: inout Net) {
+    guard state.canReceive || state == .closeWait else { return }
+    var due = false
+    if ack.isScheduled {
+      if rcvNxt.offset(from: rcvWup) > rcvMSS
+        || copied > 0 && ack.isPushed && !ack.isInteractive && readableByteCount == 0
+      {
+        due = true
+      }
+    }
+    if !due && !receiveShutdown {
+      let current = receiveWindow
+      if 2 * current <= windowClamp {
+        let new = proposedWindow()
+        if new > 0 && new >= 2 * current { due = true }
+      }
+    }
+    if due { sendAck(ip: &ip, net: &net) }
+  }
+
+  private mutating func receiveUrgent(_ iter: inout IovIter, peek: Bool) throws(Errno) -> Int {
+    guard !options.outOfBandInline, let byte = urgentData else {
+      throw urgentSeq == nil || urgentData == nil && urgentSeq == nil ? .EINVAL : .EAGAIN
+    }
+    if !peek { urgentData = nil }
+    var value = byte
+    let copied = unsafe withUnsafeBytes(of: &value) { bytes in unsafe iter.copyTo(from: bytes) }
+    return copied
+  }
+}
