@@ -184,6 +184,14 @@ extension Netns {
       #expect(result.errors.contains(absent) && result.errors.contains("up"), "\(result.summary)")
     }
 
+    @Test(
+      "--help is help, status 0",
+      arguments: [["--help"], ["up", "--help"], ["nc", "--help"], ["perf", "send", "--help"]])
+    func help(arguments: [String]) throws {
+      let result = try NetnsWorld.swiftstack(arguments, seconds: 10)
+      #expect(result.status == 0 && result.text.contains("USAGE"), "\(result.summary)")
+    }
+
     @Test("down without a running stack: status 1")
     func downNothing() throws {
       let absent = Names.next().interface
