@@ -7,6 +7,7 @@ import Wire
 
 /// IPv4, ARP and ICMP of one shard, with the device below them. Linux: `net/ipv4/`.
 public struct IPv4Layer: ~Copyable {
+  private let addressOnly = AddressOnly()
   /// Our addresses, in the order they were added.
   public private(set) var addresses: [IPv4Prefix] = []
   /// The first address: the one most packets are for.

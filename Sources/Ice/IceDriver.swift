@@ -10,6 +10,7 @@ import Wire
 /// Call `open` before use and `close` before the sk_buff pool is destroyed. `poll` is what the interrupt
 /// leads to. Byte queue limits are the caller's (NetDevice), fed with what `startXmit` and `poll` return.
 public struct IceDriver: ~Copyable {
+  private let addressOnly = AddressOnly()
   /// How the interface is set up.
   public struct Configuration: Sendable {
     /// The station address.

@@ -11,6 +11,7 @@ import Wire
 /// A shard has one device queue, so that the choice of a transmit queue is the choice of a shard, and a flow, which
 /// stays in its shard, is never reordered.
 public struct NetDevice: ~Copyable {
+  private let addressOnly = AddressOnly()
   public let name: String
   public let macAddress: MACAddress
   /// Bytes of IP packet that fit a frame.

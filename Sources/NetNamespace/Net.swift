@@ -8,6 +8,7 @@ import Wire
 ///
 /// Passed `inout` down the floors; nothing in it calls anybody.
 public struct Net: ~Copyable {
+  private let addressOnly = AddressOnly()
   /// The caller's clock at the entry into the stack.
   public private(set) var now: Instant
   public var timers = TimerQueue()

@@ -7,6 +7,7 @@ import Wire
 
 /// Every TCP socket of one shard: where a segment, a call or a timer finds its connection. Linux: `net/ipv4/tcp_ipv4.c`.
 public struct TCPLayer: ~Copyable {
+  private let addressOnly = AddressOnly()
   var sockets = Slab<TCPSocket>()
   var requests = Slab<RequestSocket>()
   var timeWaits = Slab<TimeWaitSocket>()

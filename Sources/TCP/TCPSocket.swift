@@ -8,6 +8,7 @@ import Wire
 ///
 /// Fields are grouped by the file that works on them. All sequence arithmetic is modulo 2^32.
 struct TCPSocket: ~Copyable {
+  private let addressOnly = AddressOnly()
   let id: SocketID
   let family: AddressFamily
   var state = TCPState.close
