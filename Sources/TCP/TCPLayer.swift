@@ -8,9 +8,9 @@ import Wire
 /// Every TCP socket of one shard: where a segment, a call or a timer finds its connection. Linux: `net/ipv4/tcp_ipv4.c`.
 public struct TCPLayer: ~Copyable {
   private let addressOnly = AddressOnly()
-  var sockets = Slab<TCPSocket>()
-  var requests = Slab<RequestSocket>()
-  var timeWaits = Slab<TimeWaitSocket>()
+  var sockets = SocketSlab<TCPSocket>()
+  var requests = SocketSlab<RequestSocket>()
+  var timeWaits = SocketSlab<TimeWaitSocket>()
   var connections: ConnectionTable
   /// Listeners by port; looked at for a SYN only.
   var listeners: [UInt16: [Int]] = [:]
