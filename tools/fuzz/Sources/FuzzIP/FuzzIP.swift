@@ -39,7 +39,8 @@ private struct NetworkFloor: ~Copyable {
   init() {
     let tracer = Tracer()
     let pool = SkBuffPool(limit: 16 << 20, tracer: tracer)
-    net = Net(pool: pool, tracer: tracer, settings: NetSettings(), seed: 1, now: Instant(nanoseconds: 1_000_000_000))
+    net = Net(
+      pool: pool, tracer: tracer, settings: NetSettings(), seed: 1, now: Instant(nanoseconds: 1_000_000_000))
     let bus = IceBus(txDescriptorCount: 64, rxDescriptorCount: 64)
     nic = IceDevice(bus: bus, configuration: IceDevice.Configuration(macAddress: Self.mac))
     var driver = IceDriver(bus: bus, configuration: IceDriver.Configuration(macAddress: Self.mac))

@@ -28,7 +28,8 @@ private final class StackUnderFire {
 
   init() throws {
     var configuration = StackConfiguration(
-      name: "fuzz0", address: IPv4Prefix("10.0.0.2/24")!, macAddress: MACAddress("02:00:00:00:00:02")!, ring: 64)
+      name: "fuzz0", address: IPv4Prefix("10.0.0.2/24")!, macAddress: MACAddress("02:00:00:00:00:02")!,
+      ring: 64)
     configuration.services = true
     configuration.packetMemory = 16 << 20
     wire = try SimulatedStack(configuration, now: Instant(nanoseconds: 1_000_000_000))
@@ -49,7 +50,9 @@ private final class StackUnderFire {
 
   func run(_ script: FrameScript) throws {
     for var step in script {
-      if step.fixesAddresses { FrameRepair.fixAddresses(&step.frame, mac: Self.macBytes, address: Self.address) }
+      if step.fixesAddresses {
+        FrameRepair.fixAddresses(&step.frame, mac: Self.macBytes, address: Self.address)
+      }
       if step.fixesNumbers { tracker.fix(&step.frame) }
       if step.fixesChecksums { FrameRepair.fixChecksums(&step.frame) }
       if step.milliseconds > 0 {
@@ -95,7 +98,9 @@ private final class StackUnderFire {
     receive(Self.arpRequest)
     let answers = wire.takeFrames()
     precondition(
-      answers.contains { $0.bytes.count >= 42 && $0.bytes[12...13].elementsEqual([8, 6]) && $0.bytes[21] == 2 },
+      answers.contains {
+        $0.bytes.count >= 42 && $0.bytes[12...13].elementsEqual([8, 6]) && $0.bytes[21] == 2
+      },
       "The stack answers ARP whatever it has been through.")
   }
 

@@ -41,7 +41,9 @@ public enum FrameRepair {
     case 1: field = payload.lowerBound + 2
     case 6, 17:
       field = payload.lowerBound + (frame[23] == 6 ? 16 : 6)
-      for index in stride(from: 26, to: 34, by: 2) { pseudo += UInt32(frame[index]) << 8 | UInt32(frame[index + 1]) }
+      for index in stride(from: 26, to: 34, by: 2) {
+        pseudo += UInt32(frame[index]) << 8 | UInt32(frame[index + 1])
+      }
       pseudo += UInt32(frame[23]) + UInt32(payload.count)
     default: return
     }

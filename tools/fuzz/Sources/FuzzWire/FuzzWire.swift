@@ -44,7 +44,8 @@ private func parseFrame(_ bytes: RawSpan) {
     var target = unsafe span.mutableBytes
     packet.write(to: &target)
     let again = unsafe ARPPacket(parsing: copy.span.bytes)
-    precondition(again?.senderAddress == packet.senderAddress && again?.targetMAC == packet.targetMAC, "ARP comes back.")
+    precondition(
+      again?.senderAddress == packet.senderAddress && again?.targetMAC == packet.targetMAC, "ARP comes back.")
   case .ipv4:
     guard let header = parseIPv4(payload), header.headerByteCount <= payload.byteCount else { return }
     let rest = payload.extracting(header.headerByteCount..<payload.byteCount)
@@ -92,9 +93,14 @@ private func parseTCP(_ bytes: RawSpan) {
 /// Texts that users type.
 private func parseTexts(_ input: [UInt8]) {
   let text = String(decoding: input.prefix(64), as: UTF8.self)
-  if let address = IPv4Address(text) { precondition(IPv4Address(address.description) == address, "An address comes back.") }
-  if let mac = MACAddress(text) { precondition(MACAddress(mac.description) == mac, "A MAC address comes back.") }
+  if let address = IPv4Address(text) {
+    precondition(IPv4Address(address.description) == address, "An address comes back.")
+  }
+  if let mac = MACAddress(text) {
+    precondition(MACAddress(mac.description) == mac, "A MAC address comes back.")
+  }
   if let prefix = IPv4Prefix(text) {
-    precondition((0...32).contains(prefix.length) && prefix.contains(prefix.address), "A prefix holds its address.")
+    precondition(
+      (0...32).contains(prefix.length) && prefix.contains(prefix.address), "A prefix holds its address.")
   }
 }
