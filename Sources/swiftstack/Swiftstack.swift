@@ -33,11 +33,9 @@ enum Main {
       try command.run()
     } catch let error as ExitCode {
       exit(error.rawValue)
-    } catch let error as CleanExit {
-      Swiftstack.exit(withError: error)
-    } catch let error as ValidationError {
-      Swiftstack.exit(withError: error)
     } catch {
+      // Help, the version, and usage errors are the parser's to print.
+      if Swiftstack.exitCode(for: error) != .failure { Swiftstack.exit(withError: error) }
       StandardError.print("swiftstack: \(error)")
       exit(1)
     }
