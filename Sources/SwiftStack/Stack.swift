@@ -1,7 +1,6 @@
 import IceModel
 import LinuxHost
 import Sockets
-import Synchronization
 
 /// A running stack: open one on a TAP, make sockets, talk to the network. Usable from any thread.
 ///
@@ -16,12 +15,12 @@ public final class Stack: Sendable {
   public let offloads: TapOffloads
   let shards: [Shard]
   private let loops: [EventLoop]
-  private let threads: Mutex<[LoopThread]>
+  private let threads: Guarded<[LoopThread]>
 
   /// Holds a thread that can be joined once.
   private final class LoopThread: Sendable {
-    private let thread: Mutex<StackThread?>
-    init(_ thread: consuming StackThread) { self.thread = Mutex(thread) }
+    private let thread: Guarded<StackThread?>
+    init(_ thread: consuming StackThread) { self.thread = Guarded(thread) }
     func join() {
       let thread = thread.withLock { $0.take() }
       if let thread = consume thread { thread.join() }
@@ -63,7 +62,7 @@ public final class Stack: Sendable {
     self.configuration = configuration
     self.shards = shards
     self.loops = loops
-    threads = Mutex([])
+    threads = Guarded([])
     if configuration.services { try startServices() }
     for loop in loops {
       let thread = LoopThread(try StackThread.startJoinable { loop.run() })
@@ -84,7 +83,7 @@ public final class Stack: Sendable {
         clock: .manual(time), seed: seed, inbox: ShardInbox())
     ]
     loops = []
-    threads = Mutex([])
+    threads = Guarded([])
     if configuration.services { try startServices() }
   }
 

@@ -8,7 +8,7 @@ public final class StackDaemon: Sendable {
   public let stack: Stack
   private let plan: StackPlan
   /// Given to `run`, which closes it and removes its path when all is over.
-  private let listener: Mutex<UnixListener?>
+  private let listener: Guarded<UnixListener?>
   private let signals: SignalFD
   private let stopRequest: EventFD
   private let conversations = Atomic<Int>(0)
@@ -26,7 +26,7 @@ public final class StackDaemon: Sendable {
     self.signals = signals
     try Privileges.requireNetworkAdmin(to: "create the interface", plan.tap.interface.text)
     stopRequest = try EventFD()
-    listener = Mutex(try Self.listen(for: plan.tap.interface))
+    listener = Guarded(try Self.listen(for: plan.tap.interface))
     stack = try Stack(tap: plan.tap, plan.stack)
     logger.info("\(plan.tap.interface) is up")
   }

@@ -3,17 +3,16 @@ import LinuxHost
 import NetDevice
 import SkBuff
 import Sockets
-import Synchronization
 
 /// One shard: its state behind one lock. Any thread enters, does its work down to the wire, and leaves.
 final class Shard: Sendable {
-  private let state: Mutex<ShardState>
+  private let state: Guarded<ShardState>
   /// Where other shards put frames, and what wakes the event loop.
   let inbox: ShardInbox
   private let clock: StackClock
 
   init(_ state: consuming ShardState, clock: StackClock, inbox: ShardInbox) {
-    self.state = Mutex(state)
+    self.state = Guarded(state)
     self.clock = clock
     self.inbox = inbox
   }

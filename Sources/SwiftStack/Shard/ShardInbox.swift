@@ -1,7 +1,6 @@
 import IPv4
 import IceModel
 import LinuxHost
-import Synchronization
 
 /// What one shard hands another.
 enum Handover: Sendable {
@@ -14,7 +13,7 @@ enum Handover: Sendable {
 /// A shard's mailbox: others put frames in, its event loop takes them out. Bounded, as a NIC's queue is.
 final class ShardInbox: Sendable {
   private static let capacity = 1024
-  private let items = Mutex<[Handover]>([])
+  private let items = Guarded<[Handover]>([])
   /// Wakes the shard's event loop; `nil` on a simulated wire.
   private let wakeUp: EventFD?
   /// The descriptor that the event loop watches.
