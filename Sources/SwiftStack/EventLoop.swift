@@ -7,6 +7,9 @@ final class EventLoop: Sendable {
   private let shard: Shard
   private let epoll: Epoll
   private let isStopping = Atomic<Bool>(false)
+  private let wire: Int32
+  /// Signalled when the interface has been removed under the stack.
+  private let wireLoss: WireLoss
 
   private static let wireToken = UInt64.max
   private static let wakeUpToken = UInt64.max - 1
@@ -14,8 +17,10 @@ final class EventLoop: Sendable {
   private static let turnFrameCount = 256
 
   /// - Parameter wire: the TAP queue's descriptor, which the shard keeps open.
-  init(shard: Shard, wire: Int32) throws(LinuxError) {
+  init(shard: Shard, wire: Int32, wireLoss: WireLoss) throws(LinuxError) {
     self.shard = shard
+    self.wire = wire
+    self.wireLoss = wireLoss
     epoll = try Epoll()
     try epoll.add(rawDescriptor: wire, for: [.readable], token: Self.wireToken)
     if let wakeUp = shard.inbox.wakeUpDescriptor {
@@ -48,7 +53,14 @@ final class EventLoop: Sendable {
       for index in 0..<count {
         let event = events[index]
         switch event.token {
-        case Self.wireToken: isReadable = true
+        case Self.wireToken:
+          if event.readiness.contains(.error) {
+            // The interface is gone for good; its descriptor would be reported for ever.
+            try? epoll.remove(rawDescriptor: wire)
+            wireLoss.event.signal()
+          } else {
+            isReadable = true
+          }
         case Self.wakeUpToken: shard.inbox.drainSignal()
         default: shard.bridgeReady(Int(truncatingIfNeeded: event.token))
         }
@@ -81,4 +93,10 @@ extension Shard {
       state.runBridge(index)
     }
   }
+}
+
+/// Tells that a TAP was removed while the stack ran on it.
+final class WireLoss: Sendable {
+  let event: EventFD
+  init() throws(LinuxError) { event = try EventFD() }
 }

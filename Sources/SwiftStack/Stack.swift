@@ -15,6 +15,8 @@ public final class Stack: Sendable {
   public let offloads: TapOffloads
   let shards: [Shard]
   private let loops: [EventLoop]
+  /// `nil` on a simulated wire.
+  let wireLoss: WireLoss?
   private let threads: Guarded<[LoopThread]>
 
   /// Holds a thread that can be joined once.
@@ -39,6 +41,7 @@ public final class Stack: Sendable {
     let hasHeader = setup.device.headerByteCount > 0
     var shards: [Shard] = []
     var loops: [EventLoop] = []
+    let wireLoss = try WireLoss()
     for index in 0..<tap.queues {
       guard let queue = setup.device.takeQueue() else { break }
       let wire = queue.descriptor.rawValue
@@ -48,7 +51,7 @@ public final class Stack: Sendable {
         own, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
         clock: .monotonic, seed: nil, inbox: ShardInbox(wakeUp: try EventFD()))
       shards.append(shard)
-      loops.append(try EventLoop(shard: shard, wire: wire))
+      loops.append(try EventLoop(shard: shard, wire: wire, wireLoss: wireLoss))
     }
     if shards.count > 1 {
       let inboxes = shards.map(\.inbox)
@@ -62,6 +65,7 @@ public final class Stack: Sendable {
     self.configuration = configuration
     self.shards = shards
     self.loops = loops
+    self.wireLoss = wireLoss
     threads = Guarded([])
     if configuration.services { try startServices() }
     for loop in loops {
@@ -83,6 +87,7 @@ public final class Stack: Sendable {
         clock: .manual(time), seed: seed, inbox: ShardInbox())
     ]
     loops = []
+    wireLoss = nil
     threads = Guarded([])
     if configuration.services { try startServices() }
   }

@@ -64,6 +64,8 @@ public final class StackDaemon: Sendable {
     try epoll.add(signals.descriptor, for: [.readable], token: 0)
     try epoll.add(listener.descriptor, for: [.readable], token: 1)
     try epoll.add(stopRequest.descriptor, for: [.readable], token: 2)
+    if let loss = stack.wireLoss { try epoll.add(loss.event.descriptor, for: [.readable], token: 3) }
+    var isWireLost = false
     var events = EpollEvents(capacity: 8)
     var isRunning = true
     while isRunning {
@@ -76,12 +78,18 @@ public final class StackDaemon: Sendable {
             isRunning = false
           }
         case 1: acceptClients(listener)
+        case 3:
+          isWireLost = true
+          isRunning = false
         default: isRunning = false
         }
       }
     }
     stack.close()
     logger.info("\(plan.tap.interface) is down")
+    if isWireLost {
+      throw StackError("the interface \(plan.tap.interface) was removed while the stack ran on it")
+    }
   }
 
   private func acceptClients(_ listener: borrowing UnixListener) {
