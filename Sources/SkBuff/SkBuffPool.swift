@@ -16,6 +16,7 @@ struct PoolBlock {
   @usableFromInline var nextSerial: UInt32 = 1
   @usableFromInline var buffersInUse: Int = 0
   @usableFromInline var pagesInUse: Int = 0
+  @usableFromInline var pageBytesInUse: Int = 0
   @usableFromInline var allocated: Int = 0
   @usableFromInline var limit: Int
   @usableFromInline var blocks: [UnsafeMutableRawPointer] = unsafe []
@@ -65,6 +66,16 @@ public struct SkBuffPool: @unchecked Sendable {
   public var buffersInUse: Int { unsafe block.pointee.buffersInUse }
   /// Pages and chunks in use.
   public var pagesInUse: Int { unsafe block.pointee.pagesInUse }
+  /// Packet pages hold more than half of the limit: buffers stop growing and windows open no further.
+  /// Linux: `tcp_mem[1]`, `tcp_under_memory_pressure()`.
+  @inlinable public var isUnderPressure: Bool {
+    unsafe block.pointee.pageBytesInUse > block.pointee.limit >> 1
+  }
+  /// Packet pages hold more than three quarters of the limit: a socket gets no more than its least.
+  /// Linux: `tcp_mem[2]`, `tcp_out_of_memory()`.
+  @inlinable public var isExhausted: Bool {
+    unsafe block.pointee.pageBytesInUse > block.pointee.limit - block.pointee.limit >> 2
+  }
   /// Bytes taken from the system.
   public var allocatedByteCount: Int { unsafe block.pointee.allocated }
 
@@ -133,6 +144,7 @@ public struct SkBuffPool: @unchecked Sendable {
     }
     unsafe page.pointee.references = 1
     unsafe block.pointee.pagesInUse += 1
+    unsafe block.pointee.pageBytesInUse += Int(page.pointee.byteCount)
     return unsafe page
   }
 
@@ -179,6 +191,7 @@ extension PoolBlock {
   static func free(page: UnsafeMutablePointer<PageHeader>) {
     let pool = unsafe page.pointee.pool
     unsafe pool.pointee.pagesInUse -= 1
+    unsafe pool.pointee.pageBytesInUse -= Int(page.pointee.byteCount)
     if unsafe Int(page.pointee.byteCount) == SkBuffPool.chunkByteCount {
       unsafe page.pointee.nextFree = pool.pointee.freeChunks
       unsafe pool.pointee.freeChunks = page

@@ -6,6 +6,8 @@ import Wire
 extension TCPSocket {
   /// Whether a packet of `truesize` may be held; squeezes the queues first. Linux: `tcp_try_rmem_schedule()`.
   mutating func makeRoom(for truesize: Int, net: inout Net) -> Bool {
+    // The pool's last quarter is for sockets that hold nothing yet.
+    if net.pool.isExhausted && account.receiveAllocated > 0 { return false }
     if account.receiveAllocated + truesize <= receiveBuffer { return true }
     // A window that was offered is honoured as long as memory for twice the buffer lasts.
     if account.receiveAllocated <= receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead { return true }

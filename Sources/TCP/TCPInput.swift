@@ -182,7 +182,7 @@ extension TCPSocket {
   /// Wakes a writer once a third of the buffer is free; grows the buffer with the window first. Linux:
   /// `tcp_check_space()`, `tcp_sndbuf_expand()`.
   mutating func checkWriterSpace(net: inout Net) {
-    if options.sendBuffer == nil {
+    if options.sendBuffer == nil && !net.pool.isUnderPressure {
       let perSegment = mssCache + SkBuff.overhead
       let segments = max(CongestionWindow.initialSegments, max(window.segments, recovery.reordering + 1))
       let wanted = min(2 * segments * perSegment, net.settings.tcpWriteMemory.most)

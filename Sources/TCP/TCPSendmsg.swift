@@ -158,7 +158,9 @@ extension TCPSocket {
 
   /// Begins a new segment at the end of the write queue. Linux: `tcp_stream_alloc_skb()`, `tcp_skb_entail()`.
   mutating func makeSegment(net: inout Net) -> Bool {
-    guard hasSendMemory, let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else { return false }
+    guard hasSendMemory, !net.pool.isExhausted || writeQueuedMemory < net.settings.tcpWriteMemory.least,
+      let skb = net.pool.allocate(headroom: Self.headroom, linear: 0)
+    else { return false }
     skb.tcp.sequence = writeSeq
     skb.tcp.endSequence = writeSeq
     skb.tcp.flags = .ack

@@ -64,6 +64,10 @@ extension TCPSocket {
   mutating func selectWindow(net: inout Net) -> UInt16 {
     let old = rcvWnd
     let current = receiveWindow
+    if net.pool.isUnderPressure {
+      net.counters.count(.TcpExtTCPMemoryPressures)
+      rcvSsthresh = min(rcvSsthresh, 4 * advertisedMSS)
+    }
     var new = proposedWindow()
     if new < current {
       let unit = 1 << rcvWscale
@@ -119,7 +123,7 @@ extension TCPSocket {
     guard (now - readSpace.since).microseconds >= rtt else { return }
     let copied = copiedSeq.offset(from: readSpace.sequence)
     if copied > readSpace.space {
-      if options.receiveBuffer == nil {
+      if options.receiveBuffer == nil && !net.pool.isUnderPressure {
         var window = (copied << 1) + 16 * advertisedMSS
         if readSpace.space > 0 {
           let grow = window &* (copied - readSpace.space) / readSpace.space

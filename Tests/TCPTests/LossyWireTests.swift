@@ -138,3 +138,64 @@ struct LossyWireTests {
     }
   }
 }
+
+@Suite("B4 memory pressure")
+struct MemoryPressureTests {
+  @Test(
+    "B4 readers that never read cannot hold more than the pool; others still get through, and it all drains")
+  func pressure() throws {
+    let wire = try SimulatedWire(seed: 5, services: false, packetMemory: 24 << 20)
+    let server = try wire.right.stack.socket(.tcp)
+    server.isNonBlocking = true
+    try server.bind(to: SocketAddress(.any, port: 9000))
+    try server.listen()
+    var near: [Socket] = []
+    var far: [Socket] = []
+    for _ in 0..<40 {
+      let client = try wire.left.stack.socket(.tcp)
+      client.isNonBlocking = true
+      try? client.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 9000))
+      near.append(client)
+    }
+    wire.run(for: .seconds(10)) {
+      while let socket = try? server.accept() {
+        socket.isNonBlocking = true
+        far.append(socket)
+      }
+      return far.count == near.count
+    }
+    #expect(far.count == 40)
+    // Everybody sends as much as is taken, nobody reads.
+    let block = [UInt8](repeating: 7, count: 65536)
+    wire.run(for: .seconds(20)) {
+      for socket in near { _ = try? socket.send(block) }
+      return false
+    }
+    // A newcomer is served all the same.
+    let late = try wire.left.stack.socket(.tcp)
+    late.isNonBlocking = true
+    try? late.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 9000))
+    var accepted: Socket?
+    wire.run(for: .seconds(60)) {
+      if accepted == nil { accepted = try? server.accept() }
+      return accepted != nil
+    }
+    let served = try #require(accepted)
+    served.isNonBlocking = true
+    var echoed: [UInt8] = []
+    var sent = false
+    wire.run(for: .seconds(60)) {
+      if !sent { sent = (try? late.send(Array("hello".utf8))) != nil }
+      echoed += (try? served.receive(upTo: 100)) ?? []
+      return echoed.count == 5
+    }
+    #expect(echoed == Array("hello".utf8))
+    // Reading lets everything go on.
+    var total = 0
+    wire.run(for: .seconds(30)) {
+      for socket in far { total += ((try? socket.receive(upTo: 1 << 20)) ?? []).count }
+      return total > 40 * 200_000
+    }
+    #expect(total > 0)
+  }
+}

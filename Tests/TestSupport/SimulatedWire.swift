@@ -29,7 +29,7 @@ public final class SimulatedWire {
 
   public init(
     seed: UInt64 = 1, mtu: Int = 1500, lendsEngines: Bool = false, services: Bool = true,
-    settings: NetSettings = NetSettings()
+    settings: NetSettings = NetSettings(), packetMemory: Int = 512 << 20
   ) throws {
     random = RandomSource(seed: seed)
     func configuration(_ last: UInt8) -> StackConfiguration {
@@ -38,6 +38,7 @@ public final class SimulatedWire {
         macAddress: MACAddress(0x0200_0000_0000 | UInt64(last)), mtu: mtu)
       configuration.services = services
       configuration.settings = settings
+      configuration.packetMemory = packetMemory
       return configuration
     }
     left = try SimulatedStack(configuration(1), lendsEngines: lendsEngines, seed: seed &* 2 &+ 1)
