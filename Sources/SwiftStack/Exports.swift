@@ -1,6 +1,17 @@
-// What a user of the library names: addresses, errors, readiness, instants. One import is enough for them.
+// What a user of the library names beside this module's own types: addresses, errors, readiness, instants, and the few
+// types of other floors that its calls take or return. One import is enough for them.
+@_exported import struct IceModel.FaultInjection
+@_exported import struct IceModel.WireFrameMetadata
+@_exported import struct LinuxHost.InterfaceName
+@_exported import struct LinuxHost.LinuxError
 @_exported import NetNamespace
+@_exported import struct Sockets.MessageHeader
+@_exported import struct TCP.TCPInfo
 @_exported import Timers
+@_exported import struct UDP.ExtendedError
+@_exported import struct UDP.ReceivedControl
+@_exported import struct UDP.ReceivedMessage
+@_exported import struct UDP.SendControl
 @_exported import Wire
 
 /// What a socket is ready for. (epoll's own readiness has the same name one floor below.)
