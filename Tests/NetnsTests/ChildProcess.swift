@@ -1,4 +1,6 @@
 import Foundation
+import Glibc
+import Synchronization
 
 /// One program started by a test: its output goes to files, it has a deadline, and it never outlives the test.
 final class ChildProcess: @unchecked Sendable {
@@ -22,13 +24,20 @@ final class ChildProcess: @unchecked Sendable {
   }
 
   let name: String
-  private let process = Process()
+  let identifier: Int32
   private let directory: URL
   private let ended = DispatchSemaphore(value: 0)
   private let started = ContinuousClock.now
-  private let inputPipe: Pipe?
+  /// Write end of the program's standard input; -1: none, or closed.
+  private let inputDescriptor: Mutex<Int32>
+  /// What `waitpid` gave; `nil` while it runs.
+  private let waitStatus = Mutex<Int32?>(nil)
+  private static let spawning = Mutex<Void>(())
 
   /// Starts `arguments[0]`, found in PATH, with the rest as its arguments.
+  ///
+  /// With `posix_spawn`, not with Foundation's `Process`: that keeps descriptors of ended programs open, and reads past a
+  /// directory buffer when there are many.
   ///
   /// - Parameters:
   ///   - input: what it reads from standard input.
@@ -39,31 +48,72 @@ final class ChildProcess: @unchecked Sendable {
     name = arguments.joined(separator: " ")
     self.directory = directory.appendingPathComponent(UUID().uuidString)
     try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["--default-signal=PIPE"] + arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    process.standardOutput = try Self.file(self.directory.appendingPathComponent("stdout"))
-    process.standardError = try Self.file(self.directory.appendingPathComponent("stderr"))
+    var inputPath = "/dev/null"
+    var ends: [Int32] = [-1, -1]
     switch input {
-    case .nothing:
-      inputPipe = nil
-      process.standardInput = FileHandle.nullDevice
-    case .file(let url):
-      inputPipe = nil
-      process.standardInput = try FileHandle(forReadingFrom: url)
+    case .nothing: break
+    case .file(let url): inputPath = url.path
     case .bytes(let data):
-      inputPipe = nil
       let url = self.directory.appendingPathComponent("stdin")
       try data.write(to: url)
-      process.standardInput = try FileHandle(forReadingFrom: url)
+      inputPath = url.path
     case .open:
-      let pipe = Pipe()
-      inputPipe = pipe
-      process.standardInput = pipe
+      // Under the lock: no other child may inherit the write end, or the end of input would never come.
+      let code = Self.spawning.withLock { _ in
+        let code = unsafe pipe(&ends)
+        if code == 0 { for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) } }
+        return code
+      }
+      guard code == 0 else { throw Failure(name: name, code: errno) }
     }
-    let ended = self.ended
-    process.terminationHandler = { _ in ended.signal() }
-    try process.run()
+    inputDescriptor = Mutex(ends[1])
+
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    if ends[0] >= 0 {
+      unsafe posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
+    } else {
+      unsafe posix_spawn_file_actions_addopen(&actions, 0, inputPath, O_RDONLY, 0)
+    }
+    for (number, file) in [(Int32(1), "stdout"), (2, "stderr")] {
+      let path = self.directory.appendingPathComponent(file).path
+      unsafe posix_spawn_file_actions_addopen(&actions, number, path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    }
+    let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    var argumentPointers = unsafe (["env", "--default-signal=PIPE"] + arguments).map { unsafe strdup($0) }
+    var variablePointers = unsafe variables.map { unsafe strdup("\($0.key)=\($0.value)") }
+    unsafe argumentPointers.append(nil)
+    unsafe variablePointers.append(nil)
+    defer {
+      for index in 0..<(unsafe argumentPointers.count) { unsafe free(argumentPointers[index]) }
+      for index in 0..<(unsafe variablePointers.count) { unsafe free(variablePointers[index]) }
+    }
+    var child: pid_t = 0
+    let code = Self.spawning.withLock { _ in
+      unsafe posix_spawn(&child, "/usr/bin/env", &actions, nil, argumentPointers, variablePointers)
+    }
+    if ends[0] >= 0 { close(ends[0]) }
+    identifier = child
+    guard code == 0 else {
+      if ends[1] >= 0 { close(ends[1]) }
+      throw Failure(name: name, code: code)
+    }
+    let waiter = Thread { [self] in
+      var status: Int32 = 0
+      while unsafe waitpid(identifier, &status, 0) < 0 && errno == EINTR {}
+      waitStatus.withLock { $0 = status }
+      ended.signal()
+    }
+    waiter.start()
+  }
+
+  deinit { try? closeInput() }
+
+  struct Failure: Error, CustomStringConvertible {
+    var name: String
+    var code: Int32
+    var description: String { unsafe "\(name): \(String(cString: strerror(code)))" }
   }
 
   /// What a program reads.
@@ -77,16 +127,32 @@ final class ChildProcess: @unchecked Sendable {
     static func text(_ text: String) -> Input { .bytes(Data(text.utf8)) }
   }
 
-  var identifier: Int32 { process.processIdentifier }
-  var isRunning: Bool { process.isRunning }
+  var isRunning: Bool { waitStatus.withLock { $0 == nil } }
 
   /// What it has written so far.
   var outputSoFar: String { Self.text(directory.appendingPathComponent("stdout")) }
   var errorsSoFar: String { Self.text(directory.appendingPathComponent("stderr")) }
 
-  func write(_ text: String) throws { try inputPipe?.fileHandleForWriting.write(contentsOf: Data(text.utf8)) }
-  func closeInput() throws { try inputPipe?.fileHandleForWriting.close() }
-  func send(signal: Int32) { if process.isRunning { kill(process.processIdentifier, signal) } }
+  func write(_ text: String) throws {
+    let bytes = Array(text.utf8)
+    let descriptor = inputDescriptor.withLock { $0 }
+    var sent = 0
+    while descriptor >= 0 && sent < bytes.count {
+      let count = unsafe bytes[sent...].withUnsafeBytes {
+        unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+      }
+      guard count > 0 else { throw Failure(name: name, code: errno) }
+      sent += count
+    }
+  }
+  func closeInput() throws {
+    let descriptor = inputDescriptor.withLock { value in
+      defer { value = -1 }
+      return value
+    }
+    if descriptor >= 0 { close(descriptor) }
+  }
+  func send(signal: Int32) { if isRunning { kill(identifier, signal) } }
 
   /// Waits for the end; kills it when the deadline passes.
   @discardableResult
@@ -94,14 +160,14 @@ final class ChildProcess: @unchecked Sendable {
     var timedOut = false
     if ended.wait(timeout: .now() + seconds) == .timedOut {
       timedOut = true
-      kill(process.processIdentifier, SIGKILL)
+      kill(identifier, SIGKILL)
       ended.wait()
     }
     ended.signal()
     let elapsed = (ContinuousClock.now - started) / .seconds(1)
-    let signaled = process.terminationReason == .uncaughtSignal
+    let status = waitStatus.withLock { $0 } ?? 0
     return Result(
-      status: signaled ? 128 + process.terminationStatus : process.terminationStatus,
+      status: status & 0x7F != 0 ? 128 + (status & 0x7F) : (status >> 8) & 0xFF,
       output: (try? Data(contentsOf: directory.appendingPathComponent("stdout"))) ?? Data(),
       errors: errorsSoFar,
       seconds: elapsed, timedOut: timedOut)
@@ -119,14 +185,10 @@ final class ChildProcess: @unchecked Sendable {
 
   /// Ends it now, if it still runs.
   func stop() {
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    if isRunning { kill(identifier, SIGKILL) }
     wait(seconds: 5)
+    try? closeInput()
     try? FileManager.default.removeItem(at: directory)
-  }
-
-  private static func file(_ url: URL) throws -> FileHandle {
-    _ = FileManager.default.createFile(atPath: url.path, contents: nil)
-    return try FileHandle(forWritingTo: url)
   }
 
   private static func text(_ url: URL) -> String {
