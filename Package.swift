@@ -37,7 +37,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
-    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
   ],
   targets: floors.map { floor in
     .target(
@@ -50,8 +49,7 @@ let package = Package(
     .target(
       name: "LinuxHost",
       dependencies: [
-        "CMnl", "CLinux", "IceModel", "Wire", "Timers", "Trace",
-        .product(name: "SystemPackage", package: "swift-system"),
+        "CMnl", "CLinux", "IceModel", "Wire", "Timers",
       ],
       swiftSettings: settings),
     .target(
