@@ -155,7 +155,7 @@ extension Netns {
       import fcntl, os, struct, sys, time
       f = os.open("/dev/net/tun", os.O_RDWR)
       fcntl.ioctl(f, 0x400454ca, struct.pack("16sH22x", sys.argv[1].encode(), 0x1002))
-      print("ready"); time.sleep(60)
+      print("ready"); time.sleep(600)
       """
 
     @Test("a second up on the same name: an error, and the first lives on")
@@ -163,7 +163,7 @@ extension Netns {
       try withWorld { world in
         let result = try NetnsWorld.swiftstack(["up"] + world.upArguments, seconds: 10)
         #expect(result.status == 1 && result.errors.contains(world.interface), "\(result.summary)")
-        let ping = try world.tryInside(["ping", "-c1", "-W2", world.stack])
+        let ping = try world.tryInside(["ping", "-c1", "-W20", world.stack])
         #expect(ping.status == 0, "\(ping.summary)")
         #expect(try world.swiftstack("nic").status == 0)
       }
@@ -266,7 +266,7 @@ extension Netns {
           if number % 2: s.send(b'{"version":')
       for number in range(300):
           s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.close()
-      print("ready"); time.sleep(30)
+      print("ready"); time.sleep(300)
       """
 
     @Test("the control socket is for root alone")

@@ -155,10 +155,12 @@ final class ChildProcess: @unchecked Sendable {
   func send(signal: Int32) { if isRunning { kill(identifier, signal) } }
 
   /// Waits for the end; kills it when the deadline passes.
+  ///
+  /// - Parameter seconds: what it may take on an idle machine; see `patience`.
   @discardableResult
   func wait(seconds: Double) -> Result {
     var timedOut = false
-    if ended.wait(timeout: .now() + seconds) == .timedOut {
+    if ended.wait(timeout: .now() + seconds * patience) == .timedOut {
       timedOut = true
       kill(identifier, SIGKILL)
       ended.wait()
@@ -196,9 +198,13 @@ final class ChildProcess: @unchecked Sendable {
   }
 }
 
+/// How many times as long as on an idle machine a wait may last. A wait's limit tells a hang from a slow machine, nothing
+/// else: no test passes or fails by how soon something comes.
+let patience = 6.0
+
 /// Asks until there is an answer or the time is over: what is awaited happens in another process.
 func poll(seconds: Double, every interval: Double = 0.01, _ answer: () -> Bool?) -> Bool {
-  let deadline = ContinuousClock.now + .seconds(seconds)
+  let deadline = ContinuousClock.now + .seconds(seconds * patience)
   while true {
     if let result = answer() { return result }
     if ContinuousClock.now > deadline { return false }

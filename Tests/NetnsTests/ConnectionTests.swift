@@ -72,10 +72,9 @@ extension Netns {
       "R the peer is killed while we send: nc ends with an error, the stack lives, nothing stays established")
     func peerKilledWhileSending() throws {
       try withWorld { world in
-        let (sink, client) = try world.startSending(byteCount: 1 << 36)
+        let (sink, client) = try world.startSending(.bytes(1 << 40))
         defer { client.stop() }
         #expect(poll(seconds: 10) { self.hasEstablished(world, port: 5001) ? true : nil })
-        Thread.sleep(forTimeInterval: 0.5)
         sink.send(signal: SIGKILL)
         let result = client.wait(seconds: 10)
         #expect(!result.timedOut && result.status != 0, "\(result.summary)")
@@ -86,10 +85,10 @@ extension Netns {
     @Test("R the peer is killed while it sends: its bytes so far arrive, then the end")
     func peerKilledWhileReceiving() throws {
       try withWorld { world in
-        let (listener, source) = try world.startReceiving(byteCount: 1 << 36)
+        let (listener, source) = try world.startReceiving(.bytes(1 << 40))
         defer { listener.stop() }
         #expect(poll(seconds: 10) { self.hasEstablished(world, port: 5002) ? true : nil })
-        Thread.sleep(forTimeInterval: 0.5)
+        #expect(poll(seconds: 20) { self.counter(world, "bytes_received:") > 1_000_000 ? true : nil })
         source.send(signal: SIGKILL)
         let result = listener.wait(seconds: 10)
         #expect(!result.timedOut && result.integer("bytes") ?? 0 > 1_000_000, "\(result.summary)")
@@ -104,7 +103,7 @@ extension Netns {
         let client = try world.startSwiftstack(
           "nc", [world.host, "5001"], input: .file(URL(fileURLWithPath: "/dev/zero")))
         #expect(poll(seconds: 10) { self.hasEstablished(world, port: 5001) ? true : nil })
-        Thread.sleep(forTimeInterval: 0.3)
+        #expect(poll(seconds: 20) { self.counter(world, "bytes_acked:") > 100_000 ? true : nil })
         client.send(signal: SIGKILL)
         #expect(!sink.wait(seconds: 10).timedOut)
         #expect(poll(seconds: 5) { self.hasEstablished(world, port: 5001) ? nil : true })
@@ -129,11 +128,17 @@ extension Netns {
       }
     }
 
+    /// The largest value that any socket shows under a name of `ss -ti`.
+    private func counter(_ world: NetnsWorld, _ name: String) -> Int {
+      let words = (try? world.swiftstack("ss", seconds: 5))?.text.split(whereSeparator: \.isWhitespace) ?? []
+      return words.filter { $0.hasPrefix(name) }.compactMap { Int($0.dropFirst(name.count)) }.max() ?? 0
+    }
+
     /// Whether the stack has a connection with this port at either end; `nc` without input has half-closed it.
     private func hasEstablished(_ world: NetnsWorld, port: Int) -> Bool {
       guard let sockets = try? world.swiftstack("ss", seconds: 5) else { return false }
       return sockets.text.split(separator: "\n").contains {
-        ($0.contains("ESTAB") || $0.contains("FIN-WAIT")) && $0.contains(":\(port)")
+        ($0.contains("ESTAB") || $0.contains("FIN-WAIT")) && NetnsWorld.names(port, in: $0)
       }
     }
   }

@@ -35,7 +35,7 @@ extension Netns {
     func netcat() throws {
       try withWorld { world in
         let server = try world.startPeer(["udp-server", "6000", "1"])
-        let client = try world.startSwiftstack("nc", ["-u", "-w", "2", world.host, "6000"], input: .open)
+        let client = try world.startSwiftstack("nc", ["-u", "-w", "5", world.host, "6000"], input: .open)
         try client.write("a datagram\n")
         #expect(client.waitUntilItWrites("a datagram\n"))
         #expect(server.wait(seconds: 5).word("sizes") == "11")
@@ -47,7 +47,7 @@ extension Netns {
     @Test("U3 swiftstack nc -u -l receives from a kernel socket and answers it")
     func netcatListener() throws {
       try withWorld { world in
-        let listener = try world.startSwiftstack("nc", ["-u", "-l", "-w", "2", "6001"], input: .open)
+        let listener = try world.startSwiftstack("nc", ["-u", "-l", "-w", "5", "6001"], input: .open)
         try world.waitUntilStackListens(on: 6001)
         let client = try world.startInside(["nc", "-u", world.stack, "6001"], input: .open)
         try client.write("to the stack\n")
@@ -69,7 +69,7 @@ extension Netns {
     private static let burst = """
       import socket, sys
       s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-      s.connect((sys.argv[1], 7)); s.settimeout(0.2)
+      s.connect((sys.argv[1], 7)); s.settimeout(2)
       sent = got = mangled = waiting = 0
       while got + waiting < 10000 or waiting:
           while waiting < 32 and sent < 10000:

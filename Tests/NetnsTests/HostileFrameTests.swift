@@ -29,7 +29,7 @@ extension Netns {
         let flood = try world.tryInside(["python3", "-c", Self.flood, world.stack], seconds: 60)
         #expect(flood.status == 0, "\(flood.summary)")
         #expect(Self.residentBytes(world) < 300 << 20)
-        let ping = try world.tryInside(["ping", "-c3", "-i0.2", "-W2", world.stack])
+        let ping = try world.tryInside(["ping", "-c3", "-i0.2", "-W20", world.stack])
         #expect(ping.status == 0, "\(ping.summary)")
         let discard = try world.peer(["send-pattern", world.stack, "9", "1000000"])
         #expect(discard.status == 0, "\(discard.summary)")

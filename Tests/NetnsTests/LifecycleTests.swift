@@ -62,7 +62,7 @@ extension Netns {
       defer { world.removeAll() }
       let up = try NetnsWorld.swiftstack(["up"] + world.upArguments + ["--detach"], seconds: 20)
       #expect(up.status == 0, "\(up.summary)")
-      let ping = try world.tryInside(["ping", "-c1", "-W2", world.stack])
+      let ping = try world.tryInside(["ping", "-c1", "-W20", world.stack])
       #expect(ping.status == 0, "\(ping.summary)")
       let down = try NetnsWorld.swiftstack(["down", world.interface], seconds: 20)
       #expect(down.status == 0, "\(down.summary)")
@@ -85,7 +85,7 @@ extension Netns {
       defer { world.removeAll() }
       _ = world.stopStack(signal: SIGKILL)
       try world.startStack()
-      let ping = try world.tryInside(["ping", "-c1", "-W2", world.stack])
+      let ping = try world.tryInside(["ping", "-c1", "-W20", world.stack])
       #expect(ping.status == 0, "\(ping.summary)")
       #expect(world.stopStack()?.status == 0)
     }
@@ -108,7 +108,7 @@ extension Netns {
       options.mtu = 1400
       options.more = ["--mac", "02:aa:bb:cc:dd:ee", "--ring", "128"]
       try withWorld(options) { world in
-        try world.inside(["ping", "-c1", "-W2", "-Mdo", "-s1372", world.stack])
+        try world.inside(["ping", "-c1", "-W20", "-Mdo", "-s1372", world.stack])
         #expect(try world.inside(["ip", "neigh", "show", world.stack]).text.contains("02:aa:bb:cc:dd:ee"))
         #expect(try world.inside(["ip", "link", "show", world.interface]).text.contains("mtu 1400"))
         #expect(try world.swiftstack("nic").text.contains("128"))
@@ -122,7 +122,7 @@ extension Netns {
       try withWorld(options) { world in
         let many = try world.peer(["echo-many", world.stack, "7", "50", "200000"], seconds: 60)
         #expect(many.integer("good") == 50, "\(many.summary)")
-        let ping = try world.tryInside(["ping", "-c3", "-i0.2", "-W2", world.stack])
+        let ping = try world.tryInside(["ping", "-c3", "-i0.2", "-W20", world.stack])
         #expect(ping.status == 0, "\(ping.summary)")
         let out = try world.send(byteCount: 64 << 20, seconds: 60)
         #expect(out.receivedDigest == out.sentDigest, "\(out)")

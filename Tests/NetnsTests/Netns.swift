@@ -54,9 +54,14 @@ extension NetnsWorld {
   func waitUntilStackListens(on port: Int) throws {
     let listens = poll(seconds: 10, every: 0.03) {
       guard let sockets = try? self.swiftstack("ss", seconds: 5) else { return nil }
-      return sockets.text.contains(":\(port)") ? true : nil
+      return Self.names(port, in: sockets.text) ? true : nil
     }
     if !listens { throw Failure("The stack does not listen on port \(port).") }
+  }
+
+  /// Whether a table names this port, and not only one that begins with the same digits.
+  static func names(_ port: Int, in line: some StringProtocol) -> Bool {
+    line.split(whereSeparator: \.isWhitespace).contains { $0.hasSuffix(":\(port)") }
   }
 
   /// What both ends of a transfer counted.
@@ -68,18 +73,33 @@ extension NetnsWorld {
     var client: ChildProcess.Result
   }
 
+  /// How much a transfer carries.
+  enum Amount: CustomStringConvertible {
+    case bytes(Int)
+    /// As much as goes until this file is there.
+    case until(URL)
+
+    /// As the peer script takes it.
+    var description: String {
+      switch self {
+      case .bytes(let count): "\(count)"
+      case .until(let file): "until:\(file.path)"
+      }
+    }
+  }
+
   /// Starts sending the pattern from the stack (`swiftstack nc`) to a kernel socket.
-  func startSending(byteCount: Int, port: Int = 5001) throws -> (sink: ChildProcess, client: ChildProcess) {
+  func startSending(_ amount: Amount, port: Int = 5001) throws -> (sink: ChildProcess, client: ChildProcess) {
     let sink = try startPeer(["sink", "\(port)"])
     let client = try startShell(
-      "python3 $PEER pattern \(byteCount) | $SWIFTSTACK nc --interface $IF \(host) \(port)"
+      "python3 $PEER pattern \(amount) | $SWIFTSTACK nc --interface $IF \(host) \(port)"
     )
     return (sink, client)
   }
 
   /// The stack sends the pattern to a kernel socket, and half-closes.
   func send(byteCount: Int, seconds: Double) throws -> Transfer {
-    let (sink, client) = try startSending(byteCount: byteCount)
+    let (sink, client) = try startSending(.bytes(byteCount))
     return try finishSending(sink: sink, client: client, seconds: seconds)
   }
 
@@ -96,21 +116,21 @@ extension NetnsWorld {
   }
 
   /// Starts sending the pattern from a kernel socket to the stack (`swiftstack nc -l`).
-  func startReceiving(byteCount: Int, port: Int = 5002) throws -> (
+  func startReceiving(_ amount: Amount, port: Int = 5002) throws -> (
     listener: ChildProcess, source: ChildProcess
   ) {
     let listener = try startShell(
       "$SWIFTSTACK nc --interface $IF -l \(port) </dev/null | python3 $PEER digest")
     try waitUntilStackListens(on: port)
     let source = try startInside([
-      "python3", "-u", Self.peerScript, "send-pattern", stack, "\(port)", "\(byteCount)",
+      "python3", "-u", Self.peerScript, "send-pattern", stack, "\(port)", "\(amount)",
     ])
     return (listener, source)
   }
 
   /// A kernel socket sends the pattern to the stack, and half-closes.
   func receive(byteCount: Int, seconds: Double) throws -> Transfer {
-    let (listener, source) = try startReceiving(byteCount: byteCount)
+    let (listener, source) = try startReceiving(.bytes(byteCount))
     return try finishReceiving(listener: listener, source: source, seconds: seconds)
   }
 

@@ -5,7 +5,7 @@ extension Netns {
     @Test("R ping from Linux, 0 to 65,507 bytes", arguments: [0, 56, 1472, 1473, 9000, 65_507])
     func fromLinux(size: Int) throws {
       try withWorld { world in
-        let result = try world.tryInside(["ping", "-c3", "-i0.2", "-W2", "-s\(size)", world.stack])
+        let result = try world.tryInside(["ping", "-c3", "-i0.2", "-W20", "-s\(size)", world.stack])
         #expect(result.status == 0 && result.text.contains("3 received"), "\(result.summary)")
       }
     }
@@ -35,7 +35,7 @@ extension Netns {
     @Test("R ping flood from Linux: nothing is lost")
     func flood() throws {
       try withWorld { world in
-        let result = try world.tryInside(["ping", "-q", "-f", "-c5000", "-W2", world.stack], seconds: 30)
+        let result = try world.tryInside(["ping", "-q", "-f", "-c5000", "-W20", world.stack], seconds: 30)
         #expect(result.status == 0 && result.text.contains("5000 received"), "\(result.summary)")
       }
     }

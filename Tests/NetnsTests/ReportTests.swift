@@ -62,8 +62,7 @@ extension Netns {
       try withWorld { world in
         let file = world.directory.appendingPathComponent("frames.pcapng").path
         let capture = try world.startSwiftstack("capture", [file])
-        #expect(poll(seconds: 5) { FileManager.default.fileExists(atPath: file) ? true : nil })
-        Thread.sleep(forTimeInterval: 0.3)
+        #expect(capture.waitUntilItWrites("capturing on"))
         try world.inside(["ping", "-c3", "-i0.2", world.stack])
         Thread.sleep(forTimeInterval: 0.3)
         capture.send(signal: SIGINT)

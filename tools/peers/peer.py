@@ -19,12 +19,16 @@ import time
 CHUNK = 256 * 1024
 
 
-def pattern(byte_count: int):
-    """Blocks of bytes that differ from each other, so that a lost, doubled or moved block shows."""
+def pattern(amount: str | int):
+    """Blocks of bytes that differ from each other, so that a lost, doubled or moved block shows: a number of bytes, or
+    `until:PATH`, as many as go until that file is there.
+    """
+    file = str(amount).removeprefix("until:") if str(amount).startswith("until:") else None
+    byte_count = sys.maxsize if file else int(amount)
     base = random.Random(9293).randbytes(CHUNK)
     sent = 0
     index = 0
-    while sent < byte_count:
+    while sent < byte_count and not (file and os.path.exists(file)):
         block = bytearray(base)
         for offset in range(0, CHUNK, 4096):
             struct.pack_into(">QQ", block, offset, index, offset)
@@ -61,20 +65,20 @@ def read_all(connection: socket.socket) -> tuple[int, str]:
         total += count
 
 
-def write_pattern(connection: socket.socket, byte_count: int) -> str:
+def write_pattern(connection: socket.socket, amount: str | int) -> str:
     """Writes the pattern: its SHA-256."""
     digest = hashlib.sha256()
-    for piece in pattern(byte_count):
+    for piece in pattern(amount):
         digest.update(piece)
         connection.sendall(piece)
     return digest.hexdigest()
 
 
-def do_pattern(byte_count: str) -> None:
+def do_pattern(amount: str) -> None:
     """The pattern to standard output, its SHA-256 to standard error."""
     digest = hashlib.sha256()
     out = sys.stdout.buffer
-    for piece in pattern(int(byte_count)):
+    for piece in pattern(amount):
         digest.update(piece)
         out.write(piece)
     out.flush()
@@ -142,14 +146,14 @@ def do_serve_pattern(port: str, byte_count: str) -> None:
     report(bytes=byte_count, sha256=digest)
 
 
-def do_send_pattern(host: str, port: str, byte_count: str) -> None:
+def do_send_pattern(host: str, port: str, amount: str) -> None:
     """Connects, sends the pattern, half-closes, waits for the other end."""
     connection = connect(host, port)
     started = time.monotonic()
-    digest = write_pattern(connection, int(byte_count))
+    digest = write_pattern(connection, amount)
     connection.shutdown(socket.SHUT_WR)
     rest, _ = read_all(connection)
-    report(bytes=byte_count, sha256=digest, returned=rest, seconds=round(time.monotonic() - started, 3))
+    report(amount=amount, sha256=digest, returned=rest, seconds=round(time.monotonic() - started, 3))
 
 
 def connect(host: str, port: str, timeout: float = 30) -> socket.socket:
@@ -202,7 +206,7 @@ def do_echo_many(host: str, port: str, count: str, byte_count: str) -> None:
         streams[connection] = {"data": data, "sent": 0, "got": bytearray()}
         selector.register(connection, selectors.EVENT_WRITE)
     connected = good = bad = 0
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while connected < len(streams) and time.monotonic() < until:
         for key, _ in selector.select(1):
             problem = key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -307,7 +311,7 @@ def do_udp_echo(host: str, port: str, *sizes: str) -> None:
     """Datagrams of the given sizes to an echo service, data compared; each is tried three times."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     connection.connect((host, int(port)))
-    connection.settimeout(2)
+    connection.settimeout(10)
     bad = []
     for size in map(int, sizes):
         data = random.Random(size).randbytes(size)
@@ -479,7 +483,7 @@ def internet_checksum(data: bytes) -> bytes:
 def do_unix(path: str, message: str) -> None:
     """Sends a message (Python string escapes allowed) to a UNIX socket and prints the first answer."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(5)
+    client.settimeout(60)
     client.connect(path)
     data = message.encode().decode("unicode_escape").encode("latin-1")
     if message.startswith("repeat:"):
