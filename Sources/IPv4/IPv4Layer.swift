@@ -145,9 +145,9 @@ public struct IPv4Layer: ~Copyable {
 
   /// Brings the link up or takes it down. While it is down only our own addresses are reachable, and what was learned of
   /// neighbours is forgotten. Linux: `fib_netdev_event()`, `neigh_ifdown()`.
-  public mutating func setLink(up: Bool) {
+  public mutating func setLink(up: Bool, net: inout Net) {
     device.setLink(up: up)
-    if !up { neighbours.flush() }
+    if !up { neighbours.flush(net: &net) }
     routesChanged()
   }
 
@@ -321,7 +321,7 @@ public struct IPv4Layer: ~Copyable {
   /// Lets go of every packet, here and in the device, before the packet pool ends.
   public mutating func close(net: inout Net) {
     looped.removeAll()
-    neighbours.close()
+    neighbours.close(net: &net)
     reassembly.removeAll(net: &net)
     device.close()
   }

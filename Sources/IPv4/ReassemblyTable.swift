@@ -98,6 +98,7 @@ struct ReassemblyTable: ~Copyable {
   /// Forgets a datagram; its fragments are dropped for `reason`.
   mutating func remove(_ slot: Int, reason: DropReason, net: inout Net) {
     while let skb = queues[slot].fragments.popFirst() { skb.drop(reason) }
+    queues[slot].timer.cancel(in: &net.timers)
     memory -= queues[slot].memory
     queues[slot].memory = 0
     let bucket = bucket(queues[slot].key, net: &net)

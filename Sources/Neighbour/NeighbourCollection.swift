@@ -38,7 +38,7 @@ extension NeighbourTable {
     lastCollection = net.now
     for level in [3, 2, 1] {
       for index in 0..<entries.count where dispensability(index, now: net.now) == level {
-        remove(index)
+        remove(index, net: &net)
         if count - permanentCount <= target { return }
       }
     }
@@ -59,7 +59,7 @@ extension NeighbourTable {
         if state.isTimed || state == .permanent { continue }
         // Linux moves `used` up to `confirmed` first: a peer that is confirmed is in use.
         let idle = min(net.now - entries[index].used, net.now - entries[index].confirmed)
-        if state == .failed || idle > parameters.staleTime { remove(index) }
+        if state == .failed || idle > parameters.staleTime { remove(index, net: &net) }
       }
     }
     if count > permanentCount { armCollection(net: &net) }
@@ -79,24 +79,24 @@ extension NeighbourTable {
   ///
   /// - Returns: false when there is none.
   @discardableResult
-  public mutating func delete(_ address: IPv4Address) -> Bool {
+  public mutating func delete(_ address: IPv4Address, net: inout Net) -> Bool {
     guard let index = find(address) else { return false }
-    remove(index)
+    remove(index, net: &net)
     return true
   }
 
   /// Removes all entries, or all but the permanent ones: the link went down or our address changed.
   /// Linux: `neigh_flush_dev()`.
-  public mutating func flush(keepingPermanent: Bool = true) {
+  public mutating func flush(keepingPermanent: Bool = true, net: inout Net) {
     for index in 0..<entries.count where entries[index].isInUse {
       if keepingPermanent && entries[index].state == .permanent { continue }
-      remove(index)
+      remove(index, net: &net)
     }
   }
 
   /// Lets go of every packet.
-  public mutating func close() {
-    flush(keepingPermanent: false)
+  public mutating func close(net: inout Net) {
+    flush(keepingPermanent: false, net: &net)
     failed.removeAll()
     solicitations.removeAll()
   }

@@ -203,7 +203,8 @@ public struct NeighbourTable: ~Copyable {
   }
 
   /// Removes an entry; packets that wait for it are dropped. Linux: `neigh_remove_one()`.
-  mutating func remove(_ index: Int) {
+  mutating func remove(_ index: Int, net: inout Net) {
+    entries[index].timer.cancel(in: &net.timers)
     while let skb = entries[index].waiting.popFirst() { skb.drop(.neighbourDead) }
     entries[index].waitingTruesize = 0
     let bucket = bucket(of: entries[index].address)

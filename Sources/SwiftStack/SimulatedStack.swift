@@ -59,4 +59,7 @@ public final class SimulatedStack: Sendable {
 
   /// Packet buffers in use, for tests that nothing leaks.
   public var buffersInUse: Int { shard.inspect { $0.net.pool.buffersInUse } }
+
+  /// Entries of the stack's timer queue, for tests that one leaves with what it timed.
+  public var timerCount: Int { shard.inspect { $0.net.timers.count } }
 }

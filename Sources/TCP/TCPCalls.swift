@@ -121,7 +121,7 @@ extension TCPLayer {
       sockets[index].isBound = true
     }
     let tuple = FourTuple(local: near, remote: far)
-    if case .timeWait(let slot) = connections.find(tuple) { endTimeWait(slot) }
+    if case .timeWait(let slot) = connections.find(tuple) { endTimeWait(slot, net: &net) }
     sockets[index].tuple = tuple
     sockets[index].route = route
     sockets[index].sendShutdown = false

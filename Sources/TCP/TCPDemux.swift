@@ -74,7 +74,7 @@ extension TCPLayer {
       if receiveInTimeWait(slot, segment, ip: &ip, net: &net), let listener = findListener(tuple.local) {
         // RFC 6191: the new connection's numbers begin beyond the old one's.
         let floor = timeWaits[slot].sndNxt + 65537
-        endTimeWait(slot)
+        endTimeWait(slot, net: &net)
         net.counters.count(.TcpExtTWRecycled)
         requestConnection(
           listener, segment, tuple, initial: floor, typeOfService: typeOfService, ip: &ip, net: &net)

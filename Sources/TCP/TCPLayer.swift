@@ -68,6 +68,7 @@ public struct TCPLayer: ~Copyable {
     if verdict.contains(.moveToTimeWait) { enterTimeWait(index, net: &net) }
     if sockets[index].state == .close {
       unhash(index)
+      sockets[index].timer.cancel(in: &net.timers)
       if sockets[index].isOrphan { release(index, net: &net) }
       return
     }
@@ -121,7 +122,8 @@ public struct TCPLayer: ~Copyable {
       at: timeWaits[slot].expires, in: &net.timers)
   }
 
-  mutating func endTimeWait(_ slot: Int) {
+  mutating func endTimeWait(_ slot: Int, net: inout Net) {
+    timeWaits[slot].timer.cancel(in: &net.timers)
     let entry = timeWaits.remove(slot)
     connections.remove(entry.tuple, entry: .timeWait(slot))
     if entry.ownsPort {
@@ -141,7 +143,7 @@ public struct TCPLayer: ~Copyable {
     }
     if segment.flags.contains(.rst) {
       // RFC 1337: a reset does not end TIME-WAIT unless it is exact; Linux ends it by default.
-      if segment.sequence == timeWaits[slot].rcvNxt { endTimeWait(slot) }
+      if segment.sequence == timeWaits[slot].rcvNxt { endTimeWait(slot, net: &net) }
       return false
     }
     if segment.flags.contains(.syn) && !segment.flags.contains(.ack) && !pawsReject {
@@ -184,7 +186,11 @@ public struct TCPLayer: ~Copyable {
       let slot = Int(key.id & ~Self.timeWaitTag)
       guard timeWaits.isCurrent(slot, generation: key.generation), timeWaits[slot].timer.expire(at: due)
       else { return }
-      if timeWaits[slot].expires <= net.now { endTimeWait(slot) } else { armTimeWait(slot, net: &net) }
+      if timeWaits[slot].expires <= net.now {
+        endTimeWait(slot, net: &net)
+      } else {
+        armTimeWait(slot, net: &net)
+      }
     case Self.requestTag:
       let slot = Int(key.id & ~Self.timeWaitTag)
       guard requests.isCurrent(slot, generation: key.generation), requests[slot].timer.expire(at: due) else {

@@ -88,7 +88,7 @@ extension TCPLayer {
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
   mutating func requestExpired(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
     guard isListenerAlive(slot), requests[slot].retransmits < net.settings.tcpSynackRetries else {
-      removeRequest(slot)
+      removeRequest(slot, net: &net)
       return
     }
     requests[slot].retransmits += 1
@@ -104,7 +104,8 @@ extension TCPLayer {
       && sockets[listener].state == .listen
   }
 
-  mutating func removeRequest(_ slot: Int) {
+  mutating func removeRequest(_ slot: Int, net: inout Net) {
+    requests[slot].timer.cancel(in: &net.timers)
     let request = requests.remove(slot)
     connections.remove(request.tuple, entry: .request(slot))
     if sockets.isCurrent(request.listener, generation: request.listenerGeneration) {
@@ -119,7 +120,7 @@ extension TCPLayer {
     let tuple = requests[slot].tuple
     let next = requests[slot].initialReceive + 1
     guard isListenerAlive(slot) else {
-      removeRequest(slot)
+      removeRequest(slot, net: &net)
       skb.drop(.noSocket)
       ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
       return
@@ -153,7 +154,7 @@ extension TCPLayer {
       skb.drop(.tcpReset)
       if segment.sequence == next {
         net.counters.count(.TcpAttemptFails)
-        removeRequest(slot)
+        removeRequest(slot, net: &net)
       }
       return
     }
@@ -161,7 +162,7 @@ extension TCPLayer {
       skb.drop(.tcpInvalidSYN)
       ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
       net.counters.count(.TcpAttemptFails)
-      removeRequest(slot)
+      removeRequest(slot, net: &net)
       return
     }
     guard segment.flags.contains(.ack) else {
@@ -249,7 +250,7 @@ extension TCPLayer {
     child.finishHandshake(net: &net)
     let tuple = child.tuple
     child.isBound = true
-    removeRequest(slot)
+    removeRequest(slot, net: &net)
     let taken = sockets.insert(child)
     precondition(taken == index, "a reserved slab slot is the next one used")
     ports.share(id, address: tuple.local.address, port: tuple.local.port)

@@ -151,10 +151,10 @@ import Wire
     try bench.ip.setMTU(1280)
     #expect(!bench.isCurrent(route))
     #expect(bench.route().mtu == 1280)
-    bench.ip.setLink(up: false)
+    bench.ip.setLink(up: false, net: &bench.net)
     #expect(bench.routeError(to: IPv4Bench.peer) == .ENETUNREACH)
     #expect(bench.routeError(to: IPv4Bench.own) == nil)
-    bench.ip.setLink(up: true)
+    bench.ip.setLink(up: true, net: &bench.net)
     #expect(bench.routeError(to: IPv4Bench.peer) == nil)
   }
 }

@@ -40,7 +40,7 @@ final class NeighbourBench {
   }
 
   deinit {
-    table.close()
+    table.close(net: &net)
     device.close()
     // Traps when a packet was leaked.
     pool.destroy()

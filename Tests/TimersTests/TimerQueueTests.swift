@@ -70,27 +70,80 @@ import Timers
     #expect(queue.nextDeadline == instant(50))
   }
 
-  @Test("Re-arming a slot to an earlier time makes the later entry stale")
+  @Test("T12 Timers: re-arming a slot to an earlier time moves its one entry")
   func slotEarlier() {
     var queue = TimerQueue()
     var slot = TimerSlot()
     let key = TimerKey(kind: .tcp, id: 1)
     slot.arm(key, at: instant(50), in: &queue)
     slot.arm(key, at: instant(20), in: &queue)
-    #expect(queue.count == 2)
+    #expect(queue.count == 1)
     let first = queue.popExpired(now: instant(100))!
     #expect(first.due == instant(20))
-    let isLatest2 = slot.expire(at: first.due)
-    #expect(isLatest2)
+    let isAsked = slot.expire(at: first.due)
+    #expect(isAsked)
+    #expect(queue.count == 0)
     slot.arm(key, at: instant(90), in: &queue)
-    let stale = queue.popExpired(now: instant(100))!
-    #expect(stale.due == instant(50))
-    let isLatest3 = slot.expire(at: stale.due)
-    #expect(!isLatest3)
-    let real = queue.popExpired(now: instant(100))!
+    let early = queue.popExpired(now: instant(89))
+    #expect(early == nil)
+    let real = queue.popExpired(now: instant(90))!
     #expect(real.due == instant(90))
-    let isLatest4 = slot.expire(at: real.due)
-    #expect(isLatest4)
+  }
+
+  @Test("T12 Timers: a slot that ends takes its entry along, and an old slot touches nobody else's")
+  func cancelled() {
+    var queue = TimerQueue()
+    var first = TimerSlot()
+    first.arm(TimerKey(kind: .tcp, id: 1), at: instant(50), in: &queue)
+    var copy = first
+    first.cancel(in: &queue)
+    #expect(queue.count == 0 && queue.nextDeadline == nil && first.scheduled == .distantFuture)
+    // The node is used again; the old name of it is void.
+    var second = TimerSlot()
+    second.arm(TimerKey(kind: .tcp, id: 2), at: instant(70), in: &queue)
+    copy.cancel(in: &queue)
+    #expect(queue.count == 1)
+    first.cancel(in: &queue)
+    #expect(queue.nextDeadline == instant(70))
+    let left = queue.popExpired(now: instant(70))
+    #expect(left?.key.id == 2)
+  }
+
+  @Test("Timers: random arming, moving and cancelling agree with a plain list", arguments: 1...8)
+  func random(seed: UInt64) {
+    var queue = TimerQueue()
+    var slots = Array(repeating: TimerSlot(), count: 60)
+    var model: [UInt32: Instant] = [:]
+    var state = seed
+    var now = Instant.origin
+    func next(_ bound: UInt64) -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return (state >> 33) % bound
+    }
+    for _ in 0..<4000 {
+      let index = Int(next(60))
+      let id = UInt32(index)
+      switch next(4) {
+      case 0, 1:
+        let deadline = now + .milliseconds(Int64(next(500)) + 1)
+        slots[index].arm(TimerKey(kind: .tcp, id: id), at: deadline, in: &queue)
+        model[id] = min(model[id] ?? .distantFuture, deadline)
+      case 2:
+        slots[index].cancel(in: &queue)
+        model[id] = nil
+      default:
+        now = now + .milliseconds(Int64(next(30)))
+        while let (key, due) = queue.popExpired(now: now) {
+          #expect(model[key.id] == due && due == model.values.min())
+          let isAsked = slots[Int(key.id)].expire(at: due)
+          #expect(isAsked)
+          model[key.id] = nil
+        }
+        #expect(model.values.allSatisfy { $0 > now })
+      }
+      queue.checkInvariants()
+      #expect(queue.count == model.count && queue.nextDeadline == model.values.min())
+    }
   }
 
   @Test("Instants and spans: arithmetic, truncation, the 32-bit millisecond clock")

@@ -1,0 +1,43 @@
+import SwiftStack
+import TestSupport
+import Testing
+import Timers
+
+@Suite("T12 timers")
+struct TimerEntryTests {
+  private static func keepAlive(_ socket: Socket) throws {
+    try socket.setsockopt(level: 1, name: 9, 1)
+  }
+
+  @Test("T12 an exchange a second with SO_KEEPALIVE keeps one timer for the connection, not one each")
+  func exchanges() throws {
+    let peer = try ScriptedPeer()
+    let open = try ScriptedConnection(peer: peer, configure: Self.keepAlive)
+    peer.advance(.seconds(1))
+    let before = peer.host.timerCount
+    for _ in 0..<300 {
+      open.send([1, 2, 3])
+      _ = try open.socket.receive(upTo: 16)
+      _ = try open.socket.send([4, 5])
+      _ = open.takeData()
+      open.acknowledge()
+      peer.advance(.seconds(1))
+    }
+    #expect(peer.host.timerCount <= before + 1)
+    #expect(peer.host.timerCount <= 6)
+  }
+
+  @Test("T12 connections that are reset take their timers along, keep-alive's two hours too")
+  func reset() throws {
+    let peer = try ScriptedPeer()
+    peer.advance(.seconds(1))
+    let before = peer.host.timerCount
+    for _ in 0..<50 {
+      let open = try ScriptedConnection(peer: peer, configure: Self.keepAlive)
+      open.send([], flags: 0x14)
+      open.socket.close()
+    }
+    peer.advance(.seconds(60))
+    #expect(peer.host.timerCount <= before + 1)
+  }
+}
