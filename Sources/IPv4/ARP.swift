@@ -24,37 +24,67 @@ extension IPv4Layer {
     _ = consume skb
     let sender = packet.senderAddress
     let target = packet.targetAddress
-    // Nobody is found at such addresses, and no group address may become a neighbour's.
-    guard packet.senderMAC.isValidStation, !target.isMulticast, !target.isLoopback, !target.isBroadcast,
-      !sender.isMulticast, !sender.isLoopback, !sender.isBroadcast
-    else { return }
-    if packet.senderMAC == device.macAddress { return }
+    guard isPlausible(packet) else { return }
     if sender.isAny {
       // A probe: somebody wants to know whether the address is in use (RFC 5227 section 2.1).
-      if packet.operation == .request && isOwn(target) {
-        sendARP(.reply, to: packet.senderMAC, sender: target, target: packet.senderMAC, sender, net: &net)
-      }
+      if packet.operation == .request && isOwn(target) { reply(to: packet, net: &net) }
       return
     }
     if isOwn(sender) {
       if conflicts.conflict(sender, with: packet.senderMAC, now: net.now) { announceOnce(sender, net: &net) }
       return
     }
-    if packet.operation == .request && isOwn(target) {
-      // Who asks for us will want to hear from us: the only way a stranger gets into the table.
-      neighbours.update(
-        sender, hardwareAddress: packet.senderMAC, state: .stale, override: true,
-        create: isOnLink(sender), device: &device, net: &net)
-      sendARP(.reply, to: packet.senderMAC, sender: target, target: packet.senderMAC, sender, net: &net)
-    } else {
-      let isGratuitous =
-        sender == target && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
-      neighbours.learn(
-        sender, hardwareAddress: packet.senderMAC,
-        isReplyToUs: packet.operation == .reply && wasSentToUs, isGratuitous: isGratuitous,
-        device: &device, net: &net)
-    }
+    // Who asks for us will want to hear from us: the only way a stranger gets into the table.
+    learn(packet, wasSentToUs: wasSentToUs, create: isOnLink(sender), net: &net)
+    if packet.operation == .request && isOwn(target) { reply(to: packet, net: &net) }
     if neighbours.hasRequests { serveNeighbours(net: &net) }
+  }
+
+  /// An ARP packet that another shard behind the same address has taken in and answered: what it tells about this
+  /// one's neighbours is learned here too.
+  public mutating func overhearARP(_ skb: consuming SkBuff, net: inout Net) {
+    guard skb.packetType != .otherHost, skb.mayPull(ARPPacket.byteCount),
+      let packet = ARPPacket(parsing: skb.linear)
+    else {
+      skb.drop(.otherHost)
+      return
+    }
+    let wasSentToUs = skb.packetType == .host
+    _ = consume skb
+    guard isPlausible(packet), !packet.senderAddress.isAny, !isOwn(packet.senderAddress) else { return }
+    learn(packet, wasSentToUs: wasSentToUs, create: false, net: &net)
+    if neighbours.hasRequests { serveNeighbours(net: &net) }
+  }
+
+  /// Nobody is found at such addresses, and no group address may become a neighbour's.
+  private func isPlausible(_ packet: ARPPacket) -> Bool {
+    let sender = packet.senderAddress
+    let target = packet.targetAddress
+    return packet.senderMAC.isValidStation && packet.senderMAC != device.macAddress && !target.isMulticast
+      && !target.isLoopback && !target.isBroadcast && !sender.isMulticast && !sender.isLoopback
+      && !sender.isBroadcast
+  }
+
+  private mutating func learn(_ packet: ARPPacket, wasSentToUs: Bool, create: Bool, net: inout Net) {
+    let sender = packet.senderAddress
+    if packet.operation == .request && isOwn(packet.targetAddress) {
+      neighbours.update(
+        sender, hardwareAddress: packet.senderMAC, state: .stale, override: true, create: create,
+        device: &device, net: &net)
+      return
+    }
+    let isGratuitous =
+      sender == packet.targetAddress
+      && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
+    neighbours.learn(
+      sender, hardwareAddress: packet.senderMAC, isReplyToUs: packet.operation == .reply && wasSentToUs,
+      isGratuitous: isGratuitous, device: &device, net: &net)
+  }
+
+  private mutating func reply(to request: ARPPacket, net: inout Net) {
+    sendARP(
+      .reply, to: request.senderMAC, sender: request.targetAddress, target: request.senderMAC,
+      request.senderAddress, net: &net)
   }
 
   /// Not 127.0.0.0/8, which never is on a link.

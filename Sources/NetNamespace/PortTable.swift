@@ -63,6 +63,16 @@ public struct PortTable: ~Copyable {
   /// How many sockets own a port.
   public private(set) var count = 0
 
+  /// Whether `takeChange()` is asked: of a table that others look into.
+  public var recordsChanges = false
+  private var changes: [UInt16] = []
+
+  /// A port that came into use or went out of use since the last call, and which of the two; `nil`: none.
+  public mutating func takeChange() -> (port: UInt16, isInUse: Bool)? {
+    guard let port = changes.popLast() else { return nil }
+    return (port, ports[Self.key(.inet, port)] != nil)
+  }
+
   /// Takes a port.
   ///
   /// - Parameters:
@@ -265,7 +275,9 @@ public struct PortTable: ~Copyable {
   private mutating func record(_ sharing: Sharing, _ address: IPAddress, _ port: UInt16, _ one: Int32) {
     let key = Self.key(address.family, port)
     ports[key, default: Owners()].add(sharing, one)
-    if ports[key]?.count == 0 { ports[key] = nil }
+    let owners = ports[key]?.count ?? 0
+    if owners == 0 { ports[key] = nil }
+    if recordsChanges && (owners == 0 || owners == 1 && one > 0) { changes.append(port) }
     let endpoint = SocketAddress(address, port: port)
     endpoints[endpoint, default: Owners()].add(sharing, one)
     if endpoints[endpoint]?.count == 0 { endpoints[endpoint] = nil }

@@ -7,17 +7,20 @@ import IceModel
 public final class SimulatedStack: Sendable {
   public let stack: Stack
   private let time: ManualTime
-  private var shard: Shard { stack.shards[0] }
+  private var shards: [Shard] { stack.shards }
 
   /// - Parameters:
+  ///   - queues: shards that share the address, 1 to 64. Frames come to them by `queue(of:)`.
   ///   - lendsEngines: frames may be larger than the MTU and carry metadata, as on a TAP with offload.
   ///   - seed: everything random in the stack comes from it.
   public init(
-    _ configuration: StackConfiguration = StackConfiguration(), lendsEngines: Bool = false, seed: UInt64 = 1,
-    now: Instant = .origin
+    _ configuration: StackConfiguration = StackConfiguration(), queues: Int = 1, lendsEngines: Bool = false,
+    seed: UInt64 = 1, now: Instant = .origin
   ) throws {
+    guard (1...64).contains(queues) else { throw StackError("queues \(queues) is out of range: 1 to 64") }
     time = ManualTime(now)
-    stack = try Stack(simulated: configuration, lendsEngines: lendsEngines, time: time, seed: seed)
+    stack = try Stack(
+      simulated: configuration, queues: queues, lendsEngines: lendsEngines, time: time, seed: seed)
   }
 
   public var now: Instant { time.now }
@@ -32,34 +35,75 @@ public final class SimulatedStack: Sendable {
     runTurn()
   }
 
-  private func runTurn() { _ = shard.runLoopTurn(isReadable: false, frameLimit: 0) }
+  private func runTurn() {
+    for shard in shards { _ = shard.runLoopTurn(isReadable: false, frameLimit: 0) }
+    settle()
+  }
+
+  /// Has every shard take what others have handed it, until nobody has anything.
+  private func settle() {
+    guard shards.count > 1 else { return }
+    while let shard = shards.first(where: { !$0.inbox.isEmpty }) {
+      _ = shard.runLoopTurn(isReadable: false, frameLimit: 0)
+    }
+  }
 
   /// When `advance` has something to do next; `nil`: not before a frame or a call comes.
   public var nextDeadline: Instant? {
-    let deadline = shard.inspect { $0.nextDeadline }
+    settle()
+    let deadline = shards.map { $0.inspect { $0.nextDeadline } }.min() ?? .distantFuture
     return deadline == .distantFuture ? nil : max(deadline, now)
   }
 
+  /// The queue that a frame comes to when nobody says: by the flow's addresses and ports, the same both ways. A fragment
+  /// has no ports that a NIC would look at.
+  public func queue(of bytes: [UInt8]) -> Int {
+    guard shards.count > 1, bytes.count >= 34, bytes[12] == 8, bytes[13] == 0 else { return 0 }
+    func word(_ at: Int) -> UInt32 { bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) } }
+    var hash = word(26) ^ word(30)
+    let isFragment = (bytes[20] & 0x3F | bytes[21]) != 0
+    if !isFragment, bytes[23] == 6 || bytes[23] == 17, bytes.count >= 38 {
+      let ports = word(34)
+      hash ^= ports ^ (ports << 16 | ports >> 16)
+    }
+    hash = (hash ^ hash >> 15) &* 0x2C1B_3C6D
+    return Int((hash ^ hash >> 12) % UInt32(shards.count))
+  }
+
   /// A frame arrives from the wire, without its frame check sequence.
-  public func receive(_ frame: SimulatedFrame) {
-    shard.enter { state in
+  ///
+  /// - Parameter queue: the one it arrives at; `nil`: by its flow.
+  public func receive(_ frame: SimulatedFrame, queue: Int? = nil) {
+    shards[queue ?? self.queue(of: frame.bytes)].enter { state in
       guard !state.isClosed else { return }
       state.runTimers()
       unsafe frame.bytes.withUnsafeBytes { unsafe state.receiveFrame($0, frame.metadata) }
     }
+    settle()
   }
 
-  public func receive(_ bytes: [UInt8]) { receive(SimulatedFrame(bytes: bytes)) }
+  public func receive(_ bytes: [UInt8], queue: Int? = nil) {
+    receive(SimulatedFrame(bytes: bytes), queue: queue)
+  }
 
-  /// The frames that the stack has sent since the last call, in order.
-  public func takeFrames() -> [SimulatedFrame] { shard.inspect { $0.port.takeSimulated() } }
+  /// The frames that the stack has sent since the last call, in order; those of several queues one queue after the other.
+  public func takeFrames() -> [SimulatedFrame] {
+    settle()
+    return shards.flatMap { $0.inspect { $0.port.takeSimulated() } }
+  }
 
   /// Commits faults in the NIC, for tests.
-  public func setFaults(_ faults: FaultInjection) { shard.inspect { $0.nic.faults = faults } }
+  public func setFaults(_ faults: FaultInjection) {
+    for shard in shards { shard.inspect { $0.nic.faults = faults } }
+  }
 
   /// Packet buffers in use, for tests that nothing leaks.
-  public var buffersInUse: Int { shard.inspect { $0.net.pool.buffersInUse } }
+  public var buffersInUse: Int { sum { $0.net.pool.buffersInUse } }
 
   /// Entries of the stack's timer queue, for tests that one leaves with what it timed.
-  public var timerCount: Int { shard.inspect { $0.net.timers.count } }
+  public var timerCount: Int { sum { $0.net.timers.count } }
+
+  private func sum(_ value: (borrowing ShardState) -> Int) -> Int {
+    shards.reduce(0) { total, shard in total + shard.inspect { value($0) } }
+  }
 }

@@ -53,15 +53,7 @@ public final class Stack: Sendable {
       shards.append(shard)
       loops.append(try EventLoop(shard: shard, wire: wire, wireLoss: wireLoss))
     }
-    if shards.count > 1 {
-      let inboxes = shards.map(\.inbox)
-      for (index, shard) in shards.enumerated() {
-        shard.inspect { state in
-          state.queue = index
-          state.peers = inboxes
-        }
-      }
-    }
+    Self.join(shards)
     self.configuration = configuration
     self.shards = shards
     self.loops = loops
@@ -76,16 +68,23 @@ public final class Stack: Sendable {
 
   /// A stack on a wire whose frames the caller carries; see `SimulatedStack`.
   init(
-    simulated configuration: StackConfiguration, lendsEngines: Bool, time: ManualTime, seed: UInt64
+    simulated configuration: StackConfiguration, queues: Int, lendsEngines: Bool, time: ManualTime,
+    seed: UInt64
   ) throws {
     try configuration.validate()
     self.configuration = configuration
     offloads = []
-    shards = [
-      try Self.makeShard(
-        configuration, port: .simulated(SimulatedWirePort()), lendsEngines: lendsEngines,
-        clock: .manual(time), seed: seed, inbox: ShardInbox())
-    ]
+    var shards: [Shard] = []
+    for index in 0..<queues {
+      var own = configuration
+      own.settings.localPorts = Self.part(index, of: queues, of: configuration.settings.localPorts)
+      shards.append(
+        try Self.makeShard(
+          own, port: .simulated(SimulatedWirePort()), lendsEngines: lendsEngines, clock: .manual(time),
+          seed: seed &+ UInt64(index) &* 0x9E37_79B9, inbox: ShardInbox()))
+    }
+    Self.join(shards)
+    self.shards = shards
     loops = []
     wireLoss = nil
     threads = Guarded([])
@@ -93,6 +92,16 @@ public final class Stack: Sendable {
   }
 
   deinit { close() }
+
+  /// Makes shards behind one address know each other.
+  private static func join(_ shards: [Shard]) {
+    guard shards.count > 1 else { return }
+    let inboxes = shards.map(\.inbox)
+    let owners = PortOwners(key: shards[0].inspect { $0.net.random.next() })
+    for (index, shard) in shards.enumerated() {
+      shard.inspect { $0.join(inboxes, as: index, portOwners: owners) }
+    }
+  }
 
   private static func makeShard(
     _ configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool, clock: StackClock,

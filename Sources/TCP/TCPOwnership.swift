@@ -10,4 +10,10 @@ extension TCPLayer {
 
   /// Whether a socket here listens at this address.
   public func hasListener(at local: SocketAddress) -> Bool { findListener(local) != nil }
+
+  /// Has the table of ports keep what `takePortChange()` gives.
+  public mutating func recordPortChanges() { ports.recordsChanges = true }
+
+  /// A port that came into use here or went out of use, and which of the two; `nil`: none.
+  public mutating func takePortChange() -> (port: UInt16, isInUse: Bool)? { ports.takeChange() }
 }

@@ -28,9 +28,10 @@ public struct ARPPacket: Sendable {
     self.targetAddress = targetAddress
   }
 
-  /// `nil` when short, of another hardware or protocol type, or neither a request nor a reply.
+  /// `nil` when short, of another hardware or protocol type, or neither a request nor a reply. Ethernet's hosts also
+  /// take the type of IEEE 802 networks, 6 (RFC 1122 section 2.3.3 and Linux).
   public init?(parsing bytes: RawSpan) {
-    guard bytes.byteCount >= Self.byteCount, bytes.load16(0) == 1,
+    guard bytes.byteCount >= Self.byteCount, bytes.load16(0) == 1 || bytes.load16(0) == 6,
       bytes.load16(2) == EtherType.ipv4.rawValue, bytes.load8(4) == 6, bytes.load8(5) == 4,
       let operation = Operation(rawValue: bytes.load16(6))
     else { return nil }

@@ -29,7 +29,7 @@ public final class SimulatedWire {
 
   public init(
     seed: UInt64 = 1, mtu: Int = 1500, lendsEngines: Bool = false, services: Bool = true,
-    settings: NetSettings = NetSettings(), packetMemory: Int = 512 << 20
+    settings: NetSettings = NetSettings(), packetMemory: Int = 512 << 20, queues: Int = 1
   ) throws {
     random = RandomSource(seed: seed)
     func configuration(_ last: UInt8) -> StackConfiguration {
@@ -41,8 +41,10 @@ public final class SimulatedWire {
       configuration.packetMemory = packetMemory
       return configuration
     }
-    left = try SimulatedStack(configuration(1), lendsEngines: lendsEngines, seed: seed &* 2 &+ 1)
-    right = try SimulatedStack(configuration(2), lendsEngines: lendsEngines, seed: seed &* 2 &+ 2)
+    left = try SimulatedStack(
+      configuration(1), queues: queues, lendsEngines: lendsEngines, seed: seed &* 2 &+ 1)
+    right = try SimulatedStack(
+      configuration(2), queues: queues, lendsEngines: lendsEngines, seed: seed &* 2 &+ 2)
   }
 
   public var now: Instant { clock.now }

@@ -56,7 +56,7 @@ extension ShardState {
       CounterReport("tx_software_csum", link.softwareChecksummed),
       CounterReport("tx_bql_stops", link.limitStops), CounterReport("tx_timeout", link.watchdogTimeouts),
       CounterReport("tx_carrier_errors", carrierErrors),
-      CounterReport("rx_handed_over", framesHandedOver), CounterReport("rx_handover_lost", handoversLost),
+      CounterReport("rx_handed_over", packetsHandedOver), CounterReport("rx_handover_lost", handoversLost),
     ]
     return NICReport(
       device: ip.device.name, transmitRing: rings.tx, receiveRing: rings.rx,

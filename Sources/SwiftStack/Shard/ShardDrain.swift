@@ -19,6 +19,7 @@ extension ShardState {
     while true {
       var isQuiet = true
       var isStalled = false
+      publishPorts()
       if nic.hasTransmitWork {
         if transmit() { isQuiet = false } else { isStalled = true }
       }
@@ -124,10 +125,7 @@ extension ShardState {
 
   /// One packet up the floors. Linux: `netif_receive_skb()`.
   private mutating func receive(_ skb: consuming SkBuff) {
-    guard peers.isEmpty else {
-      guard let own = steer(skb) else { return }
-      return receiveSteered(ip.receive(own, net: &net))
-    }
+    guard peers.isEmpty else { return receiveShared(skb) }
     sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net)
   }
 

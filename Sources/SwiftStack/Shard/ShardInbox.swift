@@ -1,16 +1,19 @@
 import IPv4
-import IceModel
 import LinuxHost
 
 /// What one shard hands another.
 enum Handover: Sendable {
-  /// A frame that arrived at a queue whose shard has no use for it, and how many shards have looked at it.
-  case frame(SimulatedFrame, hops: Int)
+  /// A packet that IP has not seen: the first shard's business.
+  case packet(HandedPacket)
+  /// An ARP packet that another shard has taken in; what it tells is for all.
+  case overheard(HandedPacket)
+  /// A TCP segment that IP has taken in whole, and the receiver's turn among the shards that have its port.
+  case segment(HandedPacket, turn: Int)
   /// An ICMP error about a TCP connection that another shard may have.
   case error(TransportError)
 }
 
-/// A shard's mailbox: others put frames in, its event loop takes them out. Bounded, as a NIC's queue is.
+/// A shard's mailbox: others put packets in, its event loop takes them out. Bounded, as a NIC's queue is.
 final class ShardInbox: Sendable {
   private static let capacity = 1024
   private let items = Guarded<[Handover]>([])
@@ -41,6 +44,8 @@ final class ShardInbox: Sendable {
     if isTaken { signal() }
     return isTaken
   }
+
+  var isEmpty: Bool { items.withLock { $0.isEmpty } }
 
   func takeAll() -> [Handover] {
     items.withLock { items in

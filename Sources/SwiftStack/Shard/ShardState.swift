@@ -33,9 +33,9 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   /// Which of the stack's shards this is, and the mailboxes of all of them; empty when there is one shard only.
   var queue = 0
   var peers: [ShardInbox] = []
-  /// How many shards have looked at the frame that is being taken in.
-  var hops = 0
-  var framesHandedOver: UInt64 = 0
+  /// Which shards have which TCP ports; `nil` when there is one shard only.
+  var portOwners: PortOwners? = nil
+  var packetsHandedOver: UInt64 = 0
   var handoversLost: UInt64 = 0
 
   /// Who is to be told when a socket's readiness changes.
@@ -100,6 +100,14 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
       try ip.addRoute(RouteEntry(anywhere, gateway: gateway), net: &net)
     }
+  }
+
+  /// Makes the shard one of several.
+  mutating func join(_ peers: [ShardInbox], as queue: Int, portOwners: PortOwners) {
+    self.queue = queue
+    self.peers = peers
+    self.portOwners = portOwners
+    sockets.tcp.recordPortChanges()
   }
 
   /// When the shard has to be entered next if nothing happens until then.

@@ -1,0 +1,63 @@
+import SkBuff
+import Sockets
+
+/// A packet on its way from one shard to another, which works in other packet memory: its bytes from the network header
+/// on and what is known about them. What a link-layer header was in front of does not matter any more.
+struct HandedPacket: Sendable {
+  var bytes: [UInt8]
+  var etherType: EtherType
+  var packetType: PacketType
+  var checksumStatus: ChecksumStatus
+  var gsoSize: Int
+  var gsoSegments: Int
+  var gsoType: SegmentationType
+
+  /// - Parameter skb: data at its network header or behind it, with the network header marked then.
+  init?(_ skb: borrowing SkBuff, networkHeader offset: Int) {
+    guard offset <= 0, -offset <= skb.headroom else { return nil }
+    skb.push(-offset)
+    defer { skb.pull(-offset) }
+    let length = skb.length
+    var isCopied = false
+    bytes = unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
+      isCopied = unsafe skb.copyBits(from: 0, into: UnsafeMutableRawBufferPointer(buffer))
+      count = isCopied ? length : 0
+    }
+    guard isCopied else { return nil }
+    etherType = skb.etherType
+    packetType = skb.packetType
+    checksumStatus = skb.checksumStatus
+    gsoSize = skb.gsoSize
+    gsoSegments = skb.gsoSegments
+    gsoType = skb.gsoType
+  }
+
+  /// Bytes that are laid out in one piece: every header there can be.
+  private static let linearByteCount = 256
+
+  /// The packet in the memory of `pool`, data at its network header; `nil` when there is no memory.
+  func makePacket(in pool: SkBuffPool) -> SkBuff? {
+    let linear = min(bytes.count, Self.linearByteCount)
+    guard let skb = pool.allocate(headroom: 64, linear: linear) else { return nil }
+    unsafe skb.put(bytes.span.bytes.extracting(0..<linear))
+    // Safe: the bytes outlive the span and the iterator.
+    let isWhole = unsafe bytes.withUnsafeBytes { buffer in
+      var iter = unsafe IovIter(source: UnsafeRawBufferPointer(rebasing: buffer[linear...]))
+      var left = buffer.count - linear
+      while left > 0 {
+        let (added, _) = skb.append(from: &iter, count: left)
+        if added == 0 { return false }
+        left -= added
+      }
+      return true
+    }
+    guard isWhole else { return nil }
+    skb.etherType = etherType
+    skb.packetType = packetType
+    skb.checksumStatus = checksumStatus
+    skb.gsoSize = gsoSize
+    skb.gsoSegments = gsoSegments
+    skb.gsoType = gsoType
+    return skb
+  }
+}
