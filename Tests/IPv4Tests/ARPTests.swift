@@ -116,12 +116,21 @@ import Wire
   @Test("R ARP of another hardware type, or cut short, or from a group address is ignored") func malformed() {
     let bench = IPv4Bench(knowsPeer: false)
     var wrong = Self.arp(1, Self.peerMAC, [10, 0, 0, 1], Self.noMAC, [10, 0, 0, 2])
-    wrong[15] = 6
+    wrong[15] = 7
     bench.deliver(wrong)
     var group = Self.arp(1, [3, 0, 0, 0, 0, 1], [10, 0, 0, 1], Self.noMAC, [10, 0, 0, 2])
     group[6] = 2
     bench.deliver(group)
     #expect(bench.frames().isEmpty)
     #expect(bench.neighbourCount == 0)
+  }
+
+  @Test("R ARP a request with hardware type 6 (IEEE 802) is answered, with type 1") func ieee802() {
+    let bench = IPv4Bench(knowsPeer: false)
+    var request = Self.arp(1, Self.peerMAC, [10, 0, 0, 1], Self.noMAC, [10, 0, 0, 2])
+    request[15] = 6
+    bench.deliver(request)
+    #expect(bench.frames().map { Array($0[14..<22]) } == [[0, 1, 8, 0, 6, 4, 0, 2]])
+    #expect(bench.neighbourCount == 1)
   }
 }

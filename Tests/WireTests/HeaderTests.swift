@@ -64,7 +64,7 @@ import Wire
     #expect(packet.senderAddress == IPv4Address("10.0.0.2"))
     #expect(packet.targetAddress == IPv4Address("10.0.0.1"))
     #expect(written(28, { packet.write(to: &$0) }) == golden)
-    for (index, value): (Int, UInt8) in [(1, 6), (2, 0x86), (4, 8), (5, 16), (7, 3)] {
+    for (index, value): (Int, UInt8) in [(1, 7), (0, 1), (2, 0x86), (4, 8), (5, 16), (7, 3)] {
       var bytes = golden
       bytes[index] = value
       #expect(parsed(bytes, ARPPacket.init(parsing:)) == nil, "byte \(index)")
