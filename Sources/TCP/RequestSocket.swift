@@ -21,11 +21,21 @@ struct RequestSocket: ~Copyable {
   var sackPermitted: Bool
   var hasTimestamps: Bool
   var typeOfService: UInt8
-  /// SYN-ACKs sent again.
+  /// SYN-ACKs sent again, and those of them that the timer sent.
   var retransmits = 0
+  var timeouts = 0
+  /// When the first SYN-ACK went.
   var sentAt: Instant
+  /// Answers to repeated SYNs and to segments that do not fit.
+  var outOfWindow = AnswerLimit()
+  /// Neighbours in the order of arrival among the listener's requests.
+  var older: Int?
+  var newer: Int?
   var timeout: Nanoseconds
   var timer = TimerSlot()
+
+  /// How far our window field is shifted; both ends must have asked (RFC 7323 2.2).
+  var scale: UInt8 { windowScale == nil ? 0 : receiveWindowScale }
 }
 
 /// A connection that only waits for old duplicates to die (RFC 9293 3.6.1). Linux: `struct inet_timewait_sock`.
@@ -45,5 +55,18 @@ struct TimeWaitSocket: ~Copyable {
   var timestampRecentAt: Instant
   var expires: Instant
   var ownsPort: Bool
+  var outOfWindow = AnswerLimit()
   var timer = TimerSlot()
+
+  /// Where a new connection on the tuple begins: beyond everything the old one sent (RFC 6191). Linux:
+  /// `tw_snd_nxt + 65535 + 2`.
+  var nextInitialSequence: SequenceNumber { sndNxt + 65537 }
+
+  /// Fails the PAWS test (RFC 7323 section 5). A reset's timestamp counts for one maximum segment lifetime only.
+  func isOld(_ segment: IncomingSegment, now: Instant) -> Bool {
+    guard hasTimestamps, segment.options.hasTimestamps else { return false }
+    if segment.flags.contains(.rst) && now - timestampRecentAt >= Self.duration { return false }
+    return !RecentTimestamp(value: timestampRecent, at: timestampRecentAt)
+      .admits(segment.options.timestampValue, now: now)
+  }
 }

@@ -35,6 +35,12 @@ struct IncomingSegment {
   var payload: Int
   var options: TCPOptions
   var urgentPointer: UInt16
+
+  /// RFC 9293 3.7.1: 536 when a SYN names none, or zero. Never below Linux's 48, `TCP_MIN_SND_MSS`.
+  var peerMSS: Int {
+    guard let named = options.maximumSegmentSize, named > 0 else { return 536 }
+    return max(Int(named), 48)
+  }
 }
 
 // What the peer has received, and what that allows. Linux: `tcp_ack()`.

@@ -121,7 +121,11 @@ extension TCPLayer {
       sockets[index].isBound = true
     }
     let tuple = FourTuple(local: near, remote: far)
-    if case .timeWait(let slot) = connections.find(tuple) { endTimeWait(slot, net: &net) }
+    var initial = initialSequence(tuple, net: net)
+    if case .timeWait(let slot) = connections.find(tuple) {
+      initial = timeWaits[slot].nextInitialSequence
+      endTimeWait(slot, net: &net)
+    }
     sockets[index].tuple = tuple
     sockets[index].route = route
     sockets[index].sendShutdown = false
@@ -130,7 +134,7 @@ extension TCPLayer {
     insert(tuple, socket: index)
     net.counters.count(.TcpActiveOpens)
     sockets[index].connect(
-      initial: initialSequence(tuple, net: net), timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
+      initial: initial, timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
     settle(index, net: &net)
   }
 
@@ -342,8 +346,8 @@ extension TCPLayer {
     if done || sockets[index].sendShutdown && (sockets[index].receiveShutdown || sockets[index].peerFinSeen) {
       result.insert(.hangup)
     }
-    if sockets[index].readableByteCount > 0 { result.insert(.readable) }
-    if sockets[index].urgentData != nil { result.insert(.priority) }
+    if sockets[index].hasStreamData { result.insert(.readable) }
+    if case .waiting = sockets[index].urgent?.byte { result.insert(.priority) }
     if done || sockets[index].sendShutdown || sockets[index].isWritable { result.insert(.writable) }
     return result
   }

@@ -71,13 +71,14 @@ extension TCPLayer {
     case .request(let slot):
       receiveForRequest(slot, skb, segment, ip: &ip, net: &net)
     case .timeWait(let slot):
-      if receiveInTimeWait(slot, segment, ip: &ip, net: &net), let listener = findListener(tuple.local) {
-        // RFC 6191: the new connection's numbers begin beyond the old one's.
-        let floor = timeWaits[slot].sndNxt + 65537
+      if isNewConnection(slot, segment, now: net.now), let listener = findListener(tuple) {
+        let floor = timeWaits[slot].nextInitialSequence
         endTimeWait(slot, net: &net)
         net.counters.count(.TcpExtTWRecycled)
         requestConnection(
           listener, segment, tuple, initial: floor, typeOfService: typeOfService, ip: &ip, net: &net)
+      } else {
+        receiveInTimeWait(slot, segment, ip: &ip, net: &net)
       }
       _ = consume skb
     case nil:
@@ -90,11 +91,12 @@ extension TCPLayer {
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
     ip: inout IPv4Layer, net: inout Net
   ) {
-    let listener = findListener(tuple.local)
-    if segment.flags.contains(.rst) {
+    // TCP is between two hosts: nothing sent to a group is answered, not even with a reset (RFC 1122 4.2.3.10).
+    guard !segment.flags.contains(.rst), let local = tuple.local.address.v4, ip.isLocal(local) else {
       skb.drop(.noSocket)
       return
     }
+    let listener = findListener(tuple)
     guard let listener, !segment.flags.contains(.ack) else {
       skb.drop(.noSocket)
       ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
@@ -109,16 +111,24 @@ extension TCPLayer {
       listener, segment, tuple, initial: nil, typeOfService: typeOfService, ip: &ip, net: &net)
   }
 
-  /// The listener for an address and port: a specific address goes before any. Linux: `inet_lookup_listener()`.
-  func findListener(_ local: SocketAddress) -> Int? {
-    guard let candidates = listeners[local.port] else { return nil }
-    var fallback: Int? = nil
-    for index in candidates {
-      let bound = sockets[index].tuple.local.address
-      if bound == local.address { return index }
-      if bound.isAny { fallback = fallback ?? index }
+  /// The listener for a connection: a specific address goes before any, and those with SO_REUSEPORT share by a hash
+  /// of both ends. Linux: `inet_lookup_listener()`, `reuseport_select_sock()`.
+  func findListener(_ tuple: FourTuple) -> Int? {
+    guard let candidates = listeners[tuple.local.port] else { return nil }
+    return pickListener(candidates, at: tuple.local.address, tuple)
+      ?? pickListener(candidates, at: .any(tuple.local.address.family), tuple)
+  }
+
+  private func pickListener(_ candidates: [Int], at address: IPAddress, _ tuple: FourTuple) -> Int? {
+    var count = 0
+    for index in candidates where sockets[index].tuple.local.address == address { count += 1 }
+    if count == 0 { return nil }
+    var chosen = count == 1 ? 0 : Int((UInt64(connections.hash(tuple)) &* UInt64(count)) >> 32)
+    for index in candidates where sockets[index].tuple.local.address == address {
+      if chosen == 0 { return index }
+      chosen -= 1
     }
-    return fallback
+    return nil
   }
 
   /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.
@@ -153,7 +163,14 @@ extension TCPLayer {
   /// An error message about one of our segments, already found to quote it. Linux: `tcp_v4_err()`.
   public mutating func error(_ report: TransportError, ip: inout IPv4Layer, net: inout Net) {
     let tuple = FourTuple(local: report.local, remote: report.remote)
-    guard case .socket(let index) = connections.find(tuple) else { return }
+    let index: Int
+    switch connections.find(tuple) {
+    case .socket(let found): index = found
+    case .request(let slot):
+      requestFailed(slot, report, net: &net)
+      return
+    default: return
+    }
     // Only a report that quotes something outstanding is believed (RFC 5927 4.1).
     let quoted = SequenceNumber(report.sequence)
     guard report.isLocal || quoted.isBetween(sockets[index].sndUna, sockets[index].sndNxt) else { return }

@@ -26,9 +26,10 @@ extension TCPSocket {
     hasWindowScale = net.settings.tcpWindowScaling
     advertisedMSS = min(options.maximumSegment ?? .max, max((route?.mtu ?? 1500) - 40, 48))
     syncMSS(mtu: route?.mtu ?? 1500)
-    selectInitialWindow(net: net)
+    selectInitialWindow(segment: advertisedMSS, net: net)
     setState(.synSent, net: &net)
     rtt = RTTEstimator()
+    retransmitStamp = net.now
     guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else {
       fail(.ENOBUFS, net: &net)
       return
@@ -63,13 +64,11 @@ extension TCPSocket {
         skb.drop(.tcpInvalidAcknowledgment)
         return segment.flags.contains(.rst) ? [] : .reset
       }
-      if hasTimestamps && segment.options.hasTimestamps {
-        let echo = segment.options.timestampEcho
-        if echo != 0 && Int32(bitPattern: timestamp(net.now) &- echo) < 0 {
-          net.counters.count(.TcpExtPAWSActive)
-          skb.drop(.tcpPAWS)
-          return .reset
-        }
+      if net.settings.tcpTimestamps && segment.options.hasTimestamps && !isOurTimestamp(segment, now: net.now)
+      {
+        net.counters.count(.TcpExtPAWSActive)
+        skb.drop(.tcpPAWS)
+        return segment.flags.contains(.rst) ? [] : .reset
       }
     }
     if segment.flags.contains(.rst) {
@@ -91,6 +90,7 @@ extension TCPSocket {
         // Data or FIN on a SYN-ACK is legal: it follows the SYN.
         skb.tcp.sequence = segment.sequence + 1
         queueData(skb, ip: &ip, net: &net)
+        if peerFinSeen { _ = processFin(ip: &ip, net: &net) }
       } else {
         _ = consume skb
       }
@@ -106,6 +106,14 @@ extension TCPSocket {
     }
     _ = consume skb
     return []
+  }
+
+  /// Whether a SYN-ACK echoes a time between our first SYN and now, or nothing: another is an old duplicate's
+  /// (RFC 7323 section 3.2). Linux: `tcp_rcv_synsent_state_process()`.
+  private func isOurTimestamp(_ segment: IncomingSegment, now: Instant) -> Bool {
+    let echo = segment.options.timestampEcho
+    let first = timestamp(retransmitStamp)
+    return echo == 0 || timestamp(now) &- first >= echo &- first
   }
 
   /// What the peer's SYN says about it.
@@ -128,12 +136,11 @@ extension TCPSocket {
       tsRecent = segment.options.timestampValue
       tsRecentAt = net.now
     }
-    // RFC 9293 3.7.1: 536 when the peer names none. Never below Linux's 48.
-    peerMSS = max(Int(segment.options.maximumSegmentSize ?? 536), 48)
+    peerMSS = segment.peerMSS
     sndWnd = segment.window
     maxWindow = segment.window
     syncMSS(mtu: mssPathMTU > 0 ? mssPathMTU : 1500)
-    rcvMSS = min(max(min(advertisedMSS, mssCache), 88), 536)
+    rcvMSS = min(max(min(advertisedMSS, mssCache), Self.leastMSS), 536)
   }
 
   /// The handshake is done: sizes the buffers, starts keep-alive. Linux: `tcp_init_transfer()`.

@@ -58,16 +58,14 @@ extension TCPSocket {
     if segment.flags.contains(.urg) { noteUrgent(segment, net: &net) }
     var result = verdict
     if state.canReceive {
-      if isOrphan && segment.payload > 0 && segment.endSequence.isAfter(rcvNxt) {
-        // RFC 9293 3.10.7.4 and RFC 1122 4.2.2.13: data after close is answered with a reset.
+      if bringsUnwantedData(segment) {
         net.counters.count(.TcpExtTCPAbortOnData)
         skb.drop(.tcpAbortOnData)
-        sendReset(ip: &ip, net: &net)
-        fail(nil, net: &net)
-        return []
+        resetByPeer(net: &net)
+        return .reset
       }
       let hadFin = peerFinSeen
-      saveUrgentByte(skb)
+      saveUrgentByte(skb, net: &net)
       queueData(skb, ip: &ip, net: &net)
       if peerFinSeen && !hadFin { result.formUnion(processFin(ip: &ip, net: &net)) }
     } else {
@@ -83,6 +81,14 @@ extension TCPSocket {
     return result
   }
 
+  /// Data that nobody will read, after close or after both directions were shut down; bytes that were read already
+  /// do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13). Linux: `tcp_rcv_state_process()`, step 7.
+  private func bringsUnwantedData(_ segment: IncomingSegment) -> Bool {
+    guard isOrphan || receiveShutdown, state == .finWait1 || state == .finWait2 else { return false }
+    let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)
+    return segment.payload > 0 && dataEnd.isAfter(rcvNxt)
+  }
+
   /// What makes a segment unacceptable, and what is owed for it. Linux: `tcp_validate_incoming()`.
   private mutating func refuse(
     _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
@@ -90,14 +96,16 @@ extension TCPSocket {
     if hasTimestamps && segment.options.hasTimestamps {
       sawTimestamp = true
       receivedEcho = segment.options.timestampEcho
-      let age = Int32(bitPattern: tsRecent &- segment.options.timestampValue)
-      // RFC 7323 5.3; a connection idle for 24 days has nothing to compare with.
-      if age > 0 && !segment.flags.contains(.rst) && net.now - tsRecentAt < .seconds(24 * 86400)
+      let recent = RecentTimestamp(value: tsRecent, at: tsRecentAt)
+      if !recent.admits(segment.options.timestampValue, now: net.now) && !segment.flags.contains(.rst)
         && !isDuplicateAck(segment)
       {
         net.counters.count(.TcpExtPAWSEstab)
-        noteDuplicate(segment.sequence, segment.endSequence, net: &net)
-        sendChallengeAck(ip: &ip, net: &net)
+        if segment.flags.contains(.syn) {
+          challengeSyn(ip: &ip, net: &net)
+        } else {
+          sendDuplicateAck(segment, ip: &ip, net: &net)
+        }
         return (.tcpPAWS, [])
       }
     }
@@ -105,37 +113,45 @@ extension TCPSocket {
     let acceptable = !segment.endSequence.isBefore(rcvWup) && !segment.sequence.isAfter(windowEnd)
     if !acceptable {
       if segment.flags.contains(.rst) {
+        if isResetBehindFin(segment) { resetByPeer(net: &net) }
         return (.tcpInvalidSequence, [])
       }
       if segment.flags.contains(.syn) {
-        net.counters.count(.TcpExtTCPSYNChallenge)
-        sendChallengeAck(ip: &ip, net: &net)
+        challengeSyn(ip: &ip, net: &net)
         return (.tcpInvalidSYN, [])
       }
-      noteDuplicate(segment.sequence, segment.endSequence, net: &net)
-      if segment.payload > 0 || segment.flags.contains(.fin) || segment.sequence != segment.endSequence {
-        sendAck(ip: &ip, net: &net)
-      } else {
-        sendChallengeAck(ip: &ip, net: &net)
-      }
+      sendDuplicateAck(segment, ip: &ip, net: &net)
       return (.tcpInvalidSequence, [])
     }
     if segment.flags.contains(.rst) {
       // RFC 5961 3.2: exactly the next byte resets; anything else in the window is challenged.
-      if segment.sequence == rcvNxt || sackBlockCount > 0 && segment.sequence == sackBlocks[0].end {
+      if segment.sequence == rcvNxt || isResetBehindFin(segment) || segment.sequence == highestHeld {
         resetByPeer(net: &net)
-        return (.tcpReset, [])
+      } else {
+        sendChallengeAck(ip: &ip, net: &net)
       }
-      sendChallengeAck(ip: &ip, net: &net)
       return (.tcpReset, [])
     }
     if segment.flags.contains(.syn) {
-      // RFC 5961 4.2. A repeated SYN-ACK after a simultaneous open is one of ours.
-      net.counters.count(.TcpExtTCPSYNChallenge)
-      sendChallengeAck(ip: &ip, net: &net)
+      challengeSyn(ip: &ip, net: &net)
       return (.tcpInvalidSYN, [])
     }
     return nil
+  }
+
+  /// Some stacks reset with the number of their FIN, one below what was acknowledged. Linux: `tcp_reset_check()`.
+  private func isResetBehindFin(_ segment: IncomingSegment) -> Bool {
+    segment.sequence + 1 == rcvNxt && (state == .closeWait || state == .lastAck || state == .closing)
+  }
+
+  /// The end of what was received out of order, as SACK told the peer, whose reset may follow it; `nil`: nothing was.
+  private var highestHeld: SequenceNumber? {
+    guard sackBlockCount > 0 else { return nil }
+    var highest = sackBlocks[0].end
+    for index in 1..<max(1, sackBlockCount) where sackBlocks[index].end.isAfter(highest) {
+      highest = sackBlocks[index].end
+    }
+    return highest
   }
 
   /// An old duplicate ACK that only looks too old for PAWS. Linux: `tcp_disordered_ack()`.
@@ -157,15 +173,29 @@ extension TCPSocket {
     fail(error, net: &net)
   }
 
-  /// RFC 5961 section 7: challenge ACKs are limited per socket. Linux: `tcp_send_challenge_ack()`.
+  /// RFC 5961 section 7: challenge ACKs are limited for each socket. Linux: `tcp_send_challenge_ack()`.
   private mutating func sendChallengeAck(ip: inout IPv4Layer, net: inout Net) {
-    if net.now - lastChallenge < .milliseconds(500) && lastChallenge != .origin && challengeCount >= 8 {
-      return
-    }
-    if net.now - lastChallenge >= .milliseconds(500) { challengeCount = 0 }
-    lastChallenge = net.now
-    challengeCount += 1
+    guard outOfWindow.admits(now: net.now) else { return }
     net.counters.count(.TcpExtTCPChallengeACK)
+    sendAck(ip: &ip, net: &net)
+  }
+
+  /// RFC 5961 4.2: a SYN never resets a connection that exists, wherever it lies.
+  private mutating func challengeSyn(ip: inout IPv4Layer, net: inout Net) {
+    net.counters.count(.TcpExtTCPSYNChallenge)
+    sendChallengeAck(ip: &ip, net: &net)
+  }
+
+  /// What an old or too new segment is owed. One without data, which may itself be such an answer, is answered at a
+  /// limited rate, so that two ends that disagree do not keep each other busy. Linux: `tcp_send_dupack()`.
+  private mutating func sendDuplicateAck(_ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net) {
+    if segment.payload == 0 && !outOfWindow.admits(now: net.now) { return }
+    if segment.sequence != segment.endSequence && segment.sequence.isBefore(rcvNxt) {
+      net.counters.count(.TcpExtDelayedACKLost)
+      enterQuickAck()
+      let end = segment.endSequence.isAfter(rcvNxt) ? rcvNxt : segment.endSequence
+      noteDuplicate(segment.sequence, end, net: &net)
+    }
     sendAck(ip: &ip, net: &net)
   }
 
@@ -173,7 +203,7 @@ extension TCPSocket {
   /// `tcp_replace_ts_recent()`.
   private mutating func replaceRecentTimestamp(_ segment: IncomingSegment, net: borrowing Net) {
     guard hasTimestamps, segment.options.hasTimestamps, !segment.sequence.isAfter(rcvWup) else { return }
-    if Int32(bitPattern: segment.options.timestampValue &- tsRecent) >= 0 {
+    if RecentTimestamp(value: tsRecent, at: tsRecentAt).admits(segment.options.timestampValue, now: net.now) {
       tsRecent = segment.options.timestampValue
       tsRecentAt = net.now
     }
@@ -217,13 +247,13 @@ extension TCPSocket {
   }
 
   /// The peer will send no more. Linux: `tcp_fin()`.
-  private mutating func processFin(ip: inout IPv4Layer, net: inout Net) -> SegmentVerdict {
+  mutating func processFin(ip: inout IPv4Layer, net: inout Net) -> SegmentVerdict {
     ack.isScheduled = true
-    enterQuickAck()
     receiveShutdown = true
     outOfOrder.removeAll()
     outOfOrderHint = nil
     sackBlockCount = 0
+    duplicateSACK = nil
     net.wake(id)
     switch state {
     case .established, .synReceived:
@@ -243,23 +273,29 @@ extension TCPSocket {
 
   // MARK: Urgent data (RFC 9293 3.8.5, RFC 6093)
 
+  /// Linux: `tcp_check_urg()`.
   private mutating func noteUrgent(_ segment: IncomingSegment, net: inout Net) {
-    guard segment.urgentPointer > 0 else { return }
     // The pointer names the byte after the urgent one; Linux and this stack take the byte before it.
-    let sequence = segment.sequence + Int(segment.urgentPointer) - 1
+    let sequence = segment.sequence + max(Int(segment.urgentPointer) - 1, 0)
     guard !sequence.isBefore(copiedSeq), !sequence.isBefore(rcvNxt) else { return }
-    if let known = urgentSeq, !sequence.isAfter(known) { return }
-    urgentSeq = sequence
-    urgentData = nil
+    if let known = urgent, !sequence.isAfter(known.sequence) { return }
+    // A mark that the reader stands at, and whose byte is still in the stream, is passed before it is forgotten.
+    if let known = urgent, known.sequence == copiedSeq, copiedSeq != rcvNxt, !options.outOfBandInline {
+      advanceReader(to: copiedSeq + 1, net: net)
+    }
+    urgent = UrgentMark(sequence: sequence)
     net.wake(id)
   }
 
-  private mutating func saveUrgentByte(_ skb: borrowing SkBuff) {
-    guard let urgent = urgentSeq, urgentData == nil else { return }
-    let offset = urgent.offset(from: skb.tcp.sequence)
+  /// Linux: the second half of `tcp_urg()`.
+  private mutating func saveUrgentByte(_ skb: borrowing SkBuff, net: inout Net) {
+    guard let mark = urgent, mark.byte == .awaited else { return }
+    let offset = mark.sequence.offset(from: skb.tcp.sequence)
     guard offset >= 0, offset < skb.length else { return }
     var byte: UInt8 = 0
     let copied = unsafe withUnsafeMutableBytes(of: &byte) { unsafe skb.copyBits(from: offset, into: $0) }
-    if copied { urgentData = byte }
+    guard copied else { return }
+    urgent?.byte = .waiting(byte)
+    net.wake(id)
   }
 }

@@ -131,46 +131,57 @@ public struct TCPLayer: ~Copyable {
     }
   }
 
-  /// RFC 9293 3.10.7.4 for TIME-WAIT, RFC 6191. Linux: `tcp_timewait_state_process()`.
-  ///
-  /// - Returns: true when the segment is a SYN that may open a new connection on the tuple.
+  /// Whether a segment in TIME-WAIT is a SYN that may open the connection anew: its number or its timestamp is beyond
+  /// the old connection's (RFC 6191).
+  func isNewConnection(_ slot: Int, _ segment: IncomingSegment, now: Instant) -> Bool {
+    guard segment.flags.contains(.syn), segment.flags.isDisjoint(with: [.ack, .rst]),
+      !timeWaits[slot].isOld(segment, now: now)
+    else { return false }
+    if segment.sequence.isAfter(timeWaits[slot].rcvNxt) { return true }
+    return timeWaits[slot].hasTimestamps && segment.options.hasTimestamps
+      && Int32(bitPattern: timeWaits[slot].timestampRecent &- segment.options.timestampValue) < 0
+  }
+
+  /// RFC 9293 3.10.7.4 for TIME-WAIT. Linux: `tcp_timewait_state_process()`.
   mutating func receiveInTimeWait(
     _ slot: Int, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
-  ) -> Bool {
-    var pawsReject = false
-    if timeWaits[slot].hasTimestamps && segment.options.hasTimestamps {
-      pawsReject = Int32(bitPattern: timeWaits[slot].timestampRecent &- segment.options.timestampValue) > 0
-    }
+  ) {
+    let isOld = timeWaits[slot].isOld(segment, now: net.now)
+    let isExact = !isOld && segment.sequence == timeWaits[slot].rcvNxt
     if segment.flags.contains(.rst) {
-      // RFC 1337: a reset does not end TIME-WAIT unless it is exact; Linux ends it by default.
-      if segment.sequence == timeWaits[slot].rcvNxt { endTimeWait(slot, net: &net) }
-      return false
+      // RFC 1337 would ignore it; Linux lets an exact one end the wait by default.
+      if isExact { endTimeWait(slot, net: &net) }
+      return
     }
-    if segment.flags.contains(.syn) && !segment.flags.contains(.ack) && !pawsReject {
-      let newer =
-        segment.sequence.isAfter(timeWaits[slot].rcvNxt)
-        || timeWaits[slot].hasTimestamps && segment.options.hasTimestamps
-          && Int32(bitPattern: timeWaits[slot].timestampRecent &- segment.options.timestampValue) < 0
-      if newer { return true }
+    if isOld { net.counters.count(.TcpExtPAWSEstab) }
+    let isBareAck = isExact && segment.sequence == segment.endSequence
+    if isBareAck && timeWaits[slot].hasTimestamps && segment.options.hasTimestamps {
+      timeWaits[slot].timestampRecent = segment.options.timestampValue
+      timeWaits[slot].timestampRecentAt = net.now
     }
-    if !pawsReject && segment.flags.contains(.fin) {
+    // A SYN without ACK may be an old duplicate: it must not prolong the wait.
+    if isBareAck || isOld || segment.flags.contains(.ack) {
       timeWaits[slot].expires = net.now + TimeWaitSocket.duration
     }
-    if segment.payload > 0 || segment.flags.contains(.syn) || segment.flags.contains(.fin) || pawsReject {
-      var reply = ControlReply(
-        tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
-        acknowledgment: timeWaits[slot].rcvNxt,
-        flags: .ack)
-      reply.window = UInt16(
-        truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
-      if timeWaits[slot].hasTimestamps {
-        reply.options.hasTimestamps = true
-        reply.options.timestampValue = net.now.milliseconds32 &+ timeWaits[slot].timestampOffset
-        reply.options.timestampEcho = timeWaits[slot].timestampRecent
-      }
-      reply.send(ip: &ip, net: &net)
+    if isBareAck { return }
+    let isLimited = segment.payload == 0 && !segment.flags.contains(.syn)
+    if isLimited && !timeWaits[slot].outOfWindow.admits(now: net.now) { return }
+    acknowledgeInTimeWait(slot, ip: &ip, net: &net)
+  }
+
+  /// Linux: `tcp_v4_timewait_ack()`.
+  private func acknowledgeInTimeWait(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+    var reply = ControlReply(
+      tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
+      acknowledgment: timeWaits[slot].rcvNxt, flags: .ack)
+    reply.window = UInt16(
+      truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
+    if timeWaits[slot].hasTimestamps {
+      reply.options.hasTimestamps = true
+      reply.options.timestampValue = net.now.milliseconds32 &+ timeWaits[slot].timestampOffset
+      reply.options.timestampEcho = timeWaits[slot].timestampRecent
     }
-    return false
+    reply.send(ip: &ip, net: &net)
   }
 
   // MARK: Timers

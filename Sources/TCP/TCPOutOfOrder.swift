@@ -15,7 +15,10 @@ extension TCPSocket {
     net.counters.count(.TcpExtTCPOFOQueue)
     statistics.outOfOrderPackets += 1
     ack.isScheduled = true
-    measureReceive(payload: skb.length, gsoSize: skb.gsoSize, truesize: skb.truesize)
+    measureReceive(
+      payload: skb.length, gsoSize: skb.gsoSize, truesize: skb.truesize, flags: block.flags)
+    let payload = skb.length
+    let truesize = skb.truesize
     let start = block.sequence
     let end = block.endSequence
 
@@ -38,6 +41,7 @@ extension TCPSocket {
       net.counters.count(.TcpExtTCPOFOMerge)
       noteDuplicate(start, end, net: &net)
       skb.drop(.tcpOldData)
+      if hasSACK { addSACKBlock(start, end) }
       return
     }
     if let previous = place, outOfOrder[tcp: previous].endSequence.isAfter(start) {
@@ -51,24 +55,32 @@ extension TCPSocket {
     while let current = inserted, let next = outOfOrder.position(after: current) {
       guard end.isAfter(outOfOrder[tcp: next].sequence) else { break }
       if end.isBefore(outOfOrder[tcp: next].endSequence) {
-        noteDuplicate(outOfOrder[tcp: next].sequence, end, net: &net)
+        extendDuplicate(outOfOrder[tcp: next].sequence, end, net: &net)
         break
       }
-      noteDuplicate(outOfOrder[tcp: next].sequence, outOfOrder[tcp: next].endSequence, net: &net)
+      extendDuplicate(outOfOrder[tcp: next].sequence, outOfOrder[tcp: next].endSequence, net: &net)
+      net.counters.count(.TcpExtTCPOFOMerge)
       outOfOrder.remove(at: next).drop(.tcpOldData)
       inserted = current
     }
-    if hasSACK { addSACKBlock(start, end) }
-    growWindow(payload: 0, truesize: 0)
+    guard hasSACK else { return }
+    addSACKBlock(start, end)
+    growWindow(payload: payload, truesize: truesize, net: net)
   }
 
   /// Moves what has become contiguous. Linux: `tcp_ofo_queue()`.
   mutating func drainOutOfOrder(net: inout Net) {
+    // Below this everything arrived in order as well.
+    var duplicateEnd = rcvNxt
     while let head = outOfOrder.first, !outOfOrder[tcp: head].sequence.isAfter(rcvNxt) {
       if outOfOrderHint == head { outOfOrderHint = nil }
       let skb = outOfOrder.remove(at: head)
+      if skb.tcp.sequence.isBefore(duplicateEnd) {
+        let end = duplicateEnd
+        if skb.tcp.endSequence.isBefore(end) { duplicateEnd = skb.tcp.endSequence }
+        extendDuplicate(skb.tcp.sequence, end, net: &net)
+      }
       if !skb.tcp.endSequence.isAfter(rcvNxt) {
-        noteDuplicate(skb.tcp.sequence, skb.tcp.endSequence, net: &net)
         skb.drop(.tcpOldData)
         continue
       }
@@ -110,6 +122,19 @@ extension TCPSocket {
       kept += 1
     }
     sackBlockCount = kept
+  }
+
+  /// Adds to the duplicate that will be reported what touches it; the report names one range (RFC 2883 section 4).
+  /// Linux: `tcp_dsack_extend()`.
+  private mutating func extendDuplicate(_ start: SequenceNumber, _ end: SequenceNumber, net: inout Net) {
+    guard var known = duplicateSACK else {
+      noteDuplicate(start, end, net: &net)
+      return
+    }
+    guard !start.isAfter(known.end), !known.start.isAfter(end) else { return }
+    if start.isBefore(known.start) { known.start = start }
+    if end.isAfter(known.end) { known.end = end }
+    duplicateSACK = known
   }
 
   /// Remembers a duplicate to report on the next ACK. Linux: `tcp_dsack_set()`.

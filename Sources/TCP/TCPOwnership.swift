@@ -9,7 +9,12 @@ extension TCPLayer {
   }
 
   /// Whether a socket here listens at this address.
-  public func hasListener(at local: SocketAddress) -> Bool { findListener(local) != nil }
+  public func hasListener(at local: SocketAddress) -> Bool {
+    listeners[local.port]?.contains { index in
+      let bound = sockets[index].tuple.local.address
+      return bound == local.address || bound.isAny
+    } ?? false
+  }
 
   /// Has the table of ports keep what `takePortChange()` gives.
   public mutating func recordPortChanges() { ports.recordsChanges = true }

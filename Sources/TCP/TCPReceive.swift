@@ -20,7 +20,8 @@ extension TCPSocket {
         skb.drop(.tcpZeroWindow)
         return
       }
-      guard makeRoom(for: skb.truesize, net: &net) else {
+      // A FIN alone takes no memory, so that a full buffer does not keep the connection from ending.
+      guard payload == 0 || makeRoom(for: skb.truesize, net: &net) else {
         net.counters.count(.TcpExtTCPRcvQDrop)
         ack.isScheduled = true
         enterQuickAck()
@@ -31,7 +32,7 @@ extension TCPSocket {
       if !outOfOrder.isEmpty {
         drainOutOfOrder(net: &net)
         // RFC 5681 4.2: fill a gap, acknowledge at once.
-        if outOfOrder.isEmpty { enterQuickAck() }
+        if outOfOrder.isEmpty { ack.isImmediate = true }
       }
       trimSACKBlocks()
       net.wake(id)
@@ -72,7 +73,6 @@ extension TCPSocket {
   mutating func acceptInOrder(_ skb: consuming SkBuff, net: inout Net) {
     let block = skb.tcp
     let old = rcvNxt.offset(from: block.sequence)
-    let finCount = block.flags.contains(.fin) ? 1 : 0
     let payload = skb.length - max(0, old)
     if old > 0 {
       guard old <= skb.length, skb.trimHead(old) else {
@@ -81,17 +81,15 @@ extension TCPSocket {
       }
       skb.tcp.sequence = rcvNxt
     }
-    noteDataReceived(payload: payload, truesize: skb.truesize, gsoSize: skb.gsoSize, net: &net)
-    rcvNxt = block.endSequence
-    let isFin = finCount == 1
     if payload > 0 {
-      if receiveShutdown {
-        copiedSeq = isFin ? block.endSequence - 1 : block.endSequence
-      } else {
-        appendToReceiveQueue(skb, net: &net)
-      }
+      noteDataReceived(
+        payload: payload, truesize: skb.truesize, gsoSize: skb.gsoSize, flags: block.flags, net: &net)
+    } else {
+      ack.isScheduled = true
     }
-    if isFin { peerFinSeen = true }
+    rcvNxt = block.endSequence
+    if payload > 0 { appendToReceiveQueue(skb, net: &net) }
+    if block.flags.contains(.fin) { peerFinSeen = true }
   }
 
   /// Small packets are copied into the last one's spare room, so that a byte a packet does not cost a page each.
@@ -116,14 +114,16 @@ extension TCPSocket {
   }
 
   /// Linux: `tcp_event_data_recv()`.
-  private mutating func noteDataReceived(payload: Int, truesize: Int, gsoSize: Int, net: inout Net) {
+  private mutating func noteDataReceived(
+    payload: Int, truesize: Int, gsoSize: Int, flags: TCPFlags, net: inout Net
+  ) {
     ack.isScheduled = true
-    measureReceive(payload: payload, gsoSize: gsoSize, truesize: truesize)
+    measureReceive(payload: payload, gsoSize: gsoSize, truesize: truesize, flags: flags)
     measureReceiveRTT(echo: receivedEcho, hasEcho: hasTimestamps, payload: payload, now: net.now)
     let now = net.now
     if ack.timeout == .zero {
       // First data: the sender may be in slow start, so acknowledge quickly.
-      enterQuickAck()
+      raiseQuickAcks(DelayedAck.maximumQuick)
       ack.timeout = DelayedAck.minimum
     } else {
       let gap = now - ack.lastDataAt
@@ -133,22 +133,27 @@ extension TCPSocket {
         ack.timeout = min(ack.timeout / 2 + gap, rtt.timeout)
       } else if gap > rtt.timeout {
         // The sender was idle: it may be in slow start again.
-        enterQuickAck()
+        raiseQuickAcks(DelayedAck.maximumQuick)
       }
     }
     ack.lastDataAt = now
     lastReceived = now
     statistics.bytesReceived += UInt64(max(0, payload))
     statistics.dataSegmentsIn += gsoSize > 0 ? UInt64(payload / gsoSize + 1) : 1
-    if payload >= 128 { growWindow(payload: payload, truesize: truesize) }
+    if payload >= 128 { growWindow(payload: payload, truesize: truesize, net: net) }
   }
 
   /// Linux: `tcp_enter_quickack_mode()`.
   mutating func enterQuickAck(_ most: Int = DelayedAck.maximumQuick) {
-    let segments = receiveWindow / (2 * max(rcvMSS, 1))
-    ack.quick = max(ack.quick, min(max(segments, 2), most))
+    raiseQuickAcks(most)
     ack.pingpong = 0
     ack.timeout = DelayedAck.minimum
+  }
+
+  /// Linux: `tcp_incr_quickack()`.
+  private mutating func raiseQuickAcks(_ most: Int) {
+    let segments = receiveWindow / (2 * max(rcvMSS, 1))
+    ack.quick = max(ack.quick, min(max(segments, 2), most))
   }
 
   // MARK: Acknowledging
@@ -159,19 +164,27 @@ extension TCPSocket {
     let unacknowledged = rcvNxt.offset(from: rcvWup)
     let isMoreThanOne =
       unacknowledged > rcvMSS && (readableByteCount == 0 || proposedWindow() >= rcvWnd)
-    if isMoreThanOne || (ack.quick > 0 && !ack.isInteractive) || !outOfOrder.isEmpty || duplicateSACK != nil {
+    if isMoreThanOne || (ack.quick > 0 && !ack.isInteractive) || ack.isImmediate || !outOfOrder.isEmpty
+      || duplicateSACK != nil
+    {
       sendAck(ip: &ip, net: &net)
       return
     }
-    delayAck(net: &net)
+    delayAck(ip: &ip, net: &net)
   }
 
   /// Linux: `tcp_send_delayed_ack()`.
-  private mutating func delayAck(net: inout Net) {
-    var delay = ack.timeout == .zero ? DelayedAck.minimum : ack.timeout
-    var most = ack.isInteractive || ack.isPushed ? DelayedAck.maximum : Nanoseconds.milliseconds(500)
-    if rtt.hasSample { most = min(most, max(rtt.smoothed, DelayedAck.minimum)) }
-    delay = min(delay, most)
+  private mutating func delayAck(ip: inout IPv4Layer, net: inout Net) {
+    // No data came yet: nothing tells how long an answer takes, so the ACK of a FIN alone does not wait.
+    var delay = min(ack.timeout, DelayedAck.maximum)
+    if delay > DelayedAck.minimum && rtt.hasSample {
+      delay = min(delay, max(rtt.smoothed, DelayedAck.minimum))
+    }
+    // One that is nearly due goes now.
+    if ackDeadline <= net.now + delay / 4 {
+      sendAck(ip: &ip, net: &net)
+      return
+    }
     ackDeadline = min(ackDeadline, net.now + delay)
   }
 }

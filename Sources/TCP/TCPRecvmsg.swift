@@ -23,18 +23,18 @@ extension TCPSocket {
       let offset = sequence.offset(from: block.sequence)
       let length = receiveQueue.length(at: current)
       var count = min(length - offset, iter.count)
-      if let urgent = urgentSeq, !options.outOfBandInline {
-        // The urgent byte is not part of the stream; reading stops in front of it (RFC 6093).
-        let distance = urgent.offset(from: sequence)
+      if let mark = urgent {
+        // Reading stops in front of the urgent byte, which is part of the stream only with SO_OOBINLINE (RFC 6093).
+        let distance = mark.sequence.offset(from: sequence)
         if distance == 0 {
           if copied > 0 { break }
-          urgentSeq = nil
-          sequence += 1
-          if !flags.contains(.peek) { advanceReader(to: sequence, net: net) }
-          place = receiveQueue.first
-          continue
+          if !options.outOfBandInline {
+            sequence += 1
+            count = min(length - offset - 1, iter.count)
+          }
+        } else if distance > 0 {
+          count = min(count, distance)
         }
-        if distance > 0 { count = min(count, distance) }
       }
       if count > 0 {
         let before = copied
@@ -42,8 +42,9 @@ extension TCPSocket {
           iter.advance(count)
           copied += count
         } else {
+          let from = sequence.offset(from: block.sequence)
           copied += receiveQueue.withPacket(at: current) { skb in
-            skb.copyDatagram(from: offset, count: count, to: &iter)
+            skb.copyDatagram(from: from, count: count, to: &iter)
           }
         }
         let moved = copied - before
@@ -76,8 +77,9 @@ extension TCPSocket {
   }
 
   /// Frees what has been read.
-  private mutating func advanceReader(to sequence: SequenceNumber, net: borrowing Net) {
+  mutating func advanceReader(to sequence: SequenceNumber, net: borrowing Net) {
     copiedSeq = sequence
+    if let mark = urgent, sequence.isAfter(mark.sequence) { urgent = nil }
     while let head = receiveQueue.first {
       let block = receiveQueue[tcp: head]
       guard block.sequence.offset(from: sequence) + receiveQueue.length(at: head) <= 0 else { break }
@@ -92,11 +94,9 @@ extension TCPSocket {
     guard state.canReceive || state == .closeWait else { return }
     var due = false
     if ack.isScheduled {
-      if rcvNxt.offset(from: rcvWup) > rcvMSS
-        || copied > 0 && ack.isPushed && !ack.isInteractive && readableByteCount == 0
-      {
-        due = true
-      }
+      // A small segment often ends what the sender had to say; it may wait for its ACK before it says more.
+      let isPushed = ack.isPushedTwice || ack.isPushed && !ack.isInteractive
+      due = rcvNxt.offset(from: rcvWup) > rcvMSS || copied > 0 && isPushed && readableByteCount == 0
     }
     if !due && !receiveShutdown {
       let current = receiveWindow
@@ -108,13 +108,14 @@ extension TCPSocket {
     if due { sendAck(ip: &ip, net: &net) }
   }
 
+  /// Linux: `tcp_recv_urg()`.
   private mutating func receiveUrgent(_ iter: inout IovIter, peek: Bool) throws(Errno) -> Int {
-    guard !options.outOfBandInline, let byte = urgentData else {
-      throw urgentSeq == nil || urgentData == nil && urgentSeq == nil ? .EINVAL : .EAGAIN
+    guard !options.outOfBandInline, let mark = urgent, mark.byte != .taken else { throw .EINVAL }
+    guard case .waiting(var value) = mark.byte else {
+      if state == .close || receiveShutdown { return 0 }
+      throw .EAGAIN
     }
-    if !peek { urgentData = nil }
-    var value = byte
-    let copied = unsafe withUnsafeBytes(of: &value) { bytes in unsafe iter.copyTo(from: bytes) }
-    return copied
+    if !peek { urgent?.byte = .taken }
+    return unsafe withUnsafeBytes(of: &value) { bytes in unsafe iter.copyTo(from: bytes) }
   }
 }

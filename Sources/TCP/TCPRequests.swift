@@ -21,32 +21,44 @@ extension TCPLayer {
       return
     }
     if sockets[listener].requestCount >= net.settings.maximumSynBacklog {
+      // Under a flood the newest has the best chance: a real client answers within a round trip (RFC 4987 3.4).
       net.counters.count(.TcpExtTCPReqQFullDrop)
       net.counters.count(.TcpExtListenDrops)
-      return
+      guard let oldest = sockets[listener].oldestRequest else { return }
+      removeRequest(oldest, net: &net)
     }
     // The window and scale the child will offer.
     var model = TCPSocket(id: .none, family: .inet, net: net)
     model.options = sockets[listener].options
     model.prepareBuffers(net: net)
     model.hasWindowScale = net.settings.tcpWindowScaling && segment.options.windowScale != nil
-    model.selectInitialWindow(net: net)
+    let hasTimestamps = net.settings.tcpTimestamps && segment.options.hasTimestamps
+    let mss = advertisedMSS(listener, tuple, ip: &ip, net: &net)
+    model.selectInitialWindow(segment: mss - (hasTimestamps ? 12 : 0), net: net)
 
     let request = RequestSocket(
       tuple: tuple, listener: listener, listenerGeneration: sockets.generation(listener),
       initialSend: initial ?? initialSequence(tuple, net: net), initialReceive: segment.sequence,
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
-      peerMSS: Int(segment.options.maximumSegmentSize ?? 536), windowScale: segment.options.windowScale,
+      peerMSS: segment.peerMSS, windowScale: segment.options.windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: model.rcvWscale), receiveWindow: model.rcvWnd,
       sackPermitted: net.settings.tcpSack && segment.options.sackPermitted,
-      hasTimestamps: net.settings.tcpTimestamps && segment.options.hasTimestamps,
-      typeOfService: typeOfService,
-      sentAt: net.now, timeout: RTTEstimator.initialTimeout)
+      hasTimestamps: hasTimestamps, typeOfService: typeOfService, sentAt: net.now,
+      timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
-    sockets[listener].requestCount += 1
+    enqueueRequest(slot)
     connections.set(tuple, to: .request(slot))
     sendSynAck(slot, ip: &ip, net: &net)
     armRequest(slot, net: &net)
+  }
+
+  private mutating func enqueueRequest(_ slot: Int) {
+    let listener = requests[slot].listener
+    requests[slot].older = sockets[listener].newestRequest
+    if let last = sockets[listener].newestRequest { requests[last].newer = slot }
+    sockets[listener].newestRequest = slot
+    if sockets[listener].oldestRequest == nil { sockets[listener].oldestRequest = slot }
+    sockets[listener].requestCount += 1
   }
 
   private mutating func armRequest(_ slot: Int, net: inout Net) {
@@ -87,11 +99,12 @@ extension TCPLayer {
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
   mutating func requestExpired(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
-    guard isListenerAlive(slot), requests[slot].retransmits < net.settings.tcpSynackRetries else {
+    guard isListenerAlive(slot), requests[slot].timeouts < net.settings.tcpSynackRetries else {
       removeRequest(slot, net: &net)
       return
     }
     requests[slot].retransmits += 1
+    requests[slot].timeouts += 1
     requests[slot].timeout = min(requests[slot].timeout << 1, RTTEstimator.maximumTimeout)
     net.counters.count(.TcpRetransSegs)
     sendSynAck(slot, ip: &ip, net: &net)
@@ -108,8 +121,40 @@ extension TCPLayer {
     requests[slot].timer.cancel(in: &net.timers)
     let request = requests.remove(slot)
     connections.remove(request.tuple, entry: .request(slot))
-    if sockets.isCurrent(request.listener, generation: request.listenerGeneration) {
-      sockets[request.listener].requestCount -= 1
+    if let older = request.older { requests[older].newer = request.newer }
+    if let newer = request.newer { requests[newer].older = request.older }
+    let listener = request.listener
+    if sockets.isCurrent(listener, generation: request.listenerGeneration) {
+      sockets[listener].requestCount -= 1
+      if sockets[listener].oldestRequest == slot { sockets[listener].oldestRequest = request.newer }
+      if sockets[listener].newestRequest == slot { sockets[listener].newestRequest = request.older }
+    }
+  }
+
+  /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
+  private mutating func acknowledgeForRequest(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+    guard requests[slot].outOfWindow.admits(now: net.now) else { return }
+    var reply = ControlReply(
+      tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
+      acknowledgment: requests[slot].initialReceive + 1, flags: .ack)
+    let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
+    reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
+    if requests[slot].hasTimestamps {
+      reply.options.hasTimestamps = true
+      reply.options.timestampValue = net.now.milliseconds32 &+ requests[slot].timestampOffset
+      reply.options.timestampEcho = requests[slot].timestampRecent
+    }
+    reply.send(ip: &ip, net: &net)
+  }
+
+  /// An ICMP error that quotes our SYN-ACK: the peer cannot be reached, so nobody waits for it. Linux: `tcp_req_err()`.
+  mutating func requestFailed(_ slot: Int, _ report: TransportError, net: inout Net) {
+    guard report.isLocal || SequenceNumber(report.sequence) == requests[slot].initialSend else { return }
+    switch report.errno {
+    case .EHOSTUNREACH, .ENETUNREACH, .EPROTO:
+      net.counters.count(.TcpExtListenDrops)
+      removeRequest(slot, net: &net)
+    default: break
     }
   }
 
@@ -125,36 +170,37 @@ extension TCPLayer {
       ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
       return
     }
-    if segment.flags.contains(.syn) && segment.sequence == requests[slot].initialReceive
-      && !segment.flags.contains(.ack)
-    {
+    var isOld = false
+    if requests[slot].hasTimestamps && segment.options.hasTimestamps && !segment.flags.contains(.rst) {
+      let recent = RecentTimestamp(value: requests[slot].timestampRecent, at: requests[slot].sentAt)
+      isOld = !recent.admits(segment.options.timestampValue, now: net.now)
+    }
+    if segment.flags == .syn && segment.sequence == requests[slot].initialReceive && !isOld {
       // The SYN again: our SYN-ACK was lost. Not faster than twice a second (RFC 9293 3.10.7.4).
       skb.drop(.tcpInvalidSYN)
-      if net.now - requests[slot].sentAt >= .milliseconds(500) {
-        requests[slot].sentAt = net.now
+      if requests[slot].outOfWindow.admits(now: net.now) {
+        requests[slot].retransmits += 1
+        net.counters.count(.TcpRetransSegs)
         sendSynAck(slot, ip: &ip, net: &net)
       }
       return
     }
     let end = next + max(requests[slot].receiveWindow, 1)
     let inWindow = segment.sequence.isBetween(next, end) || segment.endSequence.isBetween(next, end)
-    if requests[slot].hasTimestamps && segment.options.hasTimestamps && !segment.flags.contains(.rst)
-      && Int32(bitPattern: requests[slot].timestampRecent &- segment.options.timestampValue) > 0
-    {
-      net.counters.count(.TcpExtPAWSEstab)
-      skb.drop(.tcpPAWS)
-      return
-    }
-    guard inWindow else {
-      skb.drop(.tcpInvalidSequence)
+    guard inWindow, !isOld else {
+      if isOld { net.counters.count(.TcpExtPAWSEstab) }
+      skb.drop(isOld ? .tcpPAWS : .tcpInvalidSequence)
+      if !segment.flags.contains(.rst) { acknowledgeForRequest(slot, ip: &ip, net: &net) }
       return
     }
     if segment.flags.contains(.rst) {
-      // RFC 5961: exact, or ignored.
+      // RFC 5961 3.2: exact, or challenged.
       skb.drop(.tcpReset)
       if segment.sequence == next {
         net.counters.count(.TcpAttemptFails)
         removeRequest(slot, net: &net)
+      } else {
+        acknowledgeForRequest(slot, ip: &ip, net: &net)
       }
       return
     }
@@ -175,7 +221,7 @@ extension TCPLayer {
       return
     }
     let listener = requests[slot].listener
-    if sockets[listener].options.deferAccept && segment.payload == 0 && requests[slot].retransmits < 1 {
+    if sockets[listener].options.deferAccept && segment.payload == 0 && requests[slot].timeouts < 1 {
       skb.drop(.tcpFlags)
       return
     }
@@ -212,8 +258,9 @@ extension TCPLayer {
     child.parent = sockets[listener].id
     child.prepareBuffers(net: net)
     child.hasWindowScale = requests[slot].windowScale != nil && net.settings.tcpWindowScaling
-    child.selectInitialWindow(net: net)
     child.advertisedMSS = advertisedMSS(listener, child.tuple, ip: &ip, net: &net)
+    let headerOptions = requests[slot].hasTimestamps ? 12 : 0
+    child.selectInitialWindow(segment: child.advertisedMSS - headerOptions, net: net)
     _ = child.refreshRoute(ip: &ip, net: &net)
 
     var opening = segment
@@ -245,7 +292,7 @@ extension TCPLayer {
     } else {
       // RFC 6298 5.7, RFC 6928: a lost SYN or SYN-ACK asks for caution.
       child.rtt.useInitialFallback()
-      if requests[slot].retransmits > 1 { child.window.segments = 1 }
+      if requests[slot].timeouts > 1 { child.window.segments = 1 }
     }
     child.finishHandshake(net: &net)
     let tuple = child.tuple

@@ -72,8 +72,8 @@ struct TCPSocket: ~Copyable {
   /// Out of 256: payload bytes per byte of memory in received packets. Linux: `scaling_ratio`.
   var scalingRatio = 128
   var readSpace = ReadSpace()
-  var urgentSeq: SequenceNumber?
-  var urgentData: UInt8?
+  /// The newest urgent mark that the reader has not passed. Linux: `urg_seq`, `urg_data`.
+  var urgent: UrgentMark?
   var peerFinSeen = false
 
   // Negotiated options.
@@ -122,8 +122,8 @@ struct TCPSocket: ~Copyable {
   var retransmitKind = RetransmitTimer.none
   var ackDeadline = Instant.distantFuture
   var keepAliveDeadline = Instant.distantFuture
-  var lastChallenge = Instant.origin
-  var challengeCount = 0
+  /// Answers to segments that do not fit. Linux: `last_oow_ack_time`.
+  var outOfWindow = AnswerLimit()
   var retransmits = 0
   var probesOut = 0
   var keepAliveProbes = 0
@@ -136,6 +136,9 @@ struct TCPSocket: ~Copyable {
   var backlog = 0
   var acceptQueue: [SocketID] = []
   var requestCount = 0
+  /// Slots of the requests that have waited longest and shortest.
+  var oldestRequest: Int?
+  var newestRequest: Int?
   /// The listener a child waits at until it is accepted.
   var parent: SocketID = .none
 
@@ -161,10 +164,16 @@ struct TCPSocket: ~Copyable {
   var unsentByteCount: Int { writeSeq.offset(from: sndNxt) }
   /// One past the highest sequence number the peer's window allows. Linux: `tcp_wnd_end()`.
   var windowEnd: SequenceNumber { sndUna + sndWnd }
-  /// Bytes ready for the reader.
+  /// Bytes that arrived in order and were not read, an urgent one among them.
   var readableByteCount: Int {
     let bytes = rcvNxt.offset(from: copiedSeq) - (peerFinSeen ? 1 : 0)
     return max(0, bytes)
+  }
+  /// Whether a read would give something: an urgent byte alone is not part of the stream. Linux:
+  /// `tcp_stream_is_readable()` with the target of `tcp_poll()`.
+  var hasStreamData: Bool {
+    let isAtMark = urgent.map { $0.sequence == copiedSeq && !options.outOfBandInline } ?? false
+    return readableByteCount > (isAtMark ? 1 : 0)
   }
   /// The TCP timestamp clock.
   func timestamp(_ now: Instant) -> UInt32 { now.milliseconds32 &+ timestampOffset }
@@ -281,8 +290,15 @@ struct DelayedAck {
   var timeout = Nanoseconds.zero
   var lastDataAt = Instant.origin
   var isBlocked = false
-  /// Data the reader has taken since: a window update may be due.
+  /// A small or pushed segment came since the last ACK: a reader that has taken all is owed one at once, because the
+  /// sender may be waiting for it. Linux: `ICSK_ACK_PUSHED`.
   var isPushed = false
+  /// So did a second one: at once even in a conversation. Linux: `ICSK_ACK_PUSHED2`.
+  var isPushedTwice = false
+  /// Not to be delayed (RFC 5681 4.2: a gap was filled). Linux: `ICSK_ACK_NOW`.
+  var isImmediate = false
+  /// Length of the last small segment, two of which in a row mean a smaller MSS. Linux: `last_seg_size`.
+  var lastSegmentSize = 0
 
   var isInteractive: Bool { pingpong >= 1 }
 }

@@ -184,9 +184,15 @@ extension TCPSocket {
 
   /// Linux: `tcp_event_ack_sent()`.
   private mutating func acknowledgmentSent(net: inout Net) {
-    if ack.quick > 0 { ack.quick -= 1 }
+    if ack.quick > 0 && ack.isScheduled {
+      ack.quick -= 1
+      if ack.quick == 0 { ack.timeout = DelayedAck.minimum }
+    }
     duplicateSACK = nil
     ack.isScheduled = false
+    ack.isImmediate = false
+    ack.isPushed = false
+    ack.isPushedTwice = false
     ackDeadline = .distantFuture
   }
 

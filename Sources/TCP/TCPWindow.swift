@@ -5,6 +5,9 @@ import Wire
 
 // The receive window: how much to offer, and never to take back what was offered.
 extension TCPSocket {
+  /// Linux: `TCP_MIN_MSS`.
+  static let leastMSS = 88
+
   /// Bytes of window that `space` bytes of buffer carry. Linux: `tcp_win_from_space()`.
   func windowFrom(space: Int) -> Int { (space * scalingRatio) >> 8 }
   func spaceFrom(window: Int) -> Int { (window << 8) / max(1, scalingRatio) }
@@ -15,15 +18,18 @@ extension TCPSocket {
   /// What is left of the window last offered. Linux: `tcp_receive_window()`.
   var receiveWindow: Int { max(0, (rcvWup + rcvWnd).offset(from: rcvNxt)) }
 
-  /// First window and its scale for a SYN (RFC 7323 2.2). Linux: `tcp_select_initial_window()`.
-  mutating func selectInitialWindow(net: borrowing Net) {
-    let space = windowFrom(space: receiveBuffer)
-    let clamp = options.windowClamp > 0 ? options.windowClamp : 65535 << 14
-    rcvWnd = min(min(space, clamp), 65535)
+  /// First window and its scale for a SYN (RFC 7323 2.2): whole segments, and no more than a buffer that the owner has
+  /// fixed. Linux: `tcp_select_initial_window()`, `tcp_connect_init()`, `tcp_openreq_init_rwin()`.
+  mutating func selectInitialWindow(segment mss: Int, net: borrowing Net) {
+    var clamp = options.windowClamp > 0 ? options.windowClamp : 65535 << 14
+    if options.receiveBuffer != nil { clamp = min(clamp, fullSpace) }
+    var space = min(fullSpace, clamp)
+    if space > mss { space -= space % mss }
+    rcvWnd = min(space, 65535)
     rcvWscale = 0
     if hasWindowScale {
-      var most = min(max(space, windowFrom(space: net.settings.tcpReadMemory.most)), clamp)
-      if options.receiveBuffer == nil { most = min(max(most, net.settings.tcpReadMemory.most), clamp) }
+      let largest = max(net.settings.tcpReadMemory.most, net.settings.maximumReadMemory)
+      var most = min(max(space, largest), clamp)
       while rcvWscale < 14 && most > 65535 {
         most >>= 1
         rcvWscale += 1
@@ -88,18 +94,36 @@ extension TCPSocket {
 
   /// Opens the ceiling of the offered window as data arrives, if its packets use memory well.
   /// Linux: `tcp_grow_window()`.
-  mutating func growWindow(payload: Int, truesize: Int) {
-    let room = min(windowClamp, fullSpace) - rcvSsthresh
-    guard room > 0 else { return }
-    let carried = windowFrom(space: truesize)
-    // A packet that wastes memory raises the ceiling only by what it carries.
-    let increment = carried <= payload ? max(payload, 2 * advertisedMSS) : min(payload, 2 * rcvMSS)
-    rcvSsthresh += min(room, increment)
+  mutating func growWindow(payload: Int, truesize: Int, net: borrowing Net) {
+    let room = min(windowClamp, freeSpace) - rcvSsthresh
+    guard room > 0, !net.pool.isUnderPressure else { return }
+    guard let increment = windowIncrement(payload: payload, truesize: truesize, net: net) else { return }
+    // Twice the payload keeps the ceiling ahead of a sender in slow start.
+    rcvSsthresh += min(room, max(increment, 2 * payload))
+    ack.quick |= 1
   }
 
-  /// Learns how much payload the received packets carry per byte of memory. Linux: `tcp_measure_rcv_mss()`.
-  mutating func measureReceive(payload: Int, gsoSize: Int, truesize: Int) {
+  /// A packet that uses its memory as the window assumes raises the ceiling by two segments; one that wastes some does
+  /// so only while the ceiling is that far from the largest buffer; `nil`: not at all. Linux: `__tcp_grow_window()`.
+  private func windowIncrement(payload: Int, truesize: Int, net: borrowing Net) -> Int? {
+    var carried = windowFrom(space: truesize)
+    if carried <= payload { return 2 * advertisedMSS }
+    carried >>= 1
+    var window = windowFrom(space: net.settings.tcpReadMemory.most) >> 1
+    while rcvSsthresh <= window {
+      if carried <= payload { return 2 * rcvMSS }
+      carried >>= 1
+      window >>= 1
+    }
+    return nil
+  }
+
+  /// Learns the peer's segment size, how much payload its packets carry per byte of memory, and whether it may wait for
+  /// an ACK. Linux: `tcp_measure_rcv_mss()`.
+  mutating func measureReceive(payload: Int, gsoSize: Int, truesize: Int, flags: TCPFlags) {
     let segment = gsoSize > 0 ? gsoSize : payload
+    let previous = ack.lastSegmentSize
+    ack.lastSegmentSize = 0
     if segment >= rcvMSS {
       if payload >= segment && truesize > 0 && segment > 500 {
         let ratio = min(max((payload << 8) / truesize, 1), 250)
@@ -107,13 +131,26 @@ extension TCPSocket {
           let before = scalingRatio
           scalingRatio = ratio
           if ratio < before { rcvSsthresh = min(rcvSsthresh, max(fullSpace, 2 * rcvMSS)) }
-          if options.receiveBuffer == nil && options.windowClamp == 0 {
+          if options.windowClamp == 0 {
             windowClamp = max(windowClamp, min(fullSpace, 65535 << rcvWscale))
           }
         }
       }
       rcvMSS = min(segment, advertisedMSS)
+      if flags.contains(.psh) { ack.isPushed = true }
+      return
     }
+    // Two equal segments in a row that are not the ends of writes, or that are large: the peer's MSS went down.
+    let least = flags.isDisjoint(with: [.fin, .urg, .syn, .psh]) ? Self.leastMSS : 536
+    if segment + (hasTimestamps ? 12 : 0) >= least {
+      ack.lastSegmentSize = segment
+      if segment == previous {
+        rcvMSS = segment
+        return
+      }
+    }
+    if ack.isPushed { ack.isPushedTwice = true }
+    ack.isPushed = true
   }
 
   /// Dynamic right-sizing: offers twice what the reader took in one round trip. Linux: `tcp_rcv_space_adjust()`.

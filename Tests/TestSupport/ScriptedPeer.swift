@@ -138,24 +138,47 @@ public final class ScriptedPeer {
   }
 
   /// The bytes of a segment, with its checksum.
-  public func encode(_ segment: ScriptedSegment) -> [UInt8] {
+  public func encode(_ segment: ScriptedSegment, destination: [UInt8] = [10, 0, 0, 2]) -> [UInt8] {
     var options = segment.options
     while options.count % 4 != 0 { options.append(0) }
     var tcp = Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort)
     tcp += Self.bytes(segment.sequence) + Self.bytes(segment.acknowledgment)
     tcp += [UInt8(((20 + options.count) / 4) << 4), segment.flags] + Self.bytes(segment.window) + [0, 0]
     tcp += Self.bytes(segment.urgentPointer) + options + segment.payload
-    let check = Self.checksum([10, 0, 0, 1, 10, 0, 0, 2, 0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
+    let check = Self.checksum([10, 0, 0, 1] + destination + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
     tcp[16] = UInt8(check >> 8)
     tcp[17] = UInt8(check & 0xFF)
     return tcp
   }
 
-  public func send(_ segment: ScriptedSegment, typeOfService: UInt8 = 0) {
+  public func send(
+    _ segment: ScriptedSegment, typeOfService: UInt8 = 0, destination: [UInt8] = [10, 0, 0, 2]
+  ) {
     var segment = segment
     if segment.sourcePort == 0 { segment.sourcePort = port }
     if segment.destinationPort == 0 { segment.destinationPort = hostPort }
-    host.receive(Self.frame(protocol: 6, encode(segment), typeOfService: typeOfService))
+    host.receive(
+      Self.frame(
+        protocol: 6, encode(segment, destination: destination), destination: destination,
+        typeOfService: typeOfService))
+    collect()
+  }
+
+  /// An ICMP error (RFC 792) about a segment of the stack's, as a router on the way would quote it.
+  ///
+  /// - Parameters:
+  ///   - sequence: what the quotation says.
+  ///   - rest: the second word of the ICMP header: the next hop's MTU for type 3 code 4.
+  public func sendICMP(
+    type: UInt8, code: UInt8, quoting segment: ScriptedSegment, sequence: UInt32, rest: UInt32 = 0
+  ) {
+    var quoted: [UInt8] = [0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1]
+    quoted += Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort) + Self.bytes(sequence)
+    var message = [type, code, 0, 0] + Self.bytes(rest) + quoted
+    let check = Self.checksum(message)
+    message[2] = UInt8(check >> 8)
+    message[3] = UInt8(check & 0xFF)
+    host.receive(Self.frame(protocol: 1, message))
     collect()
   }
 

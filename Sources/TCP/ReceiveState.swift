@@ -1,0 +1,45 @@
+import Timers
+import Wire
+
+/// What the peer's last timestamp says about the age of a segment: protection against wrapped sequence numbers
+/// (RFC 7323 section 5). Linux: `tcp_paws_check()`, `tcp_paws_reject()`.
+struct RecentTimestamp {
+  /// Linux: `TCP_PAWS_24DAYS`. Half the clock's range: a value older than that is nothing to compare with.
+  static let lifetime = Nanoseconds.seconds(24 * 86400)
+
+  var value: UInt32
+  var at: Instant
+
+  /// Whether a segment with this timestamp may be newer. A recent value of 0 was sent by a stack that leaves the field
+  /// empty in its SYN.
+  func admits(_ other: UInt32, now: Instant) -> Bool {
+    Int32(bitPattern: value &- other) <= 0 || now - at >= Self.lifetime || value == 0
+  }
+}
+
+/// At most one answer in `interval` to segments that carry no data and do not fit. Linux: `tcp_oow_rate_limited()`.
+struct AnswerLimit {
+  /// `net.ipv4.tcp_invalid_ratelimit`.
+  static let interval = Nanoseconds.milliseconds(500)
+
+  private var last: Instant?
+
+  mutating func admits(now: Instant) -> Bool {
+    if let last, now - last < Self.interval { return false }
+    last = now
+    return true
+  }
+}
+
+/// Where the stream's urgent byte lies (RFC 6093: the byte before the urgent pointer), and what became of it.
+struct UrgentMark {
+  /// Linux: `TCP_URG_NOTYET`, `TCP_URG_VALID`, `TCP_URG_READ`.
+  enum Byte: Equatable {
+    case awaited
+    case waiting(UInt8)
+    case taken
+  }
+
+  var sequence: SequenceNumber
+  var byte = Byte.awaited
+}
