@@ -75,10 +75,10 @@ extension IPv4Layer {
       if route.kind != .unicast { loopFragment(of: skb, route: route, options: options, net: &net) }
       if route.kind == .local { continue }
       result = Self.worse(result, finishOutput(skb, route: &route, net: &net))
-      if result == .dropped {
+      if result.isLost {
         net.counters.count(.IpFragFails)
         packets.removeAll()
-        return .dropped
+        return result
       }
     }
     net.counters.count(.IpFragOKs)

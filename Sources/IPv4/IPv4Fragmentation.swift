@@ -69,7 +69,8 @@ extension IPv4Layer {
   }
 
   static func worse(_ a: XmitResult, _ b: XmitResult) -> XmitResult {
-    if a == .dropped || b == .dropped { return .dropped }
+    if a.isLost { return a }
+    if b.isLost { return b }
     return a == .congestion ? a : b
   }
 

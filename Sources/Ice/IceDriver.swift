@@ -47,6 +47,8 @@ public struct IceDriver: ~Copyable {
     public var receivedCount: Int
     /// Both rings were emptied and the interrupt is on again; otherwise poll again without one.
     public var isComplete: Bool
+    /// The device has stopped the Tx queue since the last poll: nothing is sent any more until `reset`.
+    public var maliciousDriverEvent: MaliciousDriverEvent?
   }
 
   /// Most packets one poll frees from the Tx ring. Linux: ICE_DFLT_IRQ_WORK
@@ -95,16 +97,12 @@ public struct IceDriver: ~Copyable {
   /// a partial checksum holds the pseudo-header's sum. The packet is consumed unless the answer is `.busy`.
   ///
   /// - Parameter ringDoorbell: false when more packets of the same batch follow (`xmit_more`); the tail is
-  ///   then written by the batch's last packet, when the queue stops, or by `ringDoorbell(net:)`.
+  ///   then written by the batch's last packet, or when the queue stops.
   public mutating func startXmit(
     _ skb: consuming SkBuff, ringDoorbell: Bool, net: inout Net
   ) -> NetdevTx {
     tx.startTransmit(skb, ringsDoorbell: ringDoorbell, net: &net)
   }
-
-  /// Tells the hardware of packets handed over without a doorbell: a batch that ended early, or BQL stopping
-  /// the queue. Does nothing when there are none.
-  public mutating func ringDoorbell(net: inout Net) { tx.ringDoorbell(tracer: net.tracer) }
 
   /// The driver takes no packets until completions have made room. Linux: `netif_xmit_stopped()`.
   public var isQueueStopped: Bool { tx.isStopped }
@@ -139,7 +137,9 @@ public struct IceDriver: ~Copyable {
       rx.refill(pool: net.pool)
       enableInterrupt()
     }
-    return PollResult(tx: completion, receivedCount: received, isComplete: isComplete)
+    return PollResult(
+      tx: completion, receivedCount: received, isComplete: isComplete,
+      maliciousDriverEvent: handleMaliciousDriverEvent(net: &net))
   }
 
   private func enableInterrupt() {
@@ -150,6 +150,13 @@ public struct IceDriver: ~Copyable {
   /// Why the device has stopped the Tx queue, nil when it has not; `reset` is the way on.
   public var maliciousDriverEvent: MaliciousDriverEvent? {
     MaliciousDriverEvent(registerValue: registers.read(.GL_MDET_TX_PQM))
+  }
+
+  /// Linux: `ice_handle_mdd_event()`, which the other-cause interrupt leads to.
+  private mutating func handleMaliciousDriverEvent(net: inout Net) -> MaliciousDriverEvent? {
+    guard let event = maliciousDriverEvent, !tx.isFaulted else { return nil }
+    tx.fault(event, tracer: net.tracer)
+    return event
   }
 
   /// Resets the queue pair: packets on the Tx ring are dropped, receive buffers posted anew. The device must
@@ -174,7 +181,8 @@ public struct IceDriver: ~Copyable {
 
   /// Every counter. ethtool: `-S`
   public var statistics: IceStatistics {
-    IceStatistics(tx: tx.statistics, rx: rx.statistics, registers: registers)
+    IceStatistics(
+      tx: tx.statistics, rx: rx.statistics, faultCounts: tx.faultCounts, registers: registers)
   }
 
   /// ethtool: `-g`

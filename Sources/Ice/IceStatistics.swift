@@ -47,12 +47,17 @@ import IceHardware
 public struct IceStatistics: Sendable {
   public var tx: TxStatistics
   public var rx: RxStatistics
+  /// How often the device stopped the Tx queue, by what it found.
+  public var maliciousDriverEvents: [(event: MaliciousDriverEvent, count: UInt64)]
   /// The registers, by register.
   private var registers: [UInt64]
 
-  init(tx: TxStatistics, rx: RxStatistics, registers: RegisterFile) {
+  init(
+    tx: TxStatistics, rx: RxStatistics, faultCounts: InlineArray<16, UInt64>, registers: RegisterFile
+  ) {
     self.tx = tx
     self.rx = rx
+    maliciousDriverEvents = MaliciousDriverEvent.allCases.map { ($0, faultCounts[Int($0.rawValue & 15)]) }
     self.registers = DeviceRegister.allCases.map { registers.read($0) }
   }
 
@@ -75,8 +80,11 @@ public struct IceStatistics: Sendable {
       ("rx_errors", rx.errorCount), ("rx_filtered.nic", self[.GLV_REPC]), ("tx_dropped", tx.dropCount),
       ("tx_dma_errors", tx.mappingErrorCount), ("tx_doorbells", tx.doorbellCount),
       ("iommu_faults.nic", self[.IOMMU_FAULTS]),
+      ("tx_mdd_events", maliciousDriverEvents.reduce(0) { $0 + $1.count }),
     ]
-    return named.map { IceStatistic(name: $0.0, value: $0.1) }
+    // Of the events by name only those that have happened.
+    let events = maliciousDriverEvents.filter { $0.count > 0 }.map { ("tx_mdd.\($0.event)", $0.count) }
+    return (named + events).map { IceStatistic(name: $0.0, value: $0.1) }
   }
 }
 

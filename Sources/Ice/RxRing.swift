@@ -187,11 +187,32 @@ struct RxRing: ~Copyable {
     skb.timestamp = net.now
     if descriptor.status.contains(.rssValid) { skb.hash = descriptor.rssHash }
     skb.checksumStatus = checksumStatus(descriptor)
+    if descriptor.status1.contains(.metadata4Valid) && skb.checksumStatus == .none {
+      // No engine above knows this protocol's checksum as unfinished: finished here.
+      skb.setPartialChecksum(
+        start: Int(descriptor.metadata4 & 0x3FF), offset: Int(descriptor.metadata4 >> 10))
+      guard skb.completeChecksum() else {
+        statistics.errorCount += 1
+        skb.drop(.deviceHeader)
+        return
+      }
+    }
     if descriptor.status1.contains(.metadata5Valid) && descriptor.metadata5 > 0 {
-      let size = Int(descriptor.metadata5)
-      skb.gsoSize = size
-      skb.gsoType = descriptor.packetType == .ipv4UDP ? .udpL4 : .tcpv4
-      skb.gsoSegments = (max(skb.dataLength, 1) + size - 1) / size
+      switch descriptor.packetType {
+      case .ipv4TCP: skb.gsoType = .tcpv4
+      case .ipv4UDP: skb.gsoType = .udpL4
+      // For nobody here, whatever its size.
+      case .ipv6: break
+      default:
+        statistics.errorCount += 1
+        skb.drop(.deviceHeader)
+        return
+      }
+      if skb.gsoType != .none {
+        let size = Int(descriptor.metadata5)
+        skb.gsoSize = size
+        skb.gsoSegments = (max(skb.dataLength, 1) + size - 1) / size
+      }
     }
     skb.setMACHeader()
     let destination = skb.linear.loadMAC(0)

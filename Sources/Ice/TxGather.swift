@@ -29,20 +29,62 @@ enum TxGather {
     return !everyWindowCarriesASegment(skb)
   }
 
-  /// A segment has one descriptor for the header and so 7 for payload, of which the outer two may be
-  /// partly used: any 6 neighbouring fragments must hold a segment less one byte.
+  /// The buffers that a large one is split into: 12 KiB each, the first up to 4 KiB longer so that it ends on a
+  /// read-request boundary, and what is left, up to 16,383 bytes. Linux: the inner loop of `ice_tx_map()`
+  struct Split {
+    /// Bytes of the next buffer.
+    private(set) var byteCount: Int
+    private var left: Int
+
+    /// - Parameter address: of the first byte, of which the last 12 bits count.
+    @inline(__always) init(byteCount total: Int, at address: UInt64) {
+      left = total
+      byteCount = total
+      if total > TxDataDescriptor.maxBufferByteCount {
+        let request = UInt64(TxDataDescriptor.readRequestByteCount)
+        byteCount = TxDataDescriptor.alignedBufferByteCount + Int((0 &- address) & (request - 1))
+      }
+    }
+
+    /// This is the last of them.
+    @inline(__always) var isLast: Bool { byteCount == left }
+
+    @inline(__always) mutating func advance() {
+      left -= byteCount
+      let most = TxDataDescriptor.maxBufferByteCount
+      byteCount = left > most ? TxDataDescriptor.alignedBufferByteCount : left
+    }
+  }
+
+  /// A segment has one descriptor for the header and so 7 for payload, of which the outer two may be partly used: any 6
+  /// neighbouring buffers must hold a segment less one byte. Linux: `__ice_chk_linearize()`
+  ///
+  /// A buffer of 12 KiB holds more than the largest segment, so that what a large fragment is split into counts by its
+  /// last buffer only.
   private static func everyWindowCarriesASegment(_ skb: borrowing SkBuff) -> Bool {
     let window = TxDataDescriptor.maxBuffersPerSegment - 2
     let count = skb.fragmentCount
     if count <= window { return true }
     let least = skb.gsoSize - 1
+    var sizes = InlineArray<6, Int>(repeating: 0)
+    var filled = 0
     var sum = 0
     var index = 0
     while index < count {
-      sum += unsafe skb.fragmentBytes(index).count
-      if index >= window { sum -= unsafe skb.fragmentBytes(index - window).count }
-      if index >= window - 1 && sum < least { return false }
+      let bytes = unsafe skb.fragmentBytes(index)
       index += 1
+      if bytes.count == 0 { continue }
+      var split = Split(byteCount: bytes.count, at: UInt64(UInt(bitPattern: bytes.baseAddress)))
+      if !split.isLast {
+        while !split.isLast { split.advance() }
+        filled = 0
+        sum = 0
+      }
+      if filled >= window { sum -= sizes[filled % window] }
+      sizes[filled % window] = split.byteCount
+      sum += split.byteCount
+      filled += 1
+      if filled >= window && sum < least { return false }
     }
     return true
   }
@@ -66,7 +108,7 @@ enum TxGather {
   private static func gatherIntoChunks(_ skb: borrowing SkBuff) -> SkBuff? {
     let pool = skb.pool
     let head = skb.headLength
-    guard let copy = pool.allocate(headroom: 0, linear: head) else { return nil }
+    guard let copy = pool.allocate(headroom: skb.headroom, linear: head) else { return nil }
     copy.put(skb.linear)
     var offset = head
     while offset < skb.length {
@@ -81,23 +123,8 @@ enum TxGather {
       copy.appendFragment(page, offset: 0, byteCount: part, truesize: SkBuffPool.chunkByteCount)
       offset += part
     }
-    copy.etherType = skb.etherType
-    copy.priority = skb.priority
-    copy.mark = skb.mark
-    copy.hash = skb.hash
-    copy.queueMapping = skb.queueMapping
-    copy.socket = skb.socket
-    copy.timestamp = skb.timestamp
-    copy.gsoType = skb.gsoType
-    copy.gsoSize = skb.gsoSize
-    copy.gsoSegments = skb.gsoSegments
-    if let offset = skb.macHeaderOffset { copy.setMACHeader(offset) }
-    if let offset = skb.networkHeaderOffset { copy.setNetworkHeader(offset) }
-    if let offset = skb.transportHeaderOffset { copy.setTransportHeader(offset) }
-    copy.checksumStatus = skb.checksumStatus
-    if skb.checksumStatus == .partial {
-      copy.setPartialChecksum(start: skb.checksumStart, offset: skb.checksumOffset)
-    }
+    copy.copyState(from: skb)
+    skb.moveOwner(to: copy)
     return copy
   }
 

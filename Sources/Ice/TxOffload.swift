@@ -94,7 +94,7 @@ struct TxOffload {
     guard let headers = Self.headers(skb), headers.transportByteCount > 0,
       headers.network <= 254, headers.network & 1 == 0
     else {
-      return !isTSO && Self.checksumInSoftware(&skb)
+      return !isTSO && skb.completeChecksum()
     }
     command.insert(headers.isIPv4 ? (isTSO ? .ipv4Checksum : .ipv4) : .ipv6)
     command.insert(headers.number == IPProtocol.tcp.rawValue ? .l4TCP : .l4UDP)
@@ -108,17 +108,5 @@ struct TxOffload {
   mutating func prepareUplink(_ skb: borrowing SkBuff) {
     let isControl = skb.priority == 7 || (skb.headLength >= 14 && skb.linear.load16(12) == 0x88CC)
     if isControl { context.command.insert(.switchUplink) }
-  }
-
-  /// Linux: `skb_checksum_help()`.
-  private static func checksumInSoftware(_ skb: inout SkBuff) -> Bool {
-    let start = skb.checksumStart
-    let field = start + skb.checksumOffset
-    guard start >= 0, field >= start, field + 2 <= skb.length, skb.mayPull(field + 2) else { return false }
-    let sum = skb.checksum(from: start, count: skb.length - start)
-    var bytes = skb.mutableLinear
-    bytes.store16(sum.checksum == 0 ? 0xFFFF : sum.checksum, field)
-    skb.checksumStatus = .none
-    return true
   }
 }

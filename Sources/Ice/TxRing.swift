@@ -24,6 +24,10 @@ struct TxRing: ~Copyable {
   private(set) var nextToClean = 0
   /// Linux: `__QUEUE_STATE_DRV_XOFF`
   private(set) var isStopped = false
+  /// The device has refused what was on the ring (MDD): only a reset starts the queue again.
+  private(set) var isFaulted = false
+  /// How often each `MaliciousDriverEvent` was seen, by raw value.
+  private(set) var faultCounts = InlineArray<16, UInt64>(repeating: 0)
   private var packetsSinceDoorbell = 0
   /// Longest frame on the wire, bytes. One that is longer would stop the whole queue (MDD), so it is dropped here.
   private let maxFrameByteCount: Int
@@ -162,25 +166,20 @@ struct TxRing: ~Copyable {
     return .ok(byteCount: byteCount)
   }
 
-  /// Fills the descriptors for one mapped buffer; one over 16,383 bytes is cut where 12 KiB end on a 4 KiB
-  /// read-request boundary.
+  /// Fills the descriptors for one mapped buffer, as many as it is split into.
   private func fill(
     _ start: Int, _ address: IOVA, byteCount: Int, _ offload: TxOffload, last: inout Int
   ) -> Int {
     var index = start
     var address = address
-    var left = byteCount
-    let request = UInt64(TxDataDescriptor.readRequestByteCount)
-    // The first piece also brings the address to a boundary.
-    var most = TxDataDescriptor.alignedBufferByteCount + Int((0 &- address.rawValue) & (request - 1))
-    while left > TxDataDescriptor.maxBufferByteCount {
-      write(index, address, byteCount: most, offload)
+    var split = TxGather.Split(byteCount: byteCount, at: address.rawValue)
+    while !split.isLast {
+      write(index, address, byteCount: split.byteCount, offload)
       index = advance(index)
-      address = address.advanced(by: most)
-      left -= most
-      most = TxDataDescriptor.alignedBufferByteCount
+      address = address.advanced(by: split.byteCount)
+      split.advance()
     }
-    write(index, address, byteCount: left, offload)
+    write(index, address, byteCount: split.byteCount, offload)
     last = index
     return advance(index)
   }
@@ -210,6 +209,15 @@ struct TxRing: ~Copyable {
     registers.write(.QTX_COMM_DBELL, UInt64(nextToUse))
   }
 
+  /// The device has stopped the queue: nothing more is put on it, and no completion starts it.
+  /// Linux: `ice_handle_mdd_event()`.
+  mutating func fault(_ event: MaliciousDriverEvent, tracer: Tracer) {
+    isFaulted = true
+    isStopped = true
+    faultCounts[Int(event.rawValue & 15)] += 1
+    tracer.record(.device_malicious_driver, UInt64(event.rawValue), registers.read(.QTX_COMM_HEAD))
+  }
+
   // MARK: Completion
 
   /// Takes back what the device is done with. Linux: `ice_clean_tx_irq()`.
@@ -237,7 +245,7 @@ struct TxRing: ~Copyable {
     if completion.packetCount > 0 {
       tracer.record(
         .ice_clean_tx_irq, UInt64(completion.packetCount), UInt64(completion.byteCount), UInt64(nextToClean))
-      if isStopped && unusedCount >= Self.wakeThreshold {
+      if isStopped && !isFaulted && unusedCount >= Self.wakeThreshold {
         isStopped = false
         statistics.restartCount += 1
         completion.restarted = true
@@ -279,6 +287,7 @@ struct TxRing: ~Copyable {
     packetsSinceDoorbell = 0
     completion.restarted = isStopped
     isStopped = false
+    isFaulted = false
     registers.write(.QTX_COMM_DBELL, 0)
     return completion
   }

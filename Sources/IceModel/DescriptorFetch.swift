@@ -80,6 +80,10 @@ struct DescriptorFetch: ~Copyable {
     if !packet.isTSO && gather.count > TxDataDescriptor.maxBuffersPerSegment {
       throw .malicious(.tooManyBuffers, descriptor: packet.lastDescriptor)
     }
+    if let context = packet.context, context.genericChecksum.type != 0 {
+      // Not with TSO, and this device, like the E810, has no engine for it.
+      throw .malicious(.badOffloadRequest, descriptor: first)
+    }
     packet.cast = cast(gather)
     if !packet.needsHeader { return }
 

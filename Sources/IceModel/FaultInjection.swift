@@ -9,6 +9,8 @@ import Timers
   public var framesToDrop = 0
   /// Completions are written back this much later.
   public var writeBackDelay = Nanoseconds.zero
+  /// So many times a descriptor is read as one of a type that does not exist, which stops the queue (MDD).
+  public var descriptorsToMisread = 0
   /// No carrier: frames in both directions are dropped and counted.
   public var isLinkDown = false
 

@@ -57,6 +57,9 @@ public struct IceDevice: ~Copyable {
     interrupt = InterruptModeration(registers: bus.registers)
   }
 
+  /// Fault injection: the driver's next so many mappings fail.
+  public func injectMappingFailures(_ count: Int) { bus.iommu.injectMappingFailures(count) }
+
   // MARK: Transmit
 
   /// Whether a call of `fetchFrame` can do anything: descriptors wait behind the doorbell.
@@ -79,9 +82,18 @@ public struct IceDevice: ~Copyable {
     resetIfAsked()
     if !writeBacks.isEmpty { writeBackDue(now: now) }
     if faults.isTransmitStalled { return false }
+    if faults.descriptorsToMisread > 0 && hasTransmitWork {
+      faults.descriptorsToMisread -= 1
+      transmit.misread()
+      interrupt.raise()
+      return false
+    }
     while true {
       switch transmit.nextFrame(into: &vector, metadata: &metadata) {
       case .empty:
+        return false
+      case .stopped:
+        interrupt.raise()
         return false
       case .completed:
         let done = transmit.completePacket()

@@ -45,6 +45,8 @@ struct TransmitEngine: ~Copyable {
     case empty
     /// A dummy packet was taken off the ring without a frame; the caller completes it.
     case completed
+    /// A malformed chain has just stopped the queue; the driver is to be told.
+    case stopped
   }
 
   /// Puts the frame to be sent next into `vector`. The same frame comes again until `frameDone`.
@@ -62,9 +64,12 @@ struct TransmitEngine: ~Copyable {
     } catch {
       stop(error)
       vector.removeAll()
-      return .empty
+      return .stopped
     }
   }
+
+  /// Fault injection: takes the next descriptor for one of a type that does not exist.
+  mutating func misread() { stop(.malicious(.unknownDescriptorType, descriptor: head)) }
 
   /// The current frame is on the wire, or lost.
   ///

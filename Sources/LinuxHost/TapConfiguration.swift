@@ -16,7 +16,7 @@ public struct TapConfiguration: Equatable, Sendable {
   public var existing: Existing
 
   public init(
-    name: InterfaceName, queueCount: Int = 1, offloads: TapOffloads? = .all,
+    name: InterfaceName, queueCount: Int = 1, offloads: TapOffloads? = .undone,
     existing: Existing = .attachIfIdle
   ) {
     self.name = name

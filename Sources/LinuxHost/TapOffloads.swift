@@ -19,6 +19,8 @@ public struct TapOffloads: OptionSet, Hashable, Sendable {
   /// TUN_F_USO6, Linux 6.2.
   public static let uso6 = TapOffloads(rawValue: UInt32(TUN_F_USO6))
 
-  public static let tcp: TapOffloads = [.checksum, .tso4, .tso6, .tsoECN]
-  public static let all: TapOffloads = [.tcp, .uso4, .uso6]
+  /// What the receive side undoes: NEEDS_CSUM (the stack trusts or finishes it), TCP super-segments with and without CWR
+  /// (taken whole), UDP super-datagrams (cut apart by the device). IPv6 frames are nobody's here; the kernel takes USO6
+  /// only together with USO4.
+  public static let undone: TapOffloads = [.checksum, .tso4, .tsoECN, .uso4, .uso6]
 }

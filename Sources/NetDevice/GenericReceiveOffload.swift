@@ -10,6 +10,10 @@ enum GenericReceiveOffload {
   /// How far back in the queue a packet of the same stream is looked for. Linux: `MAX_GRO_SKBS`.
   static let lookBack = 8
   private static let maximumByteCount = 65535
+  private static let push = UInt32(TCPFlags.psh.rawValue) << 16
+  /// Flags after which nothing more is added to a packet; but for PSH, no segment with one of them is added either.
+  private static let ending =
+    UInt32(([.urg, .psh, .rst, .syn, .fin, .cwr] as TCPFlags).rawValue) << 16
 
   /// The fields that decide; `nil` when the packet is not one that may be merged.
   private struct Segment {
@@ -18,7 +22,8 @@ enum GenericReceiveOffload {
     var destination: UInt32
     var sequence: SequenceNumber
     var acknowledgment: UInt32
-    var flags: TCPFlags
+    /// Data offset, reserved bits, flags and window. Linux: `tcp_flag_word()`.
+    var flagWord: UInt32
     var tcpByteCount: Int
     var payload: Int
 
@@ -39,7 +44,7 @@ enum GenericReceiveOffload {
       ports = bytes.load32(20)
       sequence = SequenceNumber(bytes.load32(24))
       acknowledgment = bytes.load32(28)
-      flags = TCPFlags(rawValue: bytes.load8(33))
+      flagWord = bytes.load32(32)
       payload = skb.dataLength
     }
   }
@@ -86,15 +91,16 @@ enum GenericReceiveOffload {
     else { return .otherStream }
     guard let before = Segment(head), head.fragmentCount < SkBuff.maximumFragments else { return .sameStream }
     let size = head.gsoSize == 0 ? before.payload : head.gsoSize
-    let plain: TCPFlags = [.ack, .psh]
-    guard before.flags == .ack, segment.flags.subtracting(plain).isEmpty, segment.flags.contains(.ack),
+    guard before.flagWord & ending == 0, segment.flagWord & ending & ~push == 0,
+      (before.flagWord ^ segment.flagWord) & ~push == 0,
       before.sequence + before.payload == segment.sequence, before.acknowledgment == segment.acknowledgment,
-      before.tcpByteCount == segment.tcpByteCount, segment.payload <= size, before.payload % size == 0,
+      segment.payload <= size, before.payload % size == 0,
       head.length + segment.payload <= maximumByteCount
     else { return .sameStream }
     let own = skb.linear
-    // Type of service and time to live alike; both header checksums right, as one of them is about to go.
+    // Type of service, time to live and DF alike; both header checksums right, as one of them is about to go.
     guard bytes.load8(1) == own.load8(1), bytes.load8(8) == own.load8(8),
+      (bytes.load8(6) ^ own.load8(6)) & 0x40 == 0, continuesIdentification(head, own.load16(4)),
       IPv4Header.isChecksumValid(bytes, byteCount: 20), IPv4Header.isChecksumValid(own, byteCount: 20)
     else { return .sameStream }
     var offset = 40
@@ -105,11 +111,24 @@ enum GenericReceiveOffload {
     return .merge
   }
 
+  /// Identifications go up by one from segment to segment; where fragments are forbidden all may be the same, and the
+  /// second segment decides which (RFC 6864 section 4.1). Linux: `inet_gro_flush()`.
+  private static func continuesIdentification(_ head: borrowing SkBuff, _ identification: UInt16) -> Bool {
+    let bytes = head.linear
+    let distance = identification &- bytes.load16(4)
+    let count = max(head.gsoSegments, 1)
+    if distance == 0 {
+      return bytes.load8(6) & 0x40 != 0 && (count == 1 || head.hasFixedIdentification)
+    }
+    return Int(distance) == count && !head.hasFixedIdentification
+  }
+
   /// - Returns: the packet when there was no room for it after all.
   private static func merge(_ skb: consuming SkBuff, _ segment: Segment, into head: borrowing SkBuff)
     -> SkBuff?
   {
     let headerByteCount = skb.headLength
+    let isFixed = skb.linear.load16(4) == head.linear.load16(4)
     skb.pull(headerByteCount)
     if head.gsoSize == 0 { head.gsoSize = head.dataLength }
     let segments = max(head.gsoSegments, 1)
@@ -119,7 +138,8 @@ enum GenericReceiveOffload {
     }
     head.gsoType = .tcpv4
     head.gsoSegments = segments + 1
-    head.rewriteMergedHeader(push: segment.flags.contains(.psh))
+    head.hasFixedIdentification = isFixed
+    head.rewriteMergedHeader(push: segment.flagWord & push != 0)
     return nil
   }
 }

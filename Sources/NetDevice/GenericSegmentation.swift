@@ -17,6 +17,7 @@ public enum GenericSegmentation {
     /// UDP without a checksum stays so.
     var hasChecksum: Bool
     var identification: UInt16
+    var hasFixedIdentification: Bool
     var sequence: SequenceNumber
     var flags: TCPFlags
     var source: IPv4Address
@@ -89,7 +90,7 @@ public enum GenericSegmentation {
       network: network, transport: transport, headerByteCount: header, isTCP: isTCP,
       hasChecksum: isTCP || skb.checksumStatus == .partial
         || bytes.load16(transport + UDPHeader.checksumOffset) != 0,
-      identification: ip.identification,
+      identification: ip.identification, hasFixedIdentification: skb.hasFixedIdentification,
       sequence: SequenceNumber(isTCP ? bytes.load32(transport + 4) : 0),
       flags: TCPFlags(rawValue: isTCP ? bytes.load8(transport + 13) : 0),
       source: ip.source, destination: ip.destination)
@@ -130,7 +131,8 @@ public enum GenericSegmentation {
     given.storeLinear16(
       UInt16(truncatingIfNeeded: given.length - layout.network), at: layout.network + 2)
     given.storeLinear16(
-      layout.identification &+ UInt16(truncatingIfNeeded: index), at: layout.network + 4)
+      layout.identification &+ UInt16(truncatingIfNeeded: layout.hasFixedIdentification ? 0 : index),
+      at: layout.network + 4)
     given.storeLinear16(0, at: layout.network + 10)
     var sum = InternetChecksum()
     sum.add(given.linear.extracting(layout.network..<layout.transport))

@@ -17,10 +17,15 @@ extension NetDevice {
   ) -> Bool {
     var fresh = SkBuffQueue()
     let result = driver.poll(budget: budget, into: &fresh, net: &net)
+    if result.maliciousDriverEvent != nil { stopByDriver(net: &net) }
     if result.tx.packetCount > 0 { completed(result.tx, net: &net) }
     received(fresh, now: net.now)
     let before = queue.count
     while let skb = fresh.popFirst() {
+      if skb.gsoType == .udpL4 {
+        DatagramSegmentation.receive(skb, into: &queue)
+        continue
+      }
       GenericReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)
     }
     return !result.isComplete

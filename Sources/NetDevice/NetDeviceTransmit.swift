@@ -13,7 +13,7 @@ extension NetDevice {
     skb.setMACHeader()
     net.tracer.record(
       .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))
-    guard isUp else { return refuse(skb, .deviceDown) }
+    guard isUp else { return fail(skb, .deviceDown) }
     guard skb.headLength >= EthernetHeader.byteCount || skb.mayPull(EthernetHeader.byteCount) else {
       return refuse(skb, .packetTooSmall)
     }
@@ -53,6 +53,13 @@ extension NetDevice {
     return .dropped
   }
 
+  /// The device's state does not let it take packets.
+  @inline(never)
+  private mutating func fail(_ skb: consuming SkBuff, _ reason: DropReason) -> XmitResult {
+    _ = refuse(skb, reason)
+    return .failed(.ENETDOWN)
+  }
+
   private mutating func queueSlowly(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
     if case .noqueue = qdisc.kind { return xmitWithoutQueue(skb, net: &net) }
     net.tracer.record(
@@ -71,7 +78,7 @@ extension NetDevice {
   private mutating func xmitWithoutQueue(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
     guard !isStopped, qdisc.enterDirect() else {
       qdiscStatistics.dropped += 1
-      return refuse(skb, .deviceFull)
+      return fail(skb, .deviceFull)
     }
     qdiscStatistics.sent(skb.wireSize)
     validate(skb)
@@ -79,7 +86,7 @@ extension NetDevice {
     if !directXmit(net: &net) {
       while let left = ready.popFirst() {
         qdiscStatistics.dropped += 1
-        result = refuse(left, .deviceFull)
+        result = fail(left, .deviceFull)
       }
     }
     qdisc.leaveDirect()
@@ -127,12 +134,15 @@ extension NetDevice {
   /// - Returns: whether everything went.
   private mutating func directXmit(net: inout Net) -> Bool {
     var sent: UInt64 = 0
-    while !isStopped, let skb = ready.popFirst() {
+    // The byte limit was asked when the batch was made up; it does not cut it short.
+    var canSend = !isStopped
+    while canSend, let skb = ready.popFirst() {
       let size = skb.wireSize
       switch hardStartXmit(skb, size, more: !ready.isEmpty, net: &net) {
       case .ok: sent += 1
       case .busy(let skb): ready.prepend(skb)
       }
+      canSend = !isStoppedByDriver
     }
     net.tracer.record(.sch_direct_xmit, sent, UInt64(queueLength))
     if ready.isEmpty { return true }
@@ -149,16 +159,15 @@ extension NetDevice {
   /// Gives one packet to the driver, after the taps have seen it, and accounts for it.
   /// Linux: `xmit_one()`, `netdev_tx_sent_queue()`.
   ///
-  /// The limit is looked at first: whether this packet stops the queue decides about the doorbell.
+  /// The doorbell rings at the end of the batch; within one only the driver rings, when it stops its queue.
   private mutating func hardStartXmit(
     _ skb: consuming SkBuff, _ size: WireSize, more: Bool, net: inout Net
   ) -> NetdevTx {
     if isCapturing { captureFrame(skb, .outgoing, now: net.now) }
-    let stops = limits.available < max(size.byteCount, EthernetHeader.minimumFrameByteCount)
     net.tracer.record(
       .dev_hard_start_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length),
       UInt64(size.segmentCount), more ? 1 : 0)
-    switch driver.startXmit(skb, ringDoorbell: !more || stops, net: &net) {
+    switch driver.startXmit(skb, ringDoorbell: !more, net: &net) {
     case .ok(let byteCount):
       limits.queued(byteCount)
       lastProgress = net.now
@@ -179,7 +188,7 @@ extension NetDevice {
   }
 
   @inline(never)
-  private mutating func stopByDriver(net: inout Net) {
+  mutating func stopByDriver(net: inout Net) {
     isStoppedByDriver = true
     armWatchdog(net: &net)
   }
@@ -188,8 +197,6 @@ extension NetDevice {
     isStoppedByLimits = true
     statistics.limitStops &+= 1
     net.tracer.record(.dql_stop, UInt64(limits.inFlight), UInt64(limits.limit))
-    // Nothing restarts the queue but completions, so nothing may be left without a doorbell.
-    driver.ringDoorbell(net: &net)
     armWatchdog(net: &net)
   }
 }

@@ -27,6 +27,8 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case qdiscDrop
   case qdiscReset
   case deviceDown
+  /// What the device said of a received frame cannot be.
+  case deviceHeader
   case deviceDMAMapping
   case deviceFull
   case deviceTooLong

@@ -113,6 +113,12 @@ public struct SkBuff: ~Copyable {
     get { unsafe header.pointee.shared.pointee.gsoType }
     nonmutating set { unsafe header.pointee.shared.pointee.gsoType = newValue }
   }
+  /// The packet's segments all have the IP identification of the first; otherwise it goes up by one.
+  /// Linux: `SKB_GSO_TCP_FIXEDID`.
+  @inlinable public var hasFixedIdentification: Bool {
+    get { unsafe header.pointee.shared.pointee.hasFixedIdentification }
+    nonmutating set { unsafe header.pointee.shared.pointee.hasFixedIdentification = newValue }
+  }
   /// Linux: `skb_is_gso()`.
   @inlinable public var isGSO: Bool { gsoSize != 0 }
 

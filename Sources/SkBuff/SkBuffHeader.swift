@@ -83,6 +83,8 @@ struct SharedInfo {
   @usableFromInline var gsoType: SegmentationType
   @usableFromInline var gsoSize: UInt16
   @usableFromInline var gsoSegments: UInt16
+  /// Every segment has the same IP identification.
+  @usableFromInline var hasFixedIdentification: Bool
   /// Where the linear area begins and how long it is.
   @usableFromInline var head: UnsafeMutableRawPointer
   @usableFromInline var headCapacity: Int32

@@ -67,6 +67,7 @@ extension SkBuffPool {
     unsafe data.pointee.gsoType = .none
     unsafe data.pointee.gsoSize = 0
     unsafe data.pointee.gsoSegments = 0
+    unsafe data.pointee.hasFixedIdentification = false
     unsafe data.pointee.headPage = page
     if let page = unsafe page {
       unsafe data.pointee.head = page.pointee.base
@@ -198,6 +199,7 @@ extension SkBuff {
     unsafe fresh.pointee.gsoType = old.pointee.gsoType
     unsafe fresh.pointee.gsoSize = old.pointee.gsoSize
     unsafe fresh.pointee.gsoSegments = old.pointee.gsoSegments
+    unsafe fresh.pointee.hasFixedIdentification = old.pointee.hasFixedIdentification
     unsafe fresh.pointee.fragmentCount = old.pointee.fragmentCount
     for index in 0..<(unsafe Int(old.pointee.fragmentCount)) {
       let fragment = unsafe old.pointee.fragments[index]

@@ -72,6 +72,23 @@ extension SkBuff {
     unsafe header.pointee.tcp = other.header.pointee.tcp
   }
 
+  /// Makes an unshared copy of the same bytes the same packet: `copyMetadata(from:)`, segmentation, header marks and
+  /// checksum state. Linux: `skb_copy_header()`.
+  public func copyState(from other: borrowing SkBuff) {
+    copyMetadata(from: other)
+    gsoType = other.gsoType
+    gsoSize = other.gsoSize
+    gsoSegments = other.gsoSegments
+    hasFixedIdentification = other.hasFixedIdentification
+    if let offset = other.macHeaderOffset { setMACHeader(offset) }
+    if let offset = other.networkHeaderOffset { setNetworkHeader(offset) }
+    if let offset = other.transportHeaderOffset { setTransportHeader(offset) }
+    checksumStatus = other.checksumStatus
+    if other.checksumStatus == .partial {
+      setPartialChecksum(start: other.checksumStart, offset: other.checksumOffset)
+    }
+  }
+
   /// Hands this packet's charge on a socket's account to `other`, which frees it at its own end.
   /// Linux: the swap of destructors at the end of `skb_segment()`.
   public func moveOwner(to other: borrowing SkBuff) {

@@ -28,7 +28,7 @@ struct TapSetup: ~Copyable {
     try checkOverlap(parameters, network, &netlink)
     let device = try TapDevice.open(
       TapConfiguration(
-        name: name, queueCount: parameters.queues, offloads: parameters.offload ? .all : nil))
+        name: name, queueCount: parameters.queues, offloads: parameters.offload ? .undone : nil))
     guard let link = try netlink.link(named: name) else {
       throw LinuxError(19, "find the interface", name.text)
     }

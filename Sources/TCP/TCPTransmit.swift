@@ -39,7 +39,7 @@ extension TCPSocket {
       }
     }
     guard let copy else { return false }
-    return transmit(copy, ip: &ip, net: &net) != .dropped
+    return !transmit(copy, ip: &ip, net: &net).isLost
   }
 
   private static func stamp(
@@ -241,7 +241,7 @@ extension TCPSocket {
     skb.tcp.sequence = sequence
     skb.tcp.endSequence = sequence + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
     skb.tcp.flags = flags
-    return transmit(skb, ip: &ip, net: &net) != .dropped
+    return !transmit(skb, ip: &ip, net: &net).isLost
   }
 
   /// Tells the peer that the connection is gone. Linux: `tcp_send_active_reset()`.

@@ -147,6 +147,7 @@ public struct PingLayer: ~Copyable {
       &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options,
       net: &net)
     table.sockets[index].route = route
+    if case .failed(let error) = result { throw error }
     if result == .dropped && table.sockets[index].options.receiveErrors { throw .ENOBUFS }
   }
 

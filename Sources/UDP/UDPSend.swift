@@ -153,6 +153,7 @@ extension UDPLayer {
       &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
       options: options, net: &net)
     table.sockets[index].route = route
+    if case .failed(let error) = result { throw error }
     if result == .dropped {
       net.counters.count(.UdpSndbufErrors)
       if table.sockets[index].options.receiveErrors { throw .ENOBUFS }

@@ -19,6 +19,19 @@ private func hex(_ text: String) -> [UInt8] {
 /// Expected bytes were packed by hand from the bit positions in the D section, with another language's
 /// struct packing, not by the code under test.
 @Suite struct DescriptorLayoutTests {
+  @Test(
+    "D text: the generic-checksum field: start in words 0-7, offset in words 8-11, type 12-14, from bit 48")
+  func genericChecksum() {
+    let field = GenericChecksum(start: 34, offset: 16, hasPseudoHeader: true)
+    #expect(field.rawValue == 0x1811)
+    #expect(field.start == 34 && field.offset == 16 && field.type == 1)
+    let descriptor = TxContextDescriptor(
+      command: .insertL2Tag2, l2Tag2: 0xABCD, tunnellingParameters: 0x1234_5678, genericChecksum: field)
+    #expect(descriptor.packed.first == 0x1811_ABCD_1234_5678)
+    #expect(TxContextDescriptor(unpacking: descriptor.packed) == descriptor)
+    #expect(GenericChecksum(start: 510, offset: 30, hasPseudoHeader: false).rawValue == 0x0FFF)
+  }
+
   @Test("D2 Tx data descriptor has every field at its bit")
   func txData() {
     // EOP | RS | IPv4+csum | TCP; MACLEN 14, IPLEN 20, L4LEN 32; 66 bytes; tag 100.

@@ -10,6 +10,7 @@ struct MalformedChain: Sendable, CustomTestStringConvertible {
   var testDescription: String { "\(event)" }
 
   private static let frame = [UInt8](repeating: 0x45, count: 100)
+  private static let generic = GenericChecksum(start: 34, offset: 16, hasPseudoHeader: true)
   private static let tcpOffsets: UInt64 = 7 | 5 << 7 | 8 << 14
 
   static let all: [MalformedChain] = [
@@ -90,6 +91,17 @@ struct MalformedChain: Sendable, CustomTestStringConvertible {
     },
     MalformedChain(event: .badOffloadRequest) {
       $0.send(GoldenFrames.udpRequest, pieces: [47], command: 0x300, offsets: 7 | 2 << 14)
+    },
+    MalformedChain(event: .badOffloadRequest) {
+      // A generic checksum, with TSO and without.
+      $0.post(
+        TxContextDescriptor(command: .tso, tsoByteCount: 150, segmentByteCount: 64, genericChecksum: generic)
+          .packed)
+      $0.send(GoldenFrames.driverTSO, pieces: [216], command: 0x160, offsets: tcpOffsets)
+    },
+    MalformedChain(event: .badOffloadRequest) {
+      $0.post(TxContextDescriptor(command: [], genericChecksum: generic).packed)
+      $0.send([UInt8](repeating: 1, count: 60), pieces: [60], command: 0, offsets: 0)
     },
     MalformedChain(event: .addressFault) {
       let address = $0.place(frame)

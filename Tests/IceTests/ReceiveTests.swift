@@ -182,3 +182,49 @@ import Wire
     #expect(bench.driver.ringParameters.tx == 64 && bench.driver.ringParameters.rx == 64)
   }
 }
+
+/// A transport the device knows no checksum of, sent by a kernel that left it to be finished.
+@Suite struct UnfinishedChecksumTests {
+  /// An echo request whose checksum field holds nothing, as NEEDS_CSUM says.
+  private func echo(_ size: Int) -> [UInt8] {
+    let total = 28 + size
+    var frame: [UInt8] = [
+      2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, UInt8(total >> 8), UInt8(total & 0xFF),
+    ]
+    frame += [0, 1, 0x40, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
+    let sum = ~fold(frame[14..<34])
+    frame[24] = UInt8(sum >> 8 & 0xFF)
+    frame[25] = UInt8(sum & 0xFF)
+    return frame + [8, 0, 0, 0, 0, 7, 0, 1] + IceBench.pattern(size)
+  }
+  private func metadata(start: UInt16, offset: UInt16) -> WireFrameMetadata {
+    var metadata = WireFrameMetadata()
+    metadata.needsChecksum = true
+    metadata.checksumStart = start
+    metadata.checksumOffset = offset
+    return metadata
+  }
+
+  @Test("D12 NEEDS_CSUM on ICMP: the checksum is finished on the way in", arguments: [8, 56, 1000, 1472])
+  func icmp(size: Int) {
+    let bench = IceBench(engines: .lent)
+    #expect(bench.deliver(echo(size), metadata(start: 34, offset: 2)) == .delivered)
+    #expect(bench.poll().received == 1)
+    let packet = bench.next()
+    #expect(packet?.checksum == ChecksumStatus.none)
+    #expect(fold(packet?.bytes[20...] ?? []) == 0xFFFF)
+    #expect(packet?.bytes[28...].elementsEqual(IceBench.pattern(size)) == true)
+  }
+
+  @Test(
+    "D12 NEEDS_CSUM that points outside the frame: dropped, named and counted",
+    arguments: [(1000, 2), (34, 62)])
+  func lies(start: UInt16, offset: UInt16) {
+    let bench = IceBench(engines: .lent)
+    #expect(bench.deliver(echo(20), metadata(start: start, offset: offset)) == .delivered)
+    _ = bench.poll()
+    #expect(bench.next() == nil)
+    #expect(bench.pool.dropCount(.deviceHeader) == 1)
+    #expect(bench.driver.statistics.rx.errorCount == 1 && bench.pool.buffersInUse == 0)
+  }
+}

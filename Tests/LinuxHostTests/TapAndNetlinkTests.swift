@@ -107,12 +107,12 @@ private let isPrivileged =
   @Test("D13 with IFF_VNET_HDR each frame has 12 bytes in front, both ways") func virtio() throws {
     let namespace = try NetworkNamespace.anonymous()
     var tap = try namespace.run { () throws(LinuxError) in
-      let tap = try Self.openTap(offloads: .all)
+      let tap = try Self.openTap(offloads: .undone)
       try Self.configure()
       return tap
     }
     #expect(tap.headerByteCount == 12)
-    #expect(tap.offloads?.isSuperset(of: .tcp) == true)
+    #expect(tap.offloads?.isSuperset(of: [.checksum, .tso4, .tsoECN]) == true)
     let queue = tap.takeQueue()!
     let written = Self.withFrame(Self.arpRequest, split: 14) { queue.write(VirtioNetHeader(), $0) }
     #expect(written == .bytes(54))
@@ -297,7 +297,7 @@ private let isPrivileged =
       #expect(queues?.description.contains("was made with one queue and 2 were asked for") == true)
       let tun = #expect(throws: LinuxError.self) { _ = try Self.openTap("tun0") }
       #expect(tun?.description.contains("exists and is not a TAP but a TUN") == true)
-      let tap = try Self.openTap(offloads: .tcp)
+      let tap = try Self.openTap(offloads: [.checksum, .tso4, .tsoECN])
       let busy = #expect(throws: LinuxError.self) { _ = try Self.openTap() }
       #expect(busy?.code == EBUSY)
       var netlink = try NetlinkSocket()

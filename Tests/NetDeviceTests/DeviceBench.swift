@@ -24,13 +24,15 @@ final class DeviceBench {
   init(
     features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation],
     qdisc: QdiscKind = .pfifoFast, ring: Int = 512, mtu: Int = 1500, isLimited: Bool = true,
-    queueLength: Int = 1000
+    queueLength: Int = 1000, receivesLargeFrames: Bool = false
   ) {
     pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
     net = Net(pool: pool, tracer: tracer, seed: 1, now: Instant(nanoseconds: 1_000_000_000))
     bus = IceBus(txDescriptorCount: ring, rxDescriptorCount: 64)
     nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac, maxFrameByteCount: mtu + 14))
-    var driver = IceDriver(bus: bus, configuration: .init(macAddress: Self.mac, mtu: mtu))
+    var driver = IceDriver(
+      bus: bus,
+      configuration: .init(macAddress: Self.mac, mtu: mtu, receivesLargeFrames: receivesLargeFrames))
     driver.open(net: &net)
     device = NetDevice(
       configuration: NetDeviceConfiguration(

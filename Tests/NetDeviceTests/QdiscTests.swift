@@ -36,7 +36,7 @@ import Trace
     for tag in 0..<64 { results.append(bench.send(bench.frame(UInt8(tag)))) }
     let sent = results.count { $0 == .success }
     #expect(sent > 30 && sent < 64)
-    #expect(results[sent...].allSatisfy { $0 == .dropped })
+    #expect(results[sent...].allSatisfy { $0 == .failed(.ENETDOWN) })
     #expect(bench.device.queueLength == 0)
     #expect(bench.pool.dropCount(.deviceFull) == UInt64(64 - sent))
     bench.settle()

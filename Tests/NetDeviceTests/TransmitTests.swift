@@ -158,7 +158,7 @@ import Trace
     for tag in 0..<5 { _ = bench.send(bench.frame(UInt8(tag))) }
     bench.device.setLink(up: false)
     #expect(bench.pool.dropCount(.qdiscReset) == 5 && bench.device.queueLength == 0)
-    #expect(bench.send(bench.frame(1)) == .dropped)
+    #expect(bench.send(bench.frame(1)) == .failed(.ENETDOWN))
     #expect(bench.pool.dropCount(.deviceDown) == 1)
     bench.settle()
     bench.device.setLink(up: true)
