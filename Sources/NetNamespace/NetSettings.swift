@@ -16,6 +16,10 @@ public struct NetSettings: Sendable {
   public var tcpSynRetries = 6
   public var tcpSynackRetries = 5
   public var tcpRetries2 = 15
+  /// `net.ipv4.tcp_syn_linear_timeouts`: SYNs sent again before the timer doubles.
+  public var tcpSynLinearTimeouts = 4
+  /// `net.ipv4.tcp_orphan_retries`; 0 means 8.
+  public var tcpOrphanRetries = 0
   /// `net.ipv4.tcp_fin_timeout`.
   public var tcpFinTimeout = Nanoseconds.seconds(60)
   /// `net.ipv4.tcp_keepalive_time`, `_intvl`, `_probes`.

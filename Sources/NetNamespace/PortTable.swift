@@ -127,6 +127,13 @@ public struct PortTable: ~Copyable {
     add(owner, address, port, inherited.subtracting([.listening, .connected]))
   }
 
+  /// Puts what is left of a connection, in TIME-WAIT, on the port of its socket, with the socket's terms: a port that
+  /// `connect()` chose stays one that other connects may share. Linux: `inet_twsk_hashdance_schedule()`.
+  public mutating func share(_ owner: SocketID, with socket: SocketID, address: IPAddress, port: UInt16) {
+    precondition(!sharing(of: owner).contains(.present), "a TIME-WAIT entry owns no port before it is shared")
+    add(owner, address, port, sharing(of: socket).subtracting(.listening))
+  }
+
   /// Gives the port back; nothing happens when the socket owns none. Address and port are those it was taken with.
   public mutating func release(_ owner: SocketID, address: IPAddress, port: UInt16) {
     let sharing = sharing(of: owner)
@@ -150,6 +157,15 @@ public struct PortTable: ~Copyable {
       throw .EADDRINUSE
     }
     owners[owner.index] = sharing.union(.listening)
+    record(owners[owner.index], address, port, 1)
+  }
+
+  /// The owner keeps its port and listens no more.
+  public mutating func stopListening(_ owner: SocketID, address: IPAddress, port: UInt16) {
+    let sharing = sharing(of: owner)
+    guard sharing.contains(.listening) else { return }
+    record(sharing, address, port, -1)
+    owners[owner.index] = sharing.subtracting(.listening)
     record(owners[owner.index], address, port, 1)
   }
 

@@ -140,6 +140,13 @@ public struct SocketLayer: ~Copyable {
     }
   }
 
+  /// How a stream's connection came out: what a blocking `connect` returns.
+  ///
+  /// - Throws: EAGAIN while it is on its way, its error when it failed.
+  public mutating func finishConnect(_ id: SocketID, net: borrowing Net) throws(Errno) {
+    if id.kind == .tcp { try tcp.finishConnect(id, net: net) }
+  }
+
   /// Takes a datagram socket's peer away: `connect` with AF_UNSPEC.
   ///
   /// - Throws: EAFNOSUPPORT for a stream.

@@ -30,6 +30,9 @@ extension SocketLayer {
       }
       extras[id] = extra
       try tcp.setOptions(id, options, ip: &ip, net: &net)
+      if level == SocketOptionLevel.tcp && name == TCPOptionName.noDelay && options.noDelay {
+        try tcp.push(id, ip: &ip, net: &net)
+      }
     case .udp, .ping:
       let isUDP = id.kind == .udp
       var options = isUDP ? try udp.options(id) : try ping.options(id)

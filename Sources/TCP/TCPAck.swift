@@ -223,10 +223,10 @@ extension TCPSocket {
       var whole = true
       if block.endSequence.isAfter(sndUna) {
         // A partly acknowledged large packet: whole segments at its front are done. Linux: tcp_tso_acked().
-        guard ackedSegments > 1, sndUna.isAfter(block.sequence) else { break }
+        guard sndUna.isAfter(block.sequence), !block.flags.contains(.syn) else { break }
         let size = max(Int(block.segmentSize), 1)
         let bytes = sndUna.offset(from: block.sequence)
-        guard trimHead(place, bytes: bytes) else { break }
+        guard trimHead(place, bytes: bytes), ackedSegments > 1 else { break }
         let left = max(1, (retransmitQueue.length(at: place) + size - 1) / size)
         ackedSegments = max(0, ackedSegments - left)
         retransmitQueue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: left)
@@ -285,7 +285,7 @@ extension TCPSocket {
   }
 
   /// Linux: `tcp_trim_head()`.
-  private mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int) -> Bool {
+  mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int) -> Bool {
     let before = retransmitQueue.truesize(at: place)
     guard retransmitQueue.withPacket(at: place, { $0.trimHead(bytes) }) else { return false }
     retransmitQueue[tcp: place].sequence += bytes
@@ -336,12 +336,12 @@ extension TCPSocket {
     guard packetsOut == 0, retransmitKind == .none, !writeQueue.isEmpty else { return }
     retransmitKind = .probe
     retransmitDeadline = net.now + probeInterval
-    if probeSince == .origin { probeSince = net.now }
+    clampToUserTimeout(since: probeSince, now: net.now)
   }
 
   /// Linux: `tcp_probe0_when()`.
   var probeInterval: Nanoseconds {
-    min(max(rtt.timeout << min(rtt.backoff, 9), RTTEstimator.minimumTimeout), RTTEstimator.maximumTimeout)
+    min(max(rtt.timeout << min(rtt.backoff, 10), RTTEstimator.minimumTimeout), RTTEstimator.maximumTimeout)
   }
 
   /// The peer answered a probe. Linux: `tcp_ack_probe()`.
@@ -359,6 +359,7 @@ extension TCPSocket {
     } else {
       retransmitKind = .probe
       retransmitDeadline = net.now + probeInterval
+      clampToUserTimeout(since: probeSince, now: net.now)
     }
   }
 }

@@ -35,6 +35,7 @@ extension TCPLayer {
       reusePort: sockets[index].options.reusePort, net: &net)
     sockets[index].tuple.local = SocketAddress(address.address, port: port)
     sockets[index].isBound = true
+    sockets[index].boundTo = address
   }
 
   /// Linux: `inet_listen()`.
@@ -47,19 +48,19 @@ extension TCPLayer {
       sockets[index].backlog = limit
       return
     }
-    guard sockets[index].state == .close, !sockets[index].isHashed else { throw .EINVAL }
+    guard sockets[index].state == .close, sockets[index].connectPhase == .unconnected else { throw .EINVAL }
+    sockets[index].disconnect(net: net)
     if !sockets[index].isBound {
-      let any = IPAddress.any(sockets[index].family)
-      let port = try ports.bind(id, address: any, port: 0, reuseAddress: false, reusePort: false, net: &net)
-      sockets[index].tuple.local = SocketAddress(any, port: port)
+      let address = sockets[index].tuple.local.address
+      let port = try ports.bind(
+        id, address: address, port: 0, reuseAddress: false, reusePort: false, net: &net)
+      sockets[index].tuple.local = SocketAddress(address, port: port)
       sockets[index].isBound = true
     }
     let local = sockets[index].tuple.local
     try ports.listen(id, address: local.address, port: local.port)
     sockets[index].backlog = limit
     sockets[index].pendingError = nil
-    sockets[index].receiveShutdown = false
-    sockets[index].sendShutdown = false
     sockets[index].setState(.listen, net: &net)
     listeners[local.port, default: []].append(index)
   }
@@ -73,27 +74,32 @@ extension TCPLayer {
     guard !sockets[index].acceptQueue.isEmpty else { throw .EAGAIN }
     let child = sockets[index].acceptQueue.removeFirst()
     sockets[child.index].parent = .none
+    sockets[child.index].connectPhase = .connected
     return child
   }
 
   /// Begins to open a connection. Readiness tells the outcome: writable, or error. Linux: `tcp_v4_connect()`.
   ///
-  /// - Throws: `EISCONN`, `EALREADY`, `ENETUNREACH` and what else routing says, `EADDRNOTAVAIL` without free ports,
+  /// Called again, it tells how the first call ended: success once, or its error, after which the socket may connect anew.
+  ///
+  /// - Throws: `EISCONN`, also after the connection has ended; `EALREADY`; `ECONNABORTED` when the first call failed and its
+  ///   error was taken already; `ENETUNREACH` and what else routing says; `EADDRNOTAVAIL` without free ports;
   ///   `EADDRINUSE` when the bound port already has this very connection.
   public mutating func connect(
     _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
   ) throws(Errno) {
     let index = try slot(id)
-    switch sockets[index].state {
-    case .synSent, .synReceived: throw .EALREADY
-    case .close: break
-    case .listen: throw .EISCONN
-    default: throw .EISCONN
+    switch sockets[index].connectPhase {
+    case .unconnected:
+      guard sockets[index].state == .close else { throw .EISCONN }
+    case .connecting:
+      if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EALREADY }
+      if let error = connectOutcome(index, net: net) { throw error }
+      return
+    case .connected: throw .EISCONN
     }
-    if let error = sockets[index].pendingError {
-      sockets[index].pendingError = nil
-      throw error
-    }
+    sockets[index].disconnect(net: net)
+    sockets[index].pendingError = nil
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
     if destination.isAny { destination = .loopback }
     let bound = sockets[index].tuple.local
@@ -123,19 +129,39 @@ extension TCPLayer {
     let tuple = FourTuple(local: near, remote: far)
     var initial = initialSequence(tuple, net: net)
     if case .timeWait(let slot) = connections.find(tuple) {
+      // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.
       initial = timeWaits[slot].nextInitialSequence
+      sockets[index].tsRecent = timeWaits[slot].timestampRecent
       endTimeWait(slot, net: &net)
     }
     sockets[index].tuple = tuple
     sockets[index].route = route
-    sockets[index].sendShutdown = false
-    sockets[index].receiveShutdown = false
-    sockets[index].peerFinSeen = false
     insert(tuple, socket: index)
     net.counters.count(.TcpActiveOpens)
+    sockets[index].connectPhase = .connecting
     sockets[index].connect(
       initial: initial, timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
     settle(index, net: &net)
+  }
+
+  /// How the connection that a call waits for came out: what a blocking `connect()` returns.
+  ///
+  /// - Throws: `EAGAIN` while it is on its way, its error when it failed. Linux: `__inet_stream_connect()`.
+  public mutating func finishConnect(_ id: SocketID, net: borrowing Net) throws(Errno) {
+    let index = try slot(id)
+    if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EAGAIN }
+    if let error = connectOutcome(index, net: net) { throw error }
+  }
+
+  private mutating func connectOutcome(_ index: Int, net: borrowing Net) -> Errno? {
+    if sockets[index].state != .close {
+      sockets[index].connectPhase = .connected
+      return nil
+    }
+    let error = sockets[index].pendingError ?? .ECONNABORTED
+    sockets[index].pendingError = nil
+    sockets[index].disconnect(net: net)
+    return error
   }
 
   /// A tuple nobody has, or one whose TIME-WAIT is a second old and protected by timestamps (RFC 6191, `tcp_tw_reuse`).
@@ -186,13 +212,25 @@ extension TCPLayer {
     _ id: SocketID, read: Bool, write: Bool, ip: inout IPv4Layer, net: inout Net
   ) throws(Errno) {
     let index = try slot(id)
-    if sockets[index].state == .listen {
-      if read { stopListening(index, ip: &ip, net: &net) }
-      sockets[index].setState(.close, net: &net)
+    switch sockets[index].state {
+    case .listen:
+      // The read side is all that a listener has.
+      if read {
+        stopListening(index, ip: &ip, net: &net)
+        sockets[index].setState(.close, net: &net)
+        settle(index, net: &net)
+      }
       net.wake(id)
       return
+    case .synSent:
+      sockets[index].fail(.ECONNRESET, net: &net)
+      settle(index, net: &net)
+      sockets[index].disconnect(net: net)
+      net.wake(id)
+      return
+    case .close: throw .ENOTCONN
+    default: break
     }
-    guard sockets[index].state.isConnected else { throw .ENOTCONN }
     if read { sockets[index].receiveShutdown = true }
     if write && !sockets[index].sendShutdown { closeWrite(index, ip: &ip, net: &net) }
     net.wake(id)
@@ -210,8 +248,6 @@ extension TCPLayer {
       sockets[index].sendShutdown = true
       sockets[index].setState(.lastAck, net: &net)
       sockets[index].sendFin(ip: &ip, net: &net)
-    case .synSent:
-      sockets[index].fail(nil, net: &net)
     default:
       sockets[index].sendShutdown = true
     }
@@ -265,10 +301,8 @@ extension TCPLayer {
     let port = sockets[index].tuple.local.port
     listeners[port]?.removeAll { $0 == index }
     if listeners[port]?.isEmpty ?? false { listeners[port] = nil }
-    if sockets[index].isBound {
-      ports.release(sockets[index].id, address: sockets[index].tuple.local.address, port: port)
-      sockets[index].isBound = false
-    }
+    ports.stopListening(
+      sockets[index].id, address: sockets[index].tuple.local.address, port: port)
     for child in sockets[index].acceptQueue { abort(child, ip: &ip, net: &net) }
     sockets[index].acceptQueue.removeAll()
     // Requests find their listener gone when their next segment or timer comes.
@@ -309,12 +343,12 @@ extension TCPLayer {
         reusePort: options.reusePort)
     }
     if old.keepAlive != options.keepAlive || old.keepAliveIdle != options.keepAliveIdle {
-      sockets[index].applyKeepAlive(net: net)
+      sockets[index].applyKeepAlive(idleChanged: old.keepAlive == options.keepAlive, net: net)
     }
     if sockets[index].state.isConnected && sockets[index].state != .synSent {
-      if (old.cork && !options.cork) || (!old.noDelay && options.noDelay) {
-        let mss = sockets[index].currentMSS(ip: &ip, net: &net)
-        sockets[index].pushPending(mss: mss, nagle: options.cork ? .cork : .off, ip: &ip, net: &net)
+      if old.cork && !options.cork {
+        sockets[index].isPushForced = options.noDelay
+        sockets[index].sendPending(ip: &ip, net: &net)
       }
       if options.quickAck && !old.quickAck {
         sockets[index].ack.pingpong = 0
@@ -323,6 +357,15 @@ extension TCPLayer {
         sockets[index].ack.pingpong = 3
       }
     }
+    settle(index, net: &net)
+  }
+
+  /// What setting TCP_NODELAY does each time: what waits goes, cork or not. Linux: `__tcp_sock_set_nodelay()`.
+  public mutating func push(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    guard sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
+    sockets[index].isPushForced = true
+    sockets[index].sendPending(ip: &ip, net: &net)
     settle(index, net: &net)
   }
 

@@ -42,8 +42,10 @@ extension TCPSocket {
     writeQueuedMemory += skb.truesize
     retransmitQueue.append(skb)
     packetsOut = 1
-    sndNxt = writeSeq
+    // The timers of the handshake count from here.
+    retransmitStamp = net.now
     if let head = retransmitQueue.first { _ = transmitHead(head, in: .retransmit, ip: &ip, net: &net) }
+    sndNxt = writeSeq
     armRetransmit(net: &net)
   }
 
@@ -61,6 +63,8 @@ extension TCPSocket {
     let hasAck = segment.flags.contains(.ack)
     if hasAck {
       guard segment.acknowledgment.isAfter(sndUna), !segment.acknowledgment.isAfter(sndNxt) else {
+        // Its old connection may be gone with our reset: ask again at once, the first time.
+        if retransmits == 0 { retransmitDeadline = net.now + Self.leastTimeout }
         skb.drop(.tcpInvalidAcknowledgment)
         return segment.flags.contains(.rst) ? [] : .reset
       }

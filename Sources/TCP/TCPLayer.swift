@@ -69,7 +69,11 @@ public struct TCPLayer: ~Copyable {
     if sockets[index].state == .close {
       unhash(index)
       sockets[index].timer.cancel(in: &net.timers)
-      if sockets[index].isOrphan { release(index, net: &net) }
+      if sockets[index].isOrphan {
+        release(index, net: &net)
+      } else if sockets[index].boundTo.map({ $0.port == 0 }) ?? true {
+        releasePort(index)
+      }
       return
     }
     sockets[index].rearm(net: &net, generation: sockets.generation(index))
@@ -77,13 +81,19 @@ public struct TCPLayer: ~Copyable {
 
   /// Gives back the slot and the port.
   private mutating func release(_ index: Int, net: inout Net) {
-    let tuple = sockets[index].tuple
-    let id = sockets[index].id
-    if sockets[index].isBound { ports.release(id, address: tuple.local.address, port: tuple.local.port) }
+    releasePort(index)
     sockets[index].receiveQueue.removeAll()
     sockets[index].outOfOrder.removeAll()
     sockets[index].purgeSendQueues()
     _ = sockets.remove(index)
+  }
+
+  /// Linux: `inet_put_port()`.
+  private mutating func releasePort(_ index: Int) {
+    guard sockets[index].isBound else { return }
+    let local = sockets[index].tuple.local
+    ports.release(sockets[index].id, address: local.address, port: local.port)
+    sockets[index].isBound = false
   }
 
   // MARK: TIME-WAIT
@@ -104,7 +114,9 @@ public struct TCPLayer: ~Copyable {
       precondition(taken == slot, "a reserved slab slot is the next one used")
       unhash(index)
       connections.set(tuple, to: .timeWait(slot))
-      if sockets[index].isBound { ports.share(id, address: tuple.local.address, port: tuple.local.port) }
+      if sockets[index].isBound {
+        ports.share(id, with: sockets[index].id, address: tuple.local.address, port: tuple.local.port)
+      }
       net.counters.count(.TcpExtTW)
       armTimeWait(slot, net: &net)
     }

@@ -18,7 +18,7 @@ enum Nagle {
 
 // From the write queue to packets. Linux: `tcp_write_xmit()` and what it asks.
 extension TCPSocket {
-  var nagle: Nagle { options.cork ? .cork : options.noDelay ? .off : .on }
+  var nagle: Nagle { isPushForced ? .push : options.cork ? .cork : options.noDelay ? .off : .on }
 
   // MARK: Segment size
 
@@ -119,9 +119,12 @@ extension TCPSocket {
     let chunk = min(sndWnd, window.segments * mss) / 3
     if chunk > 0 && limit >= chunk { return false }
     // Nothing in flight: no ACK would come to end the wait.
-    if packetsOut == 0 { return false }
-    if block.flags.contains(.fin) || block.endOfRecord { return false }
-    return true
+    guard let head = retransmitQueue.first else { return false }
+    // Nor is one waited for that is far off.
+    let untilAck = retransmitQueue[tcp: head].sentAt + rtt.smoothed - now
+    if untilAck > min(rtt.smoothed / 2, .milliseconds(1)) { return false }
+    if limit <= length { return true }
+    return !block.flags.contains(.fin) && !block.endOfRecord
   }
 
   /// Too much of this socket sits below already. Linux: `tcp_small_queue_check()`.
@@ -160,6 +163,7 @@ extension TCPSocket {
         windowLimited = true
         break
       }
+      // In urgent mode each segment is a packet: the device would copy one pointer to all of them.
       var limit = mss
       if segments == 1 {
         if !passesNagle(block, length: length, mss: mss, nagle: isLast ? nagle : .push) { break }
@@ -169,18 +173,17 @@ extension TCPSocket {
         {
           break
         }
-        limit = splitPoint(
-          block, length: length, mss: mss, segments: min(quota, maxSegments), nagle: isLast ? nagle : .push)
+        if !urgentMode {
+          limit = splitPoint(
+            block, length: length, mss: mss, segments: min(quota, maxSegments), nagle: isLast ? nagle : .push)
+        }
       }
       if length > limit {
         guard limit > 0, split(head, at: limit, in: .write, mss: mss, net: &net) else { break }
         segments = (limit + mss - 1) / mss
       }
       if exceedsSmallQueue(truesize: writeQueue.truesize(at: head), net: net) { break }
-      writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
-      writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
-      guard transmitHead(head, in: .write, ip: &ip, net: &net) else { break }
-      eventNewDataSent(head, mss: mss, net: &net)
+      guard sendHead(head, mss: mss, ip: &ip, net: &net) else { break }
       sent += segments
       if only { break }
     }
@@ -231,6 +234,20 @@ extension TCPSocket {
     guard !writeQueue.isEmpty, state != .close else { return }
     let mss = currentMSS(ip: &ip, net: &net)
     pushPending(mss: mss, nagle: nagle, ip: &ip, net: &net)
+  }
+
+  /// Sends the head of the write queue, which is cut to what may go.
+  ///
+  /// - Returns: false when the floors below could not take it; it stays where it is.
+  mutating func sendHead(
+    _ head: SkBuffQueue.Position, mss: Int, ip: inout IPv4Layer, net: inout Net
+  ) -> Bool {
+    let segments = max(1, (writeQueue.length(at: head) + mss - 1) / mss)
+    writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
+    writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
+    guard transmitHead(head, in: .write, ip: &ip, net: &net) else { return false }
+    eventNewDataSent(head, mss: mss, net: &net)
+    return true
   }
 
   /// A segment went out for the first time. Linux: `tcp_event_new_data_sent()`.

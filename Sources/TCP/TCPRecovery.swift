@@ -320,13 +320,13 @@ extension TCPSocket {
   mutating func retransmit(
     _ place: SkBuffQueue.Position, segments: Int, mss: Int, ip: inout IPv4Layer, net: inout Net
   ) -> Bool {
+    // Of the first attempt, whatever comes of it: the connection times out by it.
+    if retransmitStamp == .origin { retransmitStamp = net.now }
     var block = retransmitQueue[tcp: place]
     if block.sequence.isBefore(sndUna) && !block.flags.contains(.syn) {
+      // All of the data may be acknowledged and the FIN not: then the FIN goes alone.
       let bytes = sndUna.offset(from: block.sequence)
-      guard bytes < retransmitQueue.length(at: place),
-        retransmitQueue.withPacket(at: place, { $0.trimHead(bytes) })
-      else { return false }
-      retransmitQueue[tcp: place].sequence = sndUna
+      guard bytes <= retransmitQueue.length(at: place), trimHead(place, bytes: bytes) else { return false }
       block = retransmitQueue[tcp: place]
     }
     // The peer has shrunk its window below what is outstanding: only the head may probe it (RFC 9293 3.8.6).
@@ -335,6 +335,8 @@ extension TCPSocket {
       if block.sequence != sndUna { return false }
       available = mss
     }
+    // The urgent pointer is right for the first segment of a packet only.
+    let segments = urgentMode && block.sequence.isBefore(sndUp) ? 1 : segments
     let limit = min(mss * segments, max(mss, available / mss * mss))
     if retransmitQueue.length(at: place) > limit {
       guard split(place, at: limit, in: .retransmit, mss: mss, net: &net) else { return false }
@@ -350,7 +352,6 @@ extension TCPSocket {
     net.counters.count(.TcpRetransSegs, by: UInt64(count))
     if block.flags.contains(.syn) { net.counters.count(.TcpExtTCPSynRetrans) }
     let sent = transmitHead(place, in: .retransmit, ip: &ip, net: &net)
-    if retransmitStamp == .origin { retransmitStamp = net.now }
     recovery.undoRetransmissions = (recovery.undoRetransmissions ?? 0) + count
     guard sent else { return false }
     var after = retransmitQueue[tcp: place]

@@ -164,9 +164,9 @@ extension TCPSocket {
     skb.tcp.sequence = writeSeq
     skb.tcp.endSequence = writeSeq
     skb.tcp.flags = .ack
-    skb.priority = options.priority
     skb.mark = options.mark
     skb.socket = id.rawValue
+    isPushForced = false
     writeQueuedMemory += skb.truesize
     writeQueue.append(skb)
     if retransmitQueue.isEmpty && writeQueue.count == 1 { statistics.note(.busy, now: net.now) }

@@ -25,6 +25,11 @@ struct TCPSocket: ~Copyable {
   /// Closed by its owner: no application will read or write it again. Linux: `SOCK_DEAD`.
   var isOrphan = false
   var isBound = false
+  /// What `bind()` asked for: stays the socket's from one connection to the next, where what `connect()` or `listen()` chose
+  /// is given back with the connection. Linux: `SOCK_BINDPORT_LOCK`, `SOCK_BINDADDR_LOCK`.
+  var boundTo: SocketAddress?
+  /// How far `connect()` has come. Linux: `SS_UNCONNECTED`, `SS_CONNECTING`, `SS_CONNECTED`.
+  var connectPhase = ConnectPhase.unconnected
   /// Stands in the connection table.
   var isHashed = false
   var timer = TimerSlot()
@@ -49,6 +54,8 @@ struct TCPSocket: ~Copyable {
   var sendBuffer: Int
   var noSpace = false
   var urgentMode = false
+  /// What is queued goes whatever Nagle and cork say, until more is queued. Linux: `TCP_NAGLE_PUSH`.
+  var isPushForced = false
 
   // MSS.
   var peerMSS = 536
@@ -125,8 +132,8 @@ struct TCPSocket: ~Copyable {
   /// Answers to segments that do not fit. Linux: `last_oow_ack_time`.
   var outOfWindow = AnswerLimit()
   var retransmits = 0
+  /// Probes without an answer, of a closed window or of keep-alive. Linux: `icsk_probes_out`.
   var probesOut = 0
-  var keepAliveProbes = 0
   var lastSent = Instant.origin
   var lastReceived = Instant.origin
   var retransmitStamp = Instant.origin
@@ -144,6 +151,7 @@ struct TCPSocket: ~Copyable {
 
   var statistics = SocketStatistics()
 
+  enum ConnectPhase { case unconnected, connecting, connected }
   enum RetransmitTimer { case none, retransmission, probe }
 
   init(id: SocketID, family: AddressFamily, net: borrowing Net) {
@@ -201,6 +209,24 @@ struct TCPSocket: ~Copyable {
     receiveShutdown = true
     sendShutdown = true
     net.wake(id)
+  }
+
+  /// Back to a socket as it was made, with its options and what it is bound to: nothing of one connection reaches the
+  /// next. Linux: `tcp_disconnect()`.
+  mutating func disconnect(net: borrowing Net) {
+    receiveQueue.removeAll()
+    outOfOrder.removeAll()
+    purgeSendQueues()
+    var fresh = TCPSocket(id: id, family: family, net: net)
+    fresh.options = options
+    fresh.prepareBuffers(net: net)
+    fresh.timer = timer
+    fresh.isBound = isBound
+    fresh.boundTo = boundTo
+    fresh.tuple.local = isBound ? tuple.local : boundTo ?? fresh.tuple.local
+    fresh.pendingError = pendingError
+    fresh.isOrphan = isOrphan
+    self = fresh
   }
 
   mutating func purgeSendQueues() {

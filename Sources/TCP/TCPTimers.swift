@@ -48,10 +48,16 @@ extension TCPSocket {
     guard packetsOut > 0, let head = retransmitQueue.first else { return }
     net.tracer.record(
       .tcp_retransmit_timer, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
-    if sndWnd == 0 && !isOrphan && state != .synSent && state != .synReceived {
+    if !isOpening && retransmits == 0 && retransOut == 0
+      && recovery.state.rawValue < CongestionState.recovery.rawValue
+    {
+      // An earlier trouble that is over does not count.
+      retransmitStamp = .origin
+    }
+    if sndWnd == 0 && !isOrphan && !isOpening {
       // The peer closed its window on data in flight: keep asking as long as it answers.
-      if lastReceived != .origin && net.now - lastReceived > RTTEstimator.maximumTimeout {
-        fail(.ETIMEDOUT, net: &net)
+      if closedWindowTimedOut(sentAt: retransmitQueue[tcp: head].sentAt, now: net.now) {
+        writeError(net: &net)
         return
       }
       enterLoss(net: &net)
@@ -59,11 +65,11 @@ extension TCPSocket {
       _ = retransmit(head, segments: 1, mss: mss, ip: &ip, net: &net)
       rtt.backOff()
       armRetransmit(net: &net)
+      clampToUserTimeout(since: retransmitStamp, now: net.now)
       return
     }
     if hasGivenUp(net: net) {
-      net.counters.count(.TcpExtTCPAbortOnTimeout)
-      fail(softError ?? .ETIMEDOUT, net: &net)
+      writeError(net: &net)
       return
     }
     if retransmits == 0 { net.counters.count(.TcpExtTCPTimeouts) }
@@ -74,30 +80,76 @@ extension TCPSocket {
     if !retransmit(first, segments: 1, mss: mss, ip: &ip, net: &net) {
       // Local trouble: try again soon, without backing off for it.
       retransmitKind = .retransmission
-      retransmitDeadline = net.now + min(rtt.timeout, .milliseconds(500))
+      retransmitDeadline = net.now + min(rtt.timeout, Self.resourceProbeInterval)
       return
     }
-    rtt.backOff()
+    // The first SYNs follow each other at the same distance (`tcp_syn_linear_timeouts`).
+    if state != .synSent || retransmits > net.settings.tcpSynLinearTimeouts { rtt.backOff() }
     armRetransmit(net: &net)
+    clampToUserTimeout(since: retransmitStamp, now: net.now)
   }
 
-  /// RFC 9293 3.8.3 R2, RFC 5482. Linux: `tcp_write_timeout()`.
-  private func hasGivenUp(net: borrowing Net) -> Bool {
-    if state == .synSent || state == .synReceived {
-      return retransmits >= (options.synCount ?? net.settings.tcpSynRetries)
+  /// How soon to try again what local trouble prevented. Linux: `TCP_RESOURCE_PROBE_INTERVAL`.
+  static let resourceProbeInterval = Nanoseconds.milliseconds(500)
+  /// Linux: `TCP_TIMEOUT_MIN`: two ticks of a kernel with HZ=1000.
+  static let leastTimeout = Nanoseconds.milliseconds(2)
+
+  private var isOpening: Bool { state == .synSent || state == .synReceived }
+
+  /// The connection ends because nobody answers. Linux: `tcp_write_err()`.
+  private mutating func writeError(net: inout Net) {
+    net.counters.count(.TcpExtTCPAbortOnTimeout)
+    fail(softError ?? .ETIMEDOUT, net: &net)
+  }
+
+  /// Whether the timer just armed must fire earlier for `TCP_USER_TIMEOUT` to end the connection in time (RFC 5482).
+  /// Linux: `tcp_clamp_rto_to_user_timeout()`, `tcp_clamp_probe0_to_user_timeout()`.
+  ///
+  /// - Parameter since: when the trouble began; `.origin`: it has not.
+  mutating func clampToUserTimeout(since: Instant, now: Instant) {
+    guard let timeout = options.userTimeout, since != .origin, retransmitKind != .none else { return }
+    retransmitDeadline = min(retransmitDeadline, max(since + timeout, now + Self.leastTimeout))
+  }
+
+  /// Linux: `tcp_rtx_probe0_timed_out()`.
+  private func closedWindowTimedOut(sentAt: Instant, now: Instant) -> Bool {
+    let waited = now - (retransmitStamp == .origin ? sentAt : retransmitStamp)
+    var limit = RTTEstimator.maximumTimeout * 2
+    if let timeout = options.userTimeout {
+      if waited >= timeout { return true }
+      limit = min(limit, timeout)
     }
-    guard retransmits > 0 else { return false }
-    let start = retransmitStamp == .origin ? net.now : retransmitStamp
-    if let timeout = options.userTimeout { return net.now - start >= timeout }
-    let tries = isOrphan ? min(net.settings.tcpRetries2, 8) : net.settings.tcpRetries2
-    return retransmits >= tries && net.now - start >= Self.backoffSum(tries)
+    return now - lastReceived > limit && waited > limit
   }
 
-  /// How long `tries` retransmissions with doubling from 200 ms take. Linux: `tcp_model_timeout()`.
-  private static func backoffSum(_ tries: Int) -> Nanoseconds {
-    // 200 ms doubles nine times before it reaches 120 s.
-    if tries <= 9 { return RTTEstimator.minimumTimeout * ((2 << Int64(tries)) - 1) }
-    return RTTEstimator.minimumTimeout * ((2 << 9) - 1) + RTTEstimator.maximumTimeout * Int64(tries - 9)
+  /// RFC 9293 3.8.3 R2, RFC 5482. Linux: `tcp_write_timeout()`, `retransmits_timed_out()`.
+  private func hasGivenUp(net: borrowing Net) -> Bool {
+    var tries = net.settings.tcpRetries2
+    if isOpening {
+      tries = options.synCount ?? net.settings.tcpSynRetries
+      let linear = state == .synSent ? net.settings.tcpSynLinearTimeouts : 0
+      if retransmits >= tries + linear { return true }
+    } else if isOrphan {
+      tries = orphanRetries(isAlive: rtt.timeout < RTTEstimator.maximumTimeout, net: net)
+    }
+    guard retransmits > 0, retransmitStamp != .origin else { return false }
+    let base = isOpening ? RTTEstimator.initialTimeout : RTTEstimator.minimumTimeout
+    return net.now - retransmitStamp >= options.userTimeout ?? Self.backoffSum(tries, base: base)
+  }
+
+  /// How often an orphan tries: `tcp_orphan_retries`, whose 0 means 8, and not at all once the back-off has reached its
+  /// limit. Linux: `tcp_orphan_retries()`.
+  private func orphanRetries(isAlive: Bool, net: borrowing Net) -> Int {
+    let retries = softError != nil && !isAlive ? 0 : net.settings.tcpOrphanRetries
+    return retries == 0 && isAlive ? 8 : retries
+  }
+
+  /// How long `tries` retransmissions take that begin at `base` and double up to 120 s. Linux: `tcp_model_timeout()`.
+  private static func backoffSum(_ tries: Int, base: Nanoseconds) -> Nanoseconds {
+    var doublings = 0
+    while base << (doublings + 1) <= RTTEstimator.maximumTimeout { doublings += 1 }
+    if tries <= doublings { return base * ((2 << Int64(tries)) - 1) }
+    return base * ((2 << Int64(doublings)) - 1) + RTTEstimator.maximumTimeout * Int64(tries - doublings)
   }
 
   /// Linux: `tcp_probe_timer()`.
@@ -107,56 +159,76 @@ extension TCPSocket {
       probeSince = .origin
       return
     }
-    if let timeout = options.userTimeout, probeSince != .origin, net.now - probeSince >= timeout {
-      fail(.ETIMEDOUT, net: &net)
+    if probeSince == .origin {
+      probeSince = net.now
+    } else if let timeout = options.userTimeout, net.now - probeSince >= timeout {
+      writeError(net: &net)
       return
     }
-    let most = isOrphan ? min(net.settings.tcpRetries2, 8) : net.settings.tcpRetries2
+    var most = net.settings.tcpRetries2
+    if isOrphan {
+      // An orphan does not wait for ever for a peer that answers and keeps its window shut.
+      let isAlive = probeInterval < RTTEstimator.maximumTimeout
+      most = orphanRetries(isAlive: isAlive, net: net)
+      if !isAlive && rtt.backoff >= most {
+        writeError(net: &net)
+        return
+      }
+    }
     if probesOut >= most {
-      net.counters.count(.TcpExtTCPAbortOnTimeout)
-      fail(softError ?? .ETIMEDOUT, net: &net)
+      writeError(net: &net)
       return
     }
-    let sent = writeWakeup(ip: &ip, net: &net)
+    sendWindowProbe(ip: &ip, net: &net)
+  }
+
+  /// Linux: `tcp_send_probe0()`.
+  private mutating func sendWindowProbe(ip: inout IPv4Layer, net: inout Net) {
+    let sent = writeWakeup(.TcpExtTCPWinProbe, ip: &ip, net: &net)
     if packetsOut > 0 || writeQueue.isEmpty {
       probesOut = 0
       rtt.backoff = 0
       probeSince = .origin
       return
     }
-    if sent {
-      if rtt.backoff < net.settings.tcpRetries2 { rtt.backoff += 1 }
-      probesOut += 1
-    }
+    probesOut += 1
+    if sent && rtt.backoff < net.settings.tcpRetries2 { rtt.backoff += 1 }
     retransmitKind = .probe
-    retransmitDeadline = net.now + probeInterval
+    retransmitDeadline = net.now + (sent ? probeInterval : Self.resourceProbeInterval)
+    clampToUserTimeout(since: probeSince, now: net.now)
   }
 
   /// Sends what the window allows, if only to draw an ACK: a probe even with no room and no data.
   /// Linux: `tcp_write_wakeup()`.
-  mutating func writeWakeup(ip: inout IPv4Layer, net: inout Net) -> Bool {
+  ///
+  /// - Parameter counter: what a probe without data counts as.
+  /// - Returns: false when the floors below could not take it.
+  mutating func writeWakeup(_ counter: NetCounters.Name, ip: inout IPv4Layer, net: inout Net) -> Bool {
     net.tracer.record(
       .tcp_write_wakeup, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
-    net.counters.count(.TcpExtTCPWinProbe)
     if let head = writeQueue.first, writeQueue[tcp: head].sequence.isBefore(windowEnd) {
       let mss = currentMSS(ip: &ip, net: &net)
-      let room = windowEnd.offset(from: writeQueue[tcp: head].sequence)
+      let block = writeQueue[tcp: head]
+      let room = windowEnd.offset(from: block.sequence)
       let length = writeQueue.length(at: head)
-      if room < length || length > mss {
-        markPush(head)
-        guard split(head, at: min(room, mss), in: .write, mss: mss, net: &net) else { return false }
+      if pushedSeq.isBefore(block.endSequence) { pushedSeq = block.endSequence }
+      // Data that fills the window goes without the FIN that does not fit any more.
+      if room < block.endSequence.offset(from: block.sequence) || length > mss {
+        guard split(head, at: min(room, mss, length), in: .write, mss: mss, net: &net) else { return false }
       }
       writeQueue[tcp: head].flags.insert(.psh)
-      return !writeXmit(mss: mss, nagle: .push, only: true, ip: &ip, net: &net) && packetsOut > 0
+      return sendHead(head, mss: mss, ip: &ip, net: &net)
     }
     // An old sequence number with no data: the peer must answer (RFC 9293 3.8.6.1).
     if urgentMode && sndUp.isBetween(sndUna + 1, sndUna + 0xFFFF) {
+      net.counters.count(counter)
       _ = sendControl(.ack, sequence: sndUna, ip: &ip, net: &net)
     }
+    net.counters.count(counter)
     return sendControl(.ack, sequence: sndUna - 1, ip: &ip, net: &net)
   }
 
-  /// Keep-alive, the orphan's wait in FIN-WAIT-2, lingering. Linux: `tcp_keepalive_timer()`.
+  /// Keep-alive, and the orphan's wait in FIN-WAIT-2. Linux: `tcp_keepalive_timer()`.
   private mutating func keepAliveExpired(ip: inout IPv4Layer, net: inout Net) {
     if isOrphan && state == .finWait2 {
       fail(nil, net: &net)
@@ -171,37 +243,36 @@ extension TCPSocket {
       keepAliveDeadline = net.now + idle
       return
     }
-    let elapsed = net.now - max(lastReceived, lastSent)
+    let elapsed = net.now - lastReceived
     guard elapsed >= idle else {
       keepAliveDeadline = net.now + (idle - elapsed)
       return
     }
     let most = options.keepAliveCount ?? net.settings.tcpKeepaliveProbes
-    let expired =
-      options.userTimeout.map { elapsed >= $0 && keepAliveProbes > 0 } ?? (keepAliveProbes >= most)
+    let expired = options.userTimeout.map { elapsed >= $0 && probesOut > 0 } ?? (probesOut >= most)
     if expired {
       sendReset(ip: &ip, net: &net)
-      fail(.ETIMEDOUT, net: &net)
+      writeError(net: &net)
       return
     }
-    net.counters.count(.TcpExtTCPKeepAlive)
     let interval = options.keepAliveInterval ?? net.settings.tcpKeepaliveInterval
-    if sendControl(.ack, sequence: sndUna - 1, ip: &ip, net: &net) {
-      keepAliveProbes += 1
+    if writeWakeup(.TcpExtTCPKeepAlive, ip: &ip, net: &net) {
+      probesOut += 1
       keepAliveDeadline = net.now + interval
     } else {
-      keepAliveDeadline = net.now + .milliseconds(500)
+      keepAliveDeadline = net.now + Self.resourceProbeInterval
     }
   }
 
-  /// Starts or stops keep-alive as the option says.
-  mutating func applyKeepAlive(net: borrowing Net) {
+  /// Starts or stops keep-alive as the option says; time already spent idle counts. Linux: `tcp_set_keepalive()`,
+  /// `tcp_sock_set_keepidle_locked()`.
+  mutating func applyKeepAlive(idleChanged: Bool = false, net: borrowing Net) {
     guard !isOrphan else { return }
-    if options.keepAlive && state != .close && state != .listen && state != .synSent {
-      keepAliveDeadline = net.now + (options.keepAliveIdle ?? net.settings.tcpKeepaliveTime)
-    } else {
+    guard options.keepAlive && state != .close && state != .listen && state != .synSent else {
       keepAliveDeadline = .distantFuture
+      return
     }
-    keepAliveProbes = 0
+    let idle = options.keepAliveIdle ?? net.settings.tcpKeepaliveTime
+    keepAliveDeadline = idleChanged ? max(net.now, lastReceived + idle) : net.now + idle
   }
 }

@@ -85,11 +85,14 @@ extension TCPSocket {
       if distance <= 0xFFFF {
         header.urgentPointer = UInt16(truncatingIfNeeded: distance)
         header.flags.insert(.urg)
-      } else if sndUna.isBefore(sndUp) {
+      } else if (block.sequence + 0xFFFF).isAfter(sndNxt) {
         header.urgentPointer = 0xFFFF
         header.flags.insert(.urg)
       }
     }
+    // So that the receiver's GRO does not hold a burst back for more of it.
+    if block.segmentCount > 1 && payload > Int(block.segmentSize) { header.flags.insert(.psh) }
+    skb.priority = options.priority
     skb.push(headerByteCount)
     skb.setTransportHeader()
     var skb = skb
@@ -117,7 +120,10 @@ extension TCPSocket {
     if flags.contains(.ack) { acknowledgmentSent(net: &net) }
     if payload > 0 { dataSent(payload, segments: max(1, Int(block.segmentCount)), net: &net) }
     statistics.segmentsOut += UInt64(max(1, block.segmentCount))
-    net.counters.count(.TcpOutSegs, by: UInt64(max(1, block.segmentCount)))
+    // New data and pure ACKs; what goes again is RetransSegs.
+    if block.endSequence.isAfter(sndNxt) || block.sequence == block.endSequence {
+      net.counters.count(.TcpOutSegs, by: UInt64(max(1, block.segmentCount)))
+    }
     net.tracer.record(
       .tcp_transmit_skb, skb: skb.serial, socket: id.rawValue, UInt64(block.sequence.rawValue),
       UInt64(payload),

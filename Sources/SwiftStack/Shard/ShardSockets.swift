@@ -70,8 +70,6 @@ extension ShardState {
 
   /// EAGAIN while a connection is on its way, its error when it failed.
   mutating func finishConnecting(_ id: SocketID) throws(Errno) {
-    let ready = sockets.readiness(id)
-    guard !ready.isDisjoint(with: [.writable, .error, .hangup]) else { throw .EAGAIN }
-    if let error = sockets.takeError(id) { throw error }
+    try sockets.finishConnect(id, net: net)
   }
 }

@@ -223,7 +223,13 @@ public final class Socket: Sendable {
       } catch {
         guard error == .EINPROGRESS else { throw error }
       }
-      return id.kind == .tcp
+      do throws(Errno) {
+        try state.finishConnecting(id)
+        return false
+      } catch {
+        guard error == .EAGAIN else { throw error }
+        return true
+      }
     }
   }
 
