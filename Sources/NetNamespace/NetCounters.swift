@@ -20,6 +20,8 @@ public struct NetCounters: Sendable {
     case TcpExtTCPLostRetransmit, TcpExtTCPFastRetrans, TcpExtTCPSlowStartRetrans, TcpExtTCPTimeouts
     case TcpExtTCPLossProbes, TcpExtTCPSpuriousRTOs, TcpExtTCPRcvCollapsed, TcpExtTCPBacklogCoalesce
     case TcpExtTCPDSACKOldSent, TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv
+    case TcpExtTCPDSACKIgnoredDubious, TcpExtTCPDSACKRecvSegs, TcpExtTCPSACKReorder, TcpExtTCPRenoReorder
+    case TcpExtTCPRetransFail, TcpExtTCPWqueueTooBig
     case TcpExtTCPAbortOnData, TcpExtTCPAbortOnClose, TcpExtTCPAbortOnMemory, TcpExtTCPAbortOnTimeout
     case TcpExtTCPAbortOnLinger, TcpExtTCPMemoryPressures, TcpExtTCPSackShiftFallback, TcpExtTCPRcvCoalesce
     case TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge, TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge

@@ -62,7 +62,8 @@ enum TCPInfoBytes {
     out.words([UInt32(truncatingIfNeeded: info.delivered), 0])
     out.longs([info.bytesSent, info.bytesRetransmitted])
     out.words([
-      word(info.dsackDuplicates), 0, word(info.outOfOrderPackets), word(info.sendWindow),
+      word(info.dsackDuplicates), word(info.reorderingSeen), word(info.outOfOrderPackets),
+      word(info.sendWindow),
       word(info.receiveWindow), 0, 0, 0,
     ])
     precondition(out.bytes.count == byteCount, "struct tcp_info has 248 bytes")

@@ -48,7 +48,13 @@ enum CongestionControl {
     }
   }
 
-  mutating func reset() { if case .cubic = self { self = .cubic(Cubic()) } }
+  /// The retransmission timer fired: what was learned of the path is forgotten. Linux: `cubictcp_state()`.
+  mutating func timedOut() {
+    if case .cubic(var cubic) = self {
+      cubic.timedOut()
+      self = .cubic(cubic)
+    }
+  }
 
   /// Time spent idle does not count as time since the last reduction (RFC 9438 section 5.8).
   mutating func resumedAfterIdle(now: Instant, lastSent: Instant) {
@@ -105,7 +111,10 @@ struct Cubic {
   static let c = 0.4
 
   private var epochStart = Instant.distantFuture
+  /// W_max; 0: not known.
   private var windowMax = 0.0
+  /// cwnd_prior: the window at the last reduction.
+  private var windowPrior = 0.0
   private var origin = 0.0
   private var k = 0.0
   private var reno = 0.0
@@ -113,6 +122,7 @@ struct Cubic {
   mutating func slowStartThreshold(window: Int) -> Int {
     epochStart = .distantFuture
     let w = Double(window)
+    windowPrior = w
     // Fast convergence, RFC 9438 4.7.
     windowMax = w < windowMax ? w * (1 + Self.beta) / 2 : w
     return max(2, Int(w * Self.beta))
@@ -140,11 +150,17 @@ struct Cubic {
     let bounded = min(max(target, w), 1.5 * w)
     var per = bounded > w ? w / (bounded - w) : 100 * w
     // RFC 9438 4.3: no slower than Reno with the same average window.
-    let alpha = reno < windowMax ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
+    let alpha = reno < windowPrior ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
     reno += alpha * Double(acked) / w
     if reno > w { per = min(per, w / (reno - w)) }
     // Never faster than one segment per two acknowledged, as Linux bounds it.
     return Int(min(max(per, 2), 1e9))
+  }
+
+  /// RFC 9438 4.8: the next epoch has K = 0, and W_max is the window it begins with.
+  mutating func timedOut() {
+    epochStart = .distantFuture
+    windowMax = 0
   }
 
   mutating func resumedAfterIdle(now: Instant, lastSent: Instant) {

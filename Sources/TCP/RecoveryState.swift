@@ -7,21 +7,31 @@ struct RecoveryState {
   var state = CongestionState.open
   /// SND.NXT when the episode began: it ends when this is acknowledged.
   var highSeq = SequenceNumber(0)
-  /// Segments the network may reorder before a gap means loss (`tcp_reordering`).
-  var reordering = 3
+  /// Segments the network may reorder before a gap means loss. Linux: `tp->reordering`.
+  var reordering = RecoveryState.initialReordering
+  /// Linux: `net.ipv4.tcp_reordering`, `tcp_max_reordering`.
+  static let initialReordering = 3
   static let maximumReordering = 300
+  /// How often the network was seen to reorder. Linux: `tp->reord_seen`.
+  var reorderSeen: UInt32 = 0
+  /// Segments ever taken for lost, modulo 2^32. Linux: `tp->lost`.
+  var lostTotal: UInt32 = 0
 
   // Proportional rate reduction.
   var priorWindow = 0
-  var priorThreshold: Int? = nil
   var prrDelivered = 0
   var prrOut = 0
 
   // Undo (RFC 3522, RFC 4015; D-SACK: RFC 3708).
+  /// SND.UNA when the episode began; `nil`: there is nothing to undo.
   var undoMarker: SequenceNumber?
   /// Retransmissions not yet reported as duplicates; `nil`: none was made.
   var undoRetransmissions: Int?
-  var undoWindow = 0
+  /// What undo gives back; `nil` when the reduction was made for another reason than loss. Linux: `prior_ssthresh`.
+  var prior: CongestionSnapshot?
+
+  /// A timeout is not believed yet: new data will tell (RFC 5682). Linux: `tp->frto`.
+  var isProbingTimeout = false
 
   // Places in the retransmission queue where work goes on; `nil`: from its head.
   var sackHint: SkBuffQueue.Position?
@@ -29,8 +39,11 @@ struct RecoveryState {
   var lostHint: SkBuffQueue.Position?
   /// SACKed segments before `lostHint`.
   var lostHintSacked = 0
-  /// One past the highest sequence number that was SACKed.
+  /// One past the highest sequence number that was SACKed; only good while something is.
   var highestSacked = SequenceNumber(0)
+
+  /// The window follows the reduction, not the congestion control. Linux: `tcp_in_cwnd_reduction()`.
+  var isReducing: Bool { state == .congestionWindowReduced || state == .recovery }
 
   mutating func clearHints() {
     sackHint = nil
@@ -47,4 +60,11 @@ struct RecoveryState {
       lostHintSacked = 0
     }
   }
+}
+
+/// The congestion state before a reduction. RFC 9438 section 4.9 names what belongs to it.
+struct CongestionSnapshot {
+  var window: Int
+  var threshold: Int?
+  var control: CongestionControl
 }

@@ -14,7 +14,6 @@ struct AckFlags: OptionSet {
   static let retransDataAcked = AckFlags(rawValue: 1 << 3)
   static let synAcked = AckFlags(rawValue: 1 << 4)
   static let dataSacked = AckFlags(rawValue: 1 << 5)
-  static let lostRetransmission = AckFlags(rawValue: 1 << 6)
   static let unaAdvanced = AckFlags(rawValue: 1 << 7)
   static let duplicateSACK = AckFlags(rawValue: 1 << 8)
   static let setRetransmitTimer = AckFlags(rawValue: 1 << 9)
@@ -23,6 +22,8 @@ struct AckFlags: OptionSet {
 
   /// Not a sign of loss. Linux: `FLAG_NOT_DUP`.
   static let notDuplicate: AckFlags = [.data, .windowUpdate, .dataAcked, .synAcked]
+  /// Something for loss recovery to look at, whatever the state. Linux: `FLAG_CA_ALERT`.
+  static let alert: AckFlags = [.dataSacked, .duplicateSACK]
 }
 
 /// A segment as the receive path works on it.
@@ -58,20 +59,24 @@ extension TCPSocket {
   mutating func processAck(_ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net) -> AckVerdict {
     let priorUna = sndUna
     let acknowledged = segment.acknowledgment
+    sawTimestamp = hasTimestamps && segment.options.hasTimestamps
+    if sawTimestamp { receivedEcho = segment.options.timestampEcho }
+    var flags: AckFlags = []
+    var sample = RateSample(priorDelivered: delivered)
     if acknowledged.isBefore(priorUna) {
-      // RFC 5961 5.2: only this far back is plausible.
-      if acknowledged.isBefore(priorUna - UInt32(truncatingIfNeeded: maxWindow)) { return .challenge }
+      // RFC 5961 5.2: only this far back is plausible, and nothing was acknowledged before the first byte.
+      let plausible = min(UInt64(maxWindow), statistics.bytesAcknowledged)
+      if acknowledged.isBefore(priorUna - UInt32(truncatingIfNeeded: plausible)) { return .challenge }
       if hasSACK && segment.options.sackBlockCount > 0 {
-        var flags: AckFlags = []
-        var sample = RateSample(priorDelivered: delivered)
         tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
-        finishAck(flags, segment, priorUna: priorUna, sample: sample, ip: &ip, net: &net)
+        let allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &net)
+        sendAfterAck(allowed, ip: &ip, net: &net)
       }
       return .old
     }
     if acknowledged.isAfter(sndNxt) { return .invalid }
 
-    var flags: AckFlags = []
+    let priorHighestSack = highestSack
     if acknowledged.isAfter(priorUna) {
       flags.insert(.unaAdvanced)
       retransmits = 0
@@ -80,7 +85,6 @@ extension TCPSocket {
       flags.insert(.data)
     }
     updateWindow(segment, flags: &flags)
-    var sample = RateSample(priorDelivered: delivered)
     if hasSACK && segment.options.sackBlockCount > 0 {
       tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
     }
@@ -88,50 +92,56 @@ extension TCPSocket {
     probesOut = 0
     lastReceived = net.now
     if packetsOut == 0 {
-      // Nothing outstanding: an answer to a probe, or a window update.
+      // Nothing outstanding: news of a needless retransmission, an answer to a probe, or a window update.
+      if flags.contains(.duplicateSACK) {
+        _ = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &net)
+      }
       if retransmitKind == .probe || !writeQueue.isEmpty { probeAnswered(net: &net) }
       net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
       return .accepted
     }
-    cleanRetransmitQueue(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
-    finishAck(flags, segment, priorUna: priorUna, sample: sample, ip: &ip, net: &net)
+    cleanRetransmitQueue(
+      segment, priorUna: priorUna, priorHighestSack: priorHighestSack, flags: &flags, sample: &sample,
+      net: &net)
+    controlCongestion(&flags, priorUna: priorUna, sample: sample, ip: &ip, net: &net)
     net.tracer.record(
       .tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue),
       UInt64(acknowledged.distance(from: priorUna)), UInt64(max(0, inFlight)))
     return .accepted
   }
 
-  /// Congestion control's part of an ACK.
-  private mutating func finishAck(
-    _ flags: AckFlags, _ segment: IncomingSegment, priorUna: SequenceNumber, sample: RateSample,
-    ip: inout IPv4Layer,
+  /// Congestion control's part of an ACK. Linux: the end of `tcp_ack()`, `tcp_cong_control()`.
+  private mutating func controlCongestion(
+    _ flags: inout AckFlags, priorUna: SequenceNumber, sample: RateSample, ip: inout IPv4Layer,
     net: inout Net
   ) {
-    let isDuplicate = flags.isDisjoint(with: AckFlags.notDuplicate.union(.unaAdvanced))
-    let isDubious =
-      flags.isDisjoint(with: .notDuplicate) || flags.contains(.dataSacked) || flags.contains(.sackReneging)
-      || recovery.state != .open
     if flags.contains(.unaAdvanced), let route { ip.confirmNeighbour(route, net: &net) }
-    var retransmit = false
+    let priorLost = recovery.lostTotal
+    var allowed = Retransmission.none
+    let isDubious =
+      flags.isDisjoint(with: .notDuplicate) || !flags.isDisjoint(with: .alert) || recovery.state != .open
     if isDubious {
-      retransmit = alertFastRetransmit(
-        flags, priorUna: priorUna, isDuplicate: isDuplicate, newlyAcked: sample.acked, net: &net)
+      let isDuplicate = flags.isDisjoint(with: AckFlags.notDuplicate.union([.unaAdvanced, .duplicateSACK]))
+      allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: isDuplicate, net: &net)
     }
-    if flags.contains(.setRetransmitTimer) || flags.contains(.unaAdvanced) { armRetransmit(net: &net) }
+    if flags.contains(.setRetransmitTimer) { armRetransmit(net: &net) }
     let newlyDelivered = Int(delivered &- sample.priorDelivered)
     updateRate(sample, newlyDelivered: newlyDelivered, net: net)
-    if recovery.state == .congestionWindowReduced || recovery.state == .recovery {
-      reduceWindow(newlyDelivered: newlyDelivered, newlyLost: 0, flags: flags)
+    if recovery.isReducing {
+      reduceWindow(
+        newlyDelivered: newlyDelivered, newlyLost: Int(recovery.lostTotal &- priorLost), flags: flags)
     } else if mayRaiseWindow(flags) && newlyDelivered > 0 && isWindowLimited {
       congestion.avoid(
         &window, acked: newlyDelivered, rtt: sample.rtt, minimumRTT: rtt.minimum, now: net.now)
     }
-    if retransmit { retransmitLost(ip: &ip, net: &net) }
+    sendAfterAck(allowed, ip: &ip, net: &net)
   }
 
   /// Linux: `tcp_may_raise_cwnd()`.
   private func mayRaiseWindow(_ flags: AckFlags) -> Bool {
-    if recovery.reordering > 3 { return !flags.isDisjoint(with: [.dataAcked, .dataSacked, .unaAdvanced]) }
+    if recovery.reordering > RecoveryState.initialReordering {
+      return !flags.isDisjoint(with: [.dataAcked, .dataSacked, .unaAdvanced])
+    }
     return flags.contains(.dataAcked) || flags.contains(.unaAdvanced)
   }
 
@@ -163,60 +173,13 @@ extension TCPSocket {
     }
   }
 
-  /// What one ACK tells about delivery.
-  struct RateSample {
-    var priorDelivered: UInt32
-    var acked = 0
-    var rtt: Nanoseconds? = nil
-    /// State at the departure of the most recently sent packet that was delivered.
-    var sentDelivered: UInt32 = 0
-    var sentDeliveredAt = Instant.origin
-    var firstSentAt = Instant.origin
-    var lastSentAt = Instant.origin
-    var isAppLimited = false
-    var hasPacket = false
-    var sackRTTFirst: Instant? = nil
-
-    /// Linux: `tcp_rate_skb_delivered()`.
-    mutating func note(_ block: TCPControlBlock) {
-      if !hasPacket || block.sentAt >= lastSentAt {
-        hasPacket = true
-        sentDelivered = block.delivered
-        sentDeliveredAt = block.deliveredAt
-        firstSentAt = block.firstSentAt
-        lastSentAt = block.sentAt
-        isAppLimited = block.isAppLimited
-      }
-    }
-  }
-
-  /// Linux: `tcp_rate_gen()`.
-  private mutating func updateRate(_ sample: RateSample, newlyDelivered: Int, net: borrowing Net) {
-    if newlyDelivered > 0 { deliveredAt = net.now }
-    if appLimited != 0 && Int32(bitPattern: delivered &- appLimited) > 0 { appLimited = 0 }
-    guard sample.hasPacket else { return }
-    firstSentAt = sample.lastSentAt
-    let sendInterval = sample.lastSentAt - sample.firstSentAt
-    let ackInterval = net.now - sample.sentDeliveredAt
-    let interval = max(sendInterval, ackInterval)
-    if let least = rtt.minimum, interval < least { return }
-    rate.deliveredSegments = Int(delivered &- sample.sentDelivered)
-    rate.interval = interval
-    rate.isAppLimited = sample.isAppLimited
-    guard interval > .zero else { return }
-    let bytes =
-      UInt64(rate.deliveredSegments) &* UInt64(mssCache) &* 1_000_000_000 / UInt64(interval.rawValue)
-    if !sample.isAppLimited || bytes >= rate.bytesPerSecond { rate.bytesPerSecond = bytes }
-  }
-
   /// Takes acknowledged segments off the queue, and their round-trip times. Linux: `tcp_clean_rtx_queue()`.
   private mutating func cleanRetransmitQueue(
-    _ segment: IncomingSegment, priorUna: SequenceNumber, flags: inout AckFlags, sample: inout RateSample,
-    net: inout Net
+    _ segment: IncomingSegment, priorUna: SequenceNumber, priorHighestSack: SequenceNumber,
+    flags: inout AckFlags, sample: inout RateSample, net: inout Net
   ) {
     var firstSent: Instant? = nil
     var reorderedFrom: SequenceNumber? = nil
-    let mss = max(mssCache, 1)
     while let place = retransmitQueue.first {
       let block = retransmitQueue[tcp: place]
       var ackedSegments = Int(block.segmentCount)
@@ -228,14 +191,15 @@ extension TCPSocket {
         let bytes = sndUna.offset(from: block.sequence)
         guard trimHead(place, bytes: bytes), ackedSegments > 1 else { break }
         let left = max(1, (retransmitQueue.length(at: place) + size - 1) / size)
-        ackedSegments = max(0, ackedSegments - left)
+        ackedSegments -= left
+        guard ackedSegments > 0 else { break }
         retransmitQueue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: left)
         whole = false
       }
-      if block.sacked.contains(.retransmitted) {
-        retransOut -= ackedSegments
+      if !block.sacked.isDisjoint(with: [.retransmitted, .everRetransmitted]) {
+        if block.sacked.contains(.retransmitted) { retransOut -= ackedSegments }
         flags.insert(.retransDataAcked)
-      } else if !block.sacked.contains(.everRetransmitted) {
+      } else {
         if firstSent == nil && !block.sacked.contains(.sacked) { firstSent = block.sentAt }
         if !block.sacked.contains(.sacked) {
           if reorderedFrom == nil { reorderedFrom = block.sequence }
@@ -267,16 +231,16 @@ extension TCPSocket {
       flags.insert(.sackReneging)
     }
     updateRTT(firstSent: firstSent, flags: flags, segment: segment, sample: &sample, net: net)
+    if flags.contains(.unaAdvanced) { flags.insert(.setRetransmitTimer) }
     guard !flags.isDisjoint(with: [.dataAcked, .synAcked]) else { return }
-    flags.insert(.setRetransmitTimer)
     net.counters.count(.TcpExtTCPDelivered, by: UInt64(sample.acked))
     if hasSACK {
       // An original below what was SACKed arrived late, not never.
-      if let from = reorderedFrom, from.isBefore(recovery.highestSacked) {
-        noteReordering(from: from, mss: mss, net: &net)
-      }
+      if let from = reorderedFrom, from.isBefore(priorHighestSack) { noteReordering(from: from, net: &net) }
     } else {
-      removeRenoSACKs(acked: sample.acked)
+      removeRenoSACKs(acked: sample.acked, net: &net)
+      // A duplicate ACK does not say which segment arrived.
+      if flags.contains(.retransDataAcked) { flags.remove(.originalSacked) }
     }
   }
 

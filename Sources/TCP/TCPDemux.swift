@@ -189,35 +189,3 @@ extension TCPLayer {
     settle(index, net: &net)
   }
 }
-
-extension TCPSocket {
-  /// The path takes less than was sent: cut what is outstanding to the new size and send it again.
-  /// Linux: `tcp_v4_mtu_reduced()`, `tcp_simple_retransmit()`.
-  mutating func pathMTUReduced(ip: inout IPv4Layer, net: inout Net) {
-    guard state != .listen, state != .close else { return }
-    let mss = currentMSS(ip: &ip, net: &net)
-    var place = retransmitQueue.first
-    var found = false
-    while let current = place {
-      let block = retransmitQueue[tcp: current]
-      if Int(block.segmentSize) > mss || retransmitQueue.length(at: current) > mss && block.segmentCount == 1
-      {
-        if block.sacked.contains(.retransmitted) {
-          retransmitQueue[tcp: current].sacked.remove(.retransmitted)
-          retransOut -= Int(block.segmentCount)
-        }
-        markLost(current)
-        found = true
-      }
-      place = retransmitQueue.position(after: current)
-    }
-    guard found else { return }
-    if recovery.state != .loss {
-      // Not congestion: the window stays.
-      recovery.highSeq = sndNxt
-      recovery.undoMarker = nil
-      setRecoveryState(.loss)
-    }
-    retransmitLost(ip: &ip, net: &net)
-  }
-}

@@ -32,6 +32,8 @@ public struct TCPInfo: Sendable {
   public var congestionWindow = 0
   public var slowStartThreshold: Int? = nil
   public var reordering = 0
+  /// How often the network was seen to reorder. Linux: `tcpi_reord_seen`.
+  public var reorderingSeen = 0
   public var receiveSlowStartThreshold = 0
   public var receiveSpace = 0
   public var totalRetransmissions = 0

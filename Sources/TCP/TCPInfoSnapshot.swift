@@ -43,6 +43,7 @@ extension TCPSocket {
     info.congestionWindow = window.segments
     info.slowStartThreshold = window.threshold
     info.reordering = recovery.reordering
+    info.reorderingSeen = Int(recovery.reorderSeen)
     info.receiveSlowStartThreshold = rcvSsthresh
     info.receiveSpace = readSpace.space
     info.totalRetransmissions = statistics.totalRetransmissions

@@ -94,8 +94,6 @@ extension TCPSocket {
     _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
   ) -> (reason: DropReason, answer: SegmentVerdict)? {
     if hasTimestamps && segment.options.hasTimestamps {
-      sawTimestamp = true
-      receivedEcho = segment.options.timestampEcho
       let recent = RecentTimestamp(value: tsRecent, at: tsRecentAt)
       if !recent.admits(segment.options.timestampValue, now: net.now) && !segment.flags.contains(.rst)
         && !isDuplicateAck(segment)

@@ -190,7 +190,7 @@ extension TCPSocket {
     statistics.note(
       windowLimited ? .receiveWindow : packetsOut > 0 || !writeQueue.isEmpty ? .busy : .none, now: net.now)
     if sent > 0 {
-      if recovery.state == .recovery || recovery.state == .congestionWindowReduced { recovery.prrOut += sent }
+      if recovery.isReducing { recovery.prrOut += sent }
       noteWindowUse()
       net.tracer.record(
         .tcp_write_xmit, socket: id.rawValue, UInt64(mss), UInt64(window.segments), UInt64(max(0, inFlight)))
@@ -265,7 +265,8 @@ extension TCPSocket {
   /// Remembers whether the window was filled. Linux: `tcp_cwnd_validate()`.
   private mutating func noteWindowUse() {
     let limited = inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
-    if sndUna.isAtOrAfter(maxPacketsSeq) || packetsOut > maxPacketsOut || limited {
+    // Once filled, it counts as filled for the rest of the round trip.
+    if sndUna.isAtOrAfter(maxPacketsSeq) || limited || !filledWindow && packetsOut > maxPacketsOut {
       maxPacketsOut = packetsOut
       maxPacketsSeq = sndNxt
       filledWindow = limited
@@ -283,10 +284,15 @@ extension TCPSocket {
 
   /// Cuts a queued segment in two. Linux: `tcp_fragment()`, `tso_fragment()`.
   ///
-  /// - Returns: false when memory ran out; nothing has changed.
+  /// - Returns: false when memory ran out, or the peer would have a sent packet cut into ever smaller ones; nothing has
+  ///   changed.
   mutating func split(
     _ place: SkBuffQueue.Position, at offset: Int, in queue: Queue, mss: Int, net: inout Net
   ) -> Bool {
+    if queue == .retransmit && isTooLarge(toSplit: place) {
+      net.counters.count(.TcpExtTCPWqueueTooBig)
+      return false
+    }
     let truesizeBefore: Int
     let rest: SkBuff?
     switch queue {
@@ -307,6 +313,8 @@ extension TCPSocket {
     front.endOfRecord = false
     // ECN's CWR goes with the first byte.
     back.flags.remove(.cwr)
+    front.segmentSize = UInt16(truncatingIfNeeded: mss)
+    back.segmentSize = front.segmentSize
     front.segmentCount = UInt16(truncatingIfNeeded: (offset + mss - 1) / mss)
     back.segmentCount = UInt16(truncatingIfNeeded: max(1, (rest.length + mss - 1) / mss))
     rest.tcp = back
@@ -325,8 +333,15 @@ extension TCPSocket {
     return true
   }
 
+  /// SACKs of single small segments cost a packet header each: no further than twice the buffer and two large packets
+  /// more. The first and the last packet may always be cut. Linux: `tcp_fragment()`.
+  private func isTooLarge(toSplit place: SkBuffQueue.Position) -> Bool {
+    writeQueuedMemory >> 1 > sendBuffer + 2 * (65536 + SkBuff.overhead)
+      && place != retransmitQueue.first && place != retransmitQueue.last
+  }
+
   /// The two halves of a sent segment may count one more than the whole did. Linux: `tcp_adjust_pcount()`.
-  private mutating func adjustCounts(front: TCPControlBlock, by change: Int) {
+  mutating func adjustCounts(front: TCPControlBlock, by change: Int) {
     guard change != 0 else { return }
     packetsOut += change
     if front.sacked.contains(.sacked) { sackedOut += change }

@@ -7,19 +7,32 @@ import Wire
 
 // The recovery state machine. Linux: `tcp_fastretrans_alert()` and around it.
 extension TCPSocket {
-  /// - Returns: whether lost segments may now be sent again.
+  /// What may be sent after an ACK. Linux: `REXMIT_NONE`, `REXMIT_LOST`, `REXMIT_NEW`.
+  enum Retransmission {
+    case none
+    case lost
+    /// New data first, to find out whether a timeout was needless (RFC 5682).
+    case new
+  }
+
+  /// - Parameters:
+  ///   - priorUna: SND.UNA before this ACK.
+  ///   - isDuplicate: the ACK counts as a duplicate (RFC 5681 section 2).
   mutating func alertFastRetransmit(
-    _ flags: AckFlags, priorUna: SequenceNumber, isDuplicate: Bool, newlyAcked: Int, net: inout Net
-  ) -> Bool {
+    _ flags: inout AckFlags, priorUna: SequenceNumber, isDuplicate: Bool, net: inout Net
+  ) -> Retransmission {
+    var mayMark = isDuplicate || flags.contains(.dataSacked) && isHoleTooWide
     if packetsOut == 0 { sackedOut = 0 }
-    // The receiver threw away what it had SACKed (RFC 2018 section 8): forget the scoreboard.
-    if flags.contains(.sackReneging) && flags.contains(.unaAdvanced) {
-      net.counters.count(.TcpExtTCPSACKReneging)
-      enterLoss(net: &net)
-      return true
+    if flags.isSuperset(of: [.sackReneging, .unaAdvanced]) {
+      // The receiver seems to have thrown away what it had SACKed (RFC 2018 section 8), or the ACK that covers it is
+      // late: soon the timer will tell.
+      retransmitKind = .retransmission
+      retransmitDeadline = net.now + max(.microseconds(rtt.smoothed8 >> 4), .milliseconds(10))
+      flags.remove(.setRetransmitTimer)
+      return .none
     }
     if recovery.state == .open {
-      retransmitStamp = packetsOut == 0 ? .origin : retransmitStamp
+      retransmitStamp = .origin
     } else if !sndUna.isBefore(recovery.highSeq) {
       switch recovery.state {
       case .congestionWindowReduced:
@@ -30,50 +43,77 @@ extension TCPSocket {
         }
       case .recovery:
         if !hasSACK { sackedOut = 0 }
-        if undoRecovery(net: &net) { return false }
+        if undoRecovery(net: &net) { return .none }
         endReduction()
       default: break
       }
     }
-    let markMore = isDuplicate || flags.contains(.dataSacked) && sackedOut > recovery.reordering
+    var isNew = false
     switch recovery.state {
     case .recovery:
       if !flags.contains(.unaAdvanced) {
-        if !hasSACK && isDuplicate { addRenoSACK() }
-      } else if undoPartial(priorUna: priorUna, net: &net) {
-        return true
+        if !hasSACK && isDuplicate { addRenoSACK(net: &net) }
+      } else if undoPartial(priorUna: priorUna, mayMark: &mayMark, net: &net) {
+        return .none
       }
-      if undoDuplicateSACK(net: &net) { setRecoveryState(.open) }
-      if hasSACK ? (markMore || flags.contains(.unaAdvanced)) : flags.contains(.unaAdvanced) {
-        markLosses(net: &net)
+      if undoDuplicateSACK(net: &net) { tryToOpen() }
+      markRenoLosses(flags, net: &net)
+      if recovery.state != .recovery {
+        // Undone; but a loss that is plain all the same begins another episode.
+        guard isTimeToRecover else { return .none }
+        enterRecovery(net: &net)
       }
-      return true
     case .loss:
-      processLoss(flags, isDuplicate: isDuplicate, net: &net)
-      return true
+      let answer = processLoss(flags, isDuplicate: isDuplicate, net: &net)
+      markRenoLosses(flags, net: &net)
+      if recovery.state != .open { return answer }
+      fallthrough
     default:
       if !hasSACK {
         if flags.contains(.unaAdvanced) { sackedOut = 0 }
-        if isDuplicate { addRenoSACK() }
+        if isDuplicate { addRenoSACK(net: &net) }
       }
       if recovery.state == .disorder || recovery.state == .open { _ = undoDuplicateSACK(net: &net) }
-      guard lostOut > 0 || sackedOut > 0 && sackedOut >= recovery.reordering else {
-        if recovery.state != .congestionWindowReduced { keepOpen() }
-        return false
+      markRenoLosses(flags, net: &net)
+      guard isTimeToRecover else {
+        tryToOpen()
+        return .none
       }
       enterRecovery(net: &net)
-      markLosses(net: &net)
-      return true
+      isNew = true
     }
+    if hasSACK && mayMark { markLosses(isNew: isNew, net: &net) }
+    return .lost
   }
 
   mutating func setRecoveryState(_ new: CongestionState) { recovery.state = new }
 
+  /// Something is known to be lost, or enough has arrived above a hole. Linux: `tcp_time_to_recover()`.
+  private var isTimeToRecover: Bool {
+    lostOut > 0 || sackedOut > 0 && sackedOut >= recovery.reordering
+  }
+
+  /// More than the network reorders lies between the hole and what was SACKed. Linux: `tcp_force_fast_retransmit()`.
+  private var isHoleTooWide: Bool {
+    highestSack.isAfter(sndUna + recovery.reordering * mssCache)
+  }
+
+  /// A segment in the network, or at the head, was sent more than once. Linux: `tcp_any_retrans_done()`.
+  var hasRetransmissionsOut: Bool {
+    if retransOut > 0 { return true }
+    guard let head = retransmitQueue.first else { return false }
+    return retransmitQueue[tcp: head].sacked.contains(.everRetransmitted)
+  }
+
+  /// Linux: `tcp_try_to_open()`.
+  private mutating func tryToOpen() {
+    if !hasRetransmissionsOut { retransmitStamp = .origin }
+    if recovery.state != .congestionWindowReduced { keepOpen() }
+  }
+
   /// Linux: `tcp_try_keep_open()`.
-  private mutating func keepOpen() {
-    let next: CongestionState =
-      sackedOut > 0 || retransOut > 0 || recovery.undoMarker != nil && !sndUna.isAtOrAfter(recovery.highSeq)
-      ? .disorder : .open
+  mutating func keepOpen() {
+    let next: CongestionState = sackedOut > 0 || lostOut > 0 || hasRetransmissionsOut ? .disorder : .open
     if recovery.state != next {
       setRecoveryState(next)
       recovery.highSeq = sndNxt
@@ -82,13 +122,31 @@ extension TCPSocket {
 
   // MARK: Entering
 
-  /// Linux: `tcp_enter_recovery()`.
-  private mutating func enterRecovery(net: inout Net) {
-    net.counters.count(hasSACK ? .TcpExtTCPSackRecovery : .TcpExtTCPRenoRecovery)
+  /// Slow start threshold as it would be if nothing were wrong. Linux: `tcp_current_ssthresh()`.
+  private var currentThreshold: Int? {
+    if recovery.isReducing { return window.threshold }
+    return window.threshold.map { max($0, (window.segments >> 1) + (window.segments >> 2)) }
+  }
+
+  private var snapshotForUndo: CongestionSnapshot {
+    CongestionSnapshot(window: window.segments, threshold: currentThreshold, control: congestion)
+  }
+
+  /// Linux: `tcp_init_undo()`.
+  private mutating func beginUndo() {
     recovery.undoMarker = sndUna
     recovery.undoRetransmissions = retransOut > 0 ? retransOut : nil
-    recovery.undoWindow = window.segments
-    if recovery.state != .congestionWindowReduced {
+  }
+
+  /// Linux: `tcp_enter_recovery()`.
+  private mutating func enterRecovery(net: inout Net) {
+    // The clock of this episode starts with its first retransmission.
+    if !hasRetransmissionsOut { retransmitStamp = .origin }
+    net.counters.count(hasSACK ? .TcpExtTCPSackRecovery : .TcpExtTCPRenoRecovery)
+    recovery.prior = nil
+    beginUndo()
+    if !recovery.isReducing {
+      recovery.prior = snapshotForUndo
       beginReduction()
     }
     setRecoveryState(.recovery)
@@ -100,18 +158,16 @@ extension TCPSocket {
   /// Linux: `tcp_init_cwnd_reduction()`.
   private mutating func beginReduction() {
     recovery.highSeq = sndNxt
+    window.clearFraction()
     recovery.priorWindow = window.segments
-    recovery.priorThreshold = window.threshold
-    recovery.undoWindow = window.segments
     recovery.prrDelivered = 0
     recovery.prrOut = 0
-    recovery.lostHint = nil
-    recovery.lostHintSacked = 0
     window.threshold = congestion.slowStartThreshold(window: window.segments)
   }
 
-  /// Local congestion or ECN: reduce without retransmitting. Linux: `tcp_enter_cwr()`.
+  /// Local congestion or ECN: reduce without retransmitting, and without undo. Linux: `tcp_enter_cwr()`.
   mutating func enterCongestionWindowReduced() {
+    recovery.prior = nil
     guard recovery.state == .open || recovery.state == .disorder else { return }
     recovery.undoMarker = nil
     beginReduction()
@@ -137,242 +193,70 @@ extension TCPSocket {
     window.segments = max(1, inFlight + allowed)
   }
 
-  /// Linux: `tcp_end_cwnd_reduction()`.
+  /// The window ends at the threshold unless the reduction was undone. Linux: `tcp_end_cwnd_reduction()`.
   private mutating func endReduction() {
-    if let threshold = window.threshold,
-      recovery.state == .congestionWindowReduced || recovery.undoMarker != nil || recovery.state == .recovery
-    {
-      window.segments = max(threshold, 2)
-    }
-    recovery.undoMarker = nil
-    if recovery.state == .recovery { setRecoveryState(.open) }
+    guard let threshold = window.threshold,
+      recovery.state == .congestionWindowReduced || recovery.undoMarker != nil
+    else { return }
+    window.segments = max(threshold, 2)
   }
 
   /// The retransmission timer fired: everything not SACKed is taken for lost. Linux: `tcp_enter_loss()`.
   mutating func enterLoss(net: inout Net) {
-    let isNew = recovery.state != .loss
-    if recovery.state == .open || recovery.state == .disorder || recovery.state == .congestionWindowReduced
-      || !recovery.highSeq.isAfter(sndUna) || (recovery.state == .loss && retransmits == 0)
+    let isNew = recovery.state != .recovery && recovery.state != .loss
+    let wasPatient =
+      (recovery.state == .open || recovery.state == .disorder)
+      && sackedOut >= RecoveryState.initialReordering
+    markAllLost(net: &net)
+    // Once for each window of data.
+    if recovery.state == .open || recovery.state == .disorder || !recovery.highSeq.isAfter(sndUna)
+      || (recovery.state == .loss && retransmits == 0)
     {
-      recovery.priorThreshold = window.threshold
+      recovery.prior = snapshotForUndo
       recovery.priorWindow = window.segments
-      recovery.undoWindow = window.segments
       window.threshold = congestion.slowStartThreshold(window: window.segments)
-      recovery.undoMarker = sndUna
-      recovery.undoRetransmissions = retransOut > 0 ? retransOut : nil
+      beginUndo()
     }
-    let reneged = retransmitQueue.first.map { retransmitQueue[tcp: $0].sacked.contains(.sacked) } ?? false
-    if !hasSACK { sackedOut = 0 }
-    var place = retransmitQueue.first
-    lostOut = 0
-    retransOut = 0
-    if reneged { sackedOut = 0 }
-    while let current = place {
-      var block = retransmitQueue[tcp: current]
-      if reneged { block.sacked.remove(.sacked) }
-      block.sacked.remove(.retransmitted)
-      if !block.sacked.contains(.sacked) {
-        block.sacked.insert(.lost)
-        lostOut += Int(block.segmentCount)
-      }
-      retransmitQueue[tcp: current] = block
-      place = retransmitQueue.position(after: current)
-    }
-    recovery.clearHints()
     window.segments = max(1, inFlight + 1)
     window.clearFraction()
-    if isNew { recovery.reordering = min(recovery.reordering, 3) }
+    // So much arrived above the hole that the degree of reordering must have been overestimated.
+    if wasPatient { recovery.reordering = min(recovery.reordering, RecoveryState.initialReordering) }
+    congestion.timedOut()
     setRecoveryState(.loss)
     recovery.highSeq = sndNxt
+    recovery.isProbingTimeout = isNew || retransmits > 0
   }
 
-  /// Linux: `tcp_process_loss()`.
-  private mutating func processLoss(_ flags: AckFlags, isDuplicate: Bool, net: inout Net) {
+  /// Linux: `tcp_process_loss()`, with F-RTO (RFC 5682 section 3.1).
+  private mutating func processLoss(
+    _ flags: AckFlags, isDuplicate: Bool, net: inout Net
+  ) -> Retransmission {
     let recovered = !sndUna.isBefore(recovery.highSeq)
-    if flags.contains(.unaAdvanced), undoLoss(net: &net) { return }
+    if flags.contains(.unaAdvanced), undoLoss(isProven: false, net: &net) { return .none }
+    if recovery.isProbingTimeout {
+      // Step 3b: what was sent once and never again has arrived, so not everything was lost.
+      if flags.contains(.originalSacked), undoLoss(isProven: true, net: &net) { return .none }
+      if sndNxt.isAfter(recovery.highSeq) {
+        // Step 3a: the new data arrived, what the timer sent again did not: the loss was real.
+        if flags.contains(.dataSacked) || isDuplicate { recovery.isProbingTimeout = false }
+      } else if flags.contains(.unaAdvanced) && !recovered {
+        recovery.highSeq = sndNxt
+        // Step 2b.
+        if !writeQueue.isEmpty && windowEnd.isAfter(sndNxt) { return .new }
+        recovery.isProbingTimeout = false
+      }
+    }
     if recovered {
-      recovery.undoMarker = nil
-      recovery.undoRetransmissions = nil
-      if !hasSACK { sackedOut = 0 }
-      setRecoveryState(sackedOut > 0 ? .disorder : .open)
-      return
+      _ = undoRecovery(net: &net)
+      return .none
     }
     if !hasSACK {
-      if !sndUna.isBefore(recovery.highSeq) {
-        addRenoSACK()
+      if sndNxt.isAfter(recovery.highSeq) && isDuplicate {
+        addRenoSACK(net: &net)
       } else if flags.contains(.unaAdvanced) {
         sackedOut = 0
       }
     }
-  }
-
-  // MARK: Undo
-
-  /// Whether every retransmission of this episode was needless: all were reported as duplicates (RFC 3708), or the peer
-  /// answered the original (Eifel, RFC 3522). Linux: `tcp_may_undo()`.
-  private var mayUndo: Bool {
-    recovery.undoMarker != nil && (recovery.undoRetransmissions == 0 || originalWasAnswered)
-  }
-
-  /// The echoed timestamp is older than the first retransmission. Linux: `tcp_packet_delayed()`.
-  private var originalWasAnswered: Bool {
-    guard hasTimestamps, sawTimestamp, receivedEcho != 0, retransmitStamp != .origin else { return false }
-    return Int32(bitPattern: receivedEcho &- timestamp(retransmitStamp)) < 0
-  }
-
-  private mutating func undoReduction(unmark: Bool) {
-    if unmark {
-      var place = retransmitQueue.first
-      while let current = place {
-        retransmitQueue[tcp: current].sacked.remove(.lost)
-        place = retransmitQueue.position(after: current)
-      }
-      lostOut = 0
-      recovery.retransmitHint = nil
-      recovery.lostHint = nil
-      recovery.lostHintSacked = 0
-    }
-    window.segments = max(window.segments, recovery.undoWindow)
-    if let prior = recovery.priorThreshold {
-      window.threshold = max(window.threshold ?? 0, prior)
-    } else {
-      window.threshold = nil
-    }
-    recovery.undoMarker = nil
-  }
-
-  /// Recovery has reached its end. Linux: `tcp_try_undo_recovery()`.
-  private mutating func undoRecovery(net: inout Net) -> Bool {
-    if mayUndo {
-      undoReduction(unmark: false)
-      net.counters.count(.TcpExtTCPFullUndo)
-    }
-    if sndUna == recovery.highSeq && !hasSACK {
-      // Without SACK, hold the state until something above highSeq is acknowledged (RFC 6582 section 6).
-      return true
-    }
-    if recovery.undoMarker == nil {
-      setRecoveryState(.open)
-      return true
-    }
-    return false
-  }
-
-  private mutating func undoPartial(priorUna: SequenceNumber, net: inout Net) -> Bool {
-    guard recovery.undoMarker != nil, originalWasAnswered else { return false }
-    if retransOut > 0 { return true }
-    undoReduction(unmark: true)
-    net.counters.count(.TcpExtTCPPartialUndo)
-    setRecoveryState(.open)
-    return true
-  }
-
-  private mutating func undoDuplicateSACK(net: inout Net) -> Bool {
-    guard recovery.undoMarker != nil, recovery.undoRetransmissions == 0 else { return false }
-    undoReduction(unmark: false)
-    net.counters.count(.TcpExtTCPDSACKUndo)
-    return true
-  }
-
-  private mutating func undoLoss(net: inout Net) -> Bool {
-    guard recovery.undoMarker != nil, originalWasAnswered else { return false }
-    undoReduction(unmark: true)
-    net.counters.count(.TcpExtTCPLossUndo)
-    net.counters.count(.TcpExtTCPSpuriousRTOs)
-    retransmits = 0
-    rtt.backoff = 0
-    rtt.setTimeout()
-    setRecoveryState(.open)
-    return true
-  }
-
-  // MARK: Retransmission
-
-  /// Sends lost segments again while the window allows. Linux: `tcp_xmit_retransmit_queue()`.
-  mutating func retransmitLost(ip: inout IPv4Layer, net: inout Net) {
-    guard packetsOut > 0, lostOut > 0 else { return }
-    var place = recovery.retransmitHint ?? retransmitQueue.first
-    let mss = currentMSS(ip: &ip, net: &net)
-    var rearm = false
-    while let current = place {
-      let block = retransmitQueue[tcp: current]
-      let quota = window.segments - inFlight
-      if quota <= 0 { break }
-      if !block.sacked.contains(.lost) || !block.sacked.isDisjoint(with: [.sacked, .retransmitted]) {
-        place = retransmitQueue.position(after: current)
-        recovery.retransmitHint = place ?? current
-        continue
-      }
-      guard retransmit(current, segments: min(quota, tsoSegments(mss: mss)), mss: mss, ip: &ip, net: &net)
-      else { break }
-      net.counters.count(recovery.state == .loss ? .TcpExtTCPSlowStartRetrans : .TcpExtTCPFastRetrans)
-      if recovery.state == .recovery || recovery.state == .congestionWindowReduced {
-        recovery.prrOut += Int(retransmitQueue[tcp: current].segmentCount)
-      }
-      if current == retransmitQueue.first { rearm = true }
-      recovery.retransmitHint = current
-      place = retransmitQueue.position(after: current)
-    }
-    if rearm { armRetransmit(net: &net) }
-  }
-
-  /// Sends up to `segments` of a queued packet again. Linux: `tcp_retransmit_skb()`.
-  mutating func retransmit(
-    _ place: SkBuffQueue.Position, segments: Int, mss: Int, ip: inout IPv4Layer, net: inout Net
-  ) -> Bool {
-    // Of the first attempt, whatever comes of it: the connection times out by it.
-    if retransmitStamp == .origin { retransmitStamp = net.now }
-    var block = retransmitQueue[tcp: place]
-    if block.sequence.isBefore(sndUna) && !block.flags.contains(.syn) {
-      // All of the data may be acknowledged and the FIN not: then the FIN goes alone.
-      let bytes = sndUna.offset(from: block.sequence)
-      guard bytes <= retransmitQueue.length(at: place), trimHead(place, bytes: bytes) else { return false }
-      block = retransmitQueue[tcp: place]
-    }
-    // The peer has shrunk its window below what is outstanding: only the head may probe it (RFC 9293 3.8.6).
-    var available = windowEnd.offset(from: block.sequence)
-    if available <= 0 {
-      if block.sequence != sndUna { return false }
-      available = mss
-    }
-    // The urgent pointer is right for the first segment of a packet only.
-    let segments = urgentMode && block.sequence.isBefore(sndUp) ? 1 : segments
-    let limit = min(mss * segments, max(mss, available / mss * mss))
-    if retransmitQueue.length(at: place) > limit {
-      guard split(place, at: limit, in: .retransmit, mss: mss, net: &net) else { return false }
-    } else if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 {
-      resegment(place, mss: mss)
-    }
-    net.tracer.record(
-      .tcp_retransmit_skb, socket: id.rawValue, UInt64(block.sequence.rawValue),
-      UInt64(retransmitQueue.length(at: place)), UInt64(block.flags.rawValue))
-    let count = Int(max(1, retransmitQueue[tcp: place].segmentCount))
-    statistics.totalRetransmissions += count
-    statistics.bytesRetransmitted += UInt64(retransmitQueue.length(at: place))
-    net.counters.count(.TcpRetransSegs, by: UInt64(count))
-    if block.flags.contains(.syn) { net.counters.count(.TcpExtTCPSynRetrans) }
-    let sent = transmitHead(place, in: .retransmit, ip: &ip, net: &net)
-    recovery.undoRetransmissions = (recovery.undoRetransmissions ?? 0) + count
-    guard sent else { return false }
-    var after = retransmitQueue[tcp: place]
-    if !after.sacked.contains(.retransmitted) { retransOut += Int(after.segmentCount) }
-    after.sacked.insert([.retransmitted, .everRetransmitted])
-    retransmitQueue[tcp: place] = after
-    return true
-  }
-
-  /// The path MTU or options changed since the packet was cut. Linux: `tcp_set_skb_tso_segs()`.
-  private mutating func resegment(_ place: SkBuffQueue.Position, mss: Int) {
-    var block = retransmitQueue[tcp: place]
-    let old = Int(block.segmentCount)
-    let new = max(1, (retransmitQueue.length(at: place) + mss - 1) / mss)
-    block.segmentSize = UInt16(truncatingIfNeeded: mss)
-    block.segmentCount = UInt16(truncatingIfNeeded: new)
-    retransmitQueue[tcp: place] = block
-    let change = new - old
-    packetsOut += change
-    if block.sacked.contains(.sacked) { sackedOut += change }
-    if block.sacked.contains(.retransmitted) { retransOut += change }
-    if block.sacked.contains(.lost) { lostOut += change }
+    return .lost
   }
 }

@@ -77,7 +77,7 @@ extension TCPSocket {
     retransmits += 1
     let mss = currentMSS(ip: &ip, net: &net)
     let first = retransmitQueue.first ?? head
-    if !retransmit(first, segments: 1, mss: mss, ip: &ip, net: &net) {
+    if retransmit(first, segments: 1, mss: mss, ip: &ip, net: &net) == .dropped {
       // Local trouble: try again soon, without backing off for it.
       retransmitKind = .retransmission
       retransmitDeadline = net.now + min(rtt.timeout, Self.resourceProbeInterval)

@@ -129,7 +129,8 @@ extension TCPSocket {
       UInt64(payload),
       UInt64(header.flags.rawValue))
     let result = sendDown(skb, ip: &ip, net: &net)
-    if result == .congestion { enterCongestionWindowReduced() }
+    // The queue is full, or soon will be. Linux: any positive answer.
+    if result == .congestion || result == .dropped { enterCongestionWindowReduced() }
     return result
   }
 

@@ -1,0 +1,52 @@
+import NetNamespace
+import SkBuff
+import Timers
+
+// How fast segments are delivered (draft-cheng-iccrg-delivery-rate-estimation). Linux: `net/ipv4/tcp_rate.c`.
+extension TCPSocket {
+  /// What one ACK tells about delivery.
+  struct RateSample {
+    var priorDelivered: UInt32
+    var acked = 0
+    var rtt: Nanoseconds? = nil
+    /// State at the departure of the most recently sent packet that was delivered.
+    var sentDelivered: UInt32 = 0
+    var sentDeliveredAt = Instant.origin
+    var firstSentAt = Instant.origin
+    var lastSentAt = Instant.origin
+    var isAppLimited = false
+    var hasPacket = false
+    var sackRTTFirst: Instant? = nil
+
+    /// Linux: `tcp_rate_skb_delivered()`.
+    mutating func note(_ block: TCPControlBlock) {
+      if !hasPacket || block.sentAt >= lastSentAt {
+        hasPacket = true
+        sentDelivered = block.delivered
+        sentDeliveredAt = block.deliveredAt
+        firstSentAt = block.firstSentAt
+        lastSentAt = block.sentAt
+        isAppLimited = block.isAppLimited
+      }
+    }
+  }
+
+  /// Linux: `tcp_rate_gen()`.
+  mutating func updateRate(_ sample: RateSample, newlyDelivered: Int, net: borrowing Net) {
+    if newlyDelivered > 0 { deliveredAt = net.now }
+    if appLimited != 0 && Int32(bitPattern: delivered &- appLimited) > 0 { appLimited = 0 }
+    guard sample.hasPacket else { return }
+    firstSentAt = sample.lastSentAt
+    let sendInterval = sample.lastSentAt - sample.firstSentAt
+    let ackInterval = net.now - sample.sentDeliveredAt
+    let interval = max(sendInterval, ackInterval)
+    if let least = rtt.minimum, interval < least { return }
+    rate.deliveredSegments = Int(delivered &- sample.sentDelivered)
+    rate.interval = interval
+    rate.isAppLimited = sample.isAppLimited
+    guard interval > .zero else { return }
+    let bytes =
+      UInt64(rate.deliveredSegments) &* UInt64(mssCache) &* 1_000_000_000 / UInt64(interval.rawValue)
+    if !sample.isAppLimited || bytes >= rate.bytesPerSecond { rate.bytesPerSecond = bytes }
+  }
+}

@@ -1,0 +1,158 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// Sending again what is lost. Linux: `tcp_xmit_retransmit_queue()`, `tcp_retransmit_skb()`.
+extension TCPSocket {
+  /// Sends lost segments again while the window allows. Linux: `tcp_xmit_retransmit_queue()`.
+  mutating func retransmitLost(ip: inout IPv4Layer, net: inout Net) {
+    guard packetsOut > 0 else { return }
+    var place = recovery.retransmitHint ?? retransmitQueue.first
+    let mss = currentMSS(ip: &ip, net: &net)
+    var rearm = false
+    while let current = place, retransOut < lostOut {
+      let block = retransmitQueue[tcp: current]
+      let quota = window.segments - inFlight
+      if quota <= 0 { break }
+      recovery.retransmitHint = current
+      if !block.sacked.contains(.lost) || !block.sacked.isDisjoint(with: [.sacked, .retransmitted]) {
+        place = retransmitQueue.position(after: current)
+        continue
+      }
+      let limit = min(quota, tsoSegments(mss: mss))
+      guard retransmit(current, segments: limit, mss: mss, ip: &ip, net: &net) == .sent else { break }
+      let sent = Int(retransmitQueue[tcp: current].segmentCount)
+      net.counters.count(
+        recovery.state == .loss ? .TcpExtTCPSlowStartRetrans : .TcpExtTCPFastRetrans, by: UInt64(sent))
+      if recovery.isReducing { recovery.prrOut += sent }
+      if current == retransmitQueue.first { rearm = true }
+      place = retransmitQueue.position(after: current)
+    }
+    if rearm { armRetransmit(net: &net) }
+  }
+
+  /// What an ACK allows. Linux: `tcp_xmit_recovery()`.
+  mutating func sendAfterAck(_ allowed: Retransmission, ip: inout IPv4Layer, net: inout Net) {
+    switch allowed {
+    case .none: return
+    case .lost: break
+    case .new:
+      let mss = currentMSS(ip: &ip, net: &net)
+      pushPending(mss: mss, nagle: .off, ip: &ip, net: &net)
+      if sndNxt.isAfter(recovery.highSeq) { return }
+      recovery.isProbingTimeout = false
+    }
+    retransmitLost(ip: &ip, net: &net)
+  }
+
+  /// The last transmission still waits in the qdisc or the ring: sending it twice helps nobody. When it leaves, the
+  /// socket is run again. Linux: `skb_still_in_host_queue()`.
+  private func isStillQueued(_ place: SkBuffQueue.Position, net: inout Net) -> Bool {
+    guard account.writeAllocated > 0, retransmitQueue.withPacket(at: place, { $0.isCloned }) else {
+      return false
+    }
+    account.isThrottled = true
+    net.counters.count(.TcpExtTCPSpuriousRtxHostQueues)
+    return true
+  }
+
+  enum RetransmitResult {
+    case sent
+    /// A queue below had no room: worth another try soon.
+    case dropped
+    /// It may not go now, or memory or the way down are missing.
+    case failed
+  }
+
+  /// Sends up to `segments` of a queued packet again; what was cut for it stays cut. Linux: `tcp_retransmit_skb()`.
+  mutating func retransmit(
+    _ place: SkBuffQueue.Position, segments: Int, mss: Int, ip: inout IPv4Layer, net: inout Net
+  ) -> RetransmitResult {
+    // Of the first attempt, whatever comes of it: the connection times out by it.
+    if retransmitStamp == .origin { retransmitStamp = net.now }
+    if isStillQueued(place, net: &net) { return .failed }
+    var block = retransmitQueue[tcp: place]
+    if block.sequence.isBefore(sndUna) && !block.flags.contains(.syn) {
+      // All of the data may be acknowledged and the FIN not: then the FIN goes alone.
+      let bytes = sndUna.offset(from: block.sequence)
+      guard bytes <= retransmitQueue.length(at: place), trimHead(place, bytes: bytes) else { return .failed }
+      block = retransmitQueue[tcp: place]
+    }
+    // The peer has shrunk its window below what is outstanding: only the head may probe it (RFC 9293 3.8.6).
+    var available = windowEnd.offset(from: block.sequence)
+    if available <= 0 {
+      if block.sequence != sndUna { return .failed }
+      available = mss
+    }
+    // The urgent pointer is right for the first segment of a packet only.
+    let segments = urgentMode && block.sequence.isBefore(sndUp) ? 1 : segments
+    var limit = mss * segments
+    if limit > available {
+      let whole = available / mss * mss
+      limit = whole > 0 ? whole : available
+    }
+    if retransmitQueue.length(at: place) > limit {
+      guard split(place, at: limit, in: .retransmit, mss: mss, net: &net) else { return .failed }
+    } else if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 {
+      resegment(place, mss: mss)
+    }
+    net.tracer.record(
+      .tcp_retransmit_skb, socket: id.rawValue, UInt64(block.sequence.rawValue),
+      UInt64(retransmitQueue.length(at: place)), UInt64(block.flags.rawValue))
+    let count = Int(max(1, retransmitQueue[tcp: place].segmentCount))
+    statistics.totalRetransmissions += count
+    statistics.bytesRetransmitted += UInt64(retransmitQueue.length(at: place))
+    net.counters.count(.TcpRetransSegs, by: UInt64(count))
+    if block.flags.contains(.syn) { net.counters.count(.TcpExtTCPSynRetrans) }
+    let sent = transmitHead(place, in: .retransmit, ip: &ip, net: &net)
+    // Marked though it did not go: its time stamp is that of the attempt, and so no RTT sample.
+    retransmitQueue[tcp: place].sacked.insert(.everRetransmitted)
+    recovery.undoRetransmissions = (recovery.undoRetransmissions ?? 0) + count
+    guard sent else {
+      net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))
+      return .dropped
+    }
+    if !retransmitQueue[tcp: place].sacked.contains(.retransmitted) { retransOut += count }
+    retransmitQueue[tcp: place].sacked.insert(.retransmitted)
+    return .sent
+  }
+
+  /// The path MTU or options changed since the packet was cut. Linux: `tcp_set_skb_tso_segs()`.
+  private mutating func resegment(_ place: SkBuffQueue.Position, mss: Int) {
+    let old = Int(retransmitQueue[tcp: place].segmentCount)
+    let new = max(1, (retransmitQueue.length(at: place) + mss - 1) / mss)
+    retransmitQueue[tcp: place].segmentSize = UInt16(truncatingIfNeeded: mss)
+    retransmitQueue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: new)
+    adjustCounts(front: retransmitQueue[tcp: place], by: new - old)
+  }
+
+  // MARK: Path MTU
+
+  /// The path takes less than was sent: cut what is outstanding to the new size and send it again.
+  /// Linux: `tcp_v4_mtu_reduced()`, `tcp_simple_retransmit()`.
+  mutating func pathMTUReduced(ip: inout IPv4Layer, net: inout Net) {
+    guard state != .listen, state != .close else { return }
+    let mss = currentMSS(ip: &ip, net: &net)
+    var place = retransmitQueue.first
+    while let current = place {
+      let block = retransmitQueue[tcp: current]
+      let largest = block.segmentCount > 1 ? Int(block.segmentSize) : retransmitQueue.length(at: current)
+      if largest > mss { markLostAgain(current, net: &net) }
+      place = retransmitQueue.position(after: current)
+    }
+    guard lostOut > 0 else { return }
+    if !hasSACK { limitRenoSACKed() }
+    if recovery.state != .loss {
+      // Not congestion: the window stays, and there is nothing to undo.
+      recovery.highSeq = sndNxt
+      recovery.undoMarker = nil
+      recovery.prior = nil
+      recovery.isProbingTimeout = false
+      setRecoveryState(.loss)
+    }
+    retransmitLost(ip: &ip, net: &net)
+  }
+}
