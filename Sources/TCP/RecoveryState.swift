@@ -27,6 +27,9 @@ struct RecoveryState {
   var undoMarker: SequenceNumber?
   /// Retransmissions not yet reported as duplicates; `nil`: none was made.
   var undoRetransmissions: Int?
+  /// How far below the highest arrival, in bytes, what was sent again was when it arrived: if every retransmission was
+  /// needless, the originals were that late.
+  var undoDistance = 0
   /// What undo gives back; `nil` when the reduction was made for another reason than loss. Linux: `prior_ssthresh`.
   var prior: CongestionSnapshot?
 

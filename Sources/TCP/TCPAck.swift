@@ -198,6 +198,10 @@ extension TCPSocket {
       }
       if !block.sacked.isDisjoint(with: [.retransmitted, .everRetransmitted]) {
         if block.sacked.contains(.retransmitted) { retransOut -= ackedSegments }
+        if !block.sacked.contains(.sacked) {
+          let highest = priorHighestSack.isAfter(sndUna) ? priorHighestSack : sndUna
+          recovery.undoDistance = max(recovery.undoDistance, highest.offset(from: block.sequence))
+        }
         flags.insert(.retransDataAcked)
       } else {
         if firstSent == nil && !block.sacked.contains(.sacked) { firstSent = block.sentAt }

@@ -136,6 +136,7 @@ extension TCPSocket {
   private mutating func beginUndo() {
     recovery.undoMarker = sndUna
     recovery.undoRetransmissions = retransOut > 0 ? retransOut : nil
+    recovery.undoDistance = 0
   }
 
   /// Linux: `tcp_enter_recovery()`.

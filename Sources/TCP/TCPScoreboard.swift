@@ -180,6 +180,9 @@ extension TCPSocket {
   ) {
     var block = retransmitQueue[tcp: place]
     let segments = Int(block.segmentCount)
+    if block.sacked.contains(.everRetransmitted) {
+      recovery.undoDistance = max(recovery.undoDistance, highestSack.offset(from: block.sequence))
+    }
     if block.sacked.contains(.retransmitted) {
       // Original or retransmission: it cannot be told, so it is no RTT sample (Karn).
       if block.sacked.contains(.lost) {
@@ -217,7 +220,11 @@ extension TCPSocket {
   mutating func noteReordering(
     from sequence: SequenceNumber, counter: NetCounters.Name = .TcpExtTCPSACKReorder, net: inout Net
   ) {
-    let distance = highestSack.offset(from: sequence)
+    noteReordering(distance: highestSack.offset(from: sequence), counter: counter, net: &net)
+  }
+
+  /// - Parameter distance: in bytes, how far below the highest arrival a segment was when it arrived.
+  mutating func noteReordering(distance: Int, counter: NetCounters.Name, net: inout Net) {
     guard distance > 0 else { return }
     let mss = max(mssCache, 1)
     if distance > recovery.reordering * mss {

@@ -93,6 +93,7 @@ extension TCPSocket {
   mutating func undoDuplicateSACK(net: inout Net) -> Bool {
     guard recovery.undoMarker != nil, recovery.undoRetransmissions == 0 else { return false }
     undoReduction(unmark: false)
+    noteReordering(distance: recovery.undoDistance, counter: .TcpExtTCPSACKReorder, net: &net)
     net.counters.count(.TcpExtTCPDSACKUndo)
     return true
   }
