@@ -187,6 +187,12 @@ struct SegmentAcceptanceTests {
   @Test("RFC 5961 5.2 an ACK older than the largest window is challenged, a younger one may bring data")
   func oldAck() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer(), window: 1000)
+    // More than a window has been acknowledged.
+    for _ in 0..<2 {
+      try open.socket.send([UInt8](repeating: 1, count: 1000))
+      #expect(open.takeData().count == 1000)
+      open.acknowledge()
+    }
     func data(_ acknowledgment: UInt32) {
       open.peer.send(
         0x18, sequence: open.sequence, acknowledgment: acknowledgment, window: 1000, payload: [5])
@@ -195,6 +201,23 @@ struct SegmentAcceptanceTests {
     #expect(open.peer.next()?.acknowledgment == open.sequence)
     #expect(throws: SocketError("receive", .EAGAIN)) { _ = try open.socket.receive(upTo: 1) }
     data(open.acknowledgment &- 1000)
+    #expect(try open.socket.receive(upTo: 1) == [5])
+  }
+
+  @Test("RFC 5961 5.2 an ACK of bytes from before the connection is challenged, however large the window")
+  func ghostAck() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer())
+    try open.socket.send([UInt8](repeating: 1, count: 100))
+    #expect(open.takeData().count == 100)
+    open.acknowledge()
+    func data(_ acknowledgment: UInt32) {
+      open.peer.send(0x18, sequence: open.sequence, acknowledgment: acknowledgment, payload: [5])
+    }
+    // The SYN and a hundred bytes.
+    data(open.acknowledgment &- 102)
+    #expect(open.peer.next()?.acknowledgment == open.sequence)
+    #expect(throws: SocketError("receive", .EAGAIN)) { _ = try open.socket.receive(upTo: 1) }
+    data(open.acknowledgment &- 101)
     #expect(try open.socket.receive(upTo: 1) == [5])
   }
 
