@@ -245,7 +245,7 @@ extension TCPSocket {
     let segments = max(1, (writeQueue.length(at: head) + mss - 1) / mss)
     writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
     writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
-    guard transmitHead(head, in: .write, ip: &ip, net: &net) else { return false }
+    if transmitHead(head, in: .write, ip: &ip, net: &net).isLost { return false }
     eventNewDataSent(head, mss: mss, net: &net)
     return true
   }

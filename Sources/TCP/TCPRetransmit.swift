@@ -107,13 +107,13 @@ extension TCPSocket {
     statistics.bytesRetransmitted += UInt64(retransmitQueue.length(at: place))
     net.counters.count(.TcpRetransSegs, by: UInt64(count))
     if block.flags.contains(.syn) { net.counters.count(.TcpExtTCPSynRetrans) }
-    let sent = transmitHead(place, in: .retransmit, ip: &ip, net: &net)
+    let result = transmitHead(place, in: .retransmit, ip: &ip, net: &net)
     // Marked though it did not go: its time stamp is that of the attempt, and so no RTT sample.
     retransmitQueue[tcp: place].sacked.insert(.everRetransmitted)
     recovery.undoRetransmissions = (recovery.undoRetransmissions ?? 0) + count
-    guard sent else {
+    if result.isLost {
       net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))
-      return .dropped
+      return result == .dropped ? .dropped : .failed
     }
     if !retransmitQueue[tcp: place].sacked.contains(.retransmitted) { retransOut += count }
     retransmitQueue[tcp: place].sacked.insert(.retransmitted)

@@ -10,10 +10,10 @@ import Wire
 extension TCPSocket {
   /// Sends a queued segment: a clone goes down, the original stays for retransmission.
   ///
-  /// - Returns: false when the floors below could not take it; the segment stays where it is.
+  /// - Returns: what the floors below said; if they could not take it, the segment stays where it is.
   mutating func transmitHead(
     _ place: SkBuffQueue.Position, in queue: Queue, ip: inout IPv4Layer, net: inout Net
-  ) -> Bool {
+  ) -> XmitResult {
     // Delivery-rate state at departure. Linux: tcp_rate_skb_sent().
     if packetsOut == 0 {
       firstSentAt = net.now
@@ -38,8 +38,8 @@ extension TCPSocket {
         return skb.isCloned ? skb.copyHeader() : skb.clone()
       }
     }
-    guard let copy else { return false }
-    return !transmit(copy, ip: &ip, net: &net).isLost
+    guard let copy else { return .failed(.ENOBUFS) }
+    return transmit(copy, ip: &ip, net: &net)
   }
 
   private static func stamp(
