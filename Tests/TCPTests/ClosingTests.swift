@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.6 closing")
+@Suite("RFC 9293 3.6 closing", .everyVariation)
 struct ClosingTests {
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 

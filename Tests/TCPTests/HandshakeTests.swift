@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.5 opening a connection")
+@Suite("RFC 9293 3.5 opening a connection", .everyVariation)
 struct HandshakeTests {
   @Test("T11 SYN options: MSS 1460, SACK permitted, timestamps, window scale, in Linux's order")
   func synOptions() throws {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Whole transfers between two stacks, NIC models included, in virtual time.
-@Suite("Two stacks on a bad wire")
+@Suite("Two stacks on a bad wire", .everyVariation)
 struct LossyWireTests {
   struct Case: Sendable, CustomTestStringConvertible {
     var name: String
@@ -48,9 +48,9 @@ struct LossyWireTests {
       }, byteCount: 1 << 18),
   ]
 
-  @Test("R every byte arrives once and in order, both ways at once", arguments: cases, [UInt64(1), 2, 3])
-  func transfer(_ scenario: Case, _ seed: UInt64) throws {
-    let wire = try SimulatedWire(seed: seed, mtu: scenario.mtu, lendsEngines: scenario.lent, services: false)
+  @Test("R every byte arrives once and in order, both ways at once", arguments: cases)
+  func transfer(_ scenario: Case) throws {
+    let wire = try SimulatedWire(mtu: scenario.mtu, lendsEngines: scenario.lent, services: false)
     let server = try wire.right.stack.socket(.tcp)
     server.isNonBlocking = true
     try server.bind(to: SocketAddress(.any, port: 9000))
@@ -67,8 +67,8 @@ struct LossyWireTests {
     far.isNonBlocking = true
     wire.leftToRight = scenario.fault
     wire.rightToLeft = scenario.fault
-    var left = Stream(client, seed: seed, count: scenario.byteCount)
-    var right = Stream(far, seed: seed &+ 100, count: scenario.byteCount)
+    var left = Stream(client, seed: 1, count: scenario.byteCount)
+    var right = Stream(far, seed: 101, count: scenario.byteCount)
     let done = try wire.run(for: .seconds(3600)) {
       try left.step(reading: &right.expected)
       try right.step(reading: &left.expected)

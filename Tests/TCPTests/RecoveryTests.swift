@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("Loss recovery")
+@Suite("Loss recovery", .everyVariation)
 struct RecoveryTests {
   private let sackOptions: [UInt8] = [2, 4, 5, 0xB4, 1, 1, 4, 2]
 

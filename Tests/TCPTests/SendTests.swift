@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("T rows: sending")
+@Suite("T rows: sending", .everyVariation)
 struct SendTests {
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 

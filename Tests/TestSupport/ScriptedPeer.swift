@@ -82,14 +82,58 @@ public final class ScriptedPeer {
   public init(
     port: UInt16 = 7000, hostPort: UInt16 = 0, settings: NetSettings = NetSettings(), seed: UInt64 = 1
   ) throws {
-    var configuration = StackConfiguration()
-    configuration.settings = settings
-    host = try SimulatedStack(configuration, seed: seed)
+    let start = try Self.start(for: .current, port: port, hostPort: hostPort, settings: settings, seed: seed)
+    host = try Self.host(settings, seed: seed, start: start)
     self.port = port
     self.hostPort = hostPort
-    // Some time after the origin, as on a real clock.
-    host.advance(to: .origin + .seconds(100))
+  }
+
+  private static func host(_ settings: NetSettings, seed: UInt64, start: Instant) throws -> SimulatedStack {
+    var configuration = StackConfiguration()
+    configuration.settings = settings
+    let host = try SimulatedStack(configuration, seed: seed, now: start)
+    // Some time after the start, as on a real clock.
+    host.advance(to: start + .seconds(100))
     _ = host.takeFrames()
+    return host
+  }
+
+  /// When a stack has to start so that its first connection has the sequence number and time stamp of a variation. A
+  /// second stack of the same seed tells what they are when it starts at the origin; the number then counts up every
+  /// 64 ns (RFC 6528's clock), the time stamp every millisecond.
+  private static func start(
+    for variation: Variation, port: UInt16, hostPort: UInt16, settings: NetSettings, seed: UInt64
+  ) throws -> Instant {
+    guard let wanted = variation.ownSequence else { return .origin }
+    let trial = try ScriptedPeer(
+      host: host(settings, seed: seed, start: .origin), port: port, hostPort: hostPort)
+    let socket = try trial.host.stack.socket(.tcp)
+    socket.isNonBlocking = true
+    if hostPort != 0 {
+      try socket.bind(to: SocketAddress(.any, port: hostPort))
+      try socket.listen()
+      trial.send(0x02, sequence: 0, options: [2, 4, 5, 0xB4, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0])
+    } else {
+      try? socket.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: port))
+    }
+    guard let first = trial.next(), first.isSyn, let stamps = first.timestamps else {
+      throw SocketError("connect", .EPROTO)
+    }
+    let steps = Int64(wanted &- first.sequence)
+    var start = Instant.origin + Nanoseconds(steps * 64)
+    if let stamp = variation.ownTimestamp {
+      // A whole turn of the sequence clock leaves the number and moves the stamp.
+      let turn: Int64 = 64 << 32
+      let missing = Int64(stamp &- stamps.value &- UInt32(truncatingIfNeeded: steps * 64 / 1_000_000))
+      start = start + Nanoseconds(missing * 1_000_000 / turn * turn)
+    }
+    return start
+  }
+
+  private init(host: SimulatedStack, port: UInt16, hostPort: UInt16) {
+    self.host = host
+    self.port = port
+    self.hostPort = hostPort
   }
 
   public static var address: SocketAddress { SocketAddress(IPv4Address(10, 0, 0, 1), port: 7000) }
@@ -259,7 +303,7 @@ public final class ScriptedConnection {
   public var acknowledgment: UInt32
   public var window: UInt16
   private let hasTimestamps: Bool
-  public var timestamp: UInt32 = 1000
+  public var timestamp: UInt32 = Variation.current.peerTimestamp
   public var echo: UInt32 = 0
 
   /// The stack connects, the scripted end answers with these options.
@@ -267,10 +311,11 @@ public final class ScriptedConnection {
   /// - Parameters:
   ///   - options: of the SYN-ACK; the default is MSS 1460 alone: no SACK, no timestamps, no scaling.
   public init(
-    peer: ScriptedPeer, initial: UInt32 = 1000, window: UInt16 = 65535, options: [UInt8] = [2, 4, 5, 0xB4],
+    peer: ScriptedPeer, initial: UInt32? = nil, window: UInt16 = 65535, options: [UInt8] = [2, 4, 5, 0xB4],
     timestamps: Bool = false, configure: (Socket) throws -> Void = { _ in }
   ) throws {
     self.peer = peer
+    let initial = initial ?? Variation.current.peerSequence
     socket = try peer.host.stack.socket(.tcp)
     socket.isNonBlocking = true
     try configure(socket)

@@ -31,6 +31,7 @@ public final class SimulatedWire {
     seed: UInt64 = 1, mtu: Int = 1500, lendsEngines: Bool = false, services: Bool = true,
     settings: NetSettings = NetSettings(), packetMemory: Int = 512 << 20, queues: Int = 1
   ) throws {
+    let seed = seed &+ Variation.current.seedOffset
     random = RandomSource(seed: seed)
     func configuration(_ last: UInt8) -> StackConfiguration {
       var configuration = StackConfiguration(
