@@ -24,18 +24,20 @@ extension SocketLayer {
       case SocketOptionLevel.socket: value = try socketLevel(id, name, options, extra, net: net)
       case SocketOptionLevel.tcp: value = try tcpLevel(id, name, options, net: net)
       case SocketOptionLevel.ip: value = try ipLevel(id, name, options, extra, net: net)
-      default: throw .ENOPROTOOPT
+      // Linux: ip_getsockopt(), where every other level ends.
+      default: throw .EOPNOTSUPP
       }
     case .udp, .ping:
       let isUDP = id.kind == .udp
       let options = isUDP ? try udp.options(id) : try ping.options(id)
       switch level {
-      case SocketOptionLevel.socket: value = try socketLevel(id, name, options)
+      case SocketOptionLevel.socket:
+        value = try socketLevel(id, name, options, extras[id] ?? SocketExtras())
       case SocketOptionLevel.ip: value = try ipLevel(id, name, options, net: net)
       case SocketOptionLevel.udp where isUDP:
         guard name == UDPOptionName.cork else { throw .ENOPROTOOPT }
         value = SocketOptionValue.bytes(options.cork)
-      default: throw .ENOPROTOOPT
+      default: throw .EOPNOTSUPP
       }
     case nil: throw .EBADF
     }
@@ -60,8 +62,8 @@ extension SocketLayer {
         default: .udp
         }
       return SocketOptionValue.bytes(Int(number.rawValue))
-    case SocketOptionName.debug: return SocketOptionValue.bytes(false)
-    case SocketOptionName.receiveLowWater, SocketOptionName.sendLowWater: return SocketOptionValue.bytes(true)
+    case SocketOptionName.debug: return SocketOptionValue.bytes(extras[id]?.debug ?? false)
+    case SocketOptionName.sendLowWater: return SocketOptionValue.bytes(true)
     default: return nil
     }
   }
@@ -75,7 +77,8 @@ extension SocketLayer {
     case SocketOptionName.reusePort: return SocketOptionValue.bytes(options.reusePort)
     case SocketOptionName.dontRoute: return SocketOptionValue.bytes(extra.dontRoute)
     case SocketOptionName.broadcast: return SocketOptionValue.bytes(extra.broadcast)
-    case SocketOptionName.noCheck: return SocketOptionValue.bytes(false)
+    case SocketOptionName.noCheck: return SocketOptionValue.bytes(extra.noChecksum)
+    case SocketOptionName.receiveLowWater: return SocketOptionValue.bytes(options.receiveLowWater)
     case SocketOptionName.sendBuffer:
       return SocketOptionValue.bytes(try tcp.info(id, now: net.now).sendBuffer)
     case SocketOptionName.receiveBuffer:
@@ -85,8 +88,9 @@ extension SocketLayer {
     case SocketOptionName.priority: return SocketOptionValue.bytes(options.priority)
     case SocketOptionName.mark: return SocketOptionValue.bytes(options.mark)
     case SocketOptionName.linger:
-      let seconds = (options.linger ?? .zero).milliseconds / 1000
-      return SocketOptionValue.bytes(options.linger != nil) + SocketOptionValue.bytes(Int(seconds))
+      let seconds = options.linger.map { UInt32(truncatingIfNeeded: $0.milliseconds / 1000) }
+      return SocketOptionValue.bytes(seconds != nil)
+        + SocketOptionValue.bytes(seconds ?? extra.lingerSeconds)
     case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
       return SocketOptionValue.bytes(timeout: extra.receiveTimeout)
     case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
@@ -98,7 +102,7 @@ extension SocketLayer {
   }
 
   private mutating func socketLevel(
-    _ id: SocketID, _ name: Int32, _ options: DatagramOptions
+    _ id: SocketID, _ name: Int32, _ options: DatagramOptions, _ extra: SocketExtras
   ) throws(Errno) -> [UInt8] {
     if let value = common(id, name) { return value }
     switch name {
@@ -111,9 +115,11 @@ extension SocketLayer {
     case SocketOptionName.receiveBuffer: return SocketOptionValue.bytes(options.receiveBuffer)
     case SocketOptionName.priority: return SocketOptionValue.bytes(options.priority)
     case SocketOptionName.mark: return SocketOptionValue.bytes(options.mark)
-    case SocketOptionName.keepAlive, SocketOptionName.outOfBandInline, SocketOptionName.acceptConnections:
-      return SocketOptionValue.bytes(false)
-    case SocketOptionName.linger: return SocketOptionValue.bytes(false) + SocketOptionValue.bytes(0)
+    case SocketOptionName.keepAlive: return SocketOptionValue.bytes(extra.keepAlive)
+    case SocketOptionName.outOfBandInline: return SocketOptionValue.bytes(extra.outOfBandInline)
+    case SocketOptionName.receiveLowWater: return SocketOptionValue.bytes(extra.receiveLowWater)
+    case SocketOptionName.acceptConnections: return SocketOptionValue.bytes(false)
+    case SocketOptionName.linger: return extra.lingerBytes
     case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
       return SocketOptionValue.bytes(timeout: options.receiveTimeout)
     case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
@@ -146,7 +152,8 @@ extension SocketLayer {
     case TCPOptionName.linger2:
       if let timeout = options.finTimeout, timeout < .zero { return SocketOptionValue.bytes(-1) }
       return Self.seconds(options.finTimeout ?? settings.tcpFinTimeout)
-    case TCPOptionName.deferAccept: return SocketOptionValue.bytes(options.deferAccept)
+    case TCPOptionName.deferAccept:
+      return SocketOptionValue.bytes(DeferAccept.seconds(retransmits: options.deferAcceptRetransmits))
     case TCPOptionName.windowClamp: return SocketOptionValue.bytes(options.windowClamp)
     case TCPOptionName.info: return TCPInfoBytes.bytes(of: try tcp.info(id, now: net.now))
     case TCPOptionName.quickAck: return SocketOptionValue.bytes(options.quickAck)
@@ -177,9 +184,10 @@ extension SocketLayer {
       return Self.timeToLive(options.timeToLive, net: net)
     case IPOptionName.packetInfo: return SocketOptionValue.bytes(extra.packetInfo)
     case IPOptionName.mtuDiscover: return SocketOptionValue.bytes(Int(extra.pathMTUDiscovery.rawValue))
-    case IPOptionName.receiveErrors: return SocketOptionValue.bytes(extra.receiveErrors)
+    case IPOptionName.receiveErrors: return SocketOptionValue.bytes(options.receiveErrors)
     case IPOptionName.receiveTimeToLive: return SocketOptionValue.bytes(extra.receiveTimeToLive)
     case IPOptionName.receiveTypeOfService: return SocketOptionValue.bytes(extra.receiveTypeOfService)
+    case IPOptionName.multicastTimeToLive: return SocketOptionValue.bytes(1)
     case IPOptionName.mtu:
       _ = try tcp.remoteAddress(id)
       return SocketOptionValue.bytes(try tcp.info(id, now: net.now).pathMTU)

@@ -19,7 +19,7 @@ public struct SocketLayer: ~Copyable {
   /// Sees every send first.
   public var policy = SendPolicy()
   public var privileges: SocketPrivileges = .netAdmin
-  /// What TCP sockets were told that TCP itself does not keep.
+  /// What sockets were told that their protocols do not keep.
   var extras: [SocketID: SocketExtras] = [:]
   /// Groups that sockets have joined, so that a closing socket leaves them.
   var memberships: [SocketID: [IPv4Address]] = [:]
@@ -76,9 +76,11 @@ public struct SocketLayer: ~Copyable {
       tcp.close(id, ip: &ip, net: &net)
     case .udp:
       _ = try udp.options(id)
+      extras[id] = nil
       udp.close(id)
     case .ping:
       _ = try ping.options(id)
+      extras[id] = nil
       ping.close(id)
     case nil: throw .EBADF
     }
@@ -239,18 +241,4 @@ public struct SocketLayer: ~Copyable {
   public static func raisesSIGPIPE(_ error: Errno, kind: SocketID.Kind?, flags: MessageFlags) -> Bool {
     error == .EPIPE && kind == .tcp && !flags.contains(.noSignal)
   }
-}
-
-/// Options of a TCP socket that TCP itself does not act on.
-struct SocketExtras {
-  var receiveTimeout: Nanoseconds?
-  var sendTimeout: Nanoseconds?
-  var broadcast = false
-  var dontRoute = false
-  var receiveErrors = false
-  var receiveTimeToLive = false
-  var receiveTypeOfService = false
-  var packetInfo = false
-  var pathMTUDiscovery = IPv4SendOptions.PathMTUDiscovery.want
-  var multicastTimeToLive: UInt8 = 1
 }

@@ -13,6 +13,7 @@ extension SocketLayer {
   public mutating func setsockopt(
     _ id: SocketID, level: Int32, name: Int32, value: RawSpan, ip: inout IPv4Layer, net: inout Net
   ) throws(Errno) {
+    if Self.takesInts(level, name, id.kind), value.byteCount < 4 { throw .EINVAL }
     switch id.kind {
     case .tcp:
       var options = try tcp.options(id)
@@ -37,7 +38,10 @@ extension SocketLayer {
       let isUDP = id.kind == .udp
       var options = isUDP ? try udp.options(id) : try ping.options(id)
       switch level {
-      case SocketOptionLevel.socket: try setSocketLevel(name, value, &options, net: net)
+      case SocketOptionLevel.socket:
+        var extra = extras[id] ?? SocketExtras()
+        try setSocketLevel(name, value, &options, &extra, net: net)
+        extras[id] = extra
       case SocketOptionLevel.ip:
         if try setMembership(id, name, value, ip: &ip) { return }
         try setIPLevel(name, value, &options)
@@ -55,6 +59,17 @@ extension SocketLayer {
     }
   }
 
+  /// Levels at which the length is looked at before the name. Linux: `sk_setsockopt()`, `do_tcp_setsockopt()`,
+  /// `udp_lib_setsockopt()`.
+  private static func takesInts(_ level: Int32, _ name: Int32, _ kind: SocketID.Kind?) -> Bool {
+    switch level {
+    case SocketOptionLevel.socket: true
+    case SocketOptionLevel.tcp: kind == .tcp && name != TCPOptionName.congestion
+    case SocketOptionLevel.udp: kind == .udp
+    default: false
+    }
+  }
+
   // MARK: SOL_SOCKET
 
   private func mayUsePriority(_ value: Int32) -> Bool {
@@ -66,8 +81,13 @@ extension SocketLayer {
     net: borrowing Net
   ) throws(Errno) {
     switch name {
-    case SocketOptionName.debug, SocketOptionName.receiveLowWater, SocketOptionName.noCheck:
-      _ = try SocketOptionValue.int(value)
+    case SocketOptionName.debug: extra.debug = try SocketOptionValue.flag(value)
+    // A segment always has its checksum; the flag is only kept, as Linux keeps it.
+    case SocketOptionName.noCheck: extra.noChecksum = try SocketOptionValue.flag(value)
+    case SocketOptionName.receiveLowWater:
+      // More than half of the buffer could never be there. Linux: `tcp_set_rcvlowat()`.
+      let most = options.receiveBuffer ?? net.settings.tcpReadMemory.most
+      options.receiveLowWater = max(1, min(try Self.lowWater(value), most / 2))
     case SocketOptionName.reuseAddress: options.reuseAddress = try SocketOptionValue.flag(value)
     case SocketOptionName.reusePort: options.reusePort = try SocketOptionValue.flag(value)
     case SocketOptionName.dontRoute: extra.dontRoute = try SocketOptionValue.flag(value)
@@ -83,10 +103,8 @@ extension SocketLayer {
       guard mayUsePriority(priority) else { throw .EPERM }
       options.priority = UInt32(bitPattern: priority)
     case SocketOptionName.linger:
-      guard value.byteCount >= 8 else { throw .EINVAL }
-      let isOn = HostOrder.loadInt(value, 0) != 0
-      let seconds = HostOrder.load32(value, 4)
-      options.linger = isOn ? .seconds(Int64(seconds)) : nil
+      try extra.setLinger(value)
+      options.linger = extra.linger
     case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
       extra.receiveTimeout = try SocketOptionValue.timeout(value)
     case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
@@ -100,15 +118,16 @@ extension SocketLayer {
   }
 
   private func setSocketLevel(
-    _ name: Int32, _ value: RawSpan, _ options: inout DatagramOptions, net: borrowing Net
+    _ name: Int32, _ value: RawSpan, _ options: inout DatagramOptions, _ extra: inout SocketExtras,
+    net: borrowing Net
   ) throws(Errno) {
     switch name {
-    // Accepted on any socket; they mean something to streams only.
-    case SocketOptionName.debug, SocketOptionName.keepAlive, SocketOptionName.outOfBandInline,
-      SocketOptionName.receiveLowWater:
-      _ = try SocketOptionValue.int(value)
-    case SocketOptionName.linger:
-      guard value.byteCount >= 8 else { throw .EINVAL }
+    // Kept on any socket; they mean something to streams only.
+    case SocketOptionName.debug: extra.debug = try SocketOptionValue.flag(value)
+    case SocketOptionName.keepAlive: extra.keepAlive = try SocketOptionValue.flag(value)
+    case SocketOptionName.outOfBandInline: extra.outOfBandInline = try SocketOptionValue.flag(value)
+    case SocketOptionName.receiveLowWater: extra.receiveLowWater = try Self.lowWater(value)
+    case SocketOptionName.linger: try extra.setLinger(value)
     case SocketOptionName.reuseAddress: options.reuseAddress = try SocketOptionValue.flag(value)
     case SocketOptionName.reusePort: options.reusePort = try SocketOptionValue.flag(value)
     case SocketOptionName.dontRoute: options.dontRoute = try SocketOptionValue.flag(value)
@@ -132,6 +151,12 @@ extension SocketLayer {
       options.mark = UInt32(bitPattern: mark)
     default: throw .ENOPROTOOPT
     }
+  }
+
+  /// `SO_RCVLOWAT`: at least 1; below zero is as much as can be. Linux: `sk_setsockopt()`.
+  private static func lowWater(_ value: RawSpan) throws(Errno) -> Int {
+    let count = try SocketOptionValue.int(value)
+    return count < 0 ? Int(Int32.max) : max(1, Int(count))
   }
 
   private func sendBuffer(_ name: Int32, _ value: RawSpan, net: borrowing Net) throws(Errno) -> Int {
@@ -180,7 +205,8 @@ extension SocketLayer {
         // Linux: TCP_FIN_TIMEOUT_MAX; 0 means the system's.
         options.finTimeout = seconds == 0 ? nil : .seconds(Int64(min(seconds, 120)))
       }
-    case TCPOptionName.deferAccept: options.deferAccept = try SocketOptionValue.int(value) > 0
+    case TCPOptionName.deferAccept:
+      options.deferAcceptRetransmits = DeferAccept.retransmits(seconds: try SocketOptionValue.int(value))
     case TCPOptionName.windowClamp:
       let clamp = try SocketOptionValue.int(value)
       if clamp == 0 {
@@ -227,10 +253,11 @@ extension SocketLayer {
     case IPOptionName.timeToLive: options.timeToLive = try Self.timeToLive(number, default: 0)
     case IPOptionName.packetInfo: extra.packetInfo = number != 0
     case IPOptionName.mtuDiscover: extra.pathMTUDiscovery = try Self.discovery(number)
-    case IPOptionName.receiveErrors: extra.receiveErrors = number != 0
+    case IPOptionName.receiveErrors: options.receiveErrors = number != 0
     case IPOptionName.receiveTimeToLive: extra.receiveTimeToLive = number != 0
     case IPOptionName.receiveTypeOfService: extra.receiveTypeOfService = number != 0
-    // A stream is never sent to a group. Linux: ENOPROTOOPT through the same test.
+    // A stream is never sent to a group.
+    case IPOptionName.multicastTimeToLive: throw .EINVAL
     default: throw .ENOPROTOOPT
     }
   }
@@ -284,9 +311,9 @@ extension SocketLayer {
     if id.kind == .tcp { throw .EPROTO }
     guard value.byteCount >= 8 else { throw .EINVAL }
     let group = value.loadIPv4(0)
-    guard group.isMulticast else { throw .EINVAL }
     let joined = memberships[id] ?? []
     if name == IPOptionName.addMembership {
+      guard group.isMulticast else { throw .EINVAL }
       guard !joined.contains(group) else { throw .EADDRINUSE }
       try ip.joinGroup(group)
       memberships[id] = joined + [group]

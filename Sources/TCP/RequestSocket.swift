@@ -21,9 +21,11 @@ struct RequestSocket: ~Copyable {
   var sackPermitted: Bool
   var hasTimestamps: Bool
   var typeOfService: UInt8
-  /// SYN-ACKs sent again, and those of them that the timer sent.
+  /// SYN-ACKs sent again, and times the timer expired: a deferred connection that waits for data is not asked.
   var retransmits = 0
   var timeouts = 0
+  /// The bare ACK of a deferred connection has come. Linux: `inet_rsk(req)->acked`.
+  var isAcknowledged = false
   /// When the first SYN-ACK went.
   var sentAt: Instant
   /// Answers to repeated SYNs and to segments that do not fit.

@@ -184,6 +184,11 @@ extension TCPLayer {
       default:
         // RFC 1122 4.2.3.9: soft; only reported if the connection then times out.
         sockets[index].softError = report.errno
+        if sockets[index].options.receiveErrors {
+          // IP_RECVERR asks to be told at once; the connection goes on. Linux: `tcp_v4_err()`.
+          sockets[index].pendingError = report.errno
+          net.wake(sockets[index].id)
+        }
       }
     }
     settle(index, net: &net)

@@ -99,16 +99,29 @@ extension TCPLayer {
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
   mutating func requestExpired(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
-    guard isListenerAlive(slot), requests[slot].timeouts < net.settings.tcpSynackRetries else {
+    guard isListenerAlive(slot), !isHopeless(slot, net: net) else {
       removeRequest(slot, net: &net)
       return
     }
-    requests[slot].retransmits += 1
+    let deferral = Int(sockets[requests[slot].listener].options.deferAcceptRetransmits)
+    // While a deferred connection waits for data nothing is sent; the last round of the deferral asks once more.
+    let isDue = !requests[slot].isAcknowledged || requests[slot].timeouts >= deferral - 1
     requests[slot].timeouts += 1
     requests[slot].timeout = min(requests[slot].timeout << 1, RTTEstimator.maximumTimeout)
-    net.counters.count(.TcpRetransSegs)
-    sendSynAck(slot, ip: &ip, net: &net)
+    if isDue {
+      requests[slot].retransmits += 1
+      net.counters.count(.TcpRetransSegs)
+      sendSynAck(slot, ip: &ip, net: &net)
+    }
     armRequest(slot, net: &net)
+  }
+
+  /// Whether a request has been asked often enough; a deferred one that was acknowledged may wait out its deferral.
+  /// Linux: `syn_ack_recalc()`.
+  private func isHopeless(_ slot: Int, net: borrowing Net) -> Bool {
+    let timeouts = requests[slot].timeouts
+    let deferral = Int(sockets[requests[slot].listener].options.deferAcceptRetransmits)
+    return timeouts >= net.settings.tcpSynackRetries && (!requests[slot].isAcknowledged || timeouts >= deferral)
   }
 
   private func isListenerAlive(_ slot: Int) -> Bool {
@@ -221,7 +234,10 @@ extension TCPLayer {
       return
     }
     let listener = requests[slot].listener
-    if sockets[listener].options.deferAccept && segment.payload == 0 && requests[slot].timeouts < 1 {
+    if requests[slot].timeouts < Int(sockets[listener].options.deferAcceptRetransmits)
+      && segment.payload == 0 && !segment.flags.contains(.fin)
+    {
+      requests[slot].isAcknowledged = true
       skb.drop(.tcpFlags)
       return
     }

@@ -177,11 +177,12 @@ struct TCPSocket: ~Copyable {
     let bytes = rcvNxt.offset(from: copiedSeq) - (peerFinSeen ? 1 : 0)
     return max(0, bytes)
   }
-  /// Whether a read would give something: an urgent byte alone is not part of the stream. Linux:
-  /// `tcp_stream_is_readable()` with the target of `tcp_poll()`.
+  /// Whether a reader is to be woken: `SO_RCVLOWAT` bytes are there, of which an urgent byte at the mark is none, or no more
+  /// can come for want of room. Linux: `tcp_stream_is_readable()` with the target of `tcp_poll()`.
   var hasStreamData: Bool {
     let isAtMark = urgent.map { $0.sequence == copiedSeq && !options.outOfBandInline } ?? false
-    return readableByteCount > (isAtMark ? 1 : 0)
+    let available = readableByteCount - (isAtMark ? 1 : 0)
+    return available > 0 && (available >= options.receiveLowWater || receiveWindow <= rcvMSS)
   }
   /// The TCP timestamp clock.
   func timestamp(_ now: Instant) -> UInt32 { now.milliseconds32 &+ timestampOffset }

@@ -29,8 +29,11 @@ public struct TCPSocketOptions: Sendable {
   public var userTimeout: Nanoseconds? = nil
   /// `TCP_SYNCNT`; `nil`: the system's.
   public var synCount: Int? = nil
-  /// `TCP_DEFER_ACCEPT`: wake the acceptor only when data has arrived.
-  public var deferAccept = false
+  /// `TCP_DEFER_ACCEPT`: how many SYN-ACK retransmissions a connection waits for data before it is given to the
+  /// acceptor without; 0: none.
+  public var deferAcceptRetransmits: UInt8 = 0
+  /// `SO_RCVLOWAT`: bytes that have to be there before a reader is woken.
+  public var receiveLowWater = 1
   /// `TCP_NOTSENT_LOWAT` in bytes; 0: none.
   public var notSentLowWater = 0
   /// `SO_REUSEADDR`, `SO_REUSEPORT`.
@@ -45,6 +48,8 @@ public struct TCPSocketOptions: Sendable {
   public var typeOfService: UInt8 = 0
   /// `IP_TTL`; 0: the system's.
   public var timeToLive: UInt8 = 0
+  /// `IP_RECVERR`: an ICMP error about an open connection is a pending error at once.
+  public var receiveErrors = false
   /// `SO_OOBINLINE`.
   public var outOfBandInline = false
 

@@ -238,6 +238,21 @@ public final class ScriptedPeer {
     send(segment)
   }
 
+  /// An ICMP error that quotes a segment of the stack's (RFC 792: its IP header and eight bytes).
+  public func sendICMP(type: UInt8, code: UInt8, about segment: ScriptedSegment, rest: [UInt8] = [0, 0, 0, 0]) {
+    let tcp =
+      Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort) + Self.bytes(segment.sequence)
+    let quoted =
+      [0x45, 0] + Self.bytes(UInt16(40 + segment.payload.count)) + [0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 2]
+      + [10, 0, 0, 1] + tcp
+    var icmp: [UInt8] = [type, code, 0, 0] + rest + quoted
+    let check = Self.checksum(icmp)
+    icmp[2] = UInt8(check >> 8)
+    icmp[3] = UInt8(check & 0xFF)
+    host.receive(Self.frame(protocol: 1, icmp))
+    collect()
+  }
+
   // MARK: Receiving
 
   private func collect() {

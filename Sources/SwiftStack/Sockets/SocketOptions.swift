@@ -1,7 +1,6 @@
 import LinuxHost
 import Sockets
 import TCP
-import UDP
 
 /// Options by name, and the calls that control conversations need beside the public ones.
 extension Socket {
@@ -12,35 +11,30 @@ extension Socket {
 
   /// SO_REUSEADDR.
   public func setReuseAddress(_ value: Bool) throws(SocketError) {
-    try changeTCP {
-      $0.reuseAddress = value
-    } orDatagram: {
-      $0.reuseAddress = value
-    }
+    try setsockopt(level: SocketOptionLevel.socket, name: SocketOptionName.reuseAddress, value ? 1 : 0)
   }
 
   /// TCP_NODELAY: small segments do not wait for acknowledgements.
+  ///
+  /// - Throws: ENOPROTOOPT for a datagram socket.
   public func setNoDelay(_ value: Bool) throws(SocketError) {
-    try changeTCP {
-      $0.noDelay = value
-    } orDatagram: { _ in
-    }
+    try setsockopt(level: SocketOptionLevel.tcp, name: TCPOptionName.noDelay, value ? 1 : 0)
   }
 
   /// SO_BROADCAST.
   public func setBroadcast(_ value: Bool) throws(SocketError) {
-    try changeTCP { _ in
-    } orDatagram: {
-      $0.broadcast = value
-    }
+    try setsockopt(level: SocketOptionLevel.socket, name: SocketOptionName.broadcast, value ? 1 : 0)
   }
 
-  /// SO_LINGER: how long close waits; zero resets the connection, `nil` closes in the background.
+  /// SO_LINGER: how long close waits; zero resets the connection, `nil` closes in the background. Whole seconds, as
+  /// Linux counts; a part of one counts as one.
   public func setLinger(_ value: Nanoseconds?) throws(SocketError) {
-    try changeTCP {
-      $0.linger = value
-    } orDatagram: { _ in
-    }
+    let seconds = value.map { Int32(clamping: ($0.milliseconds + 999) / 1000) }
+    var linger = InlineArray<2, Int32>(repeating: 0)
+    if let seconds { linger = [1, seconds] }
+    // Safe: an int has no padding.
+    try setsockopt(
+      level: SocketOptionLevel.socket, name: SocketOptionName.linger, value: unsafe linger.span.bytes)
   }
 
   /// TCP_INFO; `nil` for other sockets.
@@ -48,37 +42,10 @@ extension Socket {
     (try? enter { (state, id) throws(Errno) in state.sockets.tcpInfo(id, now: state.net.now) }) ?? nil
   }
 
-  private func changeTCP(
-    _ change: (inout TCPSocketOptions) -> Void, orDatagram: (inout DatagramOptions) -> Void
-  ) throws(SocketError) {
-    try Self.calling("setsockopt") { () throws(Errno) in
-      try enter { (state, id) throws(Errno) in
-        switch id.kind {
-        case .tcp:
-          var options = try state.sockets.tcp.options(id)
-          change(&options)
-          try state.sockets.tcp.setOptions(id, options, ip: &state.ip, net: &state.net)
-        case .udp:
-          var options = try state.sockets.udp.options(id)
-          orDatagram(&options)
-          try state.sockets.udp.setOptions(id, options, ip: &state.ip, net: &state.net)
-        case .ping:
-          var options = try state.sockets.ping.options(id)
-          orDatagram(&options)
-          try state.sockets.ping.setOptions(id, options)
-        case nil: throw .EBADF
-        }
-      }
-    }
-  }
-
   // MARK: For control conversations
 
   func enableReceivedTimeToLive() throws(SocketError) {
-    try changeTCP { _ in
-    } orDatagram: {
-      $0.receiveTimeToLive = true
-    }
+    try setsockopt(level: SocketOptionLevel.ip, name: IPOptionName.receiveTimeToLive, 1)
   }
 
   func receiveWithTimeToLive(

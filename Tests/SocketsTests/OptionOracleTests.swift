@@ -1,0 +1,99 @@
+import NetNamespace
+import SwiftStack
+import TestSupport
+import Testing
+
+@testable import Sockets
+
+/// Every option of Linux's list on every kind of socket, on the stack and on the kernel beside it: result and read-back.
+@Suite("S options against the kernel")
+struct OptionOracleTests {
+  enum Kind: String, CaseIterable, Sendable {
+    case tcp, listening, connected, udp
+    case udpConnected = "connected udp"
+  }
+
+  /// Options of Linux's that the stack does not offer: it says so (ENOPROTOOPT), setting and reading, on every kind of
+  /// socket, whatever the value.
+  static let notOffered: Set<String> = [
+    "SO_BSDCOMPAT", "SO_PASSCRED", "SO_PEERCRED", "SO_BINDTODEVICE", "SO_ATTACH_FILTER", "SO_DETACH_FILTER",
+    "SO_PEERNAME", "SO_TIMESTAMP", "SO_PEERSEC", "SO_PASSSEC", "SO_TIMESTAMPNS", "SO_TIMESTAMPING",
+    "SO_RXQ_OVFL", "SO_WIFI_STATUS", "SO_PEEK_OFF", "SO_NOFCS", "SO_LOCK_FILTER", "SO_SELECT_ERR_QUEUE",
+    "SO_BUSY_POLL", "SO_MAX_PACING_RATE", "SO_BPF_EXTENSIONS", "SO_INCOMING_CPU", "SO_ATTACH_BPF",
+    "SO_ATTACH_REUSEPORT_CBPF", "SO_ATTACH_REUSEPORT_EBPF", "SO_CNX_ADVICE", "SO_MEMINFO",
+    "SO_INCOMING_NAPI_ID", "SO_COOKIE", "SO_PEERGROUPS", "SO_ZEROCOPY", "SO_TXTIME", "SO_BINDTOIFINDEX",
+    "SO_TIMESTAMP_NEW", "SO_TIMESTAMPNS_NEW", "SO_TIMESTAMPING_NEW", "SO_DETACH_REUSEPORT_BPF",
+    "SO_PREFER_BUSY_POLL", "SO_BUSY_POLL_BUDGET", "SO_NETNS_COOKIE", "SO_BUF_LOCK", "SO_RESERVE_MEM",
+    "SO_TXREHASH", "SO_RCVMARK", "SO_PASSPIDFD", "SO_PEERPIDFD", "SO_DEVMEM_DONTNEED", "TCP_MD5SIG",
+    "TCP_THIN_LINEAR_TIMEOUTS", "TCP_THIN_DUPACK", "TCP_REPAIR", "TCP_REPAIR_QUEUE", "TCP_QUEUE_SEQ",
+    "TCP_REPAIR_OPTIONS", "TCP_FASTOPEN", "TCP_TIMESTAMP", "TCP_CC_INFO", "TCP_SAVE_SYN", "TCP_SAVED_SYN",
+    "TCP_REPAIR_WINDOW", "TCP_FASTOPEN_CONNECT", "TCP_ULP", "TCP_MD5SIG_EXT", "TCP_FASTOPEN_KEY",
+    "TCP_FASTOPEN_NO_COOKIE", "TCP_ZEROCOPY_RECEIVE", "TCP_INQ", "TCP_TX_DELAY", "TCP_AO_ADD_KEY",
+    "TCP_AO_DEL_KEY", "TCP_AO_INFO", "TCP_AO_GET_KEYS", "TCP_AO_REPAIR", "TCP_IS_MPTCP", "TCP_RTO_MAX_MS",
+    "TCP_RTO_MIN_US", "TCP_DELACK_MAX_US", "IP_HDRINCL", "IP_OPTIONS", "IP_ROUTER_ALERT", "IP_RECVOPTS",
+    "IP_RETOPTS", "IP_PKTOPTIONS", "IP_FREEBIND", "IP_IPSEC_POLICY", "IP_XFRM_POLICY", "IP_PASSSEC",
+    "IP_TRANSPARENT", "IP_ORIGDSTADDR", "IP_MINTTL", "IP_NODEFRAG", "IP_CHECKSUM", "IP_BIND_ADDRESS_NO_PORT",
+    "IP_RECVFRAGSIZE", "IP_RECVERR_RFC4884", "IP_MULTICAST_IF", "IP_MULTICAST_LOOP", "IP_UNBLOCK_SOURCE",
+    "IP_BLOCK_SOURCE", "IP_ADD_SOURCE_MEMBERSHIP", "IP_DROP_SOURCE_MEMBERSHIP", "IP_MSFILTER",
+    "MCAST_JOIN_GROUP", "MCAST_BLOCK_SOURCE", "MCAST_UNBLOCK_SOURCE", "MCAST_LEAVE_GROUP",
+    "MCAST_JOIN_SOURCE_GROUP", "MCAST_LEAVE_SOURCE_GROUP", "MCAST_MSFILTER", "IP_MULTICAST_ALL",
+    "IP_UNICAST_IF", "IP_LOCAL_PORT_RANGE", "IP_PROTOCOL", "UDP_ENCAP", "UDP_NO_CHECK6_TX", "UDP_NO_CHECK6_RX",
+    "UDP_GRO", "UDP_SEGMENT", "SO_RCVPRIORITY",
+  ]
+
+  /// Offered options whose value depends on more than the option: results are compared, these read-backs are not.
+  static let readsOtherwise: [Kind: [String: String]] = [
+    .tcp: [
+      "TCP_INFO": "counts and times of this connection",
+      "TCP_CONGESTION": "the machine's default",
+    ],
+    .listening: [
+      "TCP_INFO": "counts and times of this connection",
+      "TCP_CONGESTION": "the machine's default",
+    ],
+    .connected: [
+      "TCP_INFO": "counts and times of this connection",
+      "TCP_CONGESTION": "the machine's default",
+      "SO_SNDBUF": "grows with the congestion control",
+      "TCP_MAXSEG": "bounded by half of the peer's window, which is another",
+      "TCP_WINDOW_CLAMP": "grows with what was received",
+    ],
+    .udp: [:],
+    .udpConnected: [:],
+  ]
+
+  @Test("S every option is obeyed or refused as Linux does", arguments: Kind.allCases)
+  func options(_ kind: Kind) throws {
+    for option in OptionList.all where !Self.notOffered.contains(option.name) {
+      let pair = try OptionPair(kind)
+      let comparesValues = Self.readsOtherwise[kind]?[option.name] == nil
+      func compare(_ moment: Comment) {
+        let ours = pair.stackGet(option), theirs = pair.kernelGet(option)
+        if comparesValues {
+          #expect(ours == theirs, moment)
+        } else {
+          #expect(ours.hasPrefix("errno") == theirs.hasPrefix("errno"), moment)
+        }
+      }
+      compare("\(option.name) at first")
+      for value in option.values {
+        #expect(pair.stackSet(option, value) == pair.kernelSet(option, value), "\(option.name) set to \(value)")
+        compare("\(option.name) after \(value)")
+      }
+    }
+  }
+
+  @Test("S an option that is not offered is ENOPROTOOPT, never silence", arguments: Kind.allCases)
+  func refused(_ kind: Kind) throws {
+    for option in OptionList.all where Self.notOffered.contains(option.name) {
+      let pair = try OptionPair(kind)
+      for value in option.values {
+        // A value that is no int is refused before the name is looked at.
+        let wanted = pair.stackSet(option, value)
+        #expect(wanted == Errno.ENOPROTOOPT.rawValue || wanted == Errno.EINVAL.rawValue && value.count < 4)
+      }
+      let read = pair.stackGet(option)
+      #expect(read == "errno 92" || read == "errno 95", "\(option.name) reads \(read)")
+    }
+  }
+}
