@@ -121,7 +121,8 @@ extension TCPLayer {
   private func isHopeless(_ slot: Int, net: borrowing Net) -> Bool {
     let timeouts = requests[slot].timeouts
     let deferral = Int(sockets[requests[slot].listener].options.deferAcceptRetransmits)
-    return timeouts >= net.settings.tcpSynackRetries && (!requests[slot].isAcknowledged || timeouts >= deferral)
+    return timeouts >= net.settings.tcpSynackRetries
+      && (!requests[slot].isAcknowledged || timeouts >= deferral)
   }
 
   private func isListenerAlive(_ slot: Int) -> Bool {

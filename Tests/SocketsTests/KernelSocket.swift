@@ -17,7 +17,8 @@ final class KernelSocket {
   func set(_ level: Int32, _ name: Int32, _ value: [UInt8]) -> Int32 {
     let result = unsafe value.withUnsafeBytes {
       // A buffer without bytes has no address; the kernel looks at the length first.
-      unsafe setsockopt(descriptor, level, name, $0.baseAddress ?? UnsafeRawPointer(bitPattern: 8)!, UInt32($0.count))
+      unsafe setsockopt(
+        descriptor, level, name, $0.baseAddress ?? UnsafeRawPointer(bitPattern: 8)!, UInt32($0.count))
     }
     return result == 0 ? 0 : errno
   }
@@ -57,7 +58,9 @@ final class KernelSocket {
     var address = sockaddr_in()
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     _ = unsafe withUnsafeMutablePointer(to: &address) {
-      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getsockname(descriptor, $0, &length) }
+      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe getsockname(descriptor, $0, &length)
+      }
     }
     return UInt16(bigEndian: address.sin_port)
   }

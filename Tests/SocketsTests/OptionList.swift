@@ -19,10 +19,14 @@ enum OptionList {
 
   /// Numbers at the edges of what options take, and lengths that are too short or long.
   private static let numbers: [[UInt8]] =
-    [0, 1, 2, 3, 6, 7, 63, 64, 87, 88, 127, 128, 255, 256, 536, 1460, 5000, 32767, 32768, 65535, 65536, 1 << 20, -1, -2]
+    [
+      0, 1, 2, 3, 6, 7, 63, 64, 87, 88, 127, 128, 255, 256, 536, 1460, 5000, 32767, 32768, 65535, 65536,
+      1 << 20, -1, -2,
+    ]
     .map(int) + [[], [1], [1, 0, 0], int(1) + int(0), int(1) + int(5), int(0) + int(9)]
   private static let times: [[UInt8]] = [
-    [], int(1), long(0) + long(0), long(0) + long(252_000), long(1) + long(500_000), long(0) + long(1_000_000),
+    [], int(1), long(0) + long(0), long(0) + long(252_000), long(1) + long(500_000),
+    long(0) + long(1_000_000),
     long(0) + long(-1), long(-1) + long(0), long(1 << 31) + long(0), long(3) + long(4000),
   ]
   private static let groups: [[UInt8]] = [
@@ -53,8 +57,10 @@ enum OptionList {
       [
         (1, "SO_DEBUG"), (2, "SO_REUSEADDR"), (3, "SO_TYPE"), (4, "SO_ERROR"), (5, "SO_DONTROUTE"),
         (6, "SO_BROADCAST"), (7, "SO_SNDBUF"), (8, "SO_RCVBUF"), (9, "SO_KEEPALIVE"), (10, "SO_OOBINLINE"),
-        (11, "SO_NO_CHECK"), (12, "SO_PRIORITY"), (13, "SO_LINGER"), (14, "SO_BSDCOMPAT"), (15, "SO_REUSEPORT"),
-        (16, "SO_PASSCRED"), (17, "SO_PEERCRED"), (18, "SO_RCVLOWAT"), (19, "SO_SNDLOWAT"), (20, "SO_RCVTIMEO"),
+        (11, "SO_NO_CHECK"), (12, "SO_PRIORITY"), (13, "SO_LINGER"), (14, "SO_BSDCOMPAT"),
+        (15, "SO_REUSEPORT"),
+        (16, "SO_PASSCRED"), (17, "SO_PEERCRED"), (18, "SO_RCVLOWAT"), (19, "SO_SNDLOWAT"),
+        (20, "SO_RCVTIMEO"),
         (21, "SO_SNDTIMEO"), (25, "SO_BINDTODEVICE"), (26, "SO_ATTACH_FILTER"), (27, "SO_DETACH_FILTER"),
         (28, "SO_PEERNAME"), (29, "SO_TIMESTAMP"), (30, "SO_ACCEPTCONN"), (31, "SO_PEERSEC"),
         (32, "SO_SNDBUFFORCE"), (33, "SO_RCVBUFFORCE"), (34, "SO_PASSSEC"), (35, "SO_TIMESTAMPNS"),
@@ -69,7 +75,8 @@ enum OptionList {
         (67, "SO_SNDTIMEO_NEW"), (68, "SO_DETACH_REUSEPORT_BPF"), (69, "SO_PREFER_BUSY_POLL"),
         (70, "SO_BUSY_POLL_BUDGET"), (71, "SO_NETNS_COOKIE"), (72, "SO_BUF_LOCK"), (73, "SO_RESERVE_MEM"),
         (74, "SO_TXREHASH"), (75, "SO_RCVMARK"), (76, "SO_PASSPIDFD"), (77, "SO_PEERPIDFD"),
-        (78, "SO_DEVMEM_LINEAR"), (79, "SO_DEVMEM_DMABUF"), (80, "SO_DEVMEM_DONTNEED"), (81, "SO_RCVPRIORITY"),
+        (78, "SO_DEVMEM_LINEAR"), (79, "SO_DEVMEM_DMABUF"), (80, "SO_DEVMEM_DONTNEED"),
+        (81, "SO_RCVPRIORITY"),
         (120, "SO_120"),
       ])
     + list(

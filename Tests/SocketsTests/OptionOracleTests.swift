@@ -37,7 +37,8 @@ struct OptionOracleTests {
     "IP_BLOCK_SOURCE", "IP_ADD_SOURCE_MEMBERSHIP", "IP_DROP_SOURCE_MEMBERSHIP", "IP_MSFILTER",
     "MCAST_JOIN_GROUP", "MCAST_BLOCK_SOURCE", "MCAST_UNBLOCK_SOURCE", "MCAST_LEAVE_GROUP",
     "MCAST_JOIN_SOURCE_GROUP", "MCAST_LEAVE_SOURCE_GROUP", "MCAST_MSFILTER", "IP_MULTICAST_ALL",
-    "IP_UNICAST_IF", "IP_LOCAL_PORT_RANGE", "IP_PROTOCOL", "UDP_ENCAP", "UDP_NO_CHECK6_TX", "UDP_NO_CHECK6_RX",
+    "IP_UNICAST_IF", "IP_LOCAL_PORT_RANGE", "IP_PROTOCOL", "UDP_ENCAP", "UDP_NO_CHECK6_TX",
+    "UDP_NO_CHECK6_RX",
     "UDP_GRO", "UDP_SEGMENT", "SO_RCVPRIORITY",
   ]
 
@@ -77,7 +78,8 @@ struct OptionOracleTests {
       }
       compare("\(option.name) at first")
       for value in option.values {
-        #expect(pair.stackSet(option, value) == pair.kernelSet(option, value), "\(option.name) set to \(value)")
+        #expect(
+          pair.stackSet(option, value) == pair.kernelSet(option, value), "\(option.name) set to \(value)")
         compare("\(option.name) after \(value)")
       }
     }

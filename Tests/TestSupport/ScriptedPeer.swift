@@ -239,7 +239,9 @@ public final class ScriptedPeer {
   }
 
   /// An ICMP error that quotes a segment of the stack's (RFC 792: its IP header and eight bytes).
-  public func sendICMP(type: UInt8, code: UInt8, about segment: ScriptedSegment, rest: [UInt8] = [0, 0, 0, 0]) {
+  public func sendICMP(
+    type: UInt8, code: UInt8, about segment: ScriptedSegment, rest: [UInt8] = [0, 0, 0, 0]
+  ) {
     let tcp =
       Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort) + Self.bytes(segment.sequence)
     let quoted =
