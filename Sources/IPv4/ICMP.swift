@@ -121,17 +121,19 @@ extension IPv4Layer {
   ///
   /// - Parameters:
   ///   - skb: data at its transport header, network header marked; it ends here.
+  ///   - reason: why the packet is thrown away, whether its sender hears of it or not.
   ///   - info: the last four bytes of the ICMP header: the MTU, or the pointer in the upper byte.
   public mutating func sendICMPError(
-    for skb: consuming SkBuff, kind: ICMPHeader.Kind, code: UInt8, info: UInt32, net: inout Net
+    for skb: consuming SkBuff, reason: DropReason, kind: ICMPHeader.Kind, code: UInt8, info: UInt32,
+    net: inout Net
   ) {
     guard let offset = skb.networkHeaderOffset, offset <= 0, -offset <= skb.headroom else {
-      skb.drop(.notSpecified)
+      skb.drop(reason)
       return
     }
     skb.push(-offset)
     guard let header = IPv4Header(parsing: skb.linear), mayReport(kind, about: skb, header) else {
-      skb.drop(.notSpecified)
+      skb.drop(reason)
       return
     }
     let isLimited =
@@ -142,17 +144,17 @@ extension IPv4Layer {
       case .allowed: break
       case .globalLimit:
         net.counters.count(.IcmpOutRateLimitGlobal)
-        skb.drop(.icmpRateLimited)
+        skb.drop(reason)
         return
       case .hostLimit:
         net.counters.count(.IcmpOutRateLimitHost)
-        skb.drop(.icmpRateLimited)
+        skb.drop(reason)
         return
       }
     }
     let own = isLocal(header.destination) ? header.destination : nil
     guard var route = try? route(to: header.source, from: own, net: &net) else {
-      skb.drop(.ipOutNoRoute)
+      skb.drop(reason)
       return
     }
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
@@ -160,7 +162,7 @@ extension IPv4Layer {
     let quoted = min(room, skb.length)
     let headroom = device.neededHeadroom + IPv4Header.minimumByteCount
     guard var message = net.pool.allocate(headroom: headroom, linear: ICMPHeader.byteCount + quoted) else {
-      skb.drop(.noMemory)
+      skb.drop(reason)
       return
     }
     message.put(ICMPHeader.byteCount + quoted)
@@ -178,7 +180,7 @@ extension IPv4Layer {
     net.counters.count(.IcmpOutMsgs)
     countError(kind, net: &net)
     net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
-    _ = consume skb
+    skb.drop(reason)
     _ = output(message, route: &route, options: options, net: &net)
   }
 

@@ -89,7 +89,8 @@ extension IPv4Layer {
           net.counters.count(.IpInHdrErrors)
           skb.pull(headerByteCount)
           sendICMPError(
-            for: skb, kind: .parameterProblem, code: 0, info: UInt32(offset) << 24, net: &net)
+            for: skb, reason: .ipHeader, kind: .parameterProblem, code: 0, info: UInt32(offset) << 24,
+            net: &net)
           return .consumed
         }
       }
@@ -180,7 +181,8 @@ extension IPv4Layer {
     default:
       net.counters.count(.IpInUnknownProtos)
       sendICMPError(
-        for: skb, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.protocol, info: 0, net: &net)
+        for: skb, reason: .ipNoProtocol, kind: .destinationUnreachable,
+        code: ICMPHeader.Unreachable.protocol, info: 0, net: &net)
       return .consumed
     }
   }

@@ -73,6 +73,9 @@ extension IPv4Layer {
         return .dropped
       }
     }
+    net.tracer.record(
+      .ip_output, skb: skb.serial, socket: skb.socket, UInt64(total), UInt64(options.protocol.rawValue),
+      UInt64(route.nextHop.rawValue))
     if route.kind == .unicast && largest <= limit {
       return finishOutput(skb, route: &route, net: &net)
     }

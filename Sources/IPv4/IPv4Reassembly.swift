@@ -117,7 +117,7 @@ extension IPv4Layer {
       reassembly.remove(slot, reason: .noMemory, net: &net)
       return .consumed
     }
-    reassembly.remove(slot, reason: .notSpecified, net: &net)
+    reassembly.remove(slot, reason: nil, net: &net)
     guard let header = Self.header(of: whole) else {
       whole.drop(.ipHeader)
       return .consumed
@@ -213,7 +213,7 @@ extension IPv4Layer {
       // Only who sent the first fragment is told (RFC 1122 section 3.3.2).
       skb.setNetworkHeader()
       skb.pull(Self.headerByteCount(of: skb))
-      sendICMPError(for: skb, kind: .timeExceeded, code: 1, info: 0, net: &net)
+      sendICMPError(for: skb, reason: .fragmentTimeout, kind: .timeExceeded, code: 1, info: 0, net: &net)
     }
     reassembly.remove(slot, reason: .fragmentTimeout, net: &net)
   }

@@ -86,7 +86,7 @@ extension IPv4Layer {
     } else {
       skb.setNetworkHeader()
       skb.pull(header.headerByteCount)
-      sendICMPError(for: skb, kind: kind, code: code, info: 0, net: &net)
+      sendICMPError(for: skb, reason: .ipPolicy, kind: kind, code: code, info: 0, net: &net)
     }
   }
 }

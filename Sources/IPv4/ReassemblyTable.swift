@@ -96,8 +96,10 @@ struct ReassemblyTable: ~Copyable {
   }
 
   /// Forgets a datagram; its fragments are dropped for `reason`.
-  mutating func remove(_ slot: Int, reason: DropReason, net: inout Net) {
-    while let skb = queues[slot].fragments.popFirst() { skb.drop(reason) }
+  mutating func remove(_ slot: Int, reason: DropReason?, net: inout Net) {
+    while let skb = queues[slot].fragments.popFirst() {
+      if let reason { skb.drop(reason) } else { skb.consumed() }
+    }
     queues[slot].timer.cancel(in: &net.timers)
     memory -= queues[slot].memory
     queues[slot].memory = 0

@@ -102,7 +102,11 @@ public struct NeighbourTable: ~Copyable {
   mutating func resolveOutput(
     _ skb: consuming SkBuff, index: Int, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
+    let old = entries[index].state
     eventSend(index, source: Self.source(of: skb), net: &net)
+    net.tracer.record(
+      .neigh_event_send, skb: skb.serial, socket: skb.socket, UInt64(entries[index].address.rawValue),
+      UInt64(old.rawValue), UInt64(entries[index].state.rawValue))
     if entries[index].state.isValid {
       return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
     }

@@ -20,7 +20,6 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case otherHost
   case unknownEtherType
   case icmpInvalid
-  case icmpRateLimited
   case neighbourQueueFull
   case neighbourFailed
   case neighbourDead
@@ -35,7 +34,6 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case gsoFailed
   case noMemory
   case socketReceiveBuffer
-  case socketClosed
   case tcpFlags
   case tcpZeroWindow
   case tcpOldData
@@ -49,4 +47,56 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case tcpListenOverflow
   case tcpAbortOnData
   case tcpClose
+
+  /// Linux's name of it, or one of the same kind where Linux has none. Linux: `drop_reasons[]`.
+  public var name: String {
+    // kfree_skb's SKB_DROP_REASON_ names: words in capitals.
+    switch self {
+    case .packetTooSmall: "PKT_TOO_SMALL"
+    case .tcpChecksum: "TCP_CSUM"
+    case .udpChecksum: "UDP_CSUM"
+    case .ipChecksum: "IP_CSUM"
+    case .ipHeader: "IP_INHDR"
+    case .ipNoProtocol: "IP_NOPROTO"
+    case .ipNotForUs: "IP_INADDRERRORS"
+    case .ipOutNoRoute: "IP_OUTNOROUTES"
+    case .ipPolicy: "NETFILTER_DROP"
+    case .fragmentTimeout: "FRAG_REASM_TIMEOUT"
+    case .fragmentInvalid: "FRAG_INVALID"
+    case .fragmentTooFar: "FRAG_TOO_FAR"
+    case .reassemblyMemory: "FRAG_REASM_MEMORY"
+    case .otherHost: "OTHERHOST"
+    case .unknownEtherType: "UNHANDLED_PROTO"
+    case .neighbourQueueFull: "NEIGH_QUEUEFULL"
+    case .neighbourFailed: "NEIGH_FAILED"
+    case .neighbourDead: "NEIGH_DEAD"
+    case .qdiscReset: "QUEUE_PURGE"
+    case .deviceDown: "DEV_READY"
+    case .deviceHeader: "DEV_HDR"
+    case .deviceDMAMapping: "DMA_MAPPING"
+    case .deviceFull: "FULL_RING"
+    case .deviceTooLong: "PKT_TOO_BIG"
+    case .gsoFailed: "SKB_GSO_SEG"
+    case .noMemory: "NOMEM"
+    case .socketReceiveBuffer: "SOCKET_RCVBUFF"
+    case .tcpZeroWindow: "TCP_ZEROWINDOW"
+    case .tcpOldData: "TCP_OLD_DATA"
+    case .tcpOverWindow: "TCP_OVERWINDOW"
+    case .tcpOutOfOrderMemory: "TCP_OFO_QUEUE_PRUNE"
+    case .tcpPAWS: "TCP_RFC7323_PAWS"
+    case .tcpInvalidSequence: "TCP_INVALID_SEQUENCE"
+    case .tcpInvalidAcknowledgment: "TCP_INVALID_ACK_SEQUENCE"
+    case .tcpInvalidSYN: "TCP_INVALID_SYN"
+    case .tcpAbortOnData: "TCP_ABORT_ON_DATA"
+    default: Self.words("\(self)")
+    }
+  }
+
+  /// `qdiscDrop` is `QDISC_DROP`.
+  private static func words(_ name: String) -> String {
+    name.reduce(into: "") { text, letter in
+      if letter.isUppercase { text.append("_") }
+      text += letter.uppercased()
+    }
+  }
 }

@@ -144,6 +144,9 @@ extension SkBuff {
       .kfree_skb, skb: serial, socket: socket, UInt64(reason.rawValue), UInt64(length))
   }
 
+  /// Ends the packet as used up, which is no drop. Linux: `consume_skb()`.
+  public consuming func consumed() {}
+
   /// Charges the packet's truesize to the socket's write account until the packet ends.
   /// Linux: `skb_set_owner_w()`.
   public func chargeWrite(to account: borrowing SocketAccount, socket: UInt32) {

@@ -19,7 +19,9 @@ extension SocketLayer {
       case .consumed: break
       case .noSocket(let skb):
         ip.sendICMPError(
-          for: skb, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port, info: 0, net: &net)
+          for: skb, reason: .noSocket, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port,
+          info: 0,
+          net: &net)
       }
     case .icmp(let skb, let header): ping.receive(skb, header: header, net: &net)
     case .error(let report): error(report, ip: &ip, net: &net)

@@ -97,6 +97,11 @@ public final class SimulatedStack: Sendable {
     for shard in shards { shard.inspect { $0.nic.faults = faults } }
   }
 
+  /// Makes the driver's next so many mappings fail, for tests.
+  public func failMappings(_ count: Int) {
+    for shard in shards { shard.inspect { $0.nic.injectMappingFailures(count) } }
+  }
+
   /// Packet buffers in use, for tests that nothing leaks.
   public var buffersInUse: Int { sum { $0.net.pool.buffersInUse } }
 

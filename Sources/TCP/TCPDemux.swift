@@ -45,6 +45,9 @@ extension TCPLayer {
     skb.tcp.sequence = segment.sequence
     skb.tcp.endSequence = segment.endSequence
     skb.tcp.flags = tcp.flags
+    net.tracer.record(
+      .tcp_v4_rcv, skb: skb.serial, UInt64(segment.sequence.rawValue), UInt64(segment.payload),
+      UInt64(tcp.flags.rawValue))
     let tuple = FourTuple(
       local: SocketAddress(header.destination, port: tcp.destinationPort),
       remote: SocketAddress(header.source, port: tcp.sourcePort))
@@ -75,12 +78,13 @@ extension TCPLayer {
         let floor = timeWaits[slot].nextInitialSequence
         endTimeWait(slot, net: &net)
         net.counters.count(.TcpExtTWRecycled)
-        requestConnection(
+        let refusal = requestConnection(
           listener, segment, tuple, initial: floor, typeOfService: typeOfService, ip: &ip, net: &net)
+        if let refusal { skb.drop(refusal) } else { skb.consumed() }
       } else {
         receiveInTimeWait(slot, segment, ip: &ip, net: &net)
+        skb.drop(.tcpClose)
       }
-      _ = consume skb
     case nil:
       receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, ip: &ip, net: &net)
     }
@@ -106,9 +110,9 @@ extension TCPLayer {
       skb.drop(.tcpFlags)
       return
     }
-    _ = consume skb
-    requestConnection(
+    let refusal = requestConnection(
       listener, segment, tuple, initial: nil, typeOfService: typeOfService, ip: &ip, net: &net)
+    if let refusal { skb.drop(refusal) } else { skb.consumed() }
   }
 
   /// The listener for a connection: a specific address goes before any, and those with SO_REUSEPORT share by a hash

@@ -7,24 +7,26 @@ import Wire
 // Connections that others open. Linux: `tcp_conn_request()`, `tcp_check_req()`.
 extension TCPLayer {
   /// A SYN for a listener: remembers little, answers SYN-ACK.
+  ///
+  /// - Returns: why the SYN is to be dropped; `nil` when it was answered.
   mutating func requestConnection(
     _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, initial: SequenceNumber?,
     typeOfService: UInt8,
     ip: inout IPv4Layer, net: inout Net
-  ) {
+  ) -> DropReason? {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
-    else { return }
+    else { return .ipInvalidSource }
     if sockets[listener].acceptQueue.count > sockets[listener].backlog {
       net.counters.count(.TcpExtListenOverflows)
       net.counters.count(.TcpExtListenDrops)
-      return
+      return .tcpListenOverflow
     }
     if sockets[listener].requestCount >= net.settings.maximumSynBacklog {
       // Under a flood the newest has the best chance: a real client answers within a round trip (RFC 4987 3.4).
       net.counters.count(.TcpExtTCPReqQFullDrop)
       net.counters.count(.TcpExtListenDrops)
-      guard let oldest = sockets[listener].oldestRequest else { return }
+      guard let oldest = sockets[listener].oldestRequest else { return .tcpListenOverflow }
       removeRequest(oldest, net: &net)
     }
     // The window and scale the child will offer.
@@ -50,6 +52,7 @@ extension TCPLayer {
     connections.set(tuple, to: .request(slot))
     sendSynAck(slot, ip: &ip, net: &net)
     armRequest(slot, net: &net)
+    return nil
   }
 
   private mutating func enqueueRequest(_ slot: Int) {

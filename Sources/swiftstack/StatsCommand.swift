@@ -6,10 +6,14 @@ struct StatsCommand: ParsableCommand {
     commandName: "stats", abstract: "Show the stack's protocol counters, as \"nstat -a\" does.")
   @OptionGroup var options: ReportOptions
   @Flag(name: [.customShort("z"), .long], help: "Show counters that are zero, too.") var zeros = false
+  @Flag(help: "Show why packets were thrown away instead: how many for each of Linux's drop reasons.")
+  var drops = false
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .stats(let counters) = try client.ask(.stats) else { throw ControlError.unexpected("stats") }
+    guard case .stats(let counters) = try client.ask(drops ? .drops : .stats) else {
+      throw ControlError.unexpected("stats")
+    }
     if options.json {
       let values = Dictionary(counters.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
       return try JSONOutput.print(["swiftstack": values])

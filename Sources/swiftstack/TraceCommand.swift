@@ -37,7 +37,7 @@ struct TraceCommand: ParsableCommand {
     var line = "\(FixedPoint.format(Double(record.time) / 1e9, digits: 6)) \(record.point)"
     if record.skb != 0 { line += " skb=\(record.skb)" }
     if record.socket != 0 { line += " sock=\(record.socket)" }
-    for argument in record.arguments { line += " \(argument.name)=\(argument.value)" }
+    for argument in record.arguments { line += " \(argument.name)=\(argument.text ?? "\(argument.value)")" }
     StandardOutput.print(line)
   }
 }

@@ -45,6 +45,7 @@ final class ControlConversation {
     case .qdisc: try send(.qdisc(stack.qdiscReports))
     case .nic: try send(.nic(stack.nicReports))
     case .stats: try send(.stats(stack.counterReports))
+    case .drops: try send(.stats(stack.dropReports))
     case .trace(let request): try trace(request)
     case .capture: try capture()
     case .ping(let request): try ping(request)

@@ -31,6 +31,8 @@ public enum ControlCommand: Codable, Equatable, Sendable {
   case qdisc
   case nic
   case stats
+  /// Answered as `stats`: packets dropped, by reason.
+  case drops
   case trace(TraceRequest)
   case capture(CaptureRequest)
   case ping(PingRequest)

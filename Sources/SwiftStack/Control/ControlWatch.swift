@@ -1,6 +1,9 @@
 import FoundationEssentials
 import LinuxHost
+import IceHardware
 import NetDevice
+import SkBuff
+import TCP
 import Trace
 
 /// Watching packets on behalf of a client: tracepoints and frames.
@@ -101,10 +104,23 @@ extension TraceReport {
   init(_ record: TraceRecord, queue: Int) {
     let names = record.point.argumentNames
     let arguments = [(names.0, record.a), (names.1, record.b), (names.2, record.c)]
-      .filter { !$0.0.isEmpty }.map { TraceArgument($0.0, $0.1) }
+      .filter { !$0.0.isEmpty }.map {
+        TraceArgument($0.0, $0.1, text: Self.text($0.0, $0.1, at: record.point))
+      }
     self.init(
       time: record.nanoseconds, queue: queue, point: record.point.name, skb: record.skb,
       socket: record.socket, arguments: arguments)
+  }
+
+  /// What a number stands for; `nil`: it is a number.
+  private static func text(_ name: String, _ value: UInt64, at point: TracePoint) -> String? {
+    let code = UInt8(truncatingIfNeeded: value)
+    return switch (point, name) {
+    case (.kfree_skb, "reason"): DropReason(rawValue: code)?.name
+    case (.device_malicious_driver, "event"): MaliciousDriverEvent(rawValue: code).map { "\($0)" }
+    case (.tcp_set_state, _): TCPState(rawValue: code)?.name
+    default: nil
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import Ice
 import IceHardware
 import NetDevice
 import Neighbour
+import SkBuff
 import Sockets
 import TCP
 import UDP
@@ -33,6 +34,17 @@ extension Stack {
       }
     }
     return sums
+  }
+}
+
+extension Stack {
+  /// Packets thrown away, by reason: sums over the shards, every reason with Linux's name. Linux: `drop_monitor`.
+  public var dropReports: [CounterReport] {
+    DropReason.allCases.map { reason in
+      CounterReport(
+        reason.name, shards.reduce(0) { sum, shard in sum &+ shard.inspect { $0.net.pool.dropCount(reason) } }
+      )
+    }
   }
 }
 

@@ -153,9 +153,12 @@ public struct TraceReport: Codable, Equatable, Sendable {
 public struct TraceArgument: Codable, Equatable, Sendable {
   public var name: String
   public var value: UInt64
-  public init(_ name: String, _ value: UInt64) {
+  /// What the value is called, where it stands for something: a drop reason, a device's event.
+  public var text: String?
+  public init(_ name: String, _ value: UInt64, text: String? = nil) {
     self.name = name
     self.value = value
+    self.text = text
   }
 }
 
