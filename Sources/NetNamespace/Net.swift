@@ -48,18 +48,17 @@ public struct Net: ~Copyable {
   }
 }
 
-/// Pseudo-random numbers from a seed that the rim took from the system. Used for initial windows of ports, timers and
-/// identifiers; initial sequence numbers add a keyed hash (RFC 6528). SplitMix64.
+/// Random numbers from a seed that the rim took from the system, for ports, identifiers and the first draw of timers.
+/// A peer sees some of them, so that none may tell the next: SipHash of a counter.
 public struct RandomSource: Sendable {
-  private var state: UInt64
-  public init(seed: UInt64) { state = seed }
+  private let keyed: SipHash
+  private var counter: UInt64 = 0
+
+  public init(seed: UInt64) { keyed = SipHash(key: (seed, 0)).derived(seed) }
 
   public mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
+    counter &+= 1
+    return keyed.hash(counter, 0)
   }
   /// A value in `0..<bound`; `bound` is above 0.
   public mutating func next(below bound: UInt32) -> UInt32 {

@@ -36,11 +36,11 @@ public struct NetSettings: Sendable {
   public var tcpAutocorking = true
   /// `net.core.somaxconn`, `net.ipv4.tcp_max_syn_backlog`.
   public var maximumBacklog = 4096
-  public var maximumSynBacklog = 1024
+  public var maximumSynBacklog = 2048
   /// `net.ipv4.tcp_limit_output_bytes`.
   public var tcpLimitOutput = 4 << 20
   /// `net.ipv4.tcp_max_tw_buckets`.
-  public var maximumTimeWait = 65536
+  public var maximumTimeWait = 131_072
   /// `net.ipv4.ip_local_port_range`.
   public var localPorts: ClosedRange<UInt16> = 32768...60999
   /// `net.ipv4.ipfrag_time`, `ipfrag_high_thresh` in bytes, `ipfrag_max_dist`.

@@ -54,7 +54,7 @@ public struct PortTable: ~Copyable {
   /// What each owner allows, by its slot.
   private var owners = OwnerSharing()
   /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
-  private var secret: UInt64 = 0
+  private var keyed: SipHash?
   /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
   private var perturbations = [UInt32](repeating: 0, count: 256)
 
@@ -209,11 +209,11 @@ public struct PortTable: ~Copyable {
 
   /// Begins the walk for a connection from `address` to `remote` (RFC 6056 section 3.3.4, double-hash selection).
   public mutating func search(address: IPAddress, remote: SocketAddress, net: inout Net) -> Search {
-    if secret == 0 { secret = net.random.next() | 1 }
+    let keyed = self.keyed ?? SipHash(key: (net.random.next(), net.random.next()))
+    self.keyed = keyed
     let range = net.settings.localPorts
-    let key = secret ^ UInt64(address.v4?.rawValue ?? 0) << 32 ^ UInt64(remote.address.v4?.rawValue ?? 0)
-    var mixer = RandomSource(seed: key &+ UInt64(remote.port) &* 0x9E37_79B9_7F4A_7C15)
-    let hash = mixer.next()
+    let hash = keyed.hash(
+      UInt64(address.v4?.rawValue ?? 0) << 32 | UInt64(remote.address.v4?.rawValue ?? 0), UInt64(remote.port))
     let group = Int(hash >> 56)
     let offset = UInt32(truncatingIfNeeded: hash) &+ perturbations[group]
     // An even first step: connect() takes one half of the range before it takes from bind()'s.

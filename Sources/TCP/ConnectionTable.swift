@@ -1,3 +1,4 @@
+import NetNamespace
 import Wire
 
 /// The two ends of a connection.
@@ -8,6 +9,13 @@ public struct FourTuple: Hashable, Sendable {
   @inlinable public init(local: SocketAddress, remote: SocketAddress) {
     self.local = local
     self.remote = remote
+  }
+
+  /// Both addresses, and both ports in the lower half of the second word, for a keyed hash.
+  var words: (addresses: UInt64, ports: UInt64) {
+    let addresses =
+      UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote.address.v4?.rawValue ?? 0)
+    return (addresses, UInt64(local.port) << 16 | UInt64(remote.port))
   }
 }
 
@@ -46,10 +54,10 @@ struct ConnectionTable: ~Copyable {
   private static let free = UInt32.max
   private var slots: [Slot]
   private(set) var count = 0
-  private let secret: (UInt64, UInt64)
+  private let keyed: SipHash
 
-  init(secret: (UInt64, UInt64)) {
-    self.secret = secret
+  init(hash: SipHash) {
+    keyed = hash
     slots = Self.empty(256)
   }
   private static func empty(_ capacity: Int) -> [Slot] {
@@ -59,18 +67,11 @@ struct ConnectionTable: ~Copyable {
       count: capacity)
   }
 
-  /// Keyed hash of a tuple; two multiply-fold rounds.
+  /// Keyed hash of a tuple.
   func hash(_ tuple: FourTuple) -> UInt32 {
-    let addresses =
-      UInt64(tuple.local.address.v4?.rawValue ?? 0) << 32 | UInt64(tuple.remote.address.v4?.rawValue ?? 0)
-    let ports = UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port)
-    let first = Self.fold(addresses ^ secret.0, secret.1 ^ 0x9E37_79B9_7F4A_7C15)
-    let second = Self.fold(first ^ ports, secret.0 ^ 0xD6E8_FEB8_6659_FD93)
-    return UInt32(truncatingIfNeeded: second ^ second >> 32)
-  }
-  private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
-    let product = a.multipliedFullWidth(by: b)
-    return product.high ^ product.low
+    let (addresses, ports) = tuple.words
+    let hash = keyed.hash(addresses, ports)
+    return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
   }
 
   func find(_ tuple: FourTuple) -> ConnectionEntry? {

@@ -15,34 +15,30 @@ public struct TCPLayer: ~Copyable {
   /// Listeners by port; looked at for a SYN only.
   var listeners: [UInt16: [Int]] = [:]
   var ports = PortTable()
-  private let secret: (UInt64, UInt64)
+  /// Keys initial sequence numbers and timestamp offsets.
+  private let keyed: SipHash
 
   /// - Parameter secret: keys initial sequence numbers (RFC 6528), timestamp offsets and the connection hash.
   public init(net: borrowing Net, secret: (UInt64, UInt64)) {
-    self.secret = secret
-    connections = ConnectionTable(secret: (secret.0 &* 0x9E37_79B9_7F4A_7C15 | 1, secret.1 ^ secret.0))
+    let hash = SipHash(key: secret)
+    keyed = hash.derived(1)
+    connections = ConnectionTable(hash: hash.derived(2))
   }
 
   // MARK: Keys
 
-  private func keyed(_ tuple: FourTuple, _ salt: UInt64) -> UInt32 {
-    var state = secret.0 ^ salt
-    for word in [
-      UInt64(tuple.local.address.v4?.rawValue ?? 0), UInt64(tuple.remote.address.v4?.rawValue ?? 0),
-      UInt64(tuple.local.port) << 16 | UInt64(tuple.remote.port),
-    ] {
-      let product = (state ^ word).multipliedFullWidth(by: secret.1 | 1)
-      state = product.high ^ product.low &+ salt
-    }
-    return UInt32(truncatingIfNeeded: state ^ state >> 32)
+  /// The ends of a connection as words to hash.
+  private func hash(_ tuple: FourTuple, _ purpose: UInt64) -> UInt32 {
+    let (addresses, ports) = tuple.words
+    return UInt32(truncatingIfNeeded: keyed.hash(addresses, ports | purpose << 32))
   }
 
   /// RFC 6528: a clock of 64 ns plus a keyed hash of the tuple. Linux: `secure_tcp_seq()`.
   func initialSequence(_ tuple: FourTuple, net: borrowing Net) -> SequenceNumber {
-    SequenceNumber(keyed(tuple, 0x5EED) &+ UInt32(truncatingIfNeeded: net.now.nanoseconds >> 6))
+    SequenceNumber(hash(tuple, 1) &+ UInt32(truncatingIfNeeded: net.now.nanoseconds >> 6))
   }
   /// RFC 7323 section 5.4: timestamps do not tell the uptime.
-  func timestampOffset(_ tuple: FourTuple) -> UInt32 { keyed(tuple, 0x7157) }
+  func timestampOffset(_ tuple: FourTuple) -> UInt32 { hash(tuple, 2) }
 
   // MARK: Slots
 

@@ -1,3 +1,4 @@
+import NetNamespace
 import Wire
 
 /// Which socket a datagram is for: a hash of chains, one entry for each bound socket's slot.
@@ -17,10 +18,10 @@ struct DemuxTable: ~Copyable {
   private var entries: [Entry] = []
   private var bound = 0
   /// Keys the hash: a peer chooses ports and must not choose chains.
-  private let secret: (UInt64, UInt64)
+  private let keyed: SipHash
 
   init(secret: (UInt64, UInt64)) {
-    self.secret = secret
+    keyed = SipHash(key: secret)
     heads = Array(repeating: -1, count: 256)
   }
 
@@ -28,12 +29,7 @@ struct DemuxTable: ~Copyable {
     let addresses =
       UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote?.address.v4?.rawValue ?? 0)
     let ports = UInt64(local.port) << 16 | UInt64(remote?.port ?? 0)
-    let first = Self.fold(addresses ^ secret.0, secret.1 ^ 0x9E37_79B9_7F4A_7C15)
-    return Self.fold(first ^ ports, secret.0 ^ 0xD6E8_FEB8_6659_FD93)
-  }
-  private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
-    let product = a.multipliedFullWidth(by: b)
-    return product.high ^ product.low
+    return keyed.hash(addresses, ports)
   }
   private func bucket(_ local: SocketAddress, _ remote: SocketAddress?) -> Int {
     Int(truncatingIfNeeded: hash(local, remote)) & (heads.count - 1)

@@ -126,7 +126,7 @@ struct ConnectionTableTests {
 
   @Test("Finds what was put in, forgets what was taken out, through growth and closed gaps")
   func roundTrip() {
-    var table = ConnectionTable(secret: (1, 2))
+    var table = ConnectionTable(hash: SipHash(key: (1, 2)))
     for number in 0..<5000 { table.set(tuple(number), to: .socket(number)) }
     #expect(table.count == 5000)
     for number in stride(from: 0, to: 5000, by: 2) { table.remove(tuple(number), entry: .socket(number)) }
@@ -138,7 +138,7 @@ struct ConnectionTableTests {
 
   @Test("A tuple that has passed to TIME-WAIT is not removed by its former owner")
   func ownership() {
-    var table = ConnectionTable(secret: (1, 2))
+    var table = ConnectionTable(hash: SipHash(key: (1, 2)))
     table.set(tuple(1), to: .socket(1))
     table.set(tuple(1), to: .timeWait(7))
     table.remove(tuple(1), entry: .socket(1))

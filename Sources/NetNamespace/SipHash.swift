@@ -1,0 +1,72 @@
+/// SipHash-2-4 (Aumasson and Bernstein, 2012) of whole words: a keyed hash that a peer who sees results cannot predict or
+/// steer, as RFC 6528 section 3 and RFC 6056 section 3.3.3 ask of one. Linux: `siphash_2u64()`.
+@frozen
+public struct SipHash: Sendable {
+  @usableFromInline let key: (UInt64, UInt64)
+
+  @inlinable public init(key: (UInt64, UInt64)) { self.key = key }
+
+  /// A key for another purpose, which tells nothing about this one.
+  @inlinable public func derived(_ purpose: UInt64) -> SipHash {
+    SipHash(key: (hash(purpose, 0), hash(purpose, 1)))
+  }
+
+  /// The hash of 16 bytes: two little-endian words.
+  @inlinable public func hash(_ first: UInt64, _ second: UInt64) -> UInt64 {
+    var state = State(key)
+    state.absorb(first)
+    state.absorb(second)
+    // The last word carries the length in its upper byte.
+    state.absorb(16 << 56)
+    return state.finish()
+  }
+
+  @frozen @usableFromInline
+  struct State {
+    @usableFromInline var v0: UInt64
+    @usableFromInline var v1: UInt64
+    @usableFromInline var v2: UInt64
+    @usableFromInline var v3: UInt64
+
+    /// "somepseudorandomlygeneratedbytes".
+    @inlinable init(_ key: (UInt64, UInt64)) {
+      v0 = key.0 ^ 0x736f_6d65_7073_6575
+      v1 = key.1 ^ 0x646f_7261_6e64_6f6d
+      v2 = key.0 ^ 0x6c79_6765_6e65_7261
+      v3 = key.1 ^ 0x7465_6462_7974_6573
+    }
+
+    @inlinable mutating func absorb(_ word: UInt64) {
+      v3 ^= word
+      round()
+      round()
+      v0 ^= word
+    }
+
+    @inlinable mutating func finish() -> UInt64 {
+      v2 ^= 0xff
+      round()
+      round()
+      round()
+      round()
+      return v0 ^ v1 ^ v2 ^ v3
+    }
+
+    @inlinable mutating func round() {
+      v0 &+= v1
+      v1 = Self.rotated(v1, 13) ^ v0
+      v0 = Self.rotated(v0, 32)
+      v2 &+= v3
+      v3 = Self.rotated(v3, 16) ^ v2
+      v0 &+= v3
+      v3 = Self.rotated(v3, 21) ^ v0
+      v2 &+= v1
+      v1 = Self.rotated(v1, 17) ^ v2
+      v2 = Self.rotated(v2, 32)
+    }
+
+    @inlinable static func rotated(_ word: UInt64, _ count: UInt64) -> UInt64 {
+      word &<< count | word &>> (64 &- count)
+    }
+  }
+}
