@@ -1,9 +1,9 @@
 import TCP
 import Timers
 
-/// `struct tcp_info` as Linux lays it out in memory (include/uapi/linux/tcp.h), 248 bytes.
+/// `struct tcp_info` as Linux lays it out in memory (include/uapi/linux/tcp.h), 280 bytes since 6.18.
 enum TCPInfoBytes {
-  static let byteCount = 248
+  static let byteCount = 280
   /// `tcpi_options`.
   private enum Options {
     static let timestamps: UInt8 = 1
@@ -66,7 +66,9 @@ enum TCPInfoBytes {
       word(info.sendWindow),
       word(info.receiveWindow), 0, 0, 0,
     ])
-    precondition(out.bytes.count == byteCount, "struct tcp_info has 248 bytes")
+    // What Accurate ECN counts, from tcpi_received_ce on.
+    out.words([0, 0, 0, 0, 0, 0, 0, 0])
+    precondition(out.bytes.count == byteCount, "struct tcp_info has 280 bytes")
     return out.bytes
   }
 

@@ -72,6 +72,11 @@ extension TCPLayer {
       if verdict.contains(.reset) { ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net) }
       settle(index, verdict, net: &net)
     case .request(let slot):
+      guard isListenerAlive(slot) else {
+        // Its listener is gone; another may listen there by now.
+        removeRequest(slot, net: &net)
+        return receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, ip: &ip, net: &net)
+      }
       receiveForRequest(slot, skb, segment, ip: &ip, net: &net)
     case .timeWait(let slot):
       if isNewConnection(slot, segment, now: net.now), let listener = findListener(tuple) {

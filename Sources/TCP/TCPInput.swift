@@ -154,7 +154,7 @@ extension TCPSocket {
 
   /// An old duplicate ACK that only looks too old for PAWS. Linux: `tcp_disordered_ack()`.
   private func isDuplicateAck(_ segment: IncomingSegment) -> Bool {
-    segment.payload == 0 && segment.sequence == rcvNxt && segment.acknowledgment == sndUna
+    segment.sequence == segment.endSequence && segment.sequence == rcvNxt && segment.acknowledgment == sndUna
       && segment.window << sndWscale == sndWnd
       && Int32(bitPattern: tsRecent &- segment.options.timestampValue) <= 200
   }

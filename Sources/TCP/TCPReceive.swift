@@ -40,6 +40,7 @@ extension TCPSocket {
     }
     if !block.endSequence.isAfter(rcvNxt) {
       // Wholly old: a retransmission of what we have. Tell the sender which (RFC 2883).
+      net.counters.count(.TcpExtDelayedACKLost)
       noteDuplicate(block.sequence, block.endSequence, net: &net)
       enterQuickAck()
       ack.isScheduled = true

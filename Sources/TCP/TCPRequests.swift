@@ -128,7 +128,7 @@ extension TCPLayer {
       && (!requests[slot].isAcknowledged || timeouts >= deferral)
   }
 
-  private func isListenerAlive(_ slot: Int) -> Bool {
+  func isListenerAlive(_ slot: Int) -> Bool {
     let listener = requests[slot].listener
     return sockets.isCurrent(listener, generation: requests[slot].listenerGeneration)
       && sockets[listener].state == .listen
@@ -181,12 +181,6 @@ extension TCPLayer {
   ) {
     let tuple = requests[slot].tuple
     let next = requests[slot].initialReceive + 1
-    guard isListenerAlive(slot) else {
-      removeRequest(slot, net: &net)
-      skb.drop(.noSocket)
-      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
-      return
-    }
     var isOld = false
     if requests[slot].hasTimestamps && segment.options.hasTimestamps && !segment.flags.contains(.rst) {
       let recent = RecentTimestamp(value: requests[slot].timestampRecent, at: requests[slot].sentAt)

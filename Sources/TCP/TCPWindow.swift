@@ -25,7 +25,8 @@ extension TCPSocket {
     if options.receiveBuffer != nil { clamp = min(clamp, fullSpace) }
     var space = min(fullSpace, clamp)
     if space > mss { space -= space % mss }
-    rcvWnd = min(space, 65535)
+    // What the SYN's field cannot say is said by the first ACK.
+    rcvWnd = hasWindowScale ? space : min(space, 65535)
     rcvWscale = 0
     if hasWindowScale {
       let largest = max(net.settings.tcpReadMemory.most, net.settings.maximumReadMemory)

@@ -185,7 +185,7 @@ import Wire
     #expect(try bench.bytes(id, 6, 13) == Array("reno".utf8) + [UInt8](repeating: 0, count: 12))
     // ENOENT.
     #expect(throws: Errno(rawValue: 2)) { try bench.set(id, 6, 13, Array("none".utf8)) }
-    #expect(try bench.bytes(id, 6, 11).count == 248)
+    #expect(try bench.bytes(id, 6, 11).count == 280)
     #expect(try bench.bytes(id, 6, 11, maximum: 8).count == 8)
     #expect(try bench.bytes(id, 6, 11)[0] == 7)
   }

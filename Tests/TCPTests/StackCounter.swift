@@ -5,4 +5,7 @@ extension SimulatedStack {
   func counter(_ name: String) -> Int {
     stack.counterReports.first { $0.name == name }.map { Int($0.value) } ?? -1
   }
+
+  /// Connections in TIME-WAIT.
+  var timeWaitCount: Int { stack.socketReports.filter { $0.state == "TIME-WAIT" }.count }
 }

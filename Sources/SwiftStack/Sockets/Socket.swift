@@ -26,6 +26,7 @@ public final class Socket: Sendable {
     self.type = type
     self.stack = stack
     self.shard = shard
+    acceptedFrom = nil
     id = try Self.calling("socket") { () throws(Errno) in
       try shard.enter { (state) throws(Errno) in
         if state.isClosed { throw .ENETDOWN }
@@ -42,6 +43,7 @@ public final class Socket: Sendable {
     self.stack = stack
     self.shard = shard
     self.id = id
+    acceptedFrom = shard.inspect { $0.sockets.tcpInfo(id, now: $0.net.now)?.remote }
     let waiter = waiter
     shard.inspect { $0.owners.setWaiter(id, waiter) }
   }
@@ -172,6 +174,10 @@ public final class Socket: Sendable {
     }
     return Socket(stack: stack, shard: shard, accepted: child)
   }
+
+  /// The other end as accept(2) names it: also when the connection has ended since; `nil` for a socket that was not
+  /// accepted.
+  public let acceptedFrom: SocketAddress?
 
   public func accept() async throws(SocketError) -> Socket {
     let child: SocketID

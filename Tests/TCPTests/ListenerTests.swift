@@ -1,0 +1,125 @@
+import SwiftStack
+import TestSupport
+import Testing
+
+@Suite("R listen backlog, accept queue, listeners that go")
+struct ListenerTests {
+  @Test("R accept queue: an ACK that finds it full waits for the SYN-ACK's timer; counted; nobody is lost")
+  func fullQueue() throws {
+    let listening = try ListeningPeer(backlog: 0)
+    let peer = listening.peer
+    var answers: [ScriptedSegment] = []
+    for port in 0..<3 as Range<UInt16> {
+      peer.port = 7000 + port
+      answers.append(try listening.open(1))
+    }
+    func acknowledge(_ index: Int) {
+      peer.port = 7000 + UInt16(index)
+      peer.send(0x10, sequence: 2, acknowledgment: answers[index].sequence &+ 1)
+    }
+    for index in 0..<3 { acknowledge(index) }
+    #expect(peer.all().isEmpty)
+    #expect(peer.host.counter("TcpExtListenOverflows") == 2)
+    #expect(peer.host.counter("TcpExtListenDrops") == 2)
+    #expect(peer.host.counter("TcpPassiveOpens") == 1)
+    // A fourth's SYN is not even answered.
+    peer.port = 7003
+    peer.send(0x02, sequence: 1)
+    #expect(peer.all().isEmpty)
+    #expect(peer.host.counter("TcpExtListenOverflows") == 3)
+    var accepted: [Socket] = [try listening.server.accept()]
+    acknowledge(1)
+    accepted.append(try listening.server.accept())
+    acknowledge(2)
+    accepted.append(try listening.server.accept())
+    #expect(Set(try accepted.map { try $0.remoteAddress.port }) == [7000, 7001, 7002])
+  }
+
+  @Test(
+    "A listener that closes resets what nobody accepted; the half-open ones find the next listener or a reset"
+  )
+  func closedUnderLoad() throws {
+    let listening = try ListeningPeer()
+    let peer = listening.peer
+    var answers: [ScriptedSegment] = []
+    for port in 0..<4 as Range<UInt16> {
+      peer.port = 7000 + port
+      answers.append(try listening.open(1))
+    }
+    peer.port = 7000
+    peer.send(0x10, sequence: 2, acknowledgment: answers[0].sequence &+ 1)
+    listening.server.close()
+    let reset = try #require(peer.next())
+    #expect(reset.isRst)
+    #expect(reset.destinationPort == 7000)
+    peer.port = 7001
+    peer.send(0x10, sequence: 2, acknowledgment: answers[1].sequence &+ 1)
+    #expect(peer.next()?.isRst == true)
+    // Another listens now: a SYN that comes again is its.
+    let next = try peer.host.stack.socket(.tcp)
+    next.isNonBlocking = true
+    try next.setsockopt(level: 1, name: 2, 1)
+    try next.bind(to: SocketAddress(.any, port: 80))
+    try next.listen()
+    peer.port = 7002
+    peer.send(0x02, sequence: 1)
+    let again = try #require(peer.next())
+    #expect(again.flags == 0x12)
+    peer.send(0x10, sequence: 2, acknowledgment: again.sequence &+ 1)
+    let connection = try next.accept()
+    #expect(try connection.remoteAddress.port == 7002)
+    // The last ACK for the first listener is for nobody.
+    peer.port = 7003
+    _ = peer.all()
+    peer.send(0x10, sequence: 2, acknowledgment: answers[3].sequence &+ 1)
+    #expect(peer.next()?.isRst == true)
+    peer.advance(.seconds(200))
+    #expect(peer.all().isEmpty)
+    withExtendedLifetime(connection) {}
+  }
+
+  @Test("Many listeners: each takes its own, a specific address before any, and all can go")
+  func many() throws {
+    let peer = try ScriptedPeer()
+    var listeners: [Socket] = []
+    func listen(_ address: IPv4Address, _ port: UInt16) throws {
+      let socket = try peer.host.stack.socket(.tcp)
+      socket.isNonBlocking = true
+      try socket.setsockopt(level: 1, name: 15, 1)
+      try socket.bind(to: SocketAddress(address, port: port))
+      try socket.listen()
+      listeners.append(socket)
+    }
+    for port in 1000..<2000 as Range<UInt16> { try listen(.any, port) }
+    try listen(IPv4Address(10, 0, 0, 2), 1500)
+    for port in [1000, 1500, 1999] as [UInt16] {
+      peer.hostPort = port
+      peer.send(0x02, sequence: 1)
+      let answer = try #require(peer.next())
+      peer.send(0x10, sequence: 2, acknowledgment: answer.sequence &+ 1)
+    }
+    #expect(throws: SocketError("accept", .EAGAIN)) { _ = try listeners[500].accept() }
+    let accepted = try [0, 1000, 999].map { try listeners[$0].accept() }
+    #expect(try accepted.map { try $0.localAddress.port } == [1000, 1500, 1999])
+    for socket in listeners { socket.close() }
+    peer.port = 7001
+    peer.hostPort = 1500
+    _ = peer.all()
+    peer.send(0x02, sequence: 1)
+    #expect(peer.next()?.isRst == true)
+  }
+
+  @Test("t19 an accepted connection that was reset before tells whom it was with")
+  func resetBeforeAccept() throws {
+    let listening = try ListeningPeer()
+    let peer = listening.peer
+    let answer = try listening.open(1)
+    peer.send(0x10, sequence: 2, acknowledgment: answer.sequence &+ 1)
+    peer.send(0x04, sequence: 2)
+    let connection = try listening.server.accept()
+    #expect(connection.acceptedFrom == SocketAddress(IPv4Address(10, 0, 0, 1), port: 7000))
+    // Linux: getpeername() of a connection that is gone.
+    #expect(throws: SocketError("getpeername", .ENOTCONN)) { _ = try connection.remoteAddress }
+    #expect(listening.server.acceptedFrom == nil)
+  }
+}
