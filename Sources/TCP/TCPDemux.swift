@@ -144,10 +144,12 @@ extension TCPLayer {
   private mutating func receiveInSimultaneousOpen(
     _ index: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
   ) -> SegmentVerdict {
-    if segment.flags.contains(.rst) {
-      skb.drop(.tcpReset)
-      if segment.sequence == sockets[index].rcvNxt { sockets[index].fail(.ECONNREFUSED, net: &net) }
-      return []
+    // The peer's SYN-ACK is older than what is expected now, and still the answer that is waited for.
+    if !segment.flags.contains(.syn) || segment.flags.contains(.rst),
+      let verdict = sockets[index].refuse(segment, ip: &ip, net: &net)
+    {
+      skb.drop(verdict.reason)
+      return verdict.answer
     }
     guard segment.flags.contains(.ack), segment.acknowledgment.isAfter(sockets[index].sndUna),
       !segment.acknowledgment.isAfter(sockets[index].sndNxt)

@@ -90,7 +90,7 @@ extension TCPSocket {
   }
 
   /// What makes a segment unacceptable, and what is owed for it. Linux: `tcp_validate_incoming()`.
-  private mutating func refuse(
+  mutating func refuse(
     _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
   ) -> (reason: DropReason, answer: SegmentVerdict)? {
     if hasTimestamps && segment.options.hasTimestamps {
@@ -163,7 +163,7 @@ extension TCPSocket {
   mutating func resetByPeer(net: inout Net) {
     let error: Errno
     switch state {
-    case .synSent: error = .ECONNREFUSED
+    case .synSent, .synReceived: error = .ECONNREFUSED
     case .closeWait: error = .EPIPE
     case .close: return
     default: error = .ECONNRESET

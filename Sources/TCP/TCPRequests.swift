@@ -186,7 +186,9 @@ extension TCPLayer {
       let recent = RecentTimestamp(value: requests[slot].timestampRecent, at: requests[slot].sentAt)
       isOld = !recent.admits(segment.options.timestampValue, now: net.now)
     }
-    if segment.flags == .syn && segment.sequence == requests[slot].initialReceive && !isOld {
+    // ECN's bits on it are no matter (RFC 3168 6.1.1).
+    let isSyn = segment.flags.contains(.syn) && segment.flags.isDisjoint(with: [.ack, .rst])
+    if isSyn && segment.sequence == requests[slot].initialReceive && !isOld {
       // The SYN again: our SYN-ACK was lost. Not faster than twice a second (RFC 9293 3.10.7.4).
       skb.drop(.tcpInvalidSYN)
       if requests[slot].outOfWindow.admits(now: net.now) {

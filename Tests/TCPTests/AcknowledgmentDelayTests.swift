@@ -104,6 +104,28 @@ struct AcknowledgmentDelayTests {
     #expect(acknowledged.prefix(16).allSatisfy { $0 >= 1 })
   }
 
+  @Test(
+    "RFC 1122 4.2.3.2 every second full segment is acknowledged, also when nobody reads, while the window keeps up"
+  )
+  func everySecondUnread() throws {
+    // A window that does not grow, and a buffer that is far from full.
+    let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.setsockopt(level: 6, name: 10, 64240) }
+    try open.socket.setsockopt(level: 1, name: 8, 1 << 20)
+    let segment = [UInt8](repeating: 1, count: 1460)
+    for _ in 0..<100 {
+      open.send(segment)
+      _ = try open.socket.receive(upTo: 1460)
+    }
+    open.peer.advance(.milliseconds(100))
+    _ = open.peer.all()
+    for _ in 0..<10 {
+      open.send(segment)
+      #expect(open.peer.all().isEmpty)
+      open.send(segment)
+      #expect(open.peer.all().map(\.acknowledgment) == [open.sequence])
+    }
+  }
+
   @Test("t10 a delayed ACK comes within 200 ms at any round-trip time (RFC 1122: 500 ms)")
   func longestDelay() throws {
     let peer = try ScriptedPeer()

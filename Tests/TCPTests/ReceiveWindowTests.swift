@@ -114,16 +114,39 @@ struct ReceiveWindowTests {
     #expect(open.peer.host.counter("TcpExtTCPFromZeroWindowAdv") == 1)
   }
 
-  @Test("RFC 1122 4.2.3.3 no silly window: a reader of crumbs announces a segment or more, or nothing")
-  func sillyWindow() throws {
-    let open = try full()
+  @Test("2b.21 a bare FIN is accepted where one segment has overfilled the buffer")
+  func finAtFullBuffer() throws {
+    // The least buffer, a window of 1152 bytes, and a peer that sends a whole segment all the same.
+    let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.setsockopt(level: 1, name: 8, 1) }
+    open.send([UInt8](repeating: 1, count: 1460))
+    _ = open.peer.all()
+    open.send([], flags: 0x11)
+    open.peer.advance(.milliseconds(50))
+    #expect(open.peer.all().last?.acknowledgment == open.sequence)
+    #expect(open.socket.readiness.contains(.readHangup))
+  }
+
+  @Test(
+    "RFC 1122 4.2.3.3 no silly window: a reader of crumbs announces a segment or more, or nothing",
+    arguments: [false, true])
+  func sillyWindow(_ isScaled: Bool) throws {
+    let open = try ScriptedConnection(
+      peer: ScriptedPeer(), options: [2, 4, 5, 0xB4] + (isScaled ? [3, 3, 7, 1] : []))
+    let scale = try #require(open.socket.tcpInfo).receiveWindowScale
+    var window = 18980
+    for _ in 0..<200 where window > 0 {
+      open.send([UInt8](repeating: 1, count: min(1460, window)))
+      open.peer.advance(.milliseconds(50))
+      if let last = open.peer.all().last { window = Int(last.window) << scale }
+    }
+    #expect(window == 0)
     var announced: [Int] = []
     for _ in 0..<10000 {
       guard (try? open.socket.receive(upTo: 10)) != nil else { break }
-      announced += open.peer.all().map { Int($0.window) }
+      announced += open.peer.all().map { Int($0.window) << scale }
     }
     #expect(!announced.isEmpty)
-    #expect(announced.count < 10)
+    #expect(announced.count < 20)
     #expect(announced.allSatisfy { $0 >= 1460 })
   }
 

@@ -115,6 +115,9 @@ struct SACKReportTests {
     #expect(try receiver.take(1, 101) == [101, 1, 101])
     #expect(receiver.open.peer.host.counter("TcpExtTCPDSACKOldSent") == 1)
     #expect(receiver.open.peer.host.counter("TcpExtDelayedACKLost") == 1)
+    // One that ends below the last ACK, too.
+    #expect(try receiver.take(1, 51) == [101, 1, 51])
+    #expect(receiver.open.peer.host.counter("TcpExtDelayedACKLost") == 2)
     #expect(try receiver.take(101, 201) == [201])
     let plain = try ScriptedConnection(peer: ScriptedPeer())
     plain.send([1, 2])

@@ -114,5 +114,13 @@ struct UrgentDataTests {
     open.peer.send(again)
     #expect(!open.socket.readiness.contains(.priority))
     #expect(try open.socket.receive(upTo: 9) == text("ab"))
+
+    // Bytes that were received as ordinary ones stay such.
+    let second = try ScriptedConnection(peer: ScriptedPeer())
+    take(second, "abcd", urgent: nil)
+    second.sequence &-= 4
+    take(second, "abcd", urgent: 2)
+    #expect(!second.socket.readiness.contains(.priority))
+    #expect(try second.socket.receive(upTo: 9) == text("abcd"))
   }
 }
