@@ -17,9 +17,10 @@ public struct Net: ~Copyable {
   public var settings: NetSettings
   public var counters = NetCounters()
   public var random: RandomSource
-  /// Sockets whose readiness may have changed since the composition root last took the list; a socket may stand
-  /// in it twice. Linux: `sk->sk_data_ready()`, `sk->sk_write_space()`.
-  public private(set) var wakeups: [SocketID] = []
+  /// Sockets whose readiness may have changed since the composition root last took them, in the order of
+  /// their events; a socket may stand in it twice. Linux: `sk->sk_data_ready()`, `sk->sk_write_space()`.
+  private var wakeups: [SocketID] = []
+  private var firstWakeup = 0
 
   public init(
     pool: SkBuffPool, tracer: Tracer, settings: NetSettings = NetSettings(), seed: UInt64, now: Instant
@@ -37,8 +38,17 @@ public struct Net: ~Copyable {
     if wakeups.last != socket { wakeups.append(socket) }
   }
 
-  /// Removes and returns the socket that was woken last; `nil` when there is none.
-  public mutating func takeWakeup() -> SocketID? { wakeups.popLast() }
+  /// Removes and returns the socket that has waited longest for its owner to be told; `nil` when there is none.
+  public mutating func takeWakeup() -> SocketID? {
+    guard firstWakeup < wakeups.count else { return nil }
+    let socket = wakeups[firstWakeup]
+    firstWakeup += 1
+    if firstWakeup == wakeups.count {
+      wakeups.removeAll(keepingCapacity: true)
+      firstWakeup = 0
+    }
+    return socket
+  }
 
   /// Moves the clock; a reading earlier than the last is ignored.
   public mutating func advance(to instant: Instant) {

@@ -2,6 +2,9 @@
 @frozen
 public struct SocketID: Hashable, Sendable, CustomStringConvertible {
   public var rawValue: UInt32
+  /// Tells a socket from a later one with the same number: that of its slot in a `SocketSlab`. 0 is nobody's, so that
+  /// an ID made from the number alone (of a packet, of a trace record) names no socket in a call.
+  public var generation: UInt32
 
   @frozen
   public enum Kind: UInt32, Sendable {
@@ -10,10 +13,14 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
     /// ICMP echo sockets. Linux: `net/ipv4/ping.c`.
     case ping = 2
   }
-  @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+  @inlinable public init(rawValue: UInt32, generation: UInt32 = 0) {
+    self.rawValue = rawValue
+    self.generation = generation
+  }
   /// - Parameter index: slot, below 2^30 - 1.
-  @inlinable public init(_ kind: Kind, index: Int) {
+  @inlinable public init(_ kind: Kind, index: Int, generation: UInt32 = 0) {
     rawValue = kind.rawValue << 30 | (UInt32(truncatingIfNeeded: index) &+ 1) & 0x3FFF_FFFF
+    self.generation = generation
   }
   @inlinable public static var none: SocketID { SocketID(rawValue: 0) }
   @inlinable public var kind: Kind? { Kind(rawValue: rawValue >> 30) }

@@ -26,6 +26,8 @@ public struct SocketSlab<Element: ~Copyable>: ~Copyable {
   @inlinable public var capacity: Int { live.count }
   @inlinable public func isLive(_ index: Int) -> Bool { index >= 0 && index < live.count && live[index] }
   @inlinable public func generation(_ index: Int) -> UInt32 { generations[index] }
+  /// Whether `id` names the socket that has its slot now, and not an earlier one.
+  @inlinable public func holds(_ id: SocketID) -> Bool { isCurrent(id.index, generation: id.generation) }
   @inlinable public func isCurrent(_ index: Int, generation: UInt32) -> Bool {
     isLive(index) && generations[index] == generation
   }

@@ -9,7 +9,7 @@ final class EventLoop: Sendable {
   private let isStopping = Atomic<Bool>(false)
   private let wire: Int32
   /// Signalled when the interface has been removed under the stack.
-  private let wireLoss: WireLoss
+  private let wireLoss: WakeDescriptor
 
   private static let wireToken = UInt64.max
   private static let wakeUpToken = UInt64.max - 1
@@ -17,7 +17,7 @@ final class EventLoop: Sendable {
   private static let turnFrameCount = 256
 
   /// - Parameter wire: the TAP queue's descriptor, which the shard keeps open.
-  init(shard: Shard, wire: Int32, wireLoss: WireLoss) throws(LinuxError) {
+  init(shard: Shard, wire: Int32, wireLoss: WakeDescriptor) throws(LinuxError) {
     self.shard = shard
     self.wire = wire
     self.wireLoss = wireLoss
@@ -57,7 +57,8 @@ final class EventLoop: Sendable {
           if event.readiness.contains(.error) {
             // The interface is gone for good; its descriptor would be reported for ever.
             try? epoll.remove(rawDescriptor: wire)
-            wireLoss.event.signal()
+            shard.linkGone()
+            wireLoss.signal()
           } else {
             isReadable = true
           }
@@ -93,10 +94,4 @@ extension Shard {
       state.runBridge(index)
     }
   }
-}
-
-/// Tells that a TAP was removed while the stack ran on it.
-final class WireLoss: Sendable {
-  let event: EventFD
-  init() throws(LinuxError) { event = try EventFD() }
 }

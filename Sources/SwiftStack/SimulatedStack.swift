@@ -3,7 +3,8 @@ import IceModel
 /// A stack whose clock and wire belong to the caller: frames go in and come out, and time passes only when it says so.
 /// The whole path, NIC model included, runs in virtual time.
 ///
-/// Sockets of it never wait by themselves: use them non-blocking, or from a thread other than the one that drives.
+/// Time-outs of its sockets go by its clock, too: use them non-blocking, or from a thread or task other than the one that
+/// drives.
 public final class SimulatedStack: Sendable {
   public let stack: Stack
   private let time: ManualTime
@@ -17,7 +18,6 @@ public final class SimulatedStack: Sendable {
     _ configuration: StackConfiguration = StackConfiguration(), queues: Int = 1, lendsEngines: Bool = false,
     seed: UInt64 = 1, now: Instant = .origin
   ) throws {
-    guard (1...64).contains(queues) else { throw StackError("queues \(queues) is out of range: 1 to 64") }
     time = ManualTime(now)
     stack = try Stack(
       simulated: configuration, queues: queues, lendsEngines: lendsEngines, time: time, seed: seed)
@@ -101,6 +101,9 @@ public final class SimulatedStack: Sendable {
   public func failMappings(_ count: Int) {
     for shard in shards { shard.inspect { $0.nic.injectMappingFailures(count) } }
   }
+
+  /// Takes the interface away, as when a TAP is removed under its stack: every call gets ENETDOWN.
+  public func removeLink() { for shard in shards { shard.linkGone() } }
 
   /// Packet buffers in use, for tests that nothing leaks.
   public var buffersInUse: Int { sum { $0.net.pool.buffersInUse } }

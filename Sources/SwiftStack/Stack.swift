@@ -14,9 +14,9 @@ public final class Stack: Sendable {
   /// What Linux finishes for the stack; empty without offload or on a simulated wire.
   public let offloads: TapOffloads
   let shards: [Shard]
-  private let loops: [EventLoop]
-  /// `nil` on a simulated wire.
-  let wireLoss: WireLoss?
+  private let loops: Guarded<[EventLoop]>
+  /// Signalled when the interface has been removed under the stack; `nil` on a simulated wire.
+  let wireLoss: WakeDescriptor?
   private let threads: Guarded<[LoopThread]>
 
   /// Holds a thread that can be joined once.
@@ -35,13 +35,13 @@ public final class Stack: Sendable {
   public init(tap: TapParameters, _ configuration: StackConfiguration = StackConfiguration()) throws {
     var configuration = configuration
     configuration.name = tap.interface.text
-    try configuration.validate()
+    try configuration.validate(queues: tap.queues)
     var setup = try TapSetup(tap, network: configuration.address, mtu: configuration.mtu)
     offloads = setup.device.offloads ?? []
     let hasHeader = setup.device.headerByteCount > 0
     var shards: [Shard] = []
     var loops: [EventLoop] = []
-    let wireLoss = try WireLoss()
+    let wireLoss = try WakeDescriptor()
     for index in 0..<tap.queues {
       guard let queue = setup.device.takeQueue() else { break }
       let wire = queue.descriptor.rawValue
@@ -49,14 +49,14 @@ public final class Stack: Sendable {
       own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
       let shard = try Self.makeShard(
         own, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
-        clock: .monotonic, seed: nil, inbox: ShardInbox(wakeUp: try EventFD()))
+        clock: .monotonic, seed: nil, inbox: ShardInbox(wakeUp: try WakeDescriptor()))
       shards.append(shard)
       loops.append(try EventLoop(shard: shard, wire: wire, wireLoss: wireLoss))
     }
     Self.join(shards)
     self.configuration = configuration
     self.shards = shards
-    self.loops = loops
+    self.loops = Guarded(loops)
     self.wireLoss = wireLoss
     threads = Guarded([])
     if configuration.services { try startServices() }
@@ -71,7 +71,7 @@ public final class Stack: Sendable {
     simulated configuration: StackConfiguration, queues: Int, lendsEngines: Bool, time: ManualTime,
     seed: UInt64
   ) throws {
-    try configuration.validate()
+    try configuration.validate(queues: queues)
     self.configuration = configuration
     offloads = []
     var shards: [Shard] = []
@@ -85,7 +85,7 @@ public final class Stack: Sendable {
     }
     Self.join(shards)
     self.shards = shards
-    loops = []
+    loops = Guarded([])
     wireLoss = nil
     threads = Guarded([])
     if configuration.services { try startServices() }
@@ -160,7 +160,9 @@ public final class Stack: Sendable {
   func bridge(
     _ socket: Socket, to descriptor: consuming OwnedDescriptor, waiter: SocketWaiter
   ) throws -> BridgeHandle {
-    guard let position = shards.firstIndex(where: { $0 === socket.shard }), position < loops.count else {
+    guard let position = shards.firstIndex(where: { $0 === socket.shard }),
+      let loop = loops.withLock({ position < $0.count ? $0[position] : nil })
+    else {
       throw StackError("only a stack on a TAP hands out descriptors")
     }
     try descriptor.setNonBlocking()
@@ -169,19 +171,28 @@ public final class Stack: Sendable {
     let shard = socket.shard
     let bridge = Bridge(descriptor: descriptor, isDatagram: socket.type != .tcp, waiter: waiter)
     let index = shard.startBridge(bridge, id)
-    try loops[position].watch(bridge: index, number)
+    try loop.watch(bridge: index, number)
     return BridgeHandle(shard: shard, index: index, bridge: bridge)
   }
 
-  /// Resets every connection, ends the event loops and closes the TAP. Every later call on a socket fails.
+  /// Resets every connection, ends the event loops and closes the TAP and every other descriptor. Whoever waits on a
+  /// socket, and every later call, gets ENETDOWN.
   public func close() {
     for shard in shards { shard.closeAll() }
+    let loops = loops.withLock { list in
+      defer { list = [] }
+      return list
+    }
     for loop in loops { loop.stop() }
     let threads = threads.withLock { list in
       defer { list = [] }
       return list
     }
     for thread in threads { thread.join() }
-    for shard in shards { shard.dismantle() }
+    for shard in shards {
+      shard.dismantle()
+      shard.inbox.close()
+    }
+    wireLoss?.close()
   }
 }

@@ -8,15 +8,23 @@ public struct StackConfiguration: Sendable {
   public var address: IPv4Prefix
   /// Next hop of the default route; `nil`: none.
   public var gateway: IPv4Address?
-  /// The stack's station address.
-  public var macAddress: MACAddress
+  /// The stack's station address. One that nobody chose is 02:00:00:00:00:00 plus the host's part of the IP address, so
+  /// that no two stacks of a network have the same.
+  public var macAddress: MACAddress {
+    get {
+      chosenMACAddress
+        ?? MACAddress(0x0200_0000_0000 | UInt64(address.address.rawValue ^ address.network.rawValue))
+    }
+    set { chosenMACAddress = newValue }
+  }
+  private var chosenMACAddress: MACAddress?
   /// Bytes of the largest IP packet, 68 to 9702.
   public var mtu: Int
   /// Descriptors of each NIC ring, 64 to 8160, a multiple of 32.
   public var ring: Int
   /// sysctls.
   public var settings = NetSettings()
-  /// Most bytes of packet memory for each shard.
+  /// Most bytes of packet memory for each shard, in `packetMemoryRange`.
   public var packetMemory = 512 << 20
   /// Answer on echo, discard, daytime and chargen.
   public var services = false
@@ -25,23 +33,40 @@ public struct StackConfiguration: Sendable {
   public static let mtuRange = 68...9702
   /// Linux: `ICE_MIN_NUM_DESC`, `ICE_MAX_NUM_DESC`.
   public static let ringRange = 64...8160
+  /// The least fills the rings of the largest NIC and leaves something for sockets.
+  public static let packetMemoryRange = 4 << 20...1 << 40
+  /// Linux: `MAX_TAP_QUEUES` is 256; a shard each has no use for that many.
+  public static let queueRange = 1...64
   public static let defaultAddress = IPv4Prefix(IPv4Address(10, 0, 0, 2), length: 24)!
   public static let defaultHostAddress = IPv4Prefix(IPv4Address(10, 0, 0, 1), length: 24)!
 
   public init(
     name: String = "sim0", address: IPv4Prefix = Self.defaultAddress, gateway: IPv4Address? = nil,
-    macAddress: MACAddress = MACAddress(0x0200_0000_0002), mtu: Int = 1500, ring: Int = 1024
+    macAddress: MACAddress? = nil, mtu: Int = 1500, ring: Int = 1024
   ) {
     self.name = name
     self.address = address
     self.gateway = gateway
-    self.macAddress = macAddress
+    chosenMACAddress = macAddress
     self.mtu = mtu
     self.ring = ring
   }
 
   /// Says what is wrong, a sentence with the value in it.
-  public func validate() throws(StackError) {
+  ///
+  /// - Parameter queues: how many shards the stack will have.
+  public func validate(queues: Int = 1) throws(StackError) {
+    guard Self.queueRange.contains(queues) else {
+      throw StackError("\(queues) queues are not possible: 1 to 64")
+    }
+    guard settings.localPorts.count >= queues else {
+      throw StackError(
+        "the local ports \(settings.localPorts.lowerBound) to \(settings.localPorts.upperBound) are too few for "
+          + "\(queues) queues: each needs one of its own")
+    }
+    guard Self.packetMemoryRange.contains(packetMemory) else {
+      throw StackError("packet memory of \(packetMemory) bytes is not possible: 4 MiB to 1 TiB")
+    }
     guard Self.mtuRange.contains(mtu) else {
       throw StackError("MTU \(mtu) is out of range: the NIC takes 68 to 9702 bytes")
     }

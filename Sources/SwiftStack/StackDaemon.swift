@@ -64,7 +64,9 @@ public final class StackDaemon: Sendable {
     try epoll.add(signals.descriptor, for: [.readable], token: 0)
     try epoll.add(listener.descriptor, for: [.readable], token: 1)
     try epoll.add(stopRequest.descriptor, for: [.readable], token: 2)
-    if let loss = stack.wireLoss { try epoll.add(loss.event.descriptor, for: [.readable], token: 3) }
+    if let loss = stack.wireLoss {
+      try epoll.add(rawDescriptor: loss.rawDescriptor, for: [.readable], token: 3)
+    }
     var isWireLost = false
     var events = EpollEvents(capacity: 8)
     var isRunning = true

@@ -14,7 +14,7 @@ extension TCPLayer {
     guard family == .inet else { throw .EAFNOSUPPORT }
     guard sockets.count < net.settings.maximumSockets else { throw .ENOBUFS }
     let index = sockets.reserve()
-    let id = SocketID(.tcp, index: index)
+    let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
     let taken = sockets.insert(TCPSocket(id: id, family: family, net: net))
     precondition(taken == index, "a reserved slab slot is the next one used")
     return id
@@ -417,7 +417,7 @@ extension TCPLayer {
 
   /// Every socket that an owner or a listener holds, and orphans that still close.
   public func socketIDs() -> [SocketID] {
-    (0..<sockets.capacity).filter { sockets.isLive($0) }.map { SocketID(.tcp, index: $0) }
+    (0..<sockets.capacity).filter { sockets.isLive($0) }.map { sockets[$0].id }
   }
 
   /// Connections in TIME-WAIT: both ends and what is left of the wait.

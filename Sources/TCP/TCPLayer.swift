@@ -44,7 +44,7 @@ public struct TCPLayer: ~Copyable {
 
   /// The slot of a socket that its owner still holds.
   func slot(_ id: SocketID) throws(Errno) -> Int {
-    guard id.kind == .tcp, sockets.isLive(id.index), !sockets[id.index].isOrphan else { throw .EBADF }
+    guard id.kind == .tcp, sockets.holds(id), !sockets[id.index].isOrphan else { throw .EBADF }
     return id.index
   }
 

@@ -266,7 +266,7 @@ extension TCPLayer {
     _ slot: Int, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
   ) -> Int {
     let index = sockets.reserve()
-    let id = SocketID(.tcp, index: index)
+    let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
     let listener = requests[slot].listener
     var child = TCPSocket(id: id, family: sockets[listener].family, net: net)
     child.options = sockets[listener].options

@@ -15,8 +15,10 @@ public enum TimerKind: UInt8, Sendable {
   case watchdog
   /// The device's interrupt moderation.
   case interrupt
-  /// An in-process application served by the shard (blocking call with a timeout, services).
+  /// A program that the shard runs itself.
   case application
+  /// The limit of a call that waits, on the stack's own clock.
+  case wait
 }
 
 /// Names the owner of a timer. `id` is the owner's slot, `generation` tells a reused slot from its former owner.

@@ -17,7 +17,7 @@ public struct DatagramInfo: Sendable {
 
 extension DatagramTable {
   var all: [SocketID] {
-    (0..<sockets.capacity).filter { sockets.isLive($0) }.map { SocketID(kind, index: $0) }
+    (0..<sockets.capacity).filter { sockets.isLive($0) }.map { sockets[$0].id }
   }
 
   func info(_ id: SocketID) throws(Errno) -> DatagramInfo {

@@ -17,14 +17,15 @@ struct DatagramTable: ~Copyable {
 
   /// - Throws: EBADF when `id` names no socket here.
   func slot(_ id: SocketID) throws(Errno) -> Int {
-    guard id.kind == kind, sockets.isLive(id.index) else { throw .EBADF }
+    guard id.kind == kind, sockets.holds(id) else { throw .EBADF }
     return id.index
   }
 
   mutating func create(family: AddressFamily, net: inout Net) throws(Errno) -> SocketID {
     guard family == .inet else { throw .EAFNOSUPPORT }
     guard sockets.count < net.settings.maximumSockets else { throw .ENOBUFS }
-    let id = SocketID(kind, index: sockets.reserve())
+    let index = sockets.reserve()
+    let id = SocketID(kind, index: index, generation: sockets.generation(index))
     sockets.insert(DatagramSocket(id, net: net))
     return id
   }

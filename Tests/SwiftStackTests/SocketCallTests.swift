@@ -59,22 +59,30 @@ import Wire
   }
 
   @Test("SO_RCVTIMEO ends a receive with EAGAIN")
-  func receiveTimeout() throws {
-    let socket = try Self.stack().stack.socket(.udp)
+  func receiveTimeout() async throws {
+    let simulated = try Self.stack()
+    let socket = try simulated.stack.socket(.udp)
     try socket.bind(to: SocketAddress(Self.own, port: 6000))
     socket.receiveTimeout = .milliseconds(20)
-    #expect(throws: SocketError("receive", .EAGAIN)) { try socket.receive(upTo: 10) }
+    let result = try await Driver(simulated).runBlocking {
+      outcome { () throws(SocketError) in try socket.receive(upTo: 10) }
+    }
+    #expect(result == .failure(SocketError("receive", .EAGAIN)))
+    #expect(simulated.now >= Instant.origin + .milliseconds(20))
   }
 
   @Test("poll tells what is there, waits no longer than it may")
-  func poll() throws {
+  func poll() async throws {
     let simulated = try Self.stack()
     let socket = try simulated.stack.socket(.udp)
-    #expect(socket.poll(.readable, timeout: .milliseconds(5)).isEmpty)
-    #expect(socket.poll([.readable, .writable], timeout: nil) == .writable)
-    try socket.send([1, 2, 3], to: SocketAddress(Self.own, port: 7))
-    #expect(socket.poll(.readable, timeout: .seconds(1)) == .readable)
-    let echoed = try socket.receiveMessage()
+    let nothing = try await Driver(simulated).runBlocking {
+      socket.poll(.readable, timeout: .milliseconds(5))
+    }
+    #expect(nothing == [])
+    #expect(try await socket.poll([.readable, .writable], timeout: nil) == .writable)
+    try await socket.send([1, 2, 3], to: SocketAddress(Self.own, port: 7))
+    #expect(try await socket.poll(.readable, timeout: .seconds(1)) == .readable)
+    let echoed = try await socket.receiveMessage()
     #expect(echoed.bytes == [1, 2, 3] && echoed.source == SocketAddress(Self.own, port: 7))
   }
 

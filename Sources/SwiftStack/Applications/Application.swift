@@ -23,6 +23,8 @@ struct Application {
   /// The peer has sent its FIN, or our own was sent: nothing more to do in that direction.
   var isInputDone = false
   var isOutputDone = false
+  /// Stands in line for a turn.
+  var isQueued = false
 }
 
 /// The applications of a shard, by slot.
@@ -33,6 +35,41 @@ struct ApplicationTable: ~Copyable {
   var serviceConnections = 0
   /// Enough for everybody, and bounded.
   static let mostServiceConnections = 16384
+
+  /// Programs that have something to do, first come, first served.
+  private struct Turn {
+    var index: Int
+    var generation: UInt32
+  }
+  private var line: [Turn] = []
+  private var firstInLine = 0
+  var isLineEmpty: Bool { firstInLine == line.count }
+
+  /// Puts a program at the end of the line, if it does not stand there already.
+  mutating func enqueue(_ index: Int) {
+    guard !slots[index].isQueued else { return }
+    slots[index].isQueued = true
+    line.append(Turn(index: index, generation: slots[index].generation))
+  }
+
+  /// The program whose turn it is; `nil` when nobody has anything to do.
+  mutating func dequeue() -> Int? {
+    while firstInLine < line.count {
+      let turn = line[firstInLine]
+      firstInLine += 1
+      if firstInLine == line.count {
+        line.removeAll(keepingCapacity: true)
+        firstInLine = 0
+      } else if firstInLine >= 1024, firstInLine * 2 > line.count {
+        line.removeFirst(firstInLine)
+        firstInLine = 0
+      }
+      guard slots[turn.index].generation == turn.generation, slots[turn.index].isQueued else { continue }
+      slots[turn.index].isQueued = false
+      return turn.index
+    }
+    return nil
+  }
 
   subscript(index: Int) -> Application {
     get { slots[index] }

@@ -18,7 +18,7 @@ extension ShardState {
     case .echoStream, .discardStream, .chargenStream, .daytimeStream: applications.serviceConnections -= 1
     default: break
     }
-    owners.clear(application.socket)
+    disown(application.socket)
     applications.remove(index)
     if reset {
       sockets.abort(application.socket, ip: &ip, net: &net)
@@ -27,8 +27,29 @@ extension ShardState {
     }
   }
 
+  /// Bytes that programs move while one entry holds the lock; whoever has more to do stands in line again.
+  static let entryByteCount = 1 << 20
+  /// Bytes of one turn of a program in one direction; then it is the next one's.
+  static let turnByteCount = 256 << 10
+  /// What a turn costs that moves nothing.
+  private static let turnCost = 4096
+
+  mutating func queueTurn(_ index: Int) { applications.enqueue(index) }
+
+  /// Gives programs their turns, in order, as long as `budget` lasts. Returns whether any ran.
+  mutating func runTurns(_ budget: inout Int) -> Bool {
+    var ran = false
+    while budget > 0, let index = applications.dequeue() {
+      bytesMoved = 0
+      runApplication(index)
+      budget -= max(bytesMoved, Self.turnCost)
+      ran = true
+    }
+    return ran
+  }
+
   /// The application's socket may be ready.
-  mutating func runApplication(_ index: Int) {
+  private mutating func runApplication(_ index: Int) {
     switch applications[index].kind {
     case .free: break
     case .listener: runListener(index)

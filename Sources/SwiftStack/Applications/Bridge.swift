@@ -48,8 +48,6 @@ struct BridgeTable: ~Copyable {
 }
 
 extension ShardState {
-  private static let turnByteCount = 4 << 20
-
   /// Hands a connected socket to the loop. The event loop must watch the descriptor with the number that is returned.
   mutating func startBridge(_ bridge: Bridge, on socket: SocketID) -> Int {
     let index = bridges.insert(bridge)

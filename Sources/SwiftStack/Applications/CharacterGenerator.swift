@@ -14,6 +14,12 @@ enum CharacterGenerator {
     return UInt8(0x20 + (line + column) % characterCount)
   }
 
+  /// The pattern again and again, so that a piece can begin at any place of it.
+  private static let pattern = (0..<period + 65536).map(byte(at:))
+
+  /// 64 KiB of the pattern.
+  static func text(from position: Int) -> ArraySlice<UInt8> { pattern[position..<position + 65536] }
+
   static func fill(_ buffer: UnsafeMutableRawBufferPointer, from position: Int) {
     for index in 0..<buffer.count { unsafe buffer[index] = byte(at: position + index) }
   }

@@ -4,7 +4,6 @@ import TCP
 
 /// Bulk sources and sinks.
 extension ShardState {
-  private static let turnByteCount = 4 << 20
   /// How long a sender waits for its peer to take the rest and close after the FIN.
   private static let graceTime = Nanoseconds.seconds(20)
 

@@ -3,8 +3,6 @@ import Sockets
 
 /// The small TCP services: echo (RFC 862), discard (RFC 863), daytime (RFC 867), character generator (RFC 864).
 extension ShardState {
-  /// One turn of a service moves no more than this, so that no connection starves the others.
-  private static let turnByteCount = 256 * 1024
   private static let pieceByteCount = 64 * 1024
 
   /// What is read is looked at first and taken only as far as it could be sent back: the peer's window is the buffer.
@@ -31,13 +29,11 @@ extension ShardState {
 
   mutating func runDiscardStream(_ index: Int) {
     let socket = applications[index].socket
-    while true {
-      do throws(Errno) {
-        if try discard(socket, count: Self.turnByteCount) == 0 { return end(index) }
-      } catch {
-        if error != .EAGAIN { end(index, reset: true) }
-        return
-      }
+    do throws(Errno) {
+      if try discard(socket, count: Self.turnByteCount) == 0 { return end(index) }
+      net.wake(socket)
+    } catch {
+      if error != .EAGAIN { end(index, reset: true) }
     }
   }
 
@@ -45,19 +41,17 @@ extension ShardState {
   mutating func runChargenStream(_ index: Int) {
     let socket = applications[index].socket
     do throws(Errno) {
-      while try discard(socket, count: Self.turnByteCount) > 0 {}
-      return end(index, reset: true)
+      while bytesMoved < Self.turnByteCount {
+        if try discard(socket, count: Self.turnByteCount) == 0 { return end(index, reset: true) }
+      }
     } catch {
       if error != .EAGAIN { return end(index, reset: true) }
     }
     var sent = 0
     while sent < Self.turnByteCount {
       do throws(Errno) {
-        let piece = CharacterGenerator.lineByteCount * 128
-        let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<piece])
-        unsafe CharacterGenerator.fill(buffer, from: applications[index].position)
-        let count = unsafe try send(
-          socket, from: UnsafeRawBufferPointer(buffer), flags: [.dontWait, .noSignal])
+        let count = try send(
+          socket, CharacterGenerator.text(from: applications[index].position), flags: [.dontWait, .noSignal])
         applications[index].position = (applications[index].position + count) % CharacterGenerator.period
         sent += count
       } catch {

@@ -12,8 +12,11 @@ extension ShardState {
   /// Rounds of one drain; what is left then is done at the next entry, which comes at once.
   private static let roundLimit = 256
 
+  ///
+  /// Programs of the shard get turns worth `entryByteCount` bytes; those that are left have theirs at the next entry.
   mutating func drain() {
     var rounds = 0
+    var budget = Self.entryByteCount
     hasMoreWork = false
     var pollAgain = false
     while true {
@@ -41,7 +44,8 @@ extension ShardState {
         isQuiet = false
         ip.device.runQdisc(net: &net)
       }
-      if notify() { isQuiet = false }
+      notify()
+      if runTurns(&budget) { isQuiet = false }
       if isQuiet && (isStalled || !nic.hasTransmitWork) { break }
       rounds += 1
       if rounds == Self.roundLimit {
@@ -49,6 +53,7 @@ extension ShardState {
         break
       }
     }
+    if !applications.isLineEmpty { hasMoreWork = true }
   }
 
   /// Carries frames from the ring to the wire. Returns whether any went.
@@ -81,19 +86,22 @@ extension ShardState {
     return sent
   }
 
-  /// Takes frames from a TAP into the posted buffers, NAPI after each batch.
+  /// Takes frames from a TAP into the posted buffers, NAPI after each batch: at most `limit` frames and about
+  /// `entryByteCount` bytes before others get the lock.
   ///
   /// - Returns: whether the wire may have more.
   mutating func receiveFromWire(limit: Int) -> Bool {
     var left = limit
-    while left > 0 {
+    var bytesLeft = Self.entryByteCount
+    while left > 0 && bytesLeft > 0 {
       var batch = min(left, IceDriver.rxBudget)
       left -= batch
-      while batch > 0 {
+      while batch > 0 && bytesLeft > 0 {
         guard nic.receiveVector(into: &incoming) else { break }
         switch port.receive(into: incoming, &incomingMetadata) {
         case .done(let byteCount):
           batch -= 1
+          bytesLeft -= byteCount
           net.tracer.record(
             .device_frame_in, UInt64(truncatingIfNeeded: byteCount), 0, UInt64(incomingMetadata.gsoSize))
           nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: net.now)
@@ -137,30 +145,9 @@ extension ShardState {
       case .neighbour, .reassembly, .qdisc, .watchdog: ip.timerExpired(key, due: due, net: &net)
       case .interrupt: break
       case .application: applicationTimerExpired(key)
+      case .wait: waitTimerExpired(key, due: due)
       }
     }
-  }
-
-  /// Tells owners of sockets whose readiness may have changed. Returns whether an application ran.
-  private mutating func notify() -> Bool {
-    var ran = false
-    while let id = net.takeWakeup() {
-      switch owners[id].kind {
-      case .none: break
-      case .application:
-        runApplication(Int(owners[id].application))
-        ran = true
-      case .waiter:
-        let interest = owners[id].interest
-        guard !interest.isEmpty else { continue }
-        // Errors and hang-ups end every wait.
-        if !sockets.readiness(id).isDisjoint(with: interest.union([.error, .hangup])) {
-          owners[id].interest = []
-          owners.signal(id)
-        }
-      }
-    }
-    return ran
   }
 }
 

@@ -7,11 +7,11 @@ extension Shard {
     inspectTimed { state in
       guard !state.isClosed else { return }
       for id in state.sockets.sockets() {
-        state.owners.signal(id)
         if id.kind != .tcp { try? state.sockets.close(id, ip: &state.ip, net: &state.net) }
       }
       state.sockets.tcp.shutdownAll(ip: &state.ip, net: &state.net)
       state.drain()
+      state.owners.signalAll()
       state.isClosed = true
     }
   }

@@ -1,5 +1,4 @@
 import IPv4
-import LinuxHost
 
 /// What one shard hands another.
 enum Handover: Sendable {
@@ -17,22 +16,12 @@ enum Handover: Sendable {
 final class ShardInbox: Sendable {
   private static let capacity = 1024
   private let items = Guarded<[Handover]>([])
-  /// Wakes the shard's event loop; `nil` on a simulated wire.
-  private let wakeUp: EventFD?
+  /// Wakes the shard's event loop; `nil` on a simulated wire, whose caller drives.
+  private let wakeUp: WakeDescriptor?
   /// The descriptor that the event loop watches.
-  let wakeUpDescriptor: Int32?
+  var wakeUpDescriptor: Int32? { wakeUp?.rawDescriptor }
 
-  /// Of a shard with an event loop.
-  init(wakeUp: consuming EventFD) {
-    wakeUpDescriptor = wakeUp.descriptor.rawValue
-    self.wakeUp = consume wakeUp
-  }
-
-  /// Of a shard that its caller drives.
-  init() {
-    wakeUpDescriptor = nil
-    wakeUp = nil
-  }
+  init(wakeUp: WakeDescriptor? = nil) { self.wakeUp = wakeUp }
 
   /// Returns false, and takes nothing, when it is full.
   func put(_ item: Handover) -> Bool {
@@ -56,19 +45,8 @@ final class ShardInbox: Sendable {
     }
   }
 
-  @inline(never)
-  func signal() {
-    switch wakeUp {
-    case .some(let event): event.signal()
-    case .none: break
-    }
-  }
-
-  @inline(never)
-  func drainSignal() {
-    switch wakeUp {
-    case .some(let event): event.drain()
-    case .none: break
-    }
-  }
+  func signal() { wakeUp?.signal() }
+  func drainSignal() { wakeUp?.drain() }
+  /// After the event loop has ended.
+  func close() { wakeUp?.close() }
 }

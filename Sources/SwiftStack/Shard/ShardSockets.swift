@@ -16,34 +16,61 @@ extension ShardState {
   mutating func send(
     _ id: SocketID, from buffer: UnsafeRawBufferPointer, to address: SocketAddress? = nil, flags: MessageFlags
   ) throws(Errno) -> Int {
+    unsafe try send(id, MessageHeader(address: address, flags: flags), from: buffer)
+  }
+
+  mutating func send(
+    _ id: SocketID, _ header: MessageHeader, from buffer: UnsafeRawBufferPointer
+  ) throws(Errno) -> Int {
     var iter = unsafe IovIter(source: buffer)
-    return try sockets.sendmsg(
-      id, header: MessageHeader(address: address, flags: flags), iter: &iter, ip: &ip, net: &net)
+    let count = try sockets.sendmsg(id, header: header, iter: &iter, ip: &ip, net: &net)
+    bytesMoved &+= count
+    return count
+  }
+
+  mutating func receiveMessage(
+    _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
+  ) throws(Errno) -> ReceivedMessage {
+    var iter = unsafe IovIter(destination: buffer)
+    let message = try sockets.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    bytesMoved &+= message.byteCount
+    return message
   }
 
   mutating func receiveFrom(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
-    var iter = unsafe IovIter(destination: buffer)
-    let message = try sockets.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    let message = unsafe try receiveMessage(id, into: buffer, flags: flags)
     return Received(
       byteCount: message.byteCount, source: message.source, flags: message.flags,
       timeToLive: message.control.timeToLive)
   }
 
-  /// Receives into a new array.
+  /// Receives into a new array, made when there is something to put into it, and no larger than that.
   mutating func receiveArray(
     _ id: SocketID, upTo limit: Int, flags: MessageFlags
-  ) throws(Errno) -> (bytes: [UInt8], received: Received) {
-    var buffer = [UInt8](repeating: 0, count: max(limit, 0))
-    var span = buffer.mutableSpan
-    // Safe: any byte is a valid UInt8.
-    var bytes = unsafe span.mutableBytes
-    let received = unsafe try bytes.withUnsafeMutableBytes { (room) throws(Errno) in
-      unsafe try receiveFrom(id, into: room, flags: flags)
+  ) throws(Errno) -> (bytes: [UInt8], message: ReceivedMessage) {
+    let count = min(limit, sockets.receivableByteCount(id))
+    guard count > 0 else {
+      // Nothing is there, or nothing but an error, an urgent byte or the end: one byte of room tells them apart.
+      var byte: UInt8 = 0
+      let message = unsafe try withUnsafeMutableBytes(of: &byte) { (room) throws(Errno) in
+        let room = unsafe UnsafeMutableRawBufferPointer(rebasing: room[..<min(max(limit, 0), 1)])
+        return unsafe try receiveMessage(id, into: room, flags: flags)
+      }
+      return (message.byteCount == 1 && limit > 0 ? [byte] : [], message)
     }
-    buffer.removeLast(max(0, buffer.count - received.byteCount))
-    return (buffer, received)
+    // Safe: as many bytes as the array is said to have were written.
+    var message: ReceivedMessage?
+    let bytes = unsafe try [UInt8](unsafeUninitializedCapacity: count) { (room, used) throws(Errno) in
+      // A stream skips bytes without a copy (MSG_TRUNC): what the memory held is nobody's business.
+      if flags.contains(.truncate) { unsafe room.initialize(repeating: 0) }
+      let taken = unsafe try receiveMessage(id, into: UnsafeMutableRawBufferPointer(room), flags: flags)
+      used = min(taken.byteCount, count)
+      message = taken
+    }
+    guard let message else { throw .EAGAIN }
+    return (bytes, message)
   }
 
   /// Sends bytes that Swift owns.
@@ -65,10 +92,13 @@ extension ShardState {
   @discardableResult
   mutating func discard(_ id: SocketID, count: Int) throws(Errno) -> Int {
     var iter = IovIter(discarding: count)
-    return try sockets.recvmsg(id, iter: &iter, flags: .dontWait, ip: &ip, net: &net).byteCount
+    let discarded = try sockets.recvmsg(id, iter: &iter, flags: .dontWait, ip: &ip, net: &net).byteCount
+    bytesMoved &+= discarded
+    return discarded
   }
 
-  /// EAGAIN while a connection is on its way, its error when it failed.
+  /// EAGAIN while a connection is on its way, its error when it failed. Linux: `inet_wait_for_connect()`,
+  /// `__inet_stream_connect()`.
   mutating func finishConnecting(_ id: SocketID) throws(Errno) {
     try sockets.finishConnect(id, net: net)
   }

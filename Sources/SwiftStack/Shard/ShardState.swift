@@ -14,6 +14,7 @@ import TCP
 ///
 /// Sendable: nothing in it is reached but through the lock of its `Shard`, whichever thread holds that.
 struct ShardState: ~Copyable, @unchecked Sendable {
+  let memory: ShardMemory
   var net: Net
   var sockets: SocketLayer
   /// The network layer with the neighbours, the device and the driver inside it.
@@ -42,6 +43,8 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   var owners = OwnerTable()
   /// Programs that the shard runs itself.
   var applications = ApplicationTable()
+  /// Bytes that the program whose turn it is has moved.
+  var bytesMoved = 0
   var jobs = JobTable()
   var bridges = BridgeTable()
   /// Memory that applications move bytes through.
@@ -65,6 +68,8 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   var isDismantled = false
   /// Nobody may enter any more.
   var isClosed = false
+  /// The interface was removed under the stack.
+  var isLinkGone = false
 
   /// How long to wait when the wire would not take a frame.
   static let retryInterval = Nanoseconds.microseconds(200)
@@ -75,9 +80,9 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     now: Instant, wallClockOffset: UInt64
   ) throws(Errno) {
     self.wallClockOffset = wallClockOffset
-    let tracer = Tracer()
-    let pool = SkBuffPool(limit: configuration.packetMemory, tracer: tracer)
-    net = Net(pool: pool, tracer: tracer, settings: configuration.settings, seed: seed.0, now: now)
+    memory = ShardMemory(limit: configuration.packetMemory)
+    net = Net(
+      pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
     let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
     nic = IceDevice(
       bus: bus,

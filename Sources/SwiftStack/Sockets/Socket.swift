@@ -15,11 +15,9 @@ public final class Socket: Sendable {
   let shard: Shard
   let id: SocketID
   let waiter = SocketWaiter()
-  private let isOpen = Atomic<Bool>(true)
+  /// Cleared by the one `close` that closes. Whether a call may use the socket is decided under the shard's lock.
+  let isOpen = Atomic<Bool>(true)
   private let nonBlocking = Atomic<Bool>(false)
-  /// Nanoseconds; 0: for ever.
-  private let receiveNanoseconds = Atomic<Int64>(0)
-  private let sendNanoseconds = Atomic<Int64>(0)
 
   init(stack: Stack, shard: Shard, type: SocketKind) throws(SocketError) {
     let waiter = waiter
@@ -29,7 +27,7 @@ public final class Socket: Sendable {
     acceptedFrom = nil
     id = try Self.calling("socket") { () throws(Errno) in
       try shard.enter { (state) throws(Errno) in
-        if state.isClosed { throw .ENETDOWN }
+        if let end = state.end { throw Wait.read.error(of: end) }
         let id = try state.socket(type)
         state.owners.setWaiter(id, waiter)
         return id
@@ -48,7 +46,7 @@ public final class Socket: Sendable {
     shard.inspect { $0.owners.setWaiter(id, waiter) }
   }
 
-  deinit { close() }
+  deinit { close(lingers: false) }
 
   // MARK: Modes
 
@@ -57,17 +55,26 @@ public final class Socket: Sendable {
     get { nonBlocking.load(ordering: .relaxed) }
     set { nonBlocking.store(newValue, ordering: .relaxed) }
   }
-  /// SO_RCVTIMEO: how long a receive or an accept waits before EAGAIN; `nil`: for ever.
+  /// SO_RCVTIMEO: how long a receive or an accept waits before EAGAIN, on the stack's clock; `nil`: for ever.
   public var receiveTimeout: Nanoseconds? {
-    get { Self.timeout(receiveNanoseconds.load(ordering: .relaxed)) }
-    set { receiveNanoseconds.store(newValue?.rawValue ?? 0, ordering: .relaxed) }
+    get { (try? enter { (state, id) throws(Errno) in state.sockets.timeouts(id).receive }) ?? nil }
+    set {
+      let timeout = newValue.flatMap { $0 > .zero ? $0 : nil }
+      try? enter { (state, id) throws(Errno) in
+        try state.sockets.setReceiveTimeout(id, timeout, ip: &state.ip, net: &state.net)
+      }
+    }
   }
-  /// SO_SNDTIMEO: how long a send (EAGAIN) or a connect (EINPROGRESS) waits; `nil`: for ever.
+  /// SO_SNDTIMEO: how long a send (EAGAIN) or a connect (EINPROGRESS) waits, on the stack's clock; `nil`: for ever.
   public var sendTimeout: Nanoseconds? {
-    get { Self.timeout(sendNanoseconds.load(ordering: .relaxed)) }
-    set { sendNanoseconds.store(newValue?.rawValue ?? 0, ordering: .relaxed) }
+    get { (try? enter { (state, id) throws(Errno) in state.sockets.timeouts(id).send }) ?? nil }
+    set {
+      let timeout = newValue.flatMap { $0 > .zero ? $0 : nil }
+      try? enter { (state, id) throws(Errno) in
+        try state.sockets.setSendTimeout(id, timeout, ip: &state.ip, net: &state.net)
+      }
+    }
   }
-  private static func timeout(_ value: Int64) -> Nanoseconds? { value > 0 ? Nanoseconds(value) : nil }
 
   // MARK: Inside
 
@@ -75,70 +82,6 @@ public final class Socket: Sendable {
     _ operation: String, _ address: SocketAddress? = nil, _ body: () throws(Errno) -> Result
   ) throws(SocketError) -> Result {
     do { return try body() } catch { throw SocketError(operation, error, address) }
-  }
-
-  /// Runs a call inside the stack.
-  func enter<Result: Sendable>(
-    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
-  ) throws(Errno) -> Result {
-    guard isOpen.load(ordering: .acquiring) else { throw .EBADF }
-    return try shard.enter { [id] (state) throws(Errno) in
-      if state.isClosed { throw .ENETDOWN }
-      return try body(&state, id)
-    }
-  }
-
-  /// When a wait that begins now is over.
-  func deadline(_ timeout: Nanoseconds?) -> Instant {
-    guard let timeout else { return .distantFuture }
-    return MonotonicClock.now() + timeout
-  }
-
-  /// Repeats a call until it does not answer EAGAIN, sleeping in between until the socket may be ready.
-  func waiting<Result: Sendable>(
-    for interest: Readiness, until deadline: Instant?,
-    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
-  ) throws(Errno) -> Result {
-    guard let deadline else { return try enter(body) }
-    while true {
-      let generation = waiter.generation
-      let result = try enter { (state, id) throws(Errno) -> Result? in
-        do throws(Errno) {
-          return try body(&state, id)
-        } catch {
-          guard error == .EAGAIN else { throw error }
-          state.owners[id].interest.formUnion(interest)
-          return nil
-        }
-      }
-      if let result { return result }
-      if !waiter.wait(since: generation, until: deadline) { throw .EAGAIN }
-    }
-  }
-
-  /// As `waiting`, suspending the task.
-  func suspending<Result: Sendable>(
-    for interest: Readiness, _ body: (inout ShardState, SocketID) throws(Errno) -> Result
-  ) async throws(Errno) -> Result {
-    while true {
-      let generation = waiter.generation
-      let result = try enter { (state, id) throws(Errno) -> Result? in
-        do throws(Errno) {
-          return try body(&state, id)
-        } catch {
-          guard error == .EAGAIN else { throw error }
-          state.owners[id].interest.formUnion(interest)
-          return nil
-        }
-      }
-      if let result { return result }
-      await waiter.wait(since: generation)
-      if Task.isCancelled { throw .ECANCELED }
-    }
-  }
-
-  func waitLimit(_ flags: MessageFlags, _ timeout: Nanoseconds?) -> Instant? {
-    flags.contains(.dontWait) || isNonBlocking ? nil : deadline(timeout)
   }
 
   // MARK: Names and connections
@@ -161,16 +104,22 @@ public final class Socket: Sendable {
     }
   }
 
-  /// Linux: accept(2).
-  public func accept() throws(SocketError) -> Socket {
-    try accept(until: isNonBlocking ? nil : deadline(receiveTimeout))
+  /// Linux: accept(2). Waits at most `receiveTimeout`.
+  public func accept() throws(SocketError) -> Socket { try accept(patience([], .receiveTimeout)) }
+
+  func accept(until limit: Instant?) throws(SocketError) -> Socket {
+    try accept(limit.map(Patience.until) ?? .none)
   }
 
-  func accept(until deadline: Instant?) throws(SocketError) -> Socket {
-    let child = try Self.calling("accept") { () throws(Errno) in
-      try waiting(for: .readable, until: deadline) { (state, id) throws(Errno) in
+  private func accept(_ patience: Patience) throws(SocketError) -> Socket {
+    var patience = patience
+    let child: SocketID
+    do throws(Errno) {
+      child = try waiting(for: .accept, &patience) { (state, id) throws(Errno) in
         try state.sockets.accept(id, net: &state.net)
       }
+    } catch {
+      throw SocketError("accept", error)
     }
     return Socket(stack: stack, shard: shard, accepted: child)
   }
@@ -180,9 +129,10 @@ public final class Socket: Sendable {
   public let acceptedFrom: SocketAddress?
 
   public func accept() async throws(SocketError) -> Socket {
+    var patience = patience([], .receiveTimeout)
     let child: SocketID
     do throws(Errno) {
-      child = try await suspending(for: .readable) { (state, id) throws(Errno) in
+      child = try await suspending(for: .accept, &patience) { (state, id) throws(Errno) in
         try state.sockets.accept(id, net: &state.net)
       }
     } catch {
@@ -193,27 +143,30 @@ public final class Socket: Sendable {
 
   /// Linux: connect(2). A TCP socket waits for its peer's answer, at most `sendTimeout`.
   public func connect(to address: SocketAddress) throws(SocketError) {
-    try connect(to: address, until: isNonBlocking ? nil : deadline(sendTimeout))
+    try connect(to: address, patience([], .sendTimeout))
   }
 
-  func connect(to address: SocketAddress, until deadline: Instant?) throws(SocketError) {
-    try Self.calling("connect", address) { () throws(Errno) in
+  func connect(to address: SocketAddress, until limit: Instant?) throws(SocketError) {
+    try connect(to: address, limit.map(Patience.until) ?? .none)
+  }
+
+  private func connect(to address: SocketAddress, _ patience: Patience) throws(SocketError) {
+    var patience = patience
+    do throws(Errno) {
       guard try startConnecting(to: address) else { return }
-      guard let deadline else { throw .EINPROGRESS }
-      do throws(Errno) {
-        try waiting(for: .writable, until: deadline) { (state, id) throws(Errno) in
-          try state.finishConnecting(id)
-        }
-      } catch {
-        throw error == .EAGAIN ? .EINPROGRESS : error
-      }
+      if case .none = patience { throw .EINPROGRESS }
+      try waiting(for: .connect, &patience) { (state, id) throws(Errno) in try state.finishConnecting(id) }
+    } catch {
+      throw SocketError("connect", error, address)
     }
   }
 
   public func connect(to address: SocketAddress) async throws(SocketError) {
+    var patience = patience([], .sendTimeout)
     do throws(Errno) {
       guard try startConnecting(to: address) else { return }
-      try await suspending(for: .writable) { (state, id) throws(Errno) in
+      if case .none = patience { throw .EINPROGRESS }
+      try await suspending(for: .connect, &patience) { (state, id) throws(Errno) in
         try state.finishConnecting(id)
       }
     } catch {
@@ -263,59 +216,6 @@ public final class Socket: Sendable {
       try enter { (state, id) throws(Errno) in
         try state.sockets.shutdown(id, read: read, write: write, ip: &state.ip, net: &state.net)
       }
-    }
-  }
-
-  /// Linux: close(2). What was sent is still delivered. Calls that wait on other threads fail with EBADF.
-  public func close() {
-    guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
-    shard.enter { [id] state in
-      state.owners.clear(id)
-      guard !state.isClosed else { return }
-      try? state.sockets.close(id, ip: &state.ip, net: &state.net)
-    }
-    waiter.signal()
-  }
-
-  /// Gives the stack's socket away: this object forgets it.
-  func surrender() -> SocketID {
-    _ = isOpen.exchange(false, ordering: .acquiringAndReleasing)
-    shard.inspect { [id] in $0.owners.clear(id) }
-    return id
-  }
-
-  // MARK: Readiness
-
-  /// What the socket is ready for now.
-  public var readiness: Readiness {
-    (try? enter { (state, id) throws(Errno) in state.sockets.readiness(id) }) ?? [.error, .hangup]
-  }
-
-  /// Waits until one of `events`, an error or a hang-up is there. Linux: poll(2) on one descriptor.
-  ///
-  /// - Parameter timeout: `nil` waits for ever.
-  /// - Returns: what is there; empty after the time-out.
-  public func poll(_ events: Readiness, timeout: Nanoseconds? = nil) -> Readiness {
-    let wanted = events.union([.error, .hangup])
-    let result = try? waiting(for: events, until: deadline(timeout)) { (state, id) throws(Errno) in
-      let ready = state.sockets.readiness(id).intersection(wanted)
-      if ready.isEmpty { throw .EAGAIN }
-      return ready
-    }
-    return result ?? []
-  }
-
-  /// Suspends the task until one of `events`, an error or a hang-up is there.
-  public func poll(_ events: Readiness) async throws(SocketError) -> Readiness {
-    let wanted = events.union([.error, .hangup])
-    do throws(Errno) {
-      return try await suspending(for: events) { (state, id) throws(Errno) in
-        let ready = state.sockets.readiness(id).intersection(wanted)
-        if ready.isEmpty { throw .EAGAIN }
-        return ready
-      }
-    } catch {
-      throw SocketError("poll", error)
     }
   }
 }

@@ -5,11 +5,16 @@ public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
   public var errno: Errno
   /// The other end or the address asked for, where there is one.
   public var address: SocketAddress?
+  /// Bytes of an `async` send that were taken before it failed.
+  public var byteCount = 0
 
-  public init(_ operation: String, _ errno: Errno, _ address: SocketAddress? = nil) {
+  public init(
+    _ operation: String, _ errno: Errno, _ address: SocketAddress? = nil, byteCount: Int = 0
+  ) {
     self.operation = operation
     self.errno = errno
     self.address = address
+    self.byteCount = byteCount
   }
 
   /// `connect to 10.0.0.1:80: Connection refused`
@@ -20,6 +25,7 @@ public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
       case ("bind", let address?): " \(address)"
       case (_, let address?): " to \(address)"
       }
-    return "\(operation)\(subject): \(errno)"
+    let part = byteCount > 0 ? " after \(byteCount) bytes" : ""
+    return "\(operation)\(subject): \(errno)\(part)"
   }
 }

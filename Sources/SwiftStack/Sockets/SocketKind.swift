@@ -7,8 +7,3 @@ public enum SocketKind: Sendable, Hashable {
   /// SOCK_DGRAM, IPPROTO_ICMP: echo requests and their replies.
   case ping
 }
-
-extension Errno {
-  /// The task that waited was cancelled.
-  public static let ECANCELED = Errno(rawValue: 125)
-}

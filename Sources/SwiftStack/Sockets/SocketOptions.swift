@@ -26,8 +26,8 @@ extension Socket {
     try setsockopt(level: SocketOptionLevel.socket, name: SocketOptionName.broadcast, value ? 1 : 0)
   }
 
-  /// SO_LINGER: how long close waits; zero resets the connection, `nil` closes in the background. Whole seconds, as
-  /// Linux counts; a part of one counts as one.
+  /// SO_LINGER: how long close waits for the peer to acknowledge what was sent; zero resets the connection, `nil` closes
+  /// in the background. Whole seconds, as Linux counts; a part of one counts as one.
   public func setLinger(_ value: Nanoseconds?) throws(SocketError) {
     let seconds = value.map { Int32(clamping: ($0.milliseconds + 999) / 1000) }
     var linger = InlineArray<2, Int32>(repeating: 0)
@@ -51,31 +51,20 @@ extension Socket {
   func receiveWithTimeToLive(
     upTo limit: Int, until deadline: Instant
   ) throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?, timeToLive: UInt8?) {
-    try Self.calling("receive") { () throws(Errno) in
-      try waiting(for: .readable, until: deadline) { (state, id) throws(Errno) in
-        let message = try state.receiveArray(id, upTo: limit, flags: .dontWait)
-        return (message.bytes, message.received.source, message.received.timeToLive)
-      }
-    }
+    let result = try receiveArray("receive", upTo: limit, flags: [], .until(deadline))
+    return (result.bytes, result.message.source, result.message.control.timeToLive)
   }
 
   /// Waits for a datagram and tells where it came from; it stays queued.
   func receivePeeking(until deadline: Instant) throws(SocketError) -> SocketAddress? {
-    try Self.calling("receive") { () throws(Errno) in
-      try waiting(for: .readable, until: deadline) { (state, id) throws(Errno) in
+    var patience = Patience.until(deadline)
+    do throws(Errno) {
+      return try waiting(for: .read, &patience) { (state, id) throws(Errno) in
         let nothing = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
         return unsafe try state.receiveFrom(id, into: nothing, flags: [.peek, .dontWait]).source
       }
+    } catch {
+      throw SocketError("receive", error)
     }
-  }
-
-  func poll(_ events: Readiness, until deadline: Instant) -> Readiness {
-    let wanted = events.union([.error, .hangup])
-    let result = try? waiting(for: events, until: deadline) { (state, id) throws(Errno) in
-      let ready = state.sockets.readiness(id).intersection(wanted)
-      if ready.isEmpty { throw .EAGAIN }
-      return ready
-    }
-    return result ?? []
   }
 }

@@ -1,12 +1,13 @@
 import SkBuff
 import Sockets
+import UDP
 
 /// Bytes in and out.
 extension Socket {
   // MARK: Sending
 
-  /// Sends. A blocking stream socket returns when all bytes are taken, or how many were before an error or the
-  /// time-out; a datagram goes whole.
+  /// Sends. A blocking stream socket returns when all bytes are taken, or how many were before an error (which the next
+  /// call gets) or the time-out; a non-blocking one what there is room for; a datagram goes whole.
   ///
   /// - Parameter address: destination of a datagram; `nil`: the connected peer.
   @discardableResult
@@ -32,38 +33,58 @@ extension Socket {
   public func send(
     _ buffer: UnsafeRawBufferPointer, to address: SocketAddress? = nil, flags: MessageFlags = []
   ) throws(SocketError) -> Int {
-    let deadline = waitLimit(flags, sendTimeout)
+    unsafe try send(buffer, MessageHeader(address: address, flags: flags), "send")
+  }
+
+  /// Every blocking and non-blocking send. A stream takes a bounded piece at a time, so that others get the lock in
+  /// between; the call goes on until all is taken or it may wait no longer.
+  @unsafe
+  func send(
+    _ buffer: UnsafeRawBufferPointer, _ header: MessageHeader, _ operation: String
+  ) throws(SocketError) -> Int {
+    var patience = patience(header.flags, .sendTimeout)
+    var header = header
+    header.flags.insert(.dontWait)
     var sent = 0
     do throws(Errno) {
       repeat {
         let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[sent...])
-        sent += try waiting(for: .writable, until: deadline) { (state, id) throws(Errno) in
-          unsafe try state.send(id, from: rest, to: address, flags: flags.union(.dontWait))
+        let isFirst = sent == 0
+        sent += try waiting(for: .write, &patience) { [header] (state, id) throws(Errno) in
+          // An error that came after a part was taken is the next call's. Linux: do_error in tcp_sendmsg_locked().
+          if !isFirst && state.sockets.readiness(id).contains(.error) { throw .EPIPE }
+          return unsafe try state.send(id, header, from: rest)
         }
-      } while sent < buffer.count && deadline != nil
+      } while sent < buffer.count && type == .tcp
       return sent
     } catch {
       if sent > 0 { return sent }
-      throw SocketError("send", error, address)
+      throw SocketError(operation, error, header.address)
     }
   }
 
   /// Sends everything, suspending the task while there is no room.
+  ///
+  /// - Returns: the count of `bytes`; of a non-blocking stream socket, or with `.dontWait`, what there was room for.
+  /// - Throws: an error that carries how many bytes were taken before it; EAGAIN after `sendTimeout`.
+  @discardableResult
   public func send(
     _ bytes: [UInt8], to address: SocketAddress? = nil, flags: MessageFlags = []
   ) async throws(SocketError) -> Int {
+    let mayWait = !flags.contains(.dontWait) && !isNonBlocking
+    var patience = patience(flags, .sendTimeout)
     var sent = 0
     do throws(Errno) {
       repeat {
         let start = sent
-        sent += try await suspending(for: .writable) { (state, id) throws(Errno) in
+        sent += try await suspending(for: .write, &patience) { (state, id) throws(Errno) in
           try state.send(id, bytes[start...], to: address, flags: flags.union(.dontWait))
         }
-      } while sent < bytes.count
+      } while sent < bytes.count && type == .tcp
       return sent
     } catch {
-      if sent > 0 { return sent }
-      throw SocketError("send", error, address)
+      if sent > 0 && !mayWait && error == .EAGAIN { return sent }
+      throw SocketError("send", error, address, byteCount: sent)
     }
   }
 
@@ -80,37 +101,49 @@ extension Socket {
 
   /// Receives up to `limit` bytes; empty is end of stream, or an empty datagram.
   public func receive(upTo limit: Int, flags: MessageFlags = []) throws(SocketError) -> [UInt8] {
-    try receiveMessage(upTo: limit, flags: flags).bytes
+    try receiveArray("receive", upTo: limit, flags: flags, patience(flags, .receiveTimeout)).bytes
   }
 
   /// Receives a datagram, or bytes of a stream, with where they came from.
   public func receiveMessage(
     upTo limit: Int = 65535, flags: MessageFlags = []
   ) throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?) {
-    try Self.calling("receive") { () throws(Errno) in
-      try waiting(for: .readable, until: waitLimit(flags, receiveTimeout)) { (state, id) throws(Errno) in
-        let message = try state.receiveArray(id, upTo: limit, flags: flags.union(.dontWait))
-        return (message.bytes, message.received.source)
-      }
-    }
+    let result = try receiveArray("receive", upTo: limit, flags: flags, patience(flags, .receiveTimeout))
+    return (result.bytes, result.message.source)
   }
 
-  /// As above, into memory of the caller's, which is only written during the call.
+  /// Into memory of the caller's, which is only written during the call.
   @unsafe
   public func receive(
     into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags = []
   ) throws(SocketError) -> Received {
+    var patience = patience(flags, .receiveTimeout)
+    let wantsAll = wantsAll(flags)
+    var taken = 0
+    var result: Received?
     do throws(Errno) {
-      return try waiting(for: .readable, until: waitLimit(flags, receiveTimeout)) {
-        (state, id) throws(Errno) in
-        unsafe try state.receiveFrom(id, into: buffer, flags: flags.union(.dontWait))
-      }
+      repeat {
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[taken...])
+        let isFirst = taken == 0
+        let part = try waiting(for: .read, &patience) { (state, id) throws(Errno) in
+          if !isFirst { try state.leaveErrorToNextCall(id) }
+          return unsafe try state.receiveFrom(id, into: rest, flags: flags.union(.dontWait))
+        }
+        if result == nil { result = part }
+        if part.byteCount == 0 { break }
+        taken += part.byteCount
+      } while wantsAll && taken < buffer.count
     } catch {
-      throw SocketError("receive", error)
+      if taken == 0 { throw SocketError("receive", error) }
     }
+    result?.byteCount = taken
+    return result ?? Received(byteCount: taken, source: nil)
   }
 
-  /// Receives up to `limit` bytes, suspending the task until there are some.
+  /// Receives up to `limit` bytes, suspending the task until there are some; with `.waitAll` all of them, before the end
+  /// of a stream.
+  ///
+  /// - Throws: as the blocking form; ECANCELED when the task was cancelled, and what came stays with the socket.
   public func receive(upTo limit: Int, flags: MessageFlags = []) async throws(SocketError) -> [UInt8] {
     try await receiveMessage(upTo: limit, flags: flags).bytes
   }
@@ -118,14 +151,62 @@ extension Socket {
   public func receiveMessage(
     upTo limit: Int = 65535, flags: MessageFlags = []
   ) async throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?) {
+    var patience = patience(flags, .receiveTimeout)
+    var bytes: [UInt8] = []
+    var source: SocketAddress?
     do throws(Errno) {
-      return try await suspending(for: .readable) { (state, id) throws(Errno) in
-        let message = try state.receiveArray(id, upTo: limit, flags: flags.union(.dontWait))
-        return (message.bytes, message.received.source)
-      }
+      repeat {
+        let rest = limit - bytes.count
+        let isFirst = bytes.isEmpty
+        let part = try await suspending(for: .read, &patience) { (state, id) throws(Errno) in
+          if !isFirst { try state.leaveErrorToNextCall(id) }
+          return try state.receiveArray(id, upTo: rest, flags: flags.union(.dontWait))
+        }
+        source = part.message.source
+        if part.bytes.isEmpty { break }
+        if isFirst { bytes = part.bytes } else { bytes += part.bytes }
+      } while wantsAll(flags) && bytes.count < limit
     } catch {
-      throw SocketError("receive", error)
+      if bytes.isEmpty { throw SocketError("receive", error) }
     }
+    return (bytes, source)
+  }
+
+  /// Every blocking and non-blocking receive into a new array.
+  func receiveArray(
+    _ operation: String, upTo limit: Int, flags: MessageFlags, _ patience: Patience
+  ) throws(SocketError) -> (bytes: [UInt8], message: ReceivedMessage) {
+    var patience = patience
+    var result: (bytes: [UInt8], message: ReceivedMessage)?
+    do throws(Errno) {
+      repeat {
+        let rest = limit - (result?.bytes.count ?? 0)
+        let isFirst = result == nil
+        let part = try waiting(for: .read, &patience) { (state, id) throws(Errno) in
+          if !isFirst { try state.leaveErrorToNextCall(id) }
+          return try state.receiveArray(id, upTo: rest, flags: flags.union(.dontWait))
+        }
+        if isFirst { result = part } else { result?.bytes += part.bytes }
+        if part.bytes.isEmpty { break }
+      } while wantsAll(flags) && (result?.bytes.count ?? 0) < limit
+    } catch {
+      if result == nil { throw SocketError(operation, error) }
+    }
+    guard var result else { throw SocketError(operation, .EAGAIN) }
+    if type == .tcp && !flags.contains(.truncate) { result.message.byteCount = result.bytes.count }
+    return result
+  }
+
+  /// MSG_WAITALL: a stream's receive waits until the buffer is full, before an error, the end or the time-out.
+  private func wantsAll(_ flags: MessageFlags) -> Bool {
+    type == .tcp && flags.contains(.waitAll) && flags.isDisjoint(with: [.peek, .outOfBand, .truncate])
+  }
+}
+
+extension ShardState {
+  /// A receive that has had a part ends at an error, and the next call gets it.
+  fileprivate func leaveErrorToNextCall(_ id: SocketID) throws(Errno) {
+    if sockets.receivableByteCount(id) == 0, sockets.readiness(id).contains(.error) { throw .ENOTCONN }
   }
 }
 

@@ -17,7 +17,7 @@ final class SocketWaiter: @unchecked Sendable {
   /// Guarded by `mutex`.
   private var moves: UInt64 = 0
   private var sleepers = 0
-  private var continuations: [UInt64: CheckedContinuation<Void, Never>] = [:]
+  private var continuations: [(number: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
   private var nextContinuation: UInt64 = 0
 
   init() {
@@ -47,18 +47,19 @@ final class SocketWaiter: @unchecked Sendable {
     return moves
   }
 
-  /// Wakes everybody: readiness may have changed, or the socket is closing.
+  /// Wakes everybody, in the order they came: readiness may have changed, or the socket is closing.
   func signal() {
     unsafe pthread_mutex_lock(mutex)
     moves &+= 1
     let tasks = continuations
-    if !tasks.isEmpty { continuations = [:] }
+    if !tasks.isEmpty { continuations = [] }
     if sleepers > 0 { unsafe pthread_cond_broadcast(condition) }
     unsafe pthread_mutex_unlock(mutex)
-    for task in tasks.values { task.resume() }
+    for task in tasks { task.continuation.resume() }
   }
 
   /// Blocks the thread until a signal comes after generation `seen`. Returns false when the deadline came first.
+  @discardableResult
   func wait(since seen: UInt64, until deadline: Instant) -> Bool {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
@@ -105,13 +106,14 @@ final class SocketWaiter: @unchecked Sendable {
   ) -> Bool {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    continuations[number] = continuation
+    continuations.append((number, continuation))
     return moves == seen
   }
 
   private func withdraw(_ number: UInt64) -> CheckedContinuation<Void, Never>? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    return continuations.removeValue(forKey: number)
+    guard let place = continuations.firstIndex(where: { $0.number == number }) else { return nil }
+    return continuations.remove(at: place).continuation
   }
 }

@@ -1,0 +1,81 @@
+import IPv4
+import NetNamespace
+import TCP
+import Timers
+import UDP
+
+/// What whoever waits on a socket asks: is it ready, for how long may I wait, is there something to take.
+extension SocketLayer {
+  /// What the socket is ready for now, for a caller that waits when it is not: a socket that says "no room" owes a
+  /// wake-up when there is some, as one that refused a send does. Linux: `sock->ops->poll()`.
+  ///
+  /// - Returns: error and hang-up for a socket that is not there.
+  public mutating func poll(_ id: SocketID) -> Readiness {
+    switch id.kind {
+    case .tcp: tcp.poll(id)
+    // Datagram sockets register whenever they are asked.
+    case .udp: udp.readiness(id)
+    case .ping: ping.readiness(id)
+    case nil: [.error, .hangup]
+    }
+  }
+
+  /// Bytes that a receive would find now: of a stream all, of a datagram socket the first datagram's. Linux: SIOCINQ.
+  public func receivableByteCount(_ id: SocketID) -> Int {
+    switch id.kind {
+    case .tcp: tcp.receivableByteCount(id)
+    case .udp: udp.receivableByteCount(id)
+    case .ping: ping.receivableByteCount(id)
+    case nil: 0
+    }
+  }
+
+  /// Sets `SO_RCVTIMEO`; `nil`: wait for ever.
+  public mutating func setReceiveTimeout(
+    _ id: SocketID, _ timeout: Nanoseconds?, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    switch id.kind {
+    case .tcp:
+      _ = try tcp.options(id)
+      extras[id, default: SocketExtras()].receiveTimeout = timeout
+    case .udp:
+      var options = try udp.options(id)
+      options.receiveTimeout = timeout
+      try udp.setOptions(id, options, ip: &ip, net: &net)
+    case .ping:
+      var options = try ping.options(id)
+      options.receiveTimeout = timeout
+      try ping.setOptions(id, options)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// Sets `SO_SNDTIMEO`; `nil`: wait for ever.
+  public mutating func setSendTimeout(
+    _ id: SocketID, _ timeout: Nanoseconds?, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    switch id.kind {
+    case .tcp:
+      _ = try tcp.options(id)
+      extras[id, default: SocketExtras()].sendTimeout = timeout
+    case .udp:
+      var options = try udp.options(id)
+      options.sendTimeout = timeout
+      try udp.setOptions(id, options, ip: &ip, net: &net)
+    case .ping:
+      var options = try ping.options(id)
+      options.sendTimeout = timeout
+      try ping.setOptions(id, options)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// How long `close` waits for the peer to acknowledge what was sent: SO_LINGER; `nil`: not at all.
+  public func linger(_ id: SocketID) -> Nanoseconds? {
+    guard id.kind == .tcp, let time = (try? tcp.options(id))?.linger, time > .zero else { return nil }
+    return time
+  }
+
+  /// Whether the peer of a socket that has been closed has still to acknowledge something.
+  public func isClosing(_ id: SocketID) -> Bool { tcp.isClosing(id) }
+}

@@ -1,0 +1,54 @@
+import Sockets
+
+/// Readiness. Whoever is told that a socket is not ready is owed a wake-up, as one whose call was refused.
+extension Socket {
+  /// What the socket is ready for now; error and hang-up when it is closed.
+  public var readiness: Readiness {
+    (try? enter { (state, id) throws(Errno) in state.sockets.poll(id) }) ?? [.error, .hangup]
+  }
+
+  /// Waits until one of `events`, an error or a hang-up is there. Linux: poll(2) on one descriptor.
+  ///
+  /// - Parameter timeout: on the stack's clock; `nil` waits for ever.
+  /// - Returns: what is there; empty after the time-out; error and hang-up when the socket or the stack is closed.
+  public func poll(_ events: Readiness, timeout: Nanoseconds? = nil) -> Readiness {
+    poll(events, timeout.map(Patience.atMost) ?? .until(.distantFuture))
+  }
+
+  func poll(_ events: Readiness, until limit: Instant) -> Readiness { poll(events, .until(limit)) }
+
+  private func poll(_ events: Readiness, _ patience: Patience) -> Readiness {
+    var patience = patience
+    do throws(Errno) {
+      return try waiting(for: .errors, until: events, &patience) { (state, id) throws(Errno) in
+        try state.poll(id, events)
+      }
+    } catch {
+      return error == Wait.errors.error(of: .timeout) ? [] : [.error, .hangup]
+    }
+  }
+
+  /// Suspends the task until one of `events`, an error or a hang-up is there.
+  ///
+  /// - Returns: as the blocking form.
+  /// - Throws: ECANCELED when the task was cancelled.
+  public func poll(_ events: Readiness, timeout: Nanoseconds? = nil) async throws(SocketError) -> Readiness {
+    var patience = timeout.map(Patience.atMost) ?? .until(.distantFuture)
+    do throws(Errno) {
+      return try await suspending(for: .errors, until: events, &patience) { (state, id) throws(Errno) in
+        try state.poll(id, events)
+      }
+    } catch {
+      if error == Wait.errors.error(of: .cancellation) { throw SocketError("poll", error) }
+      return error == Wait.errors.error(of: .timeout) ? [] : [.error, .hangup]
+    }
+  }
+}
+
+extension ShardState {
+  fileprivate mutating func poll(_ id: SocketID, _ events: Readiness) throws(Errno) -> Readiness {
+    let ready = sockets.poll(id).intersection(events.union([.error, .hangup]))
+    if ready.isEmpty { throw .EAGAIN }
+    return ready
+  }
+}

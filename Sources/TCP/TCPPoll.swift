@@ -1,0 +1,28 @@
+import NetNamespace
+
+// What a caller asks before it waits.
+extension TCPLayer {
+  /// Readiness for a caller that will wait when there is none: who is told "no room" is owed a wake-up as one whose send
+  /// was refused. Linux: `tcp_poll()`, `SOCK_NOSPACE`.
+  public mutating func poll(_ id: SocketID) -> Readiness {
+    let ready = readiness(id)
+    if !ready.contains(.writable), let index = try? slot(id) { sockets[index].noSpace = true }
+    return ready
+  }
+
+  /// Bytes that a receive would find now, the urgent byte counted. Linux: `SIOCINQ`.
+  public func receivableByteCount(_ id: SocketID) -> Int {
+    guard let index = try? slot(id) else { return 0 }
+    return sockets[index].readableByteCount
+  }
+
+  /// Whether a closed socket still has data or a FIN that its peer has not acknowledged: what SO_LINGER waits for.
+  /// Linux: `sk_stream_closing()`.
+  public func isClosing(_ id: SocketID) -> Bool {
+    guard id.kind == .tcp, sockets.holds(id) else { return false }
+    switch sockets[id.index].state {
+    case .finWait1, .closing, .lastAck: return true
+    default: return false
+    }
+  }
+}

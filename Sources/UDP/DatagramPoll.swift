@@ -1,0 +1,19 @@
+import NetNamespace
+
+extension DatagramTable {
+  /// Bytes of the datagram that the next receive takes.
+  func receivableByteCount(_ id: SocketID) -> Int {
+    guard let index = try? slot(id), let first = sockets[index].receiveQueue.first else { return 0 }
+    return sockets[index].receiveQueue.length(at: first)
+  }
+}
+
+extension UDPLayer {
+  /// Bytes of the datagram that the next receive takes. Linux: `SIOCINQ`.
+  public func receivableByteCount(_ id: SocketID) -> Int { table.receivableByteCount(id) }
+}
+
+extension PingLayer {
+  /// Bytes of the datagram that the next receive takes. Linux: `SIOCINQ`.
+  public func receivableByteCount(_ id: SocketID) -> Int { table.receivableByteCount(id) }
+}
