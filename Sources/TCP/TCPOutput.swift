@@ -334,10 +334,11 @@ extension TCPSocket {
   }
 
   /// SACKs of single small segments cost a packet header each: no further than twice the buffer and two large packets
-  /// more. The first and the last packet may always be cut. Linux: `tcp_fragment()`.
+  /// more. The first packet may always be cut, or the timer could not send it. Linux: `tcp_fragment()`, which cuts the
+  /// last one too.
   private func isTooLarge(toSplit place: SkBuffQueue.Position) -> Bool {
     writeQueuedMemory >> 1 > sendBuffer + 2 * (65536 + SkBuff.overhead)
-      && place != retransmitQueue.first && place != retransmitQueue.last
+      && place != retransmitQueue.first
   }
 
   /// The two halves of a sent segment may count one more than the whole did. Linux: `tcp_adjust_pcount()`.
