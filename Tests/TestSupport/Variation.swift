@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 /// One choice of the numbers that a TCP test must not depend on: where both ends' sequence numbers and time stamps start.
@@ -55,8 +56,17 @@ public struct Variation: Sendable, CustomStringConvertible {
   }
 }
 
-/// Runs every test of a suite once for each `Variation`.
+/// Runs every test of a suite once for each `Variation`; with SWIFTSTACK_TEST_VARIATION in the environment only with the
+/// one of that number, to look at one of them or to be quick.
 public struct VariationTrait: SuiteTrait, TestTrait, TestScoping {
+  private static let chosen: ArraySlice<Variation> = {
+    let text = ProcessInfo.processInfo.environment["SWIFTSTACK_TEST_VARIATION"]
+    guard let number = text.flatMap({ Int($0) }), Variation.all.indices.contains(number) else {
+      return Variation.all[...]
+    }
+    return Variation.all[number...number]
+  }()
+
   public var isRecursive: Bool { true }
 
   public func scopeProvider(for test: Test, testCase: Test.Case?) -> VariationTrait? {
@@ -66,7 +76,7 @@ public struct VariationTrait: SuiteTrait, TestTrait, TestScoping {
   public func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
   ) async throws {
-    for variation in Variation.all {
+    for variation in Self.chosen {
       do {
         try await Variation.$current.withValue(variation) { try await function() }
       } catch {

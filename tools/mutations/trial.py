@@ -53,10 +53,11 @@ class Trial:
     def command(self, tests: str) -> list[str]:
         return [str(self.tree.test_binary()), "--testing-library", "swift-testing", "--filter", tests]
 
-    def execute(self, tests: str, number: int) -> tuple[str, str]:
-        """Runs tests until the first failure. Returns what became of them ("passed", "failed", "no test", "timeout")
-        and the test or message."""
-        environment = dict(os.environ, SWIFTSTACK_MUTANT=str(number), SWIFTSTACK_BINARY=str(self.tree.command()))
+    def execute(self, tests: str, number: int, **more: str) -> tuple[str, str]:
+        """Runs tests until the first failure, with more in the environment. Returns what became of them ("passed",
+        "failed", "no test", "timeout") and the test or message."""
+        environment = dict(
+            os.environ, SWIFTSTACK_MUTANT=str(number), SWIFTSTACK_BINARY=str(self.tree.command()), **more)
         environment.setdefault("SWIFTSTACK_TEST_PREFIX", f"ssm{os.getpid()}")
         process = subprocess.Popen(
             self.command(tests), cwd=self.tree.copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -101,9 +102,9 @@ class Trial:
         verdicts: dict[str, tuple[str, str]] = {}
         for mutation in mutations:
             if mutation.kind != "text" and mutation.tests not in verdicts:
-                verdicts[mutation.tests] = self.execute(mutation.tests, 0)
+                verdicts[mutation.tests] = self.execute(mutation.tests, 0, SWIFTSTACK_TEST_VARIATION="0")
                 if verdicts[mutation.tests][0] == "failed":
-                    verdicts[mutation.tests] = self.execute(mutation.tests, 0)
+                    verdicts[mutation.tests] = self.execute(mutation.tests, 0, SWIFTSTACK_TEST_VARIATION="0")
         return [
             (mutation, "without it: " + ": ".join(verdicts[mutation.tests]))
             for mutation in mutations
@@ -112,7 +113,10 @@ class Trial:
     def run(self, mutation: Mutation) -> Outcome:
         number = 0 if mutation.kind == "text" else mutation.number
         start = time.monotonic()
-        verdict, detail = self.execute(mutation.tests, number)
+        # One set of sequence numbers finds most; all of them are asked before one is called a survivor.
+        verdict, detail = self.execute(mutation.tests, number, SWIFTSTACK_TEST_VARIATION="0")
+        if verdict == "passed":
+            verdict, detail = self.execute(mutation.tests, number)
         seconds = time.monotonic() - start
         if verdict == "passed":
             if mutation.equivalent:
