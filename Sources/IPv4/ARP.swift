@@ -189,6 +189,9 @@ extension IPv4Layer {
     sendARP(.request, to: .broadcast, sender: .any, target: .zero, address, net: &net)
   }
 
+  /// An address of ours that another station was found to use; each pair of them once. `nil`: none.
+  public mutating func takeAddressConflict() -> AddressConflict? { conflicts.takeNews() }
+
   /// Our addresses that another station used as well, with its link-layer address.
   public var addressConflicts: [IPv4Address: MACAddress] { conflicts.conflicts }
 }

@@ -18,6 +18,11 @@ struct AddressConflictDetection {
   /// Addresses that somebody else used, with the last one who did.
   private(set) var conflicts: [IPv4Address: MACAddress] = [:]
   var timer = TimerSlot()
+  /// Conflicts that nobody was told about yet.
+  private var news: [AddressConflict] = []
+  private var told: Set<AddressConflict> = []
+  /// Most stations that are told about; a forger may have any number of addresses.
+  static let newsLimit = 16
 
   /// The next announcement's time.
   var next: Instant? { claims.map(\.due).min() }
@@ -31,7 +36,11 @@ struct AddressConflictDetection {
     claims.removeAll { $0.address == address }
     defended[address] = nil
     conflicts[address] = nil
+    told = told.filter { $0.address != address }
   }
+
+  /// A conflict that was not seen before; `nil`: none.
+  mutating func takeNews() -> AddressConflict? { news.isEmpty ? nil : news.removeFirst() }
 
   /// An address to announce now; `nil` when none is due.
   mutating func takeDue(now: Instant) -> IPv4Address? {
@@ -49,8 +58,16 @@ struct AddressConflictDetection {
   ///   (section 2.4 b, c).
   mutating func conflict(_ address: IPv4Address, with other: MACAddress, now: Instant) -> Bool {
     conflicts[address] = other
+    let found = AddressConflict(address: address, other: other)
+    if told.count < Self.newsLimit && told.insert(found).inserted { news.append(found) }
     if let last = defended[address], now - last < Self.defendInterval { return false }
     defended[address] = now
     return true
   }
+}
+
+/// An address of ours that another station uses as well.
+public struct AddressConflict: Hashable, Sendable {
+  public var address: IPv4Address
+  public var other: MACAddress
 }

@@ -45,6 +45,11 @@ public struct AppendData: ~Copyable {
     self.isSummed = isSummed
   }
 
+  /// Whether `count` bytes more would be too many. Linux: `maxnonfragsize`.
+  public func isExceeded(by count: Int) -> Bool {
+    count > limit - byteCount - (packets.isEmpty ? transportHeaderByteCount : 0)
+  }
+
   /// How many packets the datagram makes so far.
   public var packetCount: Int { packets.count }
   /// What the collected packets cost in memory.
@@ -62,7 +67,7 @@ public struct AppendData: ~Copyable {
     pool: SkBuffPool
   ) throws(Errno) {
     let header = packets.isEmpty ? transportHeaderByteCount : 0
-    guard count <= limit - byteCount - header else { throw .EMSGSIZE }
+    guard !isExceeded(by: count) else { throw .EMSGSIZE }
     guard iter.count >= count, iter.isAccessible else { throw .EFAULT }
     if packets.isEmpty {
       guard account.writeAllocated < sendBuffer else { throw .EAGAIN }

@@ -41,6 +41,7 @@ extension IPv4Layer {
       destination: route.destination)
     net.counters.count(.IpOutRequests)
     var result = XmitResult.success
+    var loopCopy = loops(route, options) ? LoopCopy(header: header, net: &net) : nil
     while var skb = packets.popFirst() {
       let payload = skb.length
       header.totalByteCount = payload + IPv4Header.minimumByteCount
@@ -72,8 +73,7 @@ extension IPv4Layer {
         UInt64(identification), UInt64(header.fragmentOffset))
       header.fragmentOffset += payload
       net.counters.count(.IpFragCreates)
-      if route.kind != .unicast { loopFragment(of: skb, route: route, options: options, net: &net) }
-      if route.kind == .local { continue }
+      loopCopy?.add(skb, net: &net)
       result = Self.worse(result, finishOutput(skb, route: &route, net: &net))
       if result.isLost {
         net.counters.count(.IpFragFails)
@@ -82,22 +82,60 @@ extension IPv4Layer {
       }
     }
     net.counters.count(.IpFragOKs)
+    if let whole = loopCopy.take()?.finish() { _ = loop(whole) }
     return result
+  }
+
+  /// Whether a copy of what is sent there comes back to us. Linux: `ip_mc_output()`.
+  func loops(_ route: Route, _ options: IPv4SendOptions) -> Bool {
+    switch route.kind {
+    case .broadcast: true
+    case .multicast: options.multicastLoop && isMember(of: route.destination)
+    case .unicast, .local: false
+    }
   }
 
   private func timeToLive(_ route: Route, _ options: IPv4SendOptions, net: borrowing Net) -> UInt8 {
     if options.timeToLive != 0 { return options.timeToLive }
     return route.kind == .multicast ? 1 : net.settings.defaultTimeToLive
   }
+}
 
-  /// A copy for ourselves of what goes to a group or to everybody. Linux: `ip_mc_output()`, `ip_dev_loopback_xmit()`.
-  private mutating func loopFragment(
-    of skb: borrowing SkBuff, route: Route, options: IPv4SendOptions, net: inout Net
-  ) {
-    if route.kind == .multicast && !(options.multicastLoop && isMember(of: route.destination)) { return }
-    guard looped.count < Self.loopbackLimit, let copy = skb.copyHeader() else { return }
-    copy.packetType = .outgoing
-    copy.timestamp = .origin
-    looped.append(copy)
+/// A copy for ourselves of a datagram that leaves in fragments to a group or to everybody: one packet, as it was before it
+/// was cut. Linux: `dev_loopback_xmit()`, which sees the list of fragments as one.
+private struct LoopCopy: ~Copyable {
+  private var whole: SkBuff?
+  private var page: Page? = nil
+  private var filled = 0
+  private var header: IPv4Header
+
+  init(header: IPv4Header, net: inout Net) {
+    self.header = header
+    whole = net.pool.allocate(headroom: 64, linear: IPv4Header.minimumByteCount)
+    whole?.put(IPv4Header.minimumByteCount)
+  }
+
+  /// - Parameter fragment: data at its IP header. Without memory the copy is lost, as a packet may be.
+  mutating func add(_ fragment: borrowing SkBuff, net: inout Net) {
+    guard var packet = whole.take() else { return }
+    guard
+      IPv4Layer.copyPayload(of: fragment, into: &packet, page: &page, filled: &filled, net: &net)
+    else { return }
+    whole = consume packet
+  }
+
+  consuming func finish() -> SkBuff? {
+    guard var packet = whole.take() else { return nil }
+    if let page = page.take(), filled > 0 {
+      packet.appendFragment(page, offset: 0, byteCount: filled, truesize: SkBuffPool.chunkByteCount)
+    }
+    header.totalByteCount = packet.length
+    header.moreFragments = false
+    header.fragmentOffset = 0
+    packet.setNetworkHeader()
+    packet.etherType = .ipv4
+    var bytes = packet.mutableLinear
+    header.write(to: &bytes)
+    return packet
   }
 }

@@ -24,27 +24,37 @@ extension IPv4Layer {
     }
     net.tracer.record(
       .icmp_rcv, skb: skb.serial, UInt64(message.kind.rawValue), UInt64(message.code))
+    net.counters.countICMP(received: message.kind.rawValue)
+    if !isLocal(header.destination) && !isForMany(message.kind, net: net) {
+      net.counters.count(.IcmpInErrors)
+      skb.drop(.icmpInvalid)
+      return .consumed
+    }
     switch message.kind {
     case .echoRequest:
-      net.counters.count(.IcmpInEchos)
       receiveEcho(skb, header: header, net: &net)
       return .consumed
+    case .timestampRequest:
+      receiveTimestampRequest(skb, header: header, net: &net)
+      return .consumed
     case .echoReply:
-      net.counters.count(.IcmpInEchoReps)
       return .icmp(skb, header)
-    case .destinationUnreachable:
-      net.counters.count(.IcmpInDestUnreachs)
-      return receiveError(skb, message: message, from: header.source, net: &net)
-    case .timeExceeded:
-      net.counters.count(.IcmpInTimeExcds)
-      return receiveError(skb, message: message, from: header.source, net: &net)
-    case .parameterProblem:
-      net.counters.count(.IcmpInParmProbs)
+    case .destinationUnreachable, .timeExceeded, .parameterProblem:
       return receiveError(skb, message: message, from: header.source, net: &net)
     default:
       // Source quench is obsolete (RFC 6633); redirects are not followed; the rest needs no answer.
       _ = consume skb
       return .consumed
+    }
+  }
+
+  /// Whether a message sent to a group or to everybody is looked at: never one that would act on our sockets, questions
+  /// only when we are to answer them (RFC 1122 sections 3.2.2.6 and 3.2.2.8).
+  private func isForMany(_ kind: ICMPHeader.Kind, net: borrowing Net) -> Bool {
+    switch kind {
+    case .echoRequest, .timestampRequest: !net.settings.icmpIgnoreBroadcasts
+    case .addressMaskRequest, .addressMaskReply: true
+    default: false
     }
   }
 
@@ -77,14 +87,9 @@ extension IPv4Layer {
 
   /// Sends an echo request back as its reply, in place. Linux: `icmp_echo()`.
   private mutating func receiveEcho(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) {
-    let isUnicast = isLocal(header.destination)
-    guard isUnicast || !net.settings.icmpIgnoreBroadcasts, skb.unclone() else {
-      skb.drop(.notSpecified)
-      return
-    }
-    let source = isUnicast ? header.destination : nil
-    guard var route = try? route(to: header.source, from: source, net: &net) else {
-      skb.drop(.ipOutNoRoute)
+    guard skb.unclone() else {
+      net.counters.count(.IcmpOutErrors)
+      skb.drop(.noMemory)
       return
     }
     var reply = skb
@@ -98,6 +103,49 @@ extension IPv4Layer {
     // All zeros would be wrong for a message of nothing but zeros; all ones are right for any.
     let checksum = ~UInt16(truncatingIfNeeded: sum)
     bytes.store16(checksum == 0 ? 0xFFFF : checksum, 2)
+    sendReply(reply, .echoReply, to: header, net: &net)
+  }
+
+  /// Sends a timestamp request back with the time of day in it, as milliseconds since midnight UT (RFC 792).
+  /// Linux: `icmp_timestamp()`.
+  private mutating func receiveTimestampRequest(
+    _ skb: consuming SkBuff, header: IPv4Header, net: inout Net
+  ) {
+    let byteCount = 20
+    guard skb.mayPull(byteCount) else {
+      net.counters.count(.IcmpInErrors)
+      skb.drop(.packetTooSmall)
+      return
+    }
+    guard skb.unclone(), skb.trim(to: byteCount) else {
+      net.counters.count(.IcmpOutErrors)
+      skb.drop(.noMemory)
+      return
+    }
+    var reply = skb
+    let now = net.millisecondsSinceMidnight
+    var bytes = reply.mutableLinear
+    bytes.store8(ICMPHeader.Kind.timestampReply.rawValue, 0)
+    bytes.store8(0, 1)
+    bytes.store16(0, 2)
+    bytes.store32(now, 12)
+    bytes.store32(now, 16)
+    let sum = reply.checksum(from: 0, count: byteCount).checksum
+    var front = reply.mutableLinear
+    front.store16(sum, 2)
+    sendReply(reply, .timestampReply, to: header, net: &net)
+  }
+
+  /// Sends the answer that a received packet was made into. Linux: `icmp_reply()`.
+  private mutating func sendReply(
+    _ skb: consuming SkBuff, _ kind: ICMPHeader.Kind, to header: IPv4Header, net: inout Net
+  ) {
+    let source = isLocal(header.destination) ? header.destination : nil
+    guard var route = try? route(to: header.source, from: source, net: &net) else {
+      skb.drop(.ipOutNoRoute)
+      return
+    }
+    let reply = skb
     reply.orphan()
     reply.checksumStatus = .none
     reply.packetType = .outgoing
@@ -109,8 +157,7 @@ extension IPv4Layer {
     var options = IPv4SendOptions(protocol: .icmp)
     options.typeOfService = header.typeOfService
     options.pmtuDiscovery = .dont
-    net.counters.count(.IcmpOutMsgs)
-    net.counters.count(.IcmpOutEchoReps)
+    net.counters.countICMP(sent: kind.rawValue)
     _ = output(reply, route: &route, options: options, net: &net)
   }
 
@@ -162,6 +209,7 @@ extension IPv4Layer {
     let quoted = min(room, skb.length)
     let headroom = device.neededHeadroom + IPv4Header.minimumByteCount
     guard var message = net.pool.allocate(headroom: headroom, linear: ICMPHeader.byteCount + quoted) else {
+      net.counters.count(.IcmpOutErrors)
       skb.drop(reason)
       return
     }
@@ -177,8 +225,7 @@ extension IPv4Layer {
     // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
     options.typeOfService = (header.typeOfService & 0x1C) | 0xC0
     options.pmtuDiscovery = .dont
-    net.counters.count(.IcmpOutMsgs)
-    countError(kind, net: &net)
+    net.counters.countICMP(sent: kind.rawValue)
     net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
     skb.drop(reason)
     _ = output(message, route: &route, options: options, net: &net)
@@ -192,14 +239,9 @@ extension IPv4Layer {
     precondition(inside, "a quotation is no longer than its packet")
   }
 
-  private func countError(_ kind: ICMPHeader.Kind, net: inout Net) {
-    switch kind {
-    case .destinationUnreachable: net.counters.count(.IcmpOutDestUnreachs)
-    case .timeExceeded: net.counters.count(.IcmpOutTimeExcds)
-    case .parameterProblem: net.counters.count(.IcmpOutParmProbs)
-    default: break
-    }
-  }
+  private static let queries: [ICMPHeader.Kind] = [
+    .echoRequest, .echoReply, .timestampRequest, .timestampReply, .addressMaskRequest, .addressMaskReply,
+  ]
 
   /// RFC 1122 section 3.2.2: no error about an error, about what was sent to many, about a later fragment, or to a
   /// source that is no single host.
@@ -217,8 +259,7 @@ extension IPv4Layer {
       guard skb.headLength > header.headerByteCount else { return false }
       let inner = ICMPHeader.Kind(rawValue: skb.linear.load8(header.headerByteCount))
       // Of unknown types it is not known whether they are errors.
-      let queries: [ICMPHeader.Kind] = [.echoRequest, .echoReply]
-      return queries.contains(inner)
+      return Self.queries.contains(inner)
     }
     return true
   }

@@ -25,6 +25,8 @@ extension IPv4Layer {
     guard skb.etherType == .ipv4 else {
       if skb.etherType == .arp {
         receiveARP(skb, net: &net)
+      } else if skb.etherType.isVLAN && skb.removePriorityTags() {
+        return receive(skb, net: &net)
       } else {
         skb.drop(.unknownEtherType)
       }
@@ -50,24 +52,28 @@ extension IPv4Layer {
     net.tracer.record(
       .ip_rcv, skb: skb.serial, UInt64(header.totalByteCount), UInt64(header.protocol.rawValue),
       UInt64(header.source.rawValue))
+    let segments = UInt64(max(1, skb.gsoSegments))
+    switch header.typeOfService & 3 {
+    case 0: net.counters.count(.IpExtInNoECTPkts, by: segments)
+    case 1: net.counters.count(.IpExtInECT1Pkts, by: segments)
+    case 2: net.counters.count(.IpExtInECT0Pkts, by: segments)
+    default: net.counters.count(.IpExtInCEPkts, by: segments)
+    }
     if !isLooped {
       guard IPv4Header.isChecksumValid(skb.linear, byteCount: headerByteCount) else {
         net.counters.count(.IpExtInCsumErrors)
         return headerError(skb, .ipChecksum, net: &net)
       }
       guard header.totalByteCount <= skb.length else {
-        return headerError(skb, .packetTooSmall, net: &net)
+        net.counters.count(.IpExtInTruncatedPkts)
+        skb.drop(.packetTooSmall)
+        return .consumed
       }
       guard skb.trim(to: header.totalByteCount) else {
         net.counters.count(.IpInDiscards)
         skb.drop(.noMemory)
         return .consumed
       }
-    }
-    switch header.typeOfService & 3 {
-    case 0: net.counters.count(.IpExtInNoECTPkts)
-    case 3: net.counters.count(.IpExtInCEPkts)
-    default: break
     }
     // Most packets: for our first address, from a plain unicast source, no options, whole.
     let isPlain =
@@ -82,7 +88,6 @@ extension IPv4Layer {
         switch IPv4Options.check(skb.linear, headerByteCount: headerByteCount) {
         case .valid: break
         case .sourceRoute:
-          net.counters.count(.IpInHdrErrors)
           skb.drop(.ipHeader)
           return .consumed
         case .malformed(let offset):
@@ -136,11 +141,14 @@ extension IPv4Layer {
       if local.lookup(source) != nil { return martian(.ipInvalidSource, net: &net) }
     }
     if isGroup {
+      guard isMember(of: destination) else { return .ipNotForUs }
       net.counters.count(.IpExtInMcastPkts)
-      return isMember(of: destination) ? nil : .ipNotForUs
+      net.counters.count(.IpExtInMcastOctets, by: UInt64(skb.length))
+      return nil
     }
     if isBroadcast {
       net.counters.count(.IpExtInBcastPkts)
+      net.counters.count(.IpExtInBcastOctets, by: UInt64(skb.length))
       return nil
     }
     if isLocal(destination) { return nil }

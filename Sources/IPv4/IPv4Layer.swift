@@ -232,7 +232,7 @@ public struct IPv4Layer: ~Copyable {
   }
 
   private func noRoute(_ errno: Errno, net: inout Net) -> Errno {
-    net.counters.count(.IpOutNoRoutes)
+    if errno == .ENETUNREACH { net.counters.count(.IpOutNoRoutes) }
     return errno
   }
 
@@ -349,8 +349,14 @@ public struct IPv4Layer: ~Copyable {
     }
   }
 
-  /// TCP saw progress on a connection. Linux: `dst_confirm_neigh()`.
+  /// TCP saw progress on a connection. Linux: `dst_confirm()`.
   public mutating func confirmNeighbour(_ route: Route, net: inout Net) {
     neighbours.confirm(route.neighbour, net: net)
+  }
+
+  /// A sender knows that its packets arrive, and sends none now: `MSG_CONFIRM` with `MSG_PROBE`.
+  /// Linux: `ipv4_confirm_neigh()`.
+  public mutating func confirmNextHop(_ route: Route, net: inout Net) {
+    neighbours.confirm(route.nextHop, net: net)
   }
 }

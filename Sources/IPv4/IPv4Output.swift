@@ -103,17 +103,17 @@ extension IPv4Layer {
   ) -> XmitResult {
     switch route.kind {
     case .local:
-      return loop(skb, net: &net)
+      net.counters.count(.IpOutTransmits)
+      net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
+      return loop(skb)
     case .multicast:
-      net.counters.count(.IpExtOutMcastPkts)
-      if options.multicastLoop && isMember(of: route.destination) { loopCopy(of: skb, net: &net) }
+      if loops(route, options) { loopCopy(of: skb) }
       if header.timeToLive == 0 {
         skb.drop(.ipOutNoRoute)
         return .success
       }
     case .broadcast:
-      net.counters.count(.IpExtOutBcastPkts)
-      loopCopy(of: skb, net: &net)
+      loopCopy(of: skb)
     case .unicast:
       break
     }
@@ -144,8 +144,12 @@ extension IPv4Layer {
         skb, nextHop: route.nextHop, cache: &route.neighbour, device: &device, net: &net)
       if neighbours.hasRequests { serveNeighbours(net: &net) }
     case .broadcast:
+      net.counters.count(.IpExtOutBcastPkts)
+      net.counters.count(.IpExtOutBcastOctets, by: UInt64(skb.length))
       result = neighbours.output(skb, to: .broadcast, device: &device, net: &net)
     case .multicast:
+      net.counters.count(.IpExtOutMcastPkts)
+      net.counters.count(.IpExtOutMcastOctets, by: UInt64(skb.length))
       result = neighbours.output(
         skb, to: Self.hardwareGroup(of: route.nextHop), device: &device, net: &net)
     }
@@ -159,14 +163,12 @@ extension IPv4Layer {
 
   // MARK: Loopback
 
-  /// Linux: `loopback_xmit()`.
-  private mutating func loop(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
+  /// Linux: `loopback_xmit()`, and `dev_loopback_xmit()` for copies, which no device counts.
+  mutating func loop(_ skb: consuming SkBuff) -> XmitResult {
     guard looped.count < Self.loopbackLimit else {
       skb.drop(.qdiscDrop)
       return .dropped
     }
-    net.counters.count(.IpOutTransmits)
-    net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
     // What the receiver keeps is no longer the sender's.
     skb.orphan()
     // Says `receive(_:net:)` that our own source address is right here.
@@ -178,9 +180,9 @@ extension IPv4Layer {
     return .success
   }
 
-  private mutating func loopCopy(of skb: borrowing SkBuff, net: inout Net) {
+  private mutating func loopCopy(of skb: borrowing SkBuff) {
     guard let copy = skb.copyHeader() else { return }
-    _ = loop(copy, net: &net)
+    _ = loop(copy)
   }
 
   /// A packet that we sent to ourselves; it goes to `receive(_:net:)`.

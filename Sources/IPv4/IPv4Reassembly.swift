@@ -27,9 +27,9 @@ extension IPv4Layer {
         return .consumed
       }
     }
-    guard end > start, end + IPv4Header.minimumByteCount <= 65535 else {
+    guard end + IPv4Header.minimumByteCount <= 65535 else {
       net.counters.count(.IpReasmFails)
-      skb.drop(end > start ? .fragmentTooFar : .fragmentInvalid)
+      skb.drop(.fragmentTooFar)
       return .consumed
     }
     let slot = reassembly.find(ReassemblyKey(header), net: &net)
@@ -39,6 +39,11 @@ extension IPv4Layer {
       return complete(slot, net: &net)
     case .duplicate:
       return .consumed
+    case .overlap:
+      net.counters.count(.IpExtReasmOverlaps)
+      net.counters.count(.IpReasmFails)
+      reassembly.remove(slot, reason: .fragmentInvalid, net: &net)
+      return .consumed
     case .invalid:
       net.counters.count(.IpReasmFails)
       reassembly.remove(slot, reason: .fragmentInvalid, net: &net)
@@ -46,7 +51,7 @@ extension IPv4Layer {
     }
   }
 
-  private enum Insertion { case waiting, duplicate, invalid }
+  private enum Insertion { case waiting, duplicate, overlap, invalid }
 
   /// Linux: `ip_frag_queue()`, `inet_frag_queue_insert()`.
   private mutating func insert(
@@ -56,29 +61,36 @@ extension IPv4Layer {
       skb.drop(.fragmentInvalid)
       return .invalid
     }
-    if !header.moreFragments {
-      guard end >= reassembly.queues[slot].end else {
-        skb.drop(.fragmentInvalid)
-        return .invalid
-      }
+    guard end > start, header.moreFragments || end >= reassembly.queues[slot].end else {
+      skb.drop(.fragmentInvalid)
+      return .invalid
     }
     guard reassembly.queues[slot].fragments.count < ReassemblyTable.maximumFragments else {
       skb.drop(.fragmentTooFar)
       return .invalid
     }
-    // Mostly in order, so the place is sought from the end.
+    // Mostly in order, so the place is sought from the end, run by run: fragments that followed one another.
     var place = reassembly.queues[slot].fragments.last
+    let range = start..<end
+    var runEnd: Int?
     while let candidate = place {
-      let other = reassembly.queues[slot].fragments.withPacket(at: candidate) { Self.range(of: $0) }
-      if other.start < end && start < other.end {
-        let isSame = other.start == start && other.end == end
-        skb.drop(.fragmentInvalid)
-        // The same fragment twice is harmless; any other overlap ends the datagram.
-        return isSame ? .duplicate : .invalid
+      let (other, continuesRun) = reassembly.queues[slot].fragments.withPacket(at: candidate) {
+        (Self.range(of: $0), $0.continuesRun)
       }
-      if other.end <= start { break }
+      let end = runEnd ?? other.end
+      runEnd = end
+      if range.lowerBound >= end { break }
+      if !continuesRun {
+        guard range.upperBound <= other.start else {
+          skb.drop(.fragmentInvalid)
+          // What adds nothing to a run is harmless; any other overlap ends the datagram (RFC 5722 section 4).
+          return range.lowerBound >= other.start && range.upperBound <= end ? .duplicate : .overlap
+        }
+        runEnd = nil
+      }
       place = reassembly.queues[slot].fragments.position(before: candidate)
     }
+    skb.continuesRun = place != nil && place == reassembly.queues[slot].fragments.last && runEnd == start
     if !header.moreFragments { reassembly.queues[slot].total = end }
     reassembly.queues[slot].end = max(reassembly.queues[slot].end, end)
     reassembly.queues[slot].received += end - start
@@ -162,7 +174,7 @@ extension IPv4Layer {
     // Fragments verified one by one say nothing about the whole's checksum.
     whole.checksumStatus = .none
     whole.setNetworkHeader()
-    guard var header = Self.header(of: whole) else { return nil }
+    guard var header = Self.header(of: whole), whole.length <= 65535 else { return nil }
     header.totalByteCount = whole.length
     header.moreFragments = false
     header.fragmentOffset = 0
@@ -172,7 +184,8 @@ extension IPv4Layer {
     return whole
   }
 
-  private static func copyPayload(
+  /// Copies what is behind a fragment's header to the end of `whole`, page by page.
+  static func copyPayload(
     of skb: borrowing SkBuff, into whole: inout SkBuff, page: inout Page?, filled: inout Int, net: inout Net
   ) -> Bool {
     var offset = headerByteCount(of: skb)
@@ -216,5 +229,14 @@ extension IPv4Layer {
       sendICMPError(for: skb, reason: .fragmentTimeout, kind: .timeExceeded, code: 1, info: 0, net: &net)
     }
     reassembly.remove(slot, reason: .fragmentTimeout, net: &net)
+  }
+}
+
+extension SkBuff {
+  /// Whether a fragment came behind the one before it, without a gap: the two are one run.
+  /// Linux: `fragrun_append_to_last()`.
+  fileprivate var continuesRun: Bool {
+    get { tcp.endOfRecord }
+    nonmutating set { tcp.endOfRecord = newValue }
   }
 }

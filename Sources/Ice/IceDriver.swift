@@ -60,6 +60,9 @@ public struct IceDriver: ~Copyable {
   /// Largest segment the hardware cuts, bytes.
   public static var maximumSegmentByteCount: Int { TxContextDescriptor.maxSegmentByteCount }
 
+  /// What may stand in front of a packet: the Ethernet header and two tags. Linux: `ICE_ETH_PKT_HDR_PAD`
+  static let linkHeaderByteCount = 14 + 8
+
   public let configuration: Configuration
   /// Keeps the shared memory alive; the hot path goes through handles.
   private let bus: IceBus
@@ -72,7 +75,7 @@ public struct IceDriver: ~Copyable {
     self.bus = bus
     self.configuration = configuration
     registers = bus.registers
-    let frame = configuration.mtu + 18
+    let frame = configuration.mtu + Self.linkHeaderByteCount
     let half = SkBuffPool.pageByteCount / 2
     let isHalf = frame <= half && !configuration.receivesLargeFrames
     tx = TxRing(bus: bus, maxFrameByteCount: configuration.mtu + 14)
@@ -86,7 +89,7 @@ public struct IceDriver: ~Copyable {
     registers.write(
       .QRX_CONTEXT,
       RxQueueContext(
-        bufferByteCount: rx.bufferByteCount, maxFrameByteCount: configuration.mtu + 18,
+        bufferByteCount: rx.bufferByteCount, maxFrameByteCount: configuration.mtu + Self.linkHeaderByteCount,
         computesHash: configuration.computesHash, isPromiscuous: configuration.isPromiscuous
       ).rawValue)
     rx.refill(pool: net.pool)

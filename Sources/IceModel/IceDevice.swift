@@ -143,7 +143,7 @@ public struct IceDevice: ~Copyable {
   /// - Returns: false when too few buffers are posted; leave the frame on the wire, or `receiveDrop` it.
   public mutating func receiveVector(into vector: inout FrameVector) -> Bool {
     resetIfAsked()
-    let largest = configuration.engines == .lent ? 65535 + 18 : configuration.maxFrameByteCount + 4
+    let largest = configuration.engines == .lent ? 65535 + 18 : configuration.maxFrameByteCount + 8
     guard receive.offer(byteCount: largest) == .delivered else {
       vector.removeAll()
       return false

@@ -212,6 +212,11 @@ extension NeighbourTable {
     entries[index].confirmed = net.now
   }
 
+  /// As above, by address; nothing happens when there is no such entry. Linux: `dst_confirm_neigh()`.
+  public mutating func confirm(_ address: IPv4Address, net: borrowing Net) {
+    if let index = find(address) { entries[index].confirmed = net.now }
+  }
+
   // MARK: Administration
 
   /// Sets an entry by hand: `.permanent` for a static one. Linux: `neigh_add()`.

@@ -63,6 +63,8 @@ public struct NeighbourTable: ~Copyable {
     }
     entries[index].used = net.now
     entries[index].wasUsed = true
+    // Linux: sk_confirm_neigh().
+    if skb.confirmsNeighbour { entries[index].confirmed = net.now }
     if entries[index].state.isConnected {
       return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
     }

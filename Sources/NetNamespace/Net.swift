@@ -34,6 +34,18 @@ public struct Net: ~Copyable {
     wakeups.reserveCapacity(1024)
   }
 
+  /// What to add to `now` for the time of day in UT; `nil`: not known.
+  public var timeOfDayOffset: UInt64? = nil
+
+  /// For ICMP timestamps (RFC 792): when the time of day is not known, any clock's time with the high bit set.
+  public var millisecondsSinceMidnight: UInt32 {
+    let day: UInt64 = 86_400_000
+    guard let offset = timeOfDayOffset else {
+      return UInt32(now.nanoseconds / 1_000_000 % day) | 0x8000_0000
+    }
+    return UInt32((now.nanoseconds &+ offset) / 1_000_000 % day)
+  }
+
   public mutating func wake(_ socket: SocketID) {
     if wakeups.last != socket { wakeups.append(socket) }
   }

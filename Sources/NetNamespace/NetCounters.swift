@@ -5,6 +5,12 @@ public struct NetCounters: Sendable {
     case IpInReceives, IpInHdrErrors, IpInAddrErrors, IpInUnknownProtos, IpInDiscards, IpInDelivers
     case IpOutRequests, IpOutDiscards, IpOutNoRoutes, IpOutTransmits
     case IpReasmTimeout, IpReasmReqds, IpReasmOKs, IpReasmFails, IpFragOKs, IpFragFails, IpFragCreates
+    case IcmpInSrcQuenchs, IcmpInRedirects, IcmpInTimestamps, IcmpInTimestampReps, IcmpInAddrMasks
+    case IcmpInAddrMaskReps, IcmpOutTimestampReps
+    case IcmpMsgInType0, IcmpMsgInType3, IcmpMsgInType4, IcmpMsgInType5, IcmpMsgInType8, IcmpMsgInType11
+    case IcmpMsgInType12, IcmpMsgInType13, IcmpMsgInType14, IcmpMsgInType17, IcmpMsgInType18
+    case IcmpMsgOutType0, IcmpMsgOutType3, IcmpMsgOutType8, IcmpMsgOutType11, IcmpMsgOutType12
+    case IcmpMsgOutType14
     case IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInParmProbs
     case IcmpInEchos, IcmpInEchoReps, IcmpOutMsgs, IcmpOutErrors, IcmpOutRateLimitGlobal, IcmpOutRateLimitHost
     case IcmpOutDestUnreachs, IcmpOutTimeExcds, IcmpOutParmProbs, IcmpOutEchos, IcmpOutEchoReps
@@ -31,16 +37,55 @@ public struct NetCounters: Sendable {
     case TcpExtTCPRcvQDrop, TcpExtTCPWinProbe, TcpExtTCPReqQFullDrop, TcpExtTCPSpuriousRtxHostQueues
     case IpExtInOctets, IpExtOutOctets, IpExtInBcastPkts, IpExtOutBcastPkts, IpExtInMcastPkts,
       IpExtOutMcastPkts
-    case IpExtInCsumErrors, IpExtInNoECTPkts, IpExtInCEPkts
+    case IpExtInCsumErrors, IpExtInNoECTPkts, IpExtInCEPkts, IpExtInECT0Pkts, IpExtInECT1Pkts
+    case IpExtInTruncatedPkts, IpExtReasmOverlaps, IpExtInMcastOctets, IpExtOutMcastOctets
+    case IpExtInBcastOctets, IpExtOutBcastOctets
     case ArpInPackets, ArpOutRequests, ArpOutReplies, NeighTableFulls
   }
-  private var values: InlineArray<160, UInt64> = .init(repeating: 0)
+  private var values: InlineArray<256, UInt64> = .init(repeating: 0)
 
   public init() {}
 
   /// Adds in place: through the subscript's getter every count would copy the whole array.
   public mutating func count(_ name: Name, by amount: UInt64 = 1) {
     values[Int(name.rawValue)] &+= amount
+  }
+
+  /// A message of RFC 792 came or went, by its type; types that nobody assigned have no counter of their own.
+  /// Linux: `ICMPMSGIN_INC_STATS()`, `icmp_out_count()`.
+  public mutating func countICMP(received type: UInt8) {
+    switch type {
+    case 0: count(.IcmpInEchoReps, .IcmpMsgInType0)
+    case 3: count(.IcmpInDestUnreachs, .IcmpMsgInType3)
+    case 4: count(.IcmpInSrcQuenchs, .IcmpMsgInType4)
+    case 5: count(.IcmpInRedirects, .IcmpMsgInType5)
+    case 8: count(.IcmpInEchos, .IcmpMsgInType8)
+    case 11: count(.IcmpInTimeExcds, .IcmpMsgInType11)
+    case 12: count(.IcmpInParmProbs, .IcmpMsgInType12)
+    case 13: count(.IcmpInTimestamps, .IcmpMsgInType13)
+    case 14: count(.IcmpInTimestampReps, .IcmpMsgInType14)
+    case 17: count(.IcmpInAddrMasks, .IcmpMsgInType17)
+    case 18: count(.IcmpInAddrMaskReps, .IcmpMsgInType18)
+    default: break
+    }
+  }
+
+  public mutating func countICMP(sent type: UInt8) {
+    count(.IcmpOutMsgs)
+    switch type {
+    case 0: count(.IcmpOutEchoReps, .IcmpMsgOutType0)
+    case 3: count(.IcmpOutDestUnreachs, .IcmpMsgOutType3)
+    case 8: count(.IcmpOutEchos, .IcmpMsgOutType8)
+    case 11: count(.IcmpOutTimeExcds, .IcmpMsgOutType11)
+    case 12: count(.IcmpOutParmProbs, .IcmpMsgOutType12)
+    case 14: count(.IcmpOutTimestampReps, .IcmpMsgOutType14)
+    default: break
+    }
+  }
+
+  private mutating func count(_ first: Name, _ second: Name) {
+    count(first)
+    count(second)
   }
 
   public subscript(name: Name) -> UInt64 {

@@ -84,6 +84,11 @@ public struct SkBuff: ~Copyable {
     get { unsafe header.pointee.queueMapping }
     nonmutating set { unsafe header.pointee.queueMapping = newValue }
   }
+  /// The sender has proof that its packets arrive: whoever takes this one is reachable. Linux: `dst_pending_confirm`.
+  @inlinable public var confirmsNeighbour: Bool {
+    get { unsafe header.pointee.confirmsNeighbour }
+    nonmutating set { unsafe header.pointee.confirmsNeighbour = newValue }
+  }
   /// The sending socket's number, for traces and local errors; 0: none.
   @inlinable public var socket: UInt32 {
     get { unsafe header.pointee.socket }

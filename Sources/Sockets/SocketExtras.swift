@@ -1,4 +1,3 @@
-import IPv4
 import NetNamespace
 import Timers
 
@@ -17,11 +16,9 @@ struct SocketExtras {
   var receiveTimeout: Nanoseconds?
   var sendTimeout: Nanoseconds?
   var broadcast = false
-  var dontRoute = false
   var receiveTimeToLive = false
   var receiveTypeOfService = false
   var packetInfo = false
-  var pathMTUDiscovery = IPv4SendOptions.PathMTUDiscovery.want
 
   /// `nil` when it is off. Zero: close resets.
   var linger: Nanoseconds? { isLingering ? .seconds(Int64(lingerSeconds)) : nil }

@@ -35,8 +35,11 @@ extension SocketLayer {
         value = try socketLevel(id, name, options, extras[id] ?? SocketExtras())
       case SocketOptionLevel.ip: value = try ipLevel(id, name, options, net: net)
       case SocketOptionLevel.udp where isUDP:
-        guard name == UDPOptionName.cork else { throw .ENOPROTOOPT }
-        value = SocketOptionValue.bytes(options.cork)
+        switch name {
+        case UDPOptionName.cork: value = SocketOptionValue.bytes(options.cork)
+        case UDPOptionName.segment: value = SocketOptionValue.bytes(options.segmentByteCount)
+        default: throw .ENOPROTOOPT
+        }
       default: throw .EOPNOTSUPP
       }
     case nil: throw .EBADF
@@ -75,7 +78,7 @@ extension SocketLayer {
     switch name {
     case SocketOptionName.reuseAddress: return SocketOptionValue.bytes(options.reuseAddress)
     case SocketOptionName.reusePort: return SocketOptionValue.bytes(options.reusePort)
-    case SocketOptionName.dontRoute: return SocketOptionValue.bytes(extra.dontRoute)
+    case SocketOptionName.dontRoute: return SocketOptionValue.bytes(options.dontRoute)
     case SocketOptionName.broadcast: return SocketOptionValue.bytes(extra.broadcast)
     case SocketOptionName.noCheck: return SocketOptionValue.bytes(extra.noChecksum)
     case SocketOptionName.receiveLowWater: return SocketOptionValue.bytes(options.receiveLowWater)
@@ -183,7 +186,7 @@ extension SocketLayer {
     case IPOptionName.timeToLive:
       return Self.timeToLive(options.timeToLive, net: net)
     case IPOptionName.packetInfo: return SocketOptionValue.bytes(extra.packetInfo)
-    case IPOptionName.mtuDiscover: return SocketOptionValue.bytes(Int(extra.pathMTUDiscovery.rawValue))
+    case IPOptionName.mtuDiscover: return SocketOptionValue.bytes(Int(options.pathMTUDiscovery.rawValue))
     case IPOptionName.receiveErrors: return SocketOptionValue.bytes(options.receiveErrors)
     case IPOptionName.receiveTimeToLive: return SocketOptionValue.bytes(extra.receiveTimeToLive)
     case IPOptionName.receiveTypeOfService: return SocketOptionValue.bytes(extra.receiveTypeOfService)

@@ -39,6 +39,14 @@ extension SocketLayer {
     return sent
   }
 
+  /// A caller gave up a send that it had repeated without `MSG_DONTWAIT`, whose EAGAIN was therefore not counted.
+  /// Linux: SOCK_NOSPACE at the end of `udp_sendmsg()`.
+  public mutating func countTimedOutSend(_ id: SocketID, net: inout Net) {
+    guard id.kind == .udp || id.kind == .ping else { return }
+    net.counters.count(.IpOutDiscards)
+    if id.kind == .udp { net.counters.count(.UdpSndbufErrors) }
+  }
+
   /// As `sendmsg(2)` takes it: name and control messages as bytes.
   ///
   /// - Parameters:

@@ -73,4 +73,5 @@ public enum IPOptionName {
 /// Names at `SocketOptionLevel.udp`.
 public enum UDPOptionName {
   public static let cork: Int32 = 1
+  public static let segment: Int32 = 103
 }

@@ -46,12 +46,19 @@ extension SocketLayer {
         if try setMembership(id, name, value, ip: &ip) { return }
         try setIPLevel(name, value, &options)
       case SocketOptionLevel.udp where isUDP:
-        guard name == UDPOptionName.cork else { throw .ENOPROTOOPT }
-        options.cork = try SocketOptionValue.flag(value)
+        switch name {
+        case UDPOptionName.cork: options.cork = try SocketOptionValue.flag(value)
+        case UDPOptionName.segment:
+          options.segmentByteCount = try SocketOptionValue.int(value, in: 0...0xFFFF)
+        default: throw .ENOPROTOOPT
+        }
       default: throw .ENOPROTOOPT
       }
       if isUDP {
         try udp.setOptions(id, options, ip: &ip, net: &net)
+        if level == SocketOptionLevel.udp && name == UDPOptionName.cork && !options.cork {
+          try udp.pushPending(id, ip: &ip, net: &net)
+        }
       } else {
         try ping.setOptions(id, options)
       }
@@ -90,7 +97,7 @@ extension SocketLayer {
       options.receiveLowWater = max(1, min(try Self.lowWater(value), most / 2))
     case SocketOptionName.reuseAddress: options.reuseAddress = try SocketOptionValue.flag(value)
     case SocketOptionName.reusePort: options.reusePort = try SocketOptionValue.flag(value)
-    case SocketOptionName.dontRoute: extra.dontRoute = try SocketOptionValue.flag(value)
+    case SocketOptionName.dontRoute: options.dontRoute = try SocketOptionValue.flag(value)
     case SocketOptionName.broadcast: extra.broadcast = try SocketOptionValue.flag(value)
     case SocketOptionName.sendBuffer, SocketOptionName.sendBufferForce:
       options.sendBuffer = try sendBuffer(name, value, net: net)
@@ -252,7 +259,7 @@ extension SocketLayer {
       options.priority = TypeOfServicePriority.priority(of: options.typeOfService)
     case IPOptionName.timeToLive: options.timeToLive = try Self.timeToLive(number, default: 0)
     case IPOptionName.packetInfo: extra.packetInfo = number != 0
-    case IPOptionName.mtuDiscover: extra.pathMTUDiscovery = try Self.discovery(number)
+    case IPOptionName.mtuDiscover: options.pathMTUDiscovery = try Self.discovery(number)
     case IPOptionName.receiveErrors: options.receiveErrors = number != 0
     case IPOptionName.receiveTimeToLive: extra.receiveTimeToLive = number != 0
     case IPOptionName.receiveTypeOfService: extra.receiveTypeOfService = number != 0

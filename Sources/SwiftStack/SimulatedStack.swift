@@ -92,6 +92,11 @@ public final class SimulatedStack: Sendable {
     return shards.flatMap { $0.inspect { $0.port.takeSimulated() } }
   }
 
+  /// Plugs the cable in or out: frames that are sent meanwhile are lost.
+  public func setCarrier(_ isUp: Bool) {
+    for shard in shards { shard.inspect { $0.port.setCarrier(isUp) } }
+  }
+
   /// Commits faults in the NIC, for tests.
   public func setFaults(_ faults: FaultInjection) {
     for shard in shards { shard.inspect { $0.nic.faults = faults } }

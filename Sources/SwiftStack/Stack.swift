@@ -17,6 +17,7 @@ public final class Stack: Sendable {
   private let loops: Guarded<[EventLoop]>
   /// Signalled when the interface has been removed under the stack; `nil` on a simulated wire.
   let wireLoss: WakeDescriptor?
+  let notices: StackNotices
   private let threads: Guarded<[LoopThread]>
 
   /// Holds a thread that can be joined once.
@@ -58,12 +59,14 @@ public final class Stack: Sendable {
     self.shards = shards
     self.loops = Guarded(loops)
     self.wireLoss = wireLoss
+    notices = StackNotices(event: try WakeDescriptor())
     threads = Guarded([])
     if configuration.services { try startServices() }
     for loop in loops {
       let thread = LoopThread(try StackThread.startJoinable { loop.run() })
       threads.withLock { $0.append(thread) }
     }
+    begin()
   }
 
   /// A stack on a wire whose frames the caller carries; see `SimulatedStack`.
@@ -87,9 +90,20 @@ public final class Stack: Sendable {
     self.shards = shards
     loops = Guarded([])
     wireLoss = nil
+    notices = StackNotices(event: nil)
     threads = Guarded([])
     if configuration.services { try startServices() }
+    begin()
   }
+
+  /// What every stack does first.
+  private func begin() {
+    for shard in shards { shard.inspect { [notices] in $0.notices = notices } }
+    if configuration.announcesAddress { shards[0].enter { $0.ip.announceAddresses(net: &$0.net) } }
+  }
+
+  /// Sentences for whoever runs the stack, each once: addresses of ours that another station uses.
+  public func takeNotices() -> [String] { notices.takeAll() }
 
   deinit { close() }
 
@@ -194,5 +208,6 @@ public final class Stack: Sendable {
       shard.inbox.close()
     }
     wireLoss?.close()
+    notices.event?.close()
   }
 }

@@ -26,6 +26,8 @@ public struct StackConfiguration: Sendable {
   public var settings = NetSettings()
   /// Most bytes of packet memory for each shard, in `packetMemoryRange`.
   public var packetMemory = 512 << 20
+  /// Tell the neighbours at the start who has the address (RFC 5227 section 2.3).
+  public var announcesAddress = true
   /// Answer on echo, discard, daytime and chargen.
   public var services = false
 

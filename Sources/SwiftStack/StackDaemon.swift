@@ -67,6 +67,9 @@ public final class StackDaemon: Sendable {
     if let loss = stack.wireLoss {
       try epoll.add(rawDescriptor: loss.rawDescriptor, for: [.readable], token: 3)
     }
+    if let event = stack.notices.event {
+      try epoll.add(rawDescriptor: event.rawDescriptor, for: [.readable], token: 4)
+    }
     var isWireLost = false
     var events = EpollEvents(capacity: 8)
     var isRunning = true
@@ -80,6 +83,7 @@ public final class StackDaemon: Sendable {
             isRunning = false
           }
         case 1: acceptClients(listener)
+        case 4: for notice in stack.takeNotices() { logger.warning("\(notice)") }
         case 3:
           isWireLost = true
           isRunning = false

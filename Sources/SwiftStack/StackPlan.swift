@@ -16,7 +16,8 @@ public struct StackPlan: Sendable {
     let host = try hostAddress.map { text throws(StackError) in try Self.prefix(text, "--host-address") }
     let pair = try Self.pair(own, host)
     var configuration = StackConfiguration(
-      name: name.text, address: pair.own, macAddress: try Self.macAddress(mac), mtu: mtu, ring: ring)
+      name: name.text, address: pair.own, macAddress: try Self.macAddress(mac, of: name, netns), mtu: mtu,
+      ring: ring)
     if let gateway {
       guard let hop = IPv4Address(gateway) else {
         throw StackError("--gateway \(gateway) is not an IPv4 address such as 10.0.0.1")
@@ -40,11 +41,10 @@ public struct StackPlan: Sendable {
     return prefix
   }
 
-  private static func macAddress(_ text: String?) throws(StackError) -> MACAddress {
-    guard let text else {
-      // Locally administered, unicast, the rest random.
-      return MACAddress(0x0200_0000_0000 | SystemEntropy.next() & 0x00FF_FFFF_FFFF)
-    }
+  private static func macAddress(
+    _ text: String?, of interface: InterfaceName, _ namespace: String?
+  ) throws(StackError) -> MACAddress {
+    guard let text else { return StationAddress.stable(interface: interface, namespace: namespace) }
     guard let address = MACAddress(text) else {
       throw StackError("--mac \(text) is not a MAC address such as 02:00:00:00:00:02")
     }

@@ -187,7 +187,10 @@ extension TCPLayer {
     guard report.isLocal || quoted.isBetween(sockets[index].sndUna, sockets[index].sndNxt) else { return }
     if let mtu = report.mtu {
       if let remote = tuple.remote.address.v4 { ip.learnPathMTU(destination: remote, mtu: mtu, net: &net) }
-      sockets[index].pathMTUReduced(ip: &ip, net: &net)
+      // Without DF a router cuts what is on its way; what follows is cut to the new size here.
+      if sockets[index].options.pathMTUDiscovery != .dont {
+        sockets[index].pathMTUReduced(ip: &ip, net: &net)
+      }
     } else {
       switch sockets[index].state {
       case .synSent, .synReceived:

@@ -46,7 +46,8 @@ extension TCPSocket {
       return .EAFNOSUPPORT
     }
     do {
-      let fresh = try ip.route(to: remote, from: local.isAny ? nil : local, net: &net)
+      let fresh = try ip.route(
+        to: remote, from: local.isAny ? nil : local, onLink: options.dontRoute, net: &net)
       route = fresh
       syncMSS(mtu: fresh.mtu)
       return nil

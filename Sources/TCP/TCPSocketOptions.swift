@@ -1,3 +1,4 @@
+import IPv4
 import NetNamespace
 import Timers
 
@@ -50,6 +51,10 @@ public struct TCPSocketOptions: Sendable {
   public var timeToLive: UInt8 = 0
   /// `IP_RECVERR`: an ICMP error about an open connection is a pending error at once.
   public var receiveErrors = false
+  /// `IP_MTU_DISCOVER`: when DF is set, and whether the path MTU is heeded.
+  public var pathMTUDiscovery = IPv4SendOptions.PathMTUDiscovery.want
+  /// `SO_DONTROUTE`: peers on the link only.
+  public var dontRoute = false
   /// `SO_OOBINLINE`.
   public var outOfBandInline = false
 

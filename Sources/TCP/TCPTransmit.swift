@@ -142,6 +142,7 @@ extension TCPSocket {
     var sendOptions = IPv4SendOptions(protocol: .tcp)
     sendOptions.typeOfService = options.typeOfService
     sendOptions.timeToLive = options.timeToLive
+    sendOptions.pmtuDiscovery = options.pathMTUDiscovery
     sendOptions.mark = options.mark
     let result = ip.output(skb, route: &path, options: sendOptions, net: &net)
     route = path

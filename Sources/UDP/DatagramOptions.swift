@@ -36,6 +36,8 @@ public struct DatagramOptions: Sendable {
   public var receiveTypeOfService = false
   /// `UDP_CORK`.
   public var cork = false
+  /// `UDP_SEGMENT`: bytes of payload in each datagram that a send is cut into, 1 to 65,535; 0: not cut.
+  public var segmentByteCount = 0
 
   public init(settings: NetSettings) {
     sendBuffer = settings.defaultWriteMemory

@@ -201,6 +201,10 @@ struct DatagramTarget {
   var control = SendControl()
   /// SO_NO_CHECK when the datagram was begun: what is collected is summed or not from the start.
   var noChecksum = false
+  /// Bytes of payload in each datagram that the collected one is cut into; 0: it stays whole.
+  var segment = 0
+  /// `MSG_CONFIRM`.
+  var isConfirming = false
 }
 
 /// The packet priority that a type of service stands for. Linux: `rt_tos2priority()`, table `ip_tos2prio`.

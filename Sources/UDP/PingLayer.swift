@@ -94,20 +94,18 @@ public struct PingLayer: ~Copyable {
     if address.isAny { address = source.isAny ? .loopback : source }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
     try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, ip: &ip, net: &net)
-    if flags.contains(.confirm), let route = table.sockets[index].route {
-      ip.confirmNeighbour(route, net: &net)
+    table.sockets[index].pendingTarget = DatagramTarget()
+    table.sockets[index].pendingTarget.destination = address
+    table.sockets[index].pendingTarget.isConfirming = flags.contains(.confirm)
+    if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].route {
+      ip.confirmNextHop(route, net: &net)
     }
     if flags.contains(.probe) { return length }
     table.sockets[index].pending = table.sockets[index].collect(
       header: ICMPHeader.byteCount, segments: false, deviceMTU: ip.device.mtu,
       headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather))
-    do {
-      try table.sockets[index].appendPending(
-        from: &iter, count: length - ICMPHeader.byteCount, pool: net.pool)
-    } catch {
-      table.sockets[index].pending = nil
-      throw error
-    }
+    try table.sockets[index].appendPending(
+      from: &iter, count: length - ICMPHeader.byteCount, flags: flags, deviceMTU: ip.device.mtu, net: &net)
     try push(index, sequence: request.sequence, control: control, ip: &ip, net: &net)
     return length
   }
@@ -139,9 +137,9 @@ public struct PingLayer: ~Copyable {
     var bytes = first.mutableLinear
     header.write(to: &bytes)
     bytes.store16(sum.checksum, 2)
+    first.confirmsNeighbour = table.sockets[index].pendingTarget.isConfirming
     let options = table.sockets[index].sendOptions(.icmp, control)
-    net.counters.count(.IcmpOutMsgs)
-    net.counters.count(.IcmpOutEchos)
+    net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)
     datagram.packets.prepend(first)
     let result = ip.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options,

@@ -11,7 +11,7 @@ public struct SendControl: Sendable, Equatable {
   /// `SO_PRIORITY`, `SO_MARK`.
   public var priority: UInt32? = nil
   public var mark: UInt32? = nil
-  /// `UDP_SEGMENT`.
+  /// `UDP_SEGMENT`: 0 to 65,535, else the send is EINVAL.
   public var segmentByteCount: Int? = nil
 
   public init() {}

@@ -51,8 +51,15 @@ public struct UDPLayer: ~Copyable {
   public mutating func setOptions(
     _ id: SocketID, _ options: DatagramOptions, ip: inout IPv4Layer, net: inout Net
   ) throws(Errno) {
+    let wasCorked = try table.sockets[table.slot(id)].options.cork
     try table.setOptions(id, options)
-    if !options.cork { try pushPendingFrames(table.slot(id), ip: &ip, net: &net) }
+    if wasCorked && !options.cork { try pushPending(id, ip: &ip, net: &net) }
+  }
+
+  /// Sends the datagram that `MSG_MORE` or `UDP_CORK` has been collecting: what `UDP_CORK` 0 asks for, whatever it was
+  /// before. Linux: `udp_lib_setsockopt()`.
+  public mutating func pushPending(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+    try pushPendingFrames(table.slot(id), ip: &ip, net: &net)
   }
 
   public func readiness(_ id: SocketID) -> Readiness {

@@ -13,7 +13,7 @@ extension UDPLayer {
   ///   - to: `nil`: the connected peer. Ignored while a datagram is corked.
   ///   - flags: `.more` corks, `.confirm` confirms the neighbour, `.probe` sends nothing, `.dontRoute` stays on the link.
   /// - Returns: the bytes taken: all of them.
-  /// - Throws: EMSGSIZE over 65,507 bytes (or over the path MTU under `IP_PMTUDISC_DO`); EOPNOTSUPP for `MSG_OOB`;
+  /// - Throws: EMSGSIZE over 65,507 bytes (or over the path MTU under `IP_PMTUDISC_DO`, or segments over it); EOPNOTSUPP for `MSG_OOB`;
   ///   EDESTADDRREQ; EINVAL for port 0; EACCES for broadcast without SO_BROADCAST; EAGAIN when the send buffer is full;
   ///   ENETUNREACH; EPIPE after shutdown; the pending error.
   public mutating func sendmsg(
@@ -29,23 +29,19 @@ extension UDPLayer {
     if table.sockets[index].pending == nil {
       let target = try aim(index, to: to, control: control, flags: flags, ip: &ip, net: &net)
       if flags.contains(.probe) { return length }
-      let segment = control.segmentByteCount ?? 0
-      if segment > 0 && length > segment {
-        try checkSegmentation(index, segment, length, deviceMTU: ip.device.mtu)
-      }
       table.sockets[index].pendingTarget = target
       table.sockets[index].pending = table.sockets[index].collect(
-        header: UDPHeader.byteCount, segments: segment > 0 && length > segment, deviceMTU: ip.device.mtu,
+        header: UDPHeader.byteCount, segments: target.segment > 0, deviceMTU: ip.device.mtu,
         headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather))
     } else if flags.contains(.probe) {
       return length
     }
     do {
-      try table.sockets[index].appendPending(from: &iter, count: length, pool: net.pool)
+      try table.sockets[index].appendPending(
+        from: &iter, count: length, flags: flags, deviceMTU: ip.device.mtu, net: &net)
     } catch {
-      // Linux: udp_flush_pending_frames(): an error throws the whole datagram away.
-      table.sockets[index].pending = nil
-      if error == .EAGAIN || error == .ENOBUFS { net.counters.count(.UdpSndbufErrors) }
+      let isFinal = flags.contains(.dontWait) || error != .EAGAIN
+      if isFinal && (error == .EAGAIN || error == .ENOBUFS) { net.counters.count(.UdpSndbufErrors) }
       throw error
     }
     net.tracer.record(.udp_sendmsg, socket: id.rawValue, UInt64(length), UInt64(length))
@@ -75,6 +71,8 @@ extension UDPLayer {
     if let error = table.sockets[index].takeError() { throw error }
     if table.sockets[index].isWriteShutdown { throw .EPIPE }
     target.control = control
+    target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
+    guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
     target.noChecksum = table.sockets[index].options.noChecksum
     target.source = control.source ?? table.sockets[index].local.address.v4 ?? .any
     if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
@@ -84,13 +82,14 @@ extension UDPLayer {
     let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
     try table.sockets[index].findRoute(
       to: target.destination, from: target.source, onLink: onLink, ip: &ip, net: &net)
-    if flags.contains(.confirm), let route = table.sockets[index].route {
-      ip.confirmNeighbour(route, net: &net)
+    target.isConfirming = flags.contains(.confirm)
+    if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].route {
+      ip.confirmNextHop(route, net: &net)
     }
     return target
   }
 
-  /// Linux: `udp_send_skb()` with `cork->gso_size`.
+  /// Whether datagrams of `segment` bytes may be cut from `length`. Linux: `udp_send_skb()` with `cork->gso_size`.
   private func checkSegmentation(
     _ index: Int, _ segment: Int, _ length: Int, deviceMTU: Int
   ) throws(Errno) {
@@ -112,7 +111,11 @@ extension UDPLayer {
     guard var route = table.sockets[index].route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum
-    let segment = target.control.segmentByteCount ?? 0
+    let segment = target.segment
+    if segment > 0 {
+      try checkSegmentation(
+        index, segment, data.byteCount - UDPHeader.byteCount, deviceMTU: ip.device.mtu)
+    }
     let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
     let isPartial =
       !noChecksum && data.packetCount == 1 && (isSegmented || ip.device.features.contains(.checksum))
@@ -145,6 +148,7 @@ extension UDPLayer {
       first.gsoType = .udpL4
       first.gsoSegments = (total - UDPHeader.byteCount + segment - 1) / segment
     }
+    first.confirmsNeighbour = target.isConfirming
     let options = table.sockets[index].sendOptions(.udp, target.control)
     net.tracer.record(
       .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
@@ -175,17 +179,40 @@ extension DatagramSocket {
       isSummed: id.kind == .ping || !options.noChecksum)
   }
 
+  /// Adds bytes to the datagram that is being collected. An error throws the whole of it away.
+  /// Linux: `udp_flush_pending_frames()`.
+  ///
+  /// - Parameter flags: with `.dontWait`, or without it when the send will not be tried again, EAGAIN is counted.
   mutating func appendPending(
-    from iter: inout IovIter, count: Int, pool: SkBuffPool
+    from iter: inout IovIter, count: Int, flags: MessageFlags, deviceMTU: Int, net: inout Net
   ) throws(Errno) {
+    if pending?.isExceeded(by: count) ?? false {
+      pending = nil
+      reportTooLong(deviceMTU: deviceMTU, net: &net)
+      throw .EMSGSIZE
+    }
     do {
       try pending?.append(
         from: &iter, count: count, account: account, socket: id.rawValue, sendBuffer: options.sendBuffer,
-        pool: pool)
+        pool: net.pool)
       account.isThrottled = false
     } catch {
       if error == .EAGAIN { account.isThrottled = true }
+      if error != .EAGAIN || flags.contains(.dontWait) { net.counters.count(.IpOutDiscards) }
+      pending = nil
       throw error
     }
+  }
+
+  /// A datagram was refused for its length: with `IP_RECVERR` the error queue tells what would have fitted.
+  /// Linux: `ip_local_error()`.
+  private mutating func reportTooLong(deviceMTU: Int, net: inout Net) {
+    guard options.receiveErrors else { return }
+    let mtu = pendingTarget.segment > 0 ? 0xFFFF : fragmentation(device: deviceMTU).mtu
+    queueError(
+      ExtendedError(
+        errno: .EMSGSIZE, origin: .local, kind: 0, code: 0, info: UInt32(mtu), offender: nil,
+        destination: SocketAddress(pendingTarget.destination, port: remote?.port ?? 0)))
+    net.wake(id)
   }
 }

@@ -16,6 +16,10 @@ public struct ICMPHeader: Sendable {
     public static let echoRequest = Kind(rawValue: 8)
     public static let timeExceeded = Kind(rawValue: 11)
     public static let parameterProblem = Kind(rawValue: 12)
+    public static let timestampRequest = Kind(rawValue: 13)
+    public static let timestampReply = Kind(rawValue: 14)
+    public static let addressMaskRequest = Kind(rawValue: 17)
+    public static let addressMaskReply = Kind(rawValue: 18)
 
     /// Messages that report about another packet; never answered with an error (RFC 1122 3.2.2).
     public var isError: Bool {

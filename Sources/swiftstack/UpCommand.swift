@@ -14,7 +14,9 @@ struct UpCommand: ParsableCommand {
     help: ArgumentHelp("Linux's address on the interface. Default 10.0.0.1/24.", valueName: "cidr"))
   var hostAddress: String?
   @Option(help: ArgumentHelp("The stack's default route.", valueName: "ip")) var gateway: String?
-  @Option(help: ArgumentHelp("The stack's MAC address. Default: a random local one.", valueName: "mac"))
+  @Option(
+    help: ArgumentHelp(
+      "The stack's MAC address. Default: one made from IFNAME that stays the same.", valueName: "mac"))
   var mac: String?
   @Option(help: ArgumentHelp("MTU of both sides, bytes.", valueName: "n")) var mtu: Int = 1500
   @Option(help: ArgumentHelp("TAP queues, each with a shard of the stack.", valueName: "n"))

@@ -54,7 +54,7 @@ import Wire
   }
 
   @Test(
-    "P6 RFC 5722 an overlap drops the whole datagram", arguments: [(992, 1500), (0, 1008), (1000 - 8, 1000)])
+    "P6 RFC 5722 an overlap drops the whole datagram", arguments: [(992, 1500), (0, 1008)])
   func overlap(start: Int, end: Int) {
     let bench = IPv4Bench()
     let payload = IPv4Bench.pattern(2000)

@@ -21,6 +21,7 @@ public final class FramePeer {
     _ configure: (inout StackConfiguration) -> Void = { _ in }
   ) throws {
     var configuration = StackConfiguration()
+    configuration.announcesAddress = false
     configure(&configuration)
     host = try SimulatedStack(configuration, queues: queues, lendsEngines: lendsEngines, seed: seed)
     host.advance(to: .origin + .seconds(100))

@@ -10,6 +10,8 @@ public final class PacketScript {
   public private(set) var pending: [[UInt8]] = []
 
   public init(_ configuration: StackConfiguration = StackConfiguration(), seed: UInt64 = 1) throws {
+    var configuration = configuration
+    configuration.announcesAddress = false
     host = try SimulatedStack(configuration, seed: seed)
   }
 

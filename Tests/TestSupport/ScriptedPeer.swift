@@ -91,6 +91,7 @@ public final class ScriptedPeer {
   private static func host(_ settings: NetSettings, seed: UInt64, start: Instant) throws -> SimulatedStack {
     var configuration = StackConfiguration()
     configuration.settings = settings
+    configuration.announcesAddress = false
     let host = try SimulatedStack(configuration, seed: seed, now: start)
     // Some time after the start, as on a real clock.
     host.advance(to: start + .seconds(100))

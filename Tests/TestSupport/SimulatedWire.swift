@@ -38,6 +38,7 @@ public final class SimulatedWire {
         name: "sim\(last)", address: IPv4Prefix(IPv4Address(10, 0, 0, last), length: 24)!,
         macAddress: MACAddress(0x0200_0000_0000 | UInt64(last)), mtu: mtu)
       configuration.services = services
+      configuration.announcesAddress = false
       configuration.settings = settings
       configuration.packetMemory = packetMemory
       return configuration

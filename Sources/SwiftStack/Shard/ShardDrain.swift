@@ -39,6 +39,7 @@ extension ShardState {
         isQuiet = false
         sockets.error(error, ip: &ip, net: &net)
       }
+      reportConflicts()
       sockets.runPending(ip: &ip, net: &net)
       if ip.device.hasScheduledWork && !ip.device.isStopped {
         isQuiet = false
@@ -67,6 +68,7 @@ extension ShardState {
         UInt64(outgoingMetadata.lastDescriptor &- outgoingMetadata.firstDescriptor &+ 1))
       switch port.transmit(outgoing, outgoingMetadata) {
       case .done:
+        if !hasCarrier { carrierFound() }
         net.tracer.record(
           .device_frame_out, UInt64(truncatingIfNeeded: outgoing.byteCount),
           UInt64(truncatingIfNeeded: outgoing.count), UInt64(outgoingMetadata.gsoSize))
@@ -78,6 +80,7 @@ extension ShardState {
         return sent
       case .failed(let code):
         carrierErrors &+= 1
+        wireFailed(code)
         lastWireError = code
         nic.frameDone(accepted: false)
         sent = true
@@ -100,6 +103,7 @@ extension ShardState {
         guard nic.receiveVector(into: &incoming) else { break }
         switch port.receive(into: incoming, &incomingMetadata) {
         case .done(let byteCount):
+          if !hasCarrier { carrierFound() }
           batch -= 1
           bytesLeft -= byteCount
           net.tracer.record(

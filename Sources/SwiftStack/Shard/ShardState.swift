@@ -62,6 +62,9 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   /// Frames lost because the interface was down, or the kernel refused them.
   var carrierErrors: UInt64 = 0
   var lastWireError: Int32 = 0
+  /// Frames can leave, as far as is known.
+  var hasCarrier = true
+  var notices: StackNotices? = nil
   /// What to add to the stack's clock for the time of day, nanoseconds.
   let wallClockOffset: UInt64
   /// The rings are empty and the wire is gone.
@@ -83,6 +86,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     memory = ShardMemory(limit: configuration.packetMemory)
     net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
+    net.timeOfDayOffset = wallClockOffset == 0 ? nil : wallClockOffset
     let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
     nic = IceDevice(
       bus: bus,

@@ -1,4 +1,5 @@
 import IPv4
+import NetDevice
 import SkBuff
 import Sockets
 
@@ -13,6 +14,10 @@ import Sockets
 extension ShardState {
   /// A packet from the device or from ourselves, in a stack of several shards.
   mutating func receiveShared(_ skb: consuming SkBuff) {
+    guard !skb.etherType.isVLAN || skb.removePriorityTags() else {
+      skb.drop(.unknownEtherType)
+      return
+    }
     switch skb.etherType {
     case .arp:
       // Which of the shards waits for this neighbour, only that one knows.

@@ -11,6 +11,8 @@ enum WirePort: ~Copyable {
     switch self {
     case .tap(let port): return port.transmit(frame, metadata)
     case .simulated(let wire):
+      // EIO, as a TAP whose interface is down.
+      guard wire.hasCarrier else { return .failed(5) }
       wire.append(SimulatedFrame(bytes: frame.bytes, metadata: metadata))
       return .done(0)
     }
@@ -21,6 +23,14 @@ enum WirePort: ~Copyable {
     switch self {
     case .tap(let port): port.receive(into: frame, &metadata)
     case .simulated: .wouldBlock
+    }
+  }
+
+  /// Plugs a simulated wire in or out.
+  func setCarrier(_ isUp: Bool) {
+    switch self {
+    case .tap: break
+    case .simulated(let wire): wire.hasCarrier = isUp
     }
   }
 
@@ -88,6 +98,7 @@ public struct SimulatedFrame: Sendable {
 /// The frames a stack has sent and its caller has not taken yet. Used under the shard's lock only.
 final class SimulatedWirePort {
   private var frames: [SimulatedFrame] = []
+  var hasCarrier = true
   func append(_ frame: SimulatedFrame) { frames.append(frame) }
   func takeAll() -> [SimulatedFrame] {
     let taken = frames

@@ -13,6 +13,11 @@ extension Socket {
     }
   }
 
+  /// A send waited for room in vain.
+  func countTimedOutSend() {
+    try? enter { (state, id) throws(Errno) in state.sockets.countTimedOutSend(id, net: &state.net) }
+  }
+
   /// Receives one message, or what a stream has, with where it came from, its flags and its control messages; an error
   /// from the error queue with the flag `.errorQueue`, which never waits: `poll` waits for one.
   public func recvmsg(

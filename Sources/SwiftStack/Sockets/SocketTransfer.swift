@@ -43,8 +43,9 @@ extension Socket {
     _ buffer: UnsafeRawBufferPointer, _ header: MessageHeader, _ operation: String
   ) throws(SocketError) -> Int {
     var patience = patience(header.flags, .sendTimeout)
+    let mayWait = !header.flags.contains(.dontWait) && !isNonBlocking
     var header = header
-    header.flags.insert(.dontWait)
+    if !mayWait { header.flags.insert(.dontWait) }
     var sent = 0
     do throws(Errno) {
       repeat {
@@ -59,6 +60,7 @@ extension Socket {
       return sent
     } catch {
       if sent > 0 { return sent }
+      if error == .EAGAIN && mayWait { countTimedOutSend() }
       throw SocketError(operation, error, header.address)
     }
   }
@@ -78,12 +80,13 @@ extension Socket {
       repeat {
         let start = sent
         sent += try await suspending(for: .write, &patience) { (state, id) throws(Errno) in
-          try state.send(id, bytes[start...], to: address, flags: flags.union(.dontWait))
+          try state.send(id, bytes[start...], to: address, flags: mayWait ? flags : flags.union(.dontWait))
         }
       } while sent < bytes.count && type == .tcp
       return sent
     } catch {
       if sent > 0 && !mayWait && error == .EAGAIN { return sent }
+      if error == .EAGAIN && mayWait { countTimedOutSend() }
       throw SocketError("send", error, address, byteCount: sent)
     }
   }

@@ -1,0 +1,45 @@
+import IPv4
+import Sockets
+
+/// What a stack has to tell whoever runs it: sentences, each once, kept until they are taken.
+final class StackNotices: Sendable {
+  /// Signalled for every notice; `nil` on a simulated wire.
+  let event: WakeDescriptor?
+  private let texts = Guarded<[String]>([])
+  private static let capacity = 64
+
+  init(event: WakeDescriptor?) { self.event = event }
+
+  func post(_ text: String) {
+    texts.withLock { list in if list.count < Self.capacity { list.append(text) } }
+    event?.signal()
+  }
+
+  func takeAll() -> [String] {
+    event?.drain()
+    return texts.withLock { list in
+      defer { list = [] }
+      return list
+    }
+  }
+}
+
+extension ShardState {
+  /// Tells about stations that use an address of ours.
+  mutating func reportConflicts() {
+    while let conflict = ip.takeAddressConflict() {
+      notices?.post(
+        "the address \(conflict.address) of this stack (\(ip.device.macAddress)) is also used by "
+          + "\(conflict.other)")
+    }
+  }
+
+  /// A frame could not leave: EIO says that the interface is down.
+  mutating func wireFailed(_ code: Int32) { if code == 5 { hasCarrier = false } }
+
+  /// A frame came or went again: neighbours, and bridges between, are told where the address is (RFC 5227 section 2.3).
+  mutating func carrierFound() {
+    hasCarrier = true
+    ip.announceAddresses(net: &net)
+  }
+}
