@@ -231,6 +231,7 @@ extension TCPSocket {
       writeQueuedMemory -= retransmitQueue.truesize(at: place)
       _ = retransmitQueue.remove(at: place)
     }
+    if retransmitQueue.isEmpty && writeQueue.isEmpty { statistics.note(.none, now: net.now) }
     if retransmitQueue.first.map({ retransmitQueue[tcp: $0].sacked.contains(.sacked) }) ?? false {
       flags.insert(.sackReneging)
     }

@@ -282,7 +282,13 @@ extension TCPLayer {
         sockets[index].keepAliveDeadline = .distantFuture
         if sockets[index].state == .finWait2 {
           let wait = sockets[index].options.finTimeout ?? net.settings.tcpFinTimeout
-          sockets[index].keepAliveDeadline = net.now + max(wait, .zero)
+          if wait < .zero {
+            net.counters.count(.TcpExtTCPAbortOnLinger)
+            sockets[index].sendReset(ip: &ip, net: &net)
+            sockets[index].fail(nil, net: &net)
+          } else {
+            sockets[index].keepAliveDeadline = net.now + wait
+          }
         }
       }
     } else if state == .synSent {
@@ -345,6 +351,7 @@ extension TCPLayer {
         id, address: local.address, port: local.port, reuseAddress: options.reuseAddress,
         reusePort: options.reusePort)
     }
+    if old.windowClamp != options.windowClamp { sockets[index].applyWindowClamp() }
     if old.keepAlive != options.keepAlive || old.keepAliveIdle != options.keepAliveIdle {
       sockets[index].applyKeepAlive(idleChanged: old.keepAlive == options.keepAlive, net: net)
     }

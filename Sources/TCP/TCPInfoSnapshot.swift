@@ -49,7 +49,7 @@ extension TCPSocket {
     info.totalRetransmissions = statistics.totalRetransmissions
     info.pacingBytesPerSecond = rtt.hasSample ? pacingBytesPerSecond : 0
     info.deliveryBytesPerSecond = rate.bytesPerSecond
-    info.isApplicationLimited = appLimited != 0
+    info.isApplicationLimited = rate.isAppLimited
     info.bytesAcknowledged = statistics.bytesAcknowledged
     info.bytesReceived = statistics.bytesReceived
     info.bytesSent = statistics.bytesSent

@@ -190,9 +190,9 @@ extension TCPSocket {
     }
     statistics.note(
       windowLimited ? .receiveWindow : packetsOut > 0 || !writeQueue.isEmpty ? .busy : .none, now: net.now)
+    if sent > 0 || inFlight >= window.segments { noteWindowUse() }
     if sent > 0 {
       if recovery.isReducing { recovery.prrOut += sent }
-      noteWindowUse()
       net.tracer.record(
         .tcp_write_xmit, socket: id.rawValue, UInt64(mss), UInt64(window.segments), UInt64(max(0, inFlight)))
       return false

@@ -43,10 +43,12 @@ extension TCPSocket {
     if let least = rtt.minimum, interval < least { return }
     rate.deliveredSegments = Int(delivered &- sample.sentDelivered)
     rate.interval = interval
-    rate.isAppLimited = sample.isAppLimited
     guard interval > .zero else { return }
     let bytes =
       UInt64(rate.deliveredSegments) &* UInt64(mssCache) &* 1_000_000_000 / UInt64(interval.rawValue)
-    if !sample.isAppLimited || bytes >= rate.bytesPerSecond { rate.bytesPerSecond = bytes }
+    if !sample.isAppLimited || bytes >= rate.bytesPerSecond {
+      rate.bytesPerSecond = bytes
+      rate.isAppLimited = sample.isAppLimited
+    }
   }
 }

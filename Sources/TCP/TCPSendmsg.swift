@@ -50,6 +50,7 @@ extension TCPSocket {
       throw .EPIPE
     }
     guard iter.isAccessible else { throw .EFAULT }
+    checkApplicationLimited()
 
     let requested = iter.count
     let outOfBand = flags.contains(.outOfBand)
@@ -138,9 +139,20 @@ extension TCPSocket {
     }
     if requested == 0 { return 0 }
     noSpace = true
-    statistics.note(.sendBuffer, now: net.now)
+    // With nothing queued at all it is not the buffer that is too small.
+    let isEmpty = writeQueue.isEmpty && retransmitQueue.isEmpty
+    statistics.note(isEmpty ? .none : .sendBuffer, now: net.now)
     pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
     throw .EAGAIN
+  }
+
+  /// Marks the samples to come as the application's doing while there is less than a segment to send and nothing else
+  /// holds it back. Linux: `tcp_rate_check_app_limited()`.
+  private mutating func checkApplicationLimited() {
+    guard unsentByteCount < mssCache, account.writeAllocated < SkBuff.overhead, inFlight < window.segments,
+      lostOut <= retransOut
+    else { return }
+    appLimited = max(delivered &+ UInt32(truncatingIfNeeded: inFlight), 1)
   }
 
   private struct Cursor {
@@ -195,7 +207,7 @@ extension TCPSocket {
     if !more || writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) { markPush(tail) }
     if flags.contains(.outOfBand) { sndUp = writeSeq; urgentMode = true }
     if shouldAutocork(tail: tail, goal: goal, net: net) {
-      net.counters.count(.TcpExtTCPAutoCorking)
+      if !account.isThrottled { net.counters.count(.TcpExtTCPAutoCorking) }
       // The next freed packet asks for another run.
       account.isThrottled = true
       if account.writeAllocated > 0 { return }
@@ -207,6 +219,6 @@ extension TCPSocket {
   /// Linux: `tcp_should_autocork()`.
   private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
     writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !retransmitQueue.isEmpty
-      && account.writeAllocated > writeQueue.truesize(at: tail)
+      && account.writeAllocated >= writeQueue.truesize(at: tail)
   }
 }

@@ -345,7 +345,7 @@ struct ReadSpace {
 struct DeliveryRate {
   var deliveredSegments = 0
   var interval = Nanoseconds.zero
-  var isAppLimited = false
+  var isAppLimited = true
   /// Most recent sample that was not held back by the application.
   var bytesPerSecond: UInt64 = 0
 }

@@ -41,6 +41,16 @@ extension TCPSocket {
     rcvWup = rcvNxt
   }
 
+  /// `TCP_WINDOW_CLAMP` on an open connection: the offer follows it, without taking back what was offered.
+  /// Linux: `tcp_set_window_clamp()`.
+  mutating func applyWindowClamp() {
+    let clamp = options.windowClamp
+    guard clamp > 0, state.isConnected else { return }
+    let isSmaller = clamp < windowClamp
+    windowClamp = clamp
+    rcvSsthresh = isSmaller ? min(rcvSsthresh, clamp) : max(rcvSsthresh, min(rcvWnd, clamp))
+  }
+
   /// The window to offer now, in bytes. Linux: `__tcp_select_window()`.
   func proposedWindow() -> Int {
     var mss = rcvMSS
@@ -170,7 +180,8 @@ extension TCPSocket {
         let wanted = min(spaceFrom(window: max(window, 0)), net.settings.tcpReadMemory.most)
         if wanted > receiveBuffer {
           receiveBuffer = wanted
-          windowClamp = min(windowFrom(space: wanted), 65535 << rcvWscale)
+          let most = options.windowClamp > 0 ? options.windowClamp : 65535 << rcvWscale
+          windowClamp = min(windowFrom(space: wanted), most)
         }
       }
       readSpace.space = copied

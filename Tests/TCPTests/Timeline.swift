@@ -54,6 +54,7 @@ enum Option {
   static let keepIdle: (Int32, Int32) = (6, 4)
   static let keepInterval: (Int32, Int32) = (6, 5)
   static let keepCount: (Int32, Int32) = (6, 6)
+  static let noDelay: (Int32, Int32) = (6, 1)
   static let cork: (Int32, Int32) = (6, 3)
   static let synCount: (Int32, Int32) = (6, 7)
   static let linger2: (Int32, Int32) = (6, 8)

@@ -327,10 +327,11 @@ public final class ScriptedConnection {
   /// The stack connects, the scripted end answers with these options.
   ///
   /// - Parameters:
+  ///   - rtt: how long the SYN-ACK takes.
   ///   - options: of the SYN-ACK; the default is MSS 1460 alone: no SACK, no timestamps, no scaling.
   public init(
     peer: ScriptedPeer, initial: UInt32? = nil, window: UInt16 = 65535, options: [UInt8] = [2, 4, 5, 0xB4],
-    timestamps: Bool = false, configure: (Socket) throws -> Void = { _ in }
+    timestamps: Bool = false, rtt: Nanoseconds = .zero, configure: (Socket) throws -> Void = { _ in }
   ) throws {
     self.peer = peer
     let initial = initial ?? Variation.current.peerSequence
@@ -346,6 +347,7 @@ public final class ScriptedConnection {
     acknowledgment = syn.sequence &+ 1
     self.window = window
     hasTimestamps = timestamps
+    peer.advance(rtt)
     var all = options
     if timestamps {
       echo = syn.timestamps?.value ?? 0
