@@ -42,8 +42,6 @@ extension TCPSocket {
     writeQueuedMemory += skb.truesize
     retransmitQueue.append(skb)
     packetsOut = 1
-    // The timers of the handshake count from here.
-    retransmitStamp = net.now
     if let head = retransmitQueue.first { _ = transmitHead(head, in: .retransmit, ip: &ip, net: &net) }
     sndNxt = writeSeq
     armRetransmit(net: &net)
