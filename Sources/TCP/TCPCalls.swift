@@ -84,7 +84,7 @@ extension TCPLayer {
   ///
   /// - Throws: `EISCONN`, also after the connection has ended; `EALREADY`; `ECONNABORTED` when the first call failed and its
   ///   error was taken already; `ENETUNREACH` and what else routing says; `EADDRNOTAVAIL` without free ports;
-  ///   `EADDRINUSE` when the bound port already has this very connection.
+  ///   also when the bound port already has this very connection.
   public mutating func connect(
     _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
   ) throws(Errno) {
@@ -114,7 +114,7 @@ extension TCPLayer {
     let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].isBound {
-      guard isFree(FourTuple(local: near, remote: far), net: net) else { throw .EADDRINUSE }
+      guard isFree(FourTuple(local: near, remote: far), isBound: true, net: net) else { throw .EADDRNOTAVAIL }
       if boundAddress.isAny { ports.move(id, from: bound.address, to: source, port: bound.port) }
     } else {
       var walk = ports.search(address: source, remote: far, net: &net)
@@ -168,11 +168,14 @@ extension TCPLayer {
   }
 
   /// A tuple nobody has, or one whose TIME-WAIT is a second old and protected by timestamps (RFC 6191, `tcp_tw_reuse`).
-  private func isFree(_ tuple: FourTuple, net: borrowing Net) -> Bool {
+  ///
+  /// - Parameter isBound: the caller has asked for this port by `bind()`: timestamps protect it without the second.
+  private func isFree(_ tuple: FourTuple, isBound: Bool = false, net: borrowing Net) -> Bool {
     switch connections.find(tuple) {
     case nil: return true
     case .timeWait(let slot):
-      return timeWaits[slot].hasTimestamps && net.now - timeWaits[slot].timestampRecentAt > .seconds(1)
+      return timeWaits[slot].hasTimestamps
+        && (isBound || net.now - timeWaits[slot].timestampRecentAt > .seconds(1))
     default: return false
     }
   }

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.6 the FIN and what it shares a segment with")
+@Suite("RFC 9293 3.6 the FIN and what it shares a segment with", .everyVariation)
 struct FinTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 
@@ -95,10 +95,10 @@ struct FinTests {
     open.peer.advance(.seconds(59))
     open.peer.send(0x11, sequence: open.sequence &- 1, acknowledgment: open.acknowledgment)
     #expect(open.peer.next()?.isRst == false)
-    open.peer.advance(.milliseconds(59_900))
-    open.peer.send(0x10, sequence: open.sequence &- 1, acknowledgment: open.acknowledgment, payload: [1])
+    open.peer.advance(.seconds(59))
+    open.peer.send(0x11, sequence: open.sequence &- 1, acknowledgment: open.acknowledgment)
     #expect(open.peer.next()?.isRst == false)
-    open.peer.advance(.milliseconds(200))
+    open.peer.advance(.milliseconds(60_100))
     open.peer.send(0x10, sequence: open.sequence, acknowledgment: open.acknowledgment)
     #expect(open.peer.next()?.isRst == true)
   }

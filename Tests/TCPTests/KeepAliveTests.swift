@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.8.4 keep-alive")
+@Suite("RFC 9293 3.8.4 keep-alive", .everyVariation)
 struct KeepAliveTests {
   private func connection(
     idle: Int32 = 10, interval: Int32 = 2, count: Int32 = 3, configure: (Socket) throws -> Void = { _ in }

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.10.1, 3.10.4 sockets from one connection to the next")
+@Suite("RFC 9293 3.10.1, 3.10.4 sockets from one connection to the next", .everyVariation)
 struct ReconnectTests {
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 
@@ -177,7 +177,7 @@ struct ReconnectTests {
     settings.localPorts = 40000...40000
     let peer = try ScriptedPeer(settings: settings)
     let open = try ScriptedConnection(peer: peer, timestamps: true)
-    open.timestamp = 4711
+    open.timestamp &+= 4711
     open.socket.close()
     open.acknowledge(open.acknowledgment &+ 1)
     open.send([], flags: 0x11)
@@ -186,7 +186,7 @@ struct ReconnectTests {
     let socket = try peer.host.stack.socket(.tcp)
     let syn = try connecting(peer, socket)
     #expect(syn.sequence == last.sequence &+ 65537)
-    #expect(syn.timestamps?.echo == 4711)
+    #expect(syn.timestamps?.echo == open.timestamp)
     #expect((syn.timestamps?.value ?? 0) &- (last.timestamps?.value ?? 0) < 60_000)
   }
 
@@ -205,6 +205,27 @@ struct ReconnectTests {
     peer.advance(.milliseconds(59_900))
     #expect(errno { try socket.connect(to: ScriptedPeer.address) } == .EADDRNOTAVAIL)
     peer.advance(.milliseconds(200))
+    #expect(errno { try socket.connect(to: ScriptedPeer.address) } == .EINPROGRESS)
+  }
+
+  @Test(
+    "T16 connect() from a bound port whose tuple is taken: EADDRNOTAVAIL; from TIME-WAIT with timestamps at once"
+  )
+  func boundPort() throws {
+    let peer = try ScriptedPeer()
+    let local = SocketAddress(.any, port: 4567)
+    let open = try ScriptedConnection(peer: peer, timestamps: true) {
+      try $0.setReuseAddress(true)
+      try $0.bind(to: local)
+    }
+    let socket = try peer.host.stack.socket(.tcp)
+    socket.isNonBlocking = true
+    try socket.setReuseAddress(true)
+    try socket.bind(to: local)
+    #expect(errno { try socket.connect(to: ScriptedPeer.address) } == .EADDRNOTAVAIL)
+    open.socket.close()
+    open.acknowledge(open.acknowledgment &+ 1)
+    open.send([], flags: 0x11)
     #expect(errno { try socket.connect(to: ScriptedPeer.address) } == .EINPROGRESS)
   }
 

@@ -1,9 +1,8 @@
-import IceModel
 import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("T2 T3 T13 what a sender may, and what TCP_INFO tells of it")
+@Suite("T2 T3 T13 what a sender may, and what TCP_INFO tells of it", .everyVariation)
 struct SendStateTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 
@@ -36,7 +35,7 @@ struct SendStateTests {
   @Test("T3 writable again when a third of the buffer is free, not before (sk_stream_is_writeable)")
   func third() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.set(Option.sendBuffer, 100_000) }
-    while errno({ try open.socket.send(data(65_536)) }) == nil {}
+    for _ in 0..<100 where errno({ try open.socket.send(data(65_536)) }) != nil { break }
     #expect(!open.socket.readiness.contains(.writable))
     var wakeUps = 0
     for _ in 0..<400 {
@@ -152,28 +151,5 @@ struct SendStateTests {
       window = Int(try #require(open.peer.all().last).window)
     }
     #expect(window > 5000 && window <= 20_000)
-  }
-
-  @Test("T12 a queue that drops below makes TCP reduce (CWR), and the data is not lost")
-  func localCongestion() throws {
-    let open = try ScriptedConnection(peer: ScriptedPeer())
-    var faults = FaultInjection()
-    faults.isTransmitStalled = true
-    open.peer.host.setFaults(faults)
-    // Datagrams fill ring and queue.
-    var senders: [Socket] = []
-    for _ in 0..<60 {
-      let sender = try open.peer.host.stack.socket(.udp)
-      sender.isNonBlocking = true
-      try sender.connect(to: ScriptedPeer.address)
-      while errno({ try sender.send([1]) }) == nil {}
-      senders.append(sender)
-    }
-    try open.socket.send(data(1460))
-    #expect(open.socket.tcpInfo?.congestionState == .congestionWindowReduced)
-    #expect(open.socket.tcpInfo?.unacknowledged == 0)
-    open.peer.host.setFaults(FaultInjection())
-    open.peer.advance(.seconds(5))
-    #expect(open.takeData() == data(1460))
   }
 }
