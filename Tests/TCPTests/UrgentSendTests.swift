@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("T8 urgent data on the way out", .everyVariation)
+@Suite("T8 urgent data on the way out")
 struct UrgentSendTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 
@@ -56,14 +56,14 @@ struct UrgentSendTests {
   func far() throws {
     // Window scale 7.
     let open = try ScriptedConnection(peer: ScriptedPeer(), options: [2, 4, 5, 0xB4, 1, 3, 3, 7])
-    while (open.socket.tcpInfo?.congestionWindow ?? 0) < 150 {
+    for _ in 0..<500 where (open.socket.tcpInfo?.congestionWindow ?? 0) < 150 {
       try open.socket.send(data(14_600))
       _ = open.takeData()
       open.acknowledge()
     }
     let start = open.acknowledgment
     var total = 0
-    while total < 400_000 { total += try open.socket.send(data(400_000 - total)) }
+    for _ in 0..<100 where total < 400_000 { total += try open.socket.send(data(400_000 - total)) }
     let flight = open.peer.all()
     #expect(flight.count > 100)
     try open.socket.send([33], flags: .outOfBand)
