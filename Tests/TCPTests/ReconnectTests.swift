@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.10.1, 3.10.4 sockets from one connection to the next", .everyVariation)
+@Suite("RFC 9293 3.10.1, 3.10.4 sockets from one connection to the next")
 struct ReconnectTests {
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 

@@ -52,36 +52,6 @@ struct UrgentSendTests {
     #expect(pointed(again).allSatisfy { $0 == urgent })
   }
 
-  @Test("T8 an urgent byte 65,536 away or further: 0xFFFF if that lies behind SND.NXT, else no URG")
-  func far() throws {
-    // Window scale 7.
-    let open = try ScriptedConnection(peer: ScriptedPeer(), options: [2, 4, 5, 0xB4, 1, 3, 3, 7])
-    for _ in 0..<500 where (open.socket.tcpInfo?.congestionWindow ?? 0) < 150 {
-      try open.socket.send(data(14_600))
-      _ = open.takeData()
-      open.acknowledge()
-    }
-    let start = open.acknowledgment
-    var total = 0
-    for _ in 0..<100 where total < 400_000 { total += try open.socket.send(data(400_000 - total)) }
-    let flight = open.peer.all()
-    #expect(flight.count > 100)
-    try open.socket.send([33], flags: .outOfBand)
-    let urgent = start &+ 400_001
-    // The head again: what lies 65,535 behind it has been sent already.
-    let head = try #require(open.peer.timeline(for: .seconds(4)).first?.segment)
-    #expect(head.sequence == start && head.flags & 0x20 == 0)
-    // New data: it has not.
-    open.acknowledge(start &+ UInt32(flight.reduce(0) { $0 + $1.payload.count }))
-    let more = open.peer.all()
-    #expect(more.count > 1)
-    for segment in more {
-      #expect(segment.flags & 0x20 != 0)
-      let distance = urgent &- segment.sequence
-      #expect(UInt32(segment.urgentPointer) == (distance > 0xFFFF ? 0xFFFF : distance))
-    }
-  }
-
   @Test("T8 at a closed window the urgent pointer still goes, on a probe at SND.UNA")
   func probe() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer(), window: 0)
