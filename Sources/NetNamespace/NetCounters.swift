@@ -1,4 +1,5 @@
-/// The counters of `/proc/net/snmp` and `/proc/net/netstat`, by the names that `nstat` prints.
+/// The counters of `/proc/net/snmp` and `/proc/net/netstat`, by the names that `nstat` prints; of those, the ones whose
+/// event there is: no header prediction, socket backlog or shifting of SACKed segments, so no `TCPHPHits` and kin.
 public struct NetCounters: Sendable {
   @frozen
   public enum Name: UInt8, CaseIterable, Sendable {
@@ -20,16 +21,16 @@ public struct NetCounters: Sendable {
     case UdpInCsumErrors, UdpIgnoredMulti, UdpMemErrors
     case TcpExtTW, TcpExtTWRecycled, TcpExtPAWSEstab, TcpExtPAWSActive, TcpExtDelayedACKs,
       TcpExtDelayedACKLost
-    case TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPHPHits, TcpExtTCPPureAcks, TcpExtTCPHPAcks
+    case TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPPureAcks
     case TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPTSReorder
     case TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo
     case TcpExtTCPLostRetransmit, TcpExtTCPFastRetrans, TcpExtTCPSlowStartRetrans, TcpExtTCPTimeouts
-    case TcpExtTCPLossProbes, TcpExtTCPSpuriousRTOs, TcpExtTCPRcvCollapsed, TcpExtTCPBacklogCoalesce
+    case TcpExtTCPSpuriousRTOs, TcpExtTCPRcvCollapsed
     case TcpExtTCPDSACKOldSent, TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv
     case TcpExtTCPDSACKIgnoredDubious, TcpExtTCPDSACKRecvSegs, TcpExtTCPSACKReorder, TcpExtTCPRenoReorder
     case TcpExtTCPRetransFail, TcpExtTCPWqueueTooBig
     case TcpExtTCPAbortOnData, TcpExtTCPAbortOnClose, TcpExtTCPAbortOnMemory, TcpExtTCPAbortOnTimeout
-    case TcpExtTCPAbortOnLinger, TcpExtTCPMemoryPressures, TcpExtTCPSackShiftFallback, TcpExtTCPRcvCoalesce
+    case TcpExtTCPAbortOnLinger, TcpExtTCPMemoryPressures, TcpExtTCPRcvCoalesce
     case TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge, TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge
     case TcpExtTCPFromZeroWindowAdv, TcpExtTCPToZeroWindowAdv, TcpExtTCPWantZeroWindowAdv, TcpExtTCPSynRetrans
     case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPAutoCorking,

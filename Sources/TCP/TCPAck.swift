@@ -83,6 +83,8 @@ extension TCPSocket {
     }
     if segment.payload > 0 || segment.flags.contains(.syn) || segment.flags.contains(.fin) {
       flags.insert(.data)
+    } else {
+      net.counters.count(.TcpExtTCPPureAcks)
     }
     updateWindow(segment, flags: &flags)
     if hasSACK && segment.options.sackBlockCount > 0 {

@@ -277,7 +277,7 @@ extension TCPLayer {
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
       } else if sockets[index].options.linger == .zero {
-        net.counters.count(.TcpExtTCPAbortOnLinger)
+        net.counters.count(.TcpExtTCPAbortOnData)
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
       } else {

@@ -204,6 +204,8 @@ struct TCPSocket: ~Copyable {
   /// Reports a hard error to the owner and ends the connection. Linux: `tcp_done_with_error()`.
   mutating func fail(_ error: Errno?, net: inout Net) {
     if let error, pendingError == nil { pendingError = error }
+    // Linux: `tcp_done()`; a connection that its own side gives up did not fail.
+    if error != nil && (state == .synSent || state == .synReceived) { net.counters.count(.TcpAttemptFails) }
     purgeSendQueues()
     stopTimers()
     setState(.close, net: &net)
