@@ -64,7 +64,8 @@ extension CounterEvent {
     connected(
       "a segment that came already",
       [
-        "IpExtInNoECTPkts": 1, "IpExtInOctets": 44, "IpExtOutOctets": 52, "IpInDelivers": 1,
+        "TcpExtDelayedACKLost": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 44, "IpExtOutOctets": 52,
+        "IpInDelivers": 1,
         "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPDSACKOldSent": 1,
         "TcpInSegs": 1, "TcpOutSegs": 1,
       ], options: sack, before: { $0.send([1, 2, 3, 4]) }
