@@ -42,7 +42,10 @@ extension CounterEvent {
       P.ip(17, P.udp(port: 9)) { $0[0] = 0x55 }),
     arrives(
       "a packet with a wrong header checksum",
-      ["IpExtInCsumErrors": 1, "IpExtInOctets": 32, "IpInHdrErrors": 1, "IpInReceives": 1],
+      [
+        "IpExtInCsumErrors": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 32, "IpInHdrErrors": 1,
+        "IpInReceives": 1,
+      ],
       P.ip(17, P.udp(port: 9)) { $0[10] ^= 1 }),
     arrives(
       "a packet for another host",
@@ -51,47 +54,48 @@ extension CounterEvent {
     arrives(
       "a packet of an unknown protocol",
       [
-        "IcmpOutDestUnreachs": 1, "IcmpOutMsgs": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 24,
-        "IpExtOutOctets": 52, "IpInReceives": 1, "IpInUnknownProtos": 1, "IpOutRequests": 1,
-        "IpOutTransmits": 1,
+        "IcmpMsgOutType3": 1, "IcmpOutDestUnreachs": 1, "IcmpOutMsgs": 1, "IpExtInNoECTPkts": 1,
+        "IpExtInOctets": 24, "IpExtOutOctets": 52, "IpInReceives": 1, "IpInUnknownProtos": 1,
+        "IpOutRequests": 1, "IpOutTransmits": 1,
       ], P.ip(200, [1, 2, 3, 4])),
     arrives(
       "a packet with a malformed option",
       [
-        "IcmpOutMsgs": 1, "IcmpOutParmProbs": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 36,
-        "IpExtOutOctets": 64, "IpInHdrErrors": 1, "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1,
+        "IcmpMsgOutType12": 1, "IcmpOutMsgs": 1, "IcmpOutParmProbs": 1, "IpExtInNoECTPkts": 1,
+        "IpExtInOctets": 36, "IpExtOutOctets": 64, "IpInHdrErrors": 1, "IpInReceives": 1, "IpOutRequests": 1,
+        "IpOutTransmits": 1,
       ], P.ip(17, P.udp(port: 9), options: [7, 2, 0, 0])),
     arrives(
       "a congestion mark",
       [
-        "IcmpInEchoReps": 1, "IcmpInMsgs": 1, "IpExtInCEPkts": 1, "IpExtInOctets": 28, "IpInDelivers": 1,
-        "IpInReceives": 1,
+        "IcmpInEchoReps": 1, "IcmpInMsgs": 1, "IcmpMsgInType0": 1, "IpExtInCEPkts": 1, "IpExtInOctets": 28,
+        "IpInDelivers": 1, "IpInReceives": 1,
       ], P.ip(1, P.icmp(0), tos: 3)),
     arrives(
       "a broadcast nobody listens to",
       [
-        "IpExtInBcastPkts": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 32, "IpInDelivers": 1,
-        "IpInReceives": 1, "UdpIgnoredMulti": 1,
+        "IpExtInBcastOctets": 32, "IpExtInBcastPkts": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 32,
+        "IpInDelivers": 1, "IpInReceives": 1, "UdpIgnoredMulti": 1,
       ],
       [255, 255, 255, 255, 255, 255] + P.ip(17, P.udp(port: 9), destination: [10, 0, 0, 255])[6...]),
     arrives(
       "a multicast nobody listens to",
       [
-        "IpExtInMcastPkts": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 32, "IpInDelivers": 1,
-        "IpInReceives": 1, "UdpIgnoredMulti": 1,
+        "IpExtInMcastOctets": 32, "IpExtInMcastPkts": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 32,
+        "IpInDelivers": 1, "IpInReceives": 1, "UdpIgnoredMulti": 1,
       ], P.ip(17, P.udp(port: 9), destination: [224, 0, 0, 1])),
     arrives(
       "an echo request",
       [
-        "IcmpInEchos": 1, "IcmpInMsgs": 1, "IcmpOutEchoReps": 1, "IcmpOutMsgs": 1, "IpExtInNoECTPkts": 1,
-        "IpExtInOctets": 32, "IpExtOutOctets": 32, "IpInDelivers": 1, "IpInReceives": 1, "IpOutRequests": 1,
-        "IpOutTransmits": 1,
+        "IcmpInEchos": 1, "IcmpInMsgs": 1, "IcmpMsgInType8": 1, "IcmpMsgOutType0": 1, "IcmpOutEchoReps": 1,
+        "IcmpOutMsgs": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 32, "IpExtOutOctets": 32, "IpInDelivers": 1,
+        "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1,
       ], P.ip(1, P.icmp(8, [1, 2, 3, 4]))),
     arrives(
       "an echo reply nobody waits for",
       [
-        "IcmpInEchoReps": 1, "IcmpInMsgs": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 28, "IpInDelivers": 1,
-        "IpInReceives": 1,
+        "IcmpInEchoReps": 1, "IcmpInMsgs": 1, "IcmpMsgInType0": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 28,
+        "IpInDelivers": 1, "IpInReceives": 1,
       ], P.ip(1, P.icmp(0))),
     arrives(
       "an ICMP message with a wrong checksum",
@@ -108,27 +112,28 @@ extension CounterEvent {
     error(
       "an ICMP port unreachable",
       [
-        "IcmpInDestUnreachs": 1, "IcmpInMsgs": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 56,
-        "IpInDelivers": 1, "IpInReceives": 1,
+        "IcmpInDestUnreachs": 1, "IcmpInMsgs": 1, "IcmpMsgInType3": 1, "IpExtInNoECTPkts": 1,
+        "IpExtInOctets": 56, "IpInDelivers": 1, "IpInReceives": 1,
       ], type: 3, code: 3),
     error(
       "an ICMP time exceeded",
       [
-        "IcmpInMsgs": 1, "IcmpInTimeExcds": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 56, "IpInDelivers": 1,
-        "IpInReceives": 1,
+        "IcmpInMsgs": 1, "IcmpInTimeExcds": 1, "IcmpMsgInType11": 1, "IpExtInNoECTPkts": 1,
+        "IpExtInOctets": 56, "IpInDelivers": 1, "IpInReceives": 1,
       ], type: 11, code: 0),
     error(
       "an ICMP parameter problem",
       [
-        "IcmpInMsgs": 1, "IcmpInParmProbs": 1, "IpExtInNoECTPkts": 1, "IpExtInOctets": 56, "IpInDelivers": 1,
-        "IpInReceives": 1,
+        "IcmpInMsgs": 1, "IcmpInParmProbs": 1, "IcmpMsgInType12": 1, "IpExtInNoECTPkts": 1,
+        "IpExtInOctets": 56, "IpInDelivers": 1, "IpInReceives": 1,
       ], type: 12, code: 0),
     CounterEvent(
       "a datagram in two fragments",
       [
-        "IcmpInEchos": 1, "IcmpInMsgs": 1, "IcmpOutEchoReps": 1, "IcmpOutMsgs": 1, "IpExtInNoECTPkts": 2,
-        "IpExtInOctets": 1040, "IpExtOutOctets": 1020, "IpInDelivers": 1, "IpInReceives": 2,
-        "IpOutRequests": 1, "IpOutTransmits": 1, "IpReasmOKs": 1, "IpReasmReqds": 2,
+        "IcmpInEchos": 1, "IcmpInMsgs": 1, "IcmpMsgInType8": 1, "IcmpMsgOutType0": 1, "IcmpOutEchoReps": 1,
+        "IcmpOutMsgs": 1, "IpExtInNoECTPkts": 2, "IpExtInOctets": 1040, "IpExtOutOctets": 1020,
+        "IpInDelivers": 1, "IpInReceives": 2, "IpOutRequests": 1, "IpOutTransmits": 1, "IpReasmOKs": 1,
+        "IpReasmReqds": 2,
       ]
     ) {
       let peer = try P.world()
@@ -142,8 +147,8 @@ extension CounterEvent {
     CounterEvent(
       "a first fragment whose rest does not come for 30 s",
       [
-        "IcmpOutMsgs": 1, "IcmpOutTimeExcds": 1, "IpExtOutOctets": 72, "IpOutRequests": 1,
-        "IpOutTransmits": 1, "IpReasmFails": 1, "IpReasmTimeout": 1,
+        "IcmpMsgOutType11": 1, "IcmpOutMsgs": 1, "IcmpOutTimeExcds": 1, "IpExtOutOctets": 72,
+        "IpOutRequests": 1, "IpOutTransmits": 1, "IpReasmFails": 1, "IpReasmTimeout": 1,
       ]
     ) {
       let peer = try P.world()
@@ -180,7 +185,10 @@ extension CounterEvent {
     },
     CounterEvent(
       "an echo request of our own",
-      ["IcmpOutEchos": 1, "IcmpOutMsgs": 1, "IpExtOutOctets": 30, "IpOutRequests": 1, "IpOutTransmits": 1]
+      [
+        "IcmpMsgOutType8": 1, "IcmpOutEchos": 1, "IcmpOutMsgs": 1, "IpExtOutOctets": 30, "IpOutRequests": 1,
+        "IpOutTransmits": 1,
+      ]
     ) {
       let peer = try P.world()
       let socket = try peer.host.stack.socket(.ping)
