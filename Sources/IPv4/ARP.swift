@@ -128,7 +128,9 @@ extension IPv4Layer {
   func makeARP(
     _ packet: ARPPacket, to destination: MACAddress, net: inout Net
   ) -> SkBuff? {
-    guard let skb = net.pool.allocate(headroom: device.neededHeadroom, linear: ARPPacket.byteCount) else {
+    guard
+      let skb = net.pool.allocate(headroom: device.neededHeadroom, linear: ARPPacket.byteCount, use: .transit)
+    else {
       return nil
     }
     var frame = skb

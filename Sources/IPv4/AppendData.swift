@@ -17,6 +17,7 @@ public struct AppendData: ~Copyable {
   /// The sum over the payload of the packets that are complete; transport header left out.
   private var sum = InternetChecksum()
   private var truesize = 0
+  private var use = MemoryUse.ordinary
   private let transportHeaderByteCount: Int
   /// IP payload of a packet that is the last one, and of one that another follows.
   private let wholePayload: Int
@@ -72,6 +73,8 @@ public struct AppendData: ~Copyable {
     if packets.isEmpty {
       guard account.writeAllocated < sendBuffer else { throw .EAGAIN }
       let linear = linearBytes(header + count)
+      // A socket with nothing on its way gets its datagram.
+      use = account.writeAllocated == 0 ? .guaranteed : .ordinary
       guard let skb = allocate(linear, pool) else { throw .ENOBUFS }
       skb.put(header)
       skb.setTransportHeader()
@@ -121,7 +124,7 @@ public struct AppendData: ~Copyable {
   /// A long linear area takes a whole page, but is charged as what Linux's allocator would give it: the limits that count
   /// truesize (SO_SNDBUF, packets that wait for a neighbour) hold as many fragments as there.
   private func allocate(_ linear: Int, _ pool: SkBuffPool) -> SkBuff? {
-    guard let skb = pool.allocate(headroom: headroom, linear: linear) else { return nil }
+    guard let skb = pool.allocate(headroom: headroom, linear: linear, use: use) else { return nil }
     let needed = headroom + linear
     if needed > SkBuff.smallHeadByteCount && needed <= 2048 { skb.truesize = SkBuff.overhead + 2048 }
     return skb
@@ -137,7 +140,7 @@ public struct AppendData: ~Copyable {
     }
     var left = count
     while left > 0 {
-      let (added, fault) = skb.append(from: &iter, count: left)
+      let (added, fault) = skb.append(from: &iter, count: left, use: use)
       if fault { return .EFAULT }
       if added == 0 { return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOBUFS }
       left -= added

@@ -208,7 +208,10 @@ extension IPv4Layer {
     let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - ICMPHeader.byteCount
     let quoted = min(room, skb.length)
     let headroom = device.neededHeadroom + IPv4Header.minimumByteCount
-    guard var message = net.pool.allocate(headroom: headroom, linear: ICMPHeader.byteCount + quoted) else {
+    guard
+      var message = net.pool.allocate(
+        headroom: headroom, linear: ICMPHeader.byteCount + quoted, use: .transit)
+    else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(reason)
       return

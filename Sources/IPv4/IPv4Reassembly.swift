@@ -12,7 +12,7 @@ extension IPv4Layer {
       .ip_defrag, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
       UInt64(header.fragmentOffset))
     let cost = skb.truesize
-    guard reassembly.memory + cost <= net.settings.reassemblyMemory else {
+    guard reassembly.memory + cost <= net.settings.reassemblyMemory, !net.pool.isExhausted else {
       net.counters.count(.IpReasmFails)
       skb.drop(.reassemblyMemory)
       return .consumed

@@ -76,7 +76,7 @@ struct RxRing: ~Copyable {
       page = spare
       offset = SkBuffPool.pageByteCount / 2
     } else {
-      guard let fresh = pool.allocatePage() else { return nil }
+      guard let fresh = pool.allocatePage(use: .transit) else { return nil }
       if isHalf { sparePage = fresh.clone() }
       page = fresh
     }
@@ -140,7 +140,7 @@ struct RxRing: ~Copyable {
     guard let base = unsafe buffers.base(nextToClean) else {
       preconditionFailure("The device wrote back an Rx descriptor that has no buffer.")
     }
-    guard let skb = pool.allocate(headroom: Self.headroom, linear: Self.copyBreak) else {
+    guard let skb = pool.allocate(headroom: Self.headroom, linear: Self.copyBreak, use: .transit) else {
       statistics.bufferFailureCount += 1
       isSkipping = true
       return

@@ -108,11 +108,11 @@ enum TxGather {
   private static func gatherIntoChunks(_ skb: borrowing SkBuff) -> SkBuff? {
     let pool = skb.pool
     let head = skb.headLength
-    guard let copy = pool.allocate(headroom: skb.headroom, linear: head) else { return nil }
+    guard let copy = pool.allocate(headroom: skb.headroom, linear: head, use: .transit) else { return nil }
     copy.put(skb.linear)
     var offset = head
     while offset < skb.length {
-      guard let page = pool.allocatePage(large: true) else { return nil }
+      guard let page = pool.allocatePage(large: true, use: .transit) else { return nil }
       let part = min(skb.length - offset, page.byteCount)
       // part bytes fit the page.
       guard

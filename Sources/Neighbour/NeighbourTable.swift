@@ -112,14 +112,16 @@ public struct NeighbourTable: ~Copyable {
     if entries[index].state.isValid {
       return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
     }
-    keep(skb, index: index)
+    keep(skb, index: index, isShort: net.pool.isExhausted)
     return .success
   }
 
   /// Linux: the queueing part of `__neigh_event_send()`.
-  private mutating func keep(_ skb: consuming SkBuff, index: Int) {
+  ///
+  /// - Parameter isShort: memory is: only the newest packet waits.
+  private mutating func keep(_ skb: consuming SkBuff, index: Int, isShort: Bool) {
     let cost = skb.truesize
-    while entries[index].waitingTruesize + cost > parameters.queueByteLimit {
+    while isShort || entries[index].waitingTruesize + cost > parameters.queueByteLimit {
       guard let oldest = entries[index].waiting.popFirst() else { break }
       entries[index].waitingTruesize -= oldest.truesize
       oldest.drop(.neighbourQueueFull)

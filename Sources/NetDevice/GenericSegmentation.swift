@@ -103,7 +103,9 @@ public enum GenericSegmentation {
     let header = layout.headerByteCount
     let isScattered = features.contains(.scatterGather)
     let linearPayload = isScattered ? max(0, min(count, skb.headLength - offset)) : count
-    guard let segment = skb.pool.allocate(headroom: skb.headroom, linear: header + linearPayload) else {
+    guard
+      let segment = skb.pool.allocate(headroom: skb.headroom, linear: header + linearPayload, use: .transit)
+    else {
       return nil
     }
     segment.put(skb.linear.extracting(0..<header))

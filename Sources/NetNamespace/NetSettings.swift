@@ -6,6 +6,10 @@ public struct NetSettings: Sendable {
   public var tcpWriteMemory = (least: 4096, initial: 16384, most: 4 << 20)
   /// `net.ipv4.tcp_rmem`.
   public var tcpReadMemory = (least: 4096, initial: 131_072, most: 6 << 20)
+  /// `net.ipv4.udp_rmem_min`: what a datagram socket may keep when memory is short.
+  public var udpReadMemoryLeast = 4096
+  /// `net.ipv4.tcp_max_orphans`: connections whose owner has closed them. Each may hold its send buffer.
+  public var maximumOrphans = 8192
   /// `net.core.wmem_default`, `net.core.rmem_default`.
   public var defaultWriteMemory = 212_992
   public var defaultReadMemory = 212_992

@@ -256,10 +256,12 @@ extension SkBuff {
   /// bytes that follow the last fragment in memory are added to it. Linux: `skb_copy_to_page_nocache()`.
   ///
   /// - Returns: bytes added. 0 with `fault == false` when memory or fragment slots ran out.
-  public func append(from iter: inout IovIter, count most: Int) -> (byteCount: Int, fault: Bool) {
+  public func append(
+    from iter: inout IovIter, count most: Int, use: MemoryUse = .ordinary
+  ) -> (byteCount: Int, fault: Bool) {
     precondition(!isCloned, "a packet that is shared is not appended to")
     let pool = self.pool
-    let available = pool.refillFragment()
+    let available = pool.refillFragment(use: use)
     // An empty fragment would take a slot for nothing, and bytes the caller does not have are not a fault.
     let wanted = min(most, iter.count)
     guard wanted > 0, available > 0, let page = unsafe pool.block.pointee.cachePage else { return (0, false) }

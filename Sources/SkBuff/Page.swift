@@ -1,4 +1,5 @@
-/// A reference-counted block of packet memory: 32 KiB or 4 KiB. Linux: `struct page` of a given order.
+/// A reference-counted block of packet memory: 32 KiB, 4 KiB, or one long linear area. Linux: `struct page` of a given
+/// order.
 ///
 /// Safety: a `PageHeader` is made by `SkBuffPool` and outlives every reference to it; counts are touched only by the
 /// holder of the shard's lock.
@@ -6,11 +7,25 @@
 @frozen
 @usableFromInline
 struct PageHeader {
-  @usableFromInline var references: Int32
+  /// While the page is free: the next free one.
+  @usableFromInline var nextFree: UnsafeMutableRawPointer? = nil
+  @usableFromInline var references: Int32 = 0
   @usableFromInline var byteCount: Int32
   @usableFromInline var base: UnsafeMutableRawPointer
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
-  @usableFromInline var nextFree: UnsafeMutablePointer<PageHeader>?
+  /// The slab that it is a piece of; `nil`: it came from the system by itself.
+  @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>?
+
+  @usableFromInline
+  init(
+    byteCount: Int32, base: UnsafeMutableRawPointer, pool: UnsafeMutablePointer<PoolBlock>,
+    slab: UnsafeMutablePointer<PoolSlab>?
+  ) {
+    self.byteCount = byteCount
+    unsafe self.base = base
+    unsafe self.pool = pool
+    unsafe self.slab = slab
+  }
 }
 
 /// A counted use of a page. Moving it moves the count; `clone()` adds one; its end gives one back.

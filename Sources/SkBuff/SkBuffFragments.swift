@@ -118,7 +118,7 @@ extension SkBuff {
 
   /// Copies every fragment into the linear area. Linux: `skb_linearize()`.
   ///
-  /// - Returns: false when the packet is too long for one linear area (32 KiB) or memory ran out.
+  /// - Returns: false when memory ran out.
   public func linearize() -> Bool { mayPull(length) }
 
   /// Takes `count` bytes off the front of the fragments; lengths are the caller's to mend.
@@ -200,13 +200,15 @@ extension SkBuff {
   /// Cuts the packet at `offset`: this one keeps the front, the result is the rest, with no headers marked. Pages are
   /// shared, not copied. Linux: `skb_split()`.
   ///
-  /// - Parameter headroom: room in front of the new packet's linear area.
+  /// - Parameters:
+  ///   - headroom: room in front of the new packet's linear area.
+  ///   - use: whether the pieces are kept or on their way.
   /// - Returns: `nil` when memory ran out; the packet is unchanged.
-  public func split(at offset: Int, headroom newHeadroom: Int) -> SkBuff? {
+  public func split(at offset: Int, headroom newHeadroom: Int, use: MemoryUse = .transit) -> SkBuff? {
     precondition(offset >= 0 && offset <= length, "a packet is split inside its length")
     guard unclone() else { return nil }
     let linearRest = max(0, headLength - offset)
-    guard let rest = pool.allocate(headroom: newHeadroom, linear: linearRest) else { return nil }
+    guard let rest = pool.allocate(headroom: newHeadroom, linear: linearRest, use: use) else { return nil }
     if linearRest > 0 {
       rest.put(linearRest)
       unsafe rest.linearBase.copyMemory(from: linearBase + offset, byteCount: linearRest)

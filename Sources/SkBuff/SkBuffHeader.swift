@@ -78,6 +78,8 @@ public struct TCPSackState: OptionSet, Sendable {
 @frozen
 @usableFromInline
 struct SharedInfo {
+  /// While the block is free: the next free one.
+  @usableFromInline var nextFree: UnsafeMutableRawPointer?
   @usableFromInline var references: Int32
   @usableFromInline var fragmentCount: UInt8
   @usableFromInline var gsoType: SegmentationType
@@ -90,8 +92,8 @@ struct SharedInfo {
   @usableFromInline var headCapacity: Int32
   /// The page the linear area lies in, when it is not the block's own.
   @usableFromInline var headPage: UnsafeMutablePointer<PageHeader>?
-  @usableFromInline var nextFree: UnsafeMutablePointer<SharedInfo>?
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
+  @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>
   @usableFromInline var fragments: InlineArray<17, Fragment>
 
   /// Bytes of linear area that lie behind the block itself.
@@ -109,6 +111,7 @@ struct SkBuffHeader {
   @usableFromInline var previous: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var shared: UnsafeMutablePointer<SharedInfo>
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
+  @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>
   @usableFromInline var writeOwner: UnsafeMutablePointer<AccountBlock>? = nil
   @usableFromInline var receiveOwner: UnsafeMutablePointer<AccountBlock>? = nil
   @usableFromInline var data: Int32
@@ -138,12 +141,12 @@ struct SkBuffHeader {
 
   @usableFromInline
   init(
-    shared: UnsafeMutablePointer<SharedInfo>, pool: UnsafeMutablePointer<PoolBlock>, data: Int32,
-    truesize: Int32,
-    serial: UInt32
+    shared: UnsafeMutablePointer<SharedInfo>, pool: UnsafeMutablePointer<PoolBlock>,
+    slab: UnsafeMutablePointer<PoolSlab>, data: Int32, truesize: Int32, serial: UInt32
   ) {
     unsafe self.shared = shared
     unsafe self.pool = pool
+    unsafe self.slab = slab
     self.data = data
     self.tail = data
     self.truesize = truesize

@@ -6,14 +6,13 @@ extension SkBuffPool {
   /// A packet with an empty linear area of at least `linear` bytes, `headroom` of them reserved in front.
   /// Linux: `alloc_skb()` then `skb_reserve()`.
   ///
-  /// - Returns: `nil` at the pool's limit, or when more than 32 KiB of linear area is asked for.
-  public func allocate(headroom: Int, linear: Int) -> SkBuff? {
+  /// - Returns: `nil` when the pool is too full for such a use, or when more than 32 KiB of linear area is asked for.
+  public func allocate(headroom: Int, linear: Int, use: MemoryUse = .ordinary) -> SkBuff? {
     precondition(headroom >= 0 && linear >= 0, "an sk_buff's sizes are not negative")
     let needed = headroom + linear
-    guard needed <= Self.chunkByteCount, let header = unsafe takeHeader() else { return nil }
-    guard let shared = unsafe takeData(capacity: needed) else {
-      unsafe header.pointee.next = block.pointee.freeHeaders
-      unsafe block.pointee.freeHeaders = header
+    guard needed <= Self.chunkByteCount, let header = unsafe takeHeader(use) else { return nil }
+    guard let shared = unsafe takeData(capacity: needed, use) else {
+      unsafe PoolBlock.give(UnsafeMutableRawPointer(header), to: header.pointee.slab)
       return nil
     }
     let truesize = unsafe SkBuff.overhead + Int(shared.pointee.headPage?.pointee.byteCount ?? 0)
@@ -21,47 +20,34 @@ extension SkBuffPool {
     unsafe block.pointee.nextSerial = serial == .max ? 1 : serial + 1
     unsafe header.initialize(
       to: SkBuffHeader(
-        shared: shared, pool: block, data: Int32(headroom), truesize: Int32(truesize), serial: serial))
+        shared: shared, pool: block, slab: header.pointee.slab, data: Int32(headroom),
+        truesize: Int32(truesize), serial: serial))
     unsafe block.pointee.buffersInUse += 1
     return unsafe SkBuff(adopting: header)
   }
 
   @usableFromInline
-  func takeHeader() -> UnsafeMutablePointer<SkBuffHeader>? {
-    if unsafe block.pointee.freeHeaders == nil {
-      let stride = MemoryLayout<SkBuffHeader>.stride
-      guard let slab = unsafe takeSlab(stride * 128, alignment: 64) else { return nil }
-      for index in 0..<128 {
-        let header = unsafe (slab + index * stride).bindMemory(to: SkBuffHeader.self, capacity: 1)
-        unsafe header.pointee.next = block.pointee.freeHeaders
-        unsafe block.pointee.freeHeaders = header
-      }
-    }
-    guard let header = unsafe block.pointee.freeHeaders else { return nil }
-    unsafe block.pointee.freeHeaders = header.pointee.next
-    return unsafe header
+  func takeHeader(_ use: MemoryUse) -> UnsafeMutablePointer<SkBuffHeader>? {
+    unsafe PoolBlock.take(.header, use, from: block)?.assumingMemoryBound(to: SkBuffHeader.self)
   }
 
   @usableFromInline
-  func takeData(capacity: Int) -> UnsafeMutablePointer<SharedInfo>? {
-    if unsafe block.pointee.freeData == nil {
-      precondition(
-        MemoryLayout<SharedInfo>.size <= SharedInfo.headOffset, "SharedInfo fits in front of its linear area")
-      guard let slab = unsafe takeSlab(SharedInfo.stride * 64, alignment: 1024) else { return nil }
-      for index in 0..<64 {
-        let data = unsafe (slab + index * SharedInfo.stride).bindMemory(to: SharedInfo.self, capacity: 1)
-        unsafe data.pointee.pool = block
-        unsafe data.pointee.nextFree = block.pointee.freeData
-        unsafe block.pointee.freeData = data
-      }
-    }
+  func takeData(capacity: Int, _ use: MemoryUse) -> UnsafeMutablePointer<SharedInfo>? {
+    precondition(
+      MemoryLayout<SharedInfo>.size <= SharedInfo.headOffset, "SharedInfo fits in front of its linear area")
     var page: UnsafeMutablePointer<PageHeader>? = nil
     if capacity > SharedInfo.ownHeadByteCount {
-      guard let taken = unsafe takePage(large: capacity > Self.pageByteCount) else { return nil }
-      unsafe page = taken
+      let isLong = capacity > Self.chunkByteCount
+      unsafe page =
+        isLong
+        ? takeLongPage(byteCount: capacity) : takePage(large: capacity > Self.pageByteCount, use)
+      if unsafe page == nil { return nil }
     }
-    guard let data = unsafe block.pointee.freeData else { return nil }
-    unsafe block.pointee.freeData = data.pointee.nextFree
+    guard let piece = unsafe PoolBlock.take(.data, use, from: block) else {
+      if let page = unsafe page { unsafe PoolBlock.release(page: page) }
+      return nil
+    }
+    let data = unsafe piece.assumingMemoryBound(to: SharedInfo.self)
     unsafe data.pointee.references = 1
     unsafe data.pointee.fragmentCount = 0
     unsafe data.pointee.gsoType = .none
@@ -86,10 +72,8 @@ extension PoolBlock {
   static func free(buffer header: UnsafeMutablePointer<SkBuffHeader>) {
     unsafe uncharge(header)
     unsafe release(data: header.pointee.shared)
-    let pool = unsafe header.pointee.pool
-    unsafe header.pointee.next = pool.pointee.freeHeaders
-    unsafe pool.pointee.freeHeaders = header
-    unsafe pool.pointee.buffersInUse -= 1
+    unsafe header.pointee.pool.pointee.buffersInUse -= 1
+    unsafe give(UnsafeMutableRawPointer(header), to: header.pointee.slab)
   }
 
   @usableFromInline
@@ -111,9 +95,7 @@ extension PoolBlock {
     let count = unsafe Int(shared.pointee.fragmentCount)
     for index in 0..<count { unsafe release(page: shared.pointee.fragments[index].page) }
     if let page = unsafe shared.pointee.headPage { unsafe release(page: page) }
-    let pool = unsafe shared.pointee.pool
-    unsafe shared.pointee.nextFree = pool.pointee.freeData
-    unsafe pool.pointee.freeData = shared
+    unsafe give(UnsafeMutableRawPointer(shared), to: shared.pointee.slab)
   }
 }
 
@@ -122,8 +104,10 @@ extension SkBuff {
   /// socket. Linux: `skb_clone()`.
   public func clone() -> SkBuff? {
     let pool = self.pool
-    guard let copy = unsafe pool.takeHeader() else { return nil }
+    guard let copy = unsafe pool.takeHeader(.transit) else { return nil }
+    let slab = unsafe copy.pointee.slab
     unsafe copy.initialize(to: header.pointee)
+    unsafe copy.pointee.slab = slab
     unsafe copy.pointee.next = nil
     unsafe copy.pointee.previous = nil
     unsafe copy.pointee.writeOwner = nil
@@ -193,9 +177,7 @@ extension SkBuff {
   public func expandHead(headroom newHeadroom: Int, tailroom newTailroom: Int) -> Bool {
     let linearCount = headLength
     let needed = newHeadroom + linearCount + newTailroom
-    guard needed <= SkBuffPool.chunkByteCount, let fresh = unsafe pool.takeData(capacity: needed) else {
-      return false
-    }
+    guard let fresh = unsafe pool.takeData(capacity: needed, .transit) else { return false }
     let old = unsafe header.pointee.shared
     unsafe (fresh.pointee.head + newHeadroom).copyMemory(
       from: old.pointee.head + Int(header.pointee.data), byteCount: linearCount)

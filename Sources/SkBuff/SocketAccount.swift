@@ -12,6 +12,21 @@ struct AccountBlock {
   @usableFromInline var isPending: Bool
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
   @usableFromInline var nextPending: UnsafeMutablePointer<AccountBlock>?
+  /// Stands in line for memory, between these two.
+  @usableFromInline var isWaiting = false
+  @usableFromInline var nextWaiting: UnsafeMutablePointer<AccountBlock>? = nil
+  @usableFromInline var previousWaiting: UnsafeMutablePointer<AccountBlock>? = nil
+
+  init(socket: UInt32, pool: UnsafeMutablePointer<PoolBlock>) {
+    references = 1
+    self.socket = socket
+    writeAllocated = 0
+    receiveAllocated = 0
+    isThrottled = false
+    isPending = false
+    unsafe self.pool = pool
+    unsafe nextPending = nil
+  }
 }
 
 /// A socket's side of its memory account. Packets that the socket owns keep the account alive after the socket is gone,
@@ -25,13 +40,11 @@ public struct SocketAccount: ~Copyable {
   /// - Parameter socket: the number `SkBuffPool.takePending()` reports when a throttled socket may send again.
   public init(pool: SkBuffPool, socket: UInt32) {
     unsafe block = .allocate(capacity: 1)
-    unsafe block.initialize(
-      to: AccountBlock(
-        references: 1, socket: socket, writeAllocated: 0, receiveAllocated: 0, isThrottled: false,
-        isPending: false, pool: pool.block, nextPending: nil))
+    unsafe block.initialize(to: AccountBlock(socket: socket, pool: pool.block))
   }
   deinit {
     unsafe block.pointee.isThrottled = false
+    stopWaiting()
     unsafe PoolBlock.release(account: block)
   }
 
@@ -43,6 +56,63 @@ public struct SocketAccount: ~Copyable {
   @inlinable public var isThrottled: Bool {
     get { unsafe block.pointee.isThrottled }
     nonmutating set { unsafe block.pointee.isThrottled = newValue }
+  }
+
+  // MARK: Waiting for memory
+
+  /// Whether the socket was refused memory and its turn has not come.
+  @inlinable public var isWaitingForMemory: Bool { unsafe block.pointee.isWaiting }
+
+  /// Stands in line for memory: `SkBuffPool.takeMemoryWaiter()` names the socket when there is some again and those
+  /// who came earlier have had their turn. Linux: `sk_stream_wait_memory()`.
+  public func waitForMemory() {
+    guard unsafe !block.pointee.isWaiting else { return }
+    unsafe block.pointee.isWaiting = true
+    let pool = unsafe block.pointee.pool
+    unsafe block.pointee.nextWaiting = nil
+    unsafe block.pointee.previousWaiting = pool.pointee.lastWaiting
+    if let last = unsafe pool.pointee.lastWaiting {
+      unsafe last.pointee.nextWaiting = block
+    } else {
+      unsafe pool.pointee.firstWaiting = block
+    }
+    unsafe pool.pointee.lastWaiting = block
+  }
+
+  /// Leaves the line: the socket got memory, or wants none.
+  public func stopWaiting() {
+    if unsafe block.pointee.isWaiting { unsafe PoolBlock.unlistWaiting(block) }
+  }
+}
+
+extension SkBuffPool {
+  /// Whether somebody stands in line for memory.
+  @inlinable public var hasMemoryWaiters: Bool { unsafe block.pointee.firstWaiting != nil }
+
+  /// The socket that has waited longest for memory, when there is a chunk for it; it leaves the line and is to be woken.
+  ///
+  /// - Parameter served: how many were taken in this round; each is thought to take a chunk.
+  public func takeMemoryWaiter(served: Int) -> UInt32? {
+    guard let account = unsafe block.pointee.firstWaiting else { return nil }
+    let ceiling = unsafe block.pointee.ceilings[Int(MemoryUse.ordinary.rawValue)]
+    guard unsafe block.pointee.used + (served + 1) * PoolBlock.chunkCost <= ceiling else { return nil }
+    unsafe PoolBlock.unlistWaiting(account)
+    return unsafe account.pointee.socket
+  }
+
+  /// A socket whose packets were freed after it stopped at its small-queue limit, first come first; `nil` when there is
+  /// none, 0 for one that is gone. Linux: the list that `tcp_tasklet_func()` walks.
+  public func takePending() -> UInt32? {
+    guard let account = unsafe block.pointee.firstPending else { return nil }
+    let next = unsafe account.pointee.nextPending
+    unsafe block.pointee.firstPending = next
+    if unsafe next == nil { unsafe block.pointee.lastPending = nil }
+    unsafe account.pointee.isPending = false
+    unsafe account.pointee.nextPending = nil
+    let socket = unsafe account.pointee.socket
+    let live = unsafe account.pointee.isThrottled
+    unsafe PoolBlock.release(account: account)
+    return live ? socket : 0
   }
 }
 
@@ -66,9 +136,32 @@ extension PoolBlock {
       unsafe account.pointee.isPending = true
       unsafe account.pointee.references += 1
       let pool = unsafe account.pointee.pool
-      unsafe account.pointee.nextPending = pool.pointee.pendingAccounts
-      unsafe pool.pointee.pendingAccounts = account
+      if let last = unsafe pool.pointee.lastPending {
+        unsafe last.pointee.nextPending = account
+      } else {
+        unsafe pool.pointee.firstPending = account
+      }
+      unsafe pool.pointee.lastPending = account
     }
     unsafe release(account: account)
+  }
+
+  static func unlistWaiting(_ account: UnsafeMutablePointer<AccountBlock>) {
+    let pool = unsafe account.pointee.pool
+    let next = unsafe account.pointee.nextWaiting
+    let previous = unsafe account.pointee.previousWaiting
+    if let next = unsafe next {
+      unsafe next.pointee.previousWaiting = previous
+    } else {
+      unsafe pool.pointee.lastWaiting = previous
+    }
+    if let previous = unsafe previous {
+      unsafe previous.pointee.nextWaiting = next
+    } else {
+      unsafe pool.pointee.firstWaiting = next
+    }
+    unsafe account.pointee.nextWaiting = nil
+    unsafe account.pointee.previousWaiting = nil
+    unsafe account.pointee.isWaiting = false
   }
 }

@@ -22,7 +22,9 @@ struct ControlReply {
       var route = try? ip.route(to: destination, from: source, net: &net)
     else { return .dropped }
     let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
-    guard let skb = net.pool.allocate(headroom: TCPSocket.headroom, linear: 0) else { return .dropped }
+    guard let skb = net.pool.allocate(headroom: TCPSocket.headroom, linear: 0, use: .transit) else {
+      return .dropped
+    }
     skb.push(headerByteCount)
     skb.setTransportHeader()
     let sum = InternetChecksum.pseudoHeader(

@@ -6,15 +6,38 @@ import Wire
 extension TCPSocket {
   /// Whether a packet of `truesize` may be held; squeezes the queues first. Linux: `tcp_try_rmem_schedule()`.
   mutating func makeRoom(for truesize: Int, net: inout Net) -> Bool {
-    // The pool's last quarter is for sockets that hold nothing yet.
-    if net.pool.isExhausted && account.receiveAllocated > 0 { return false }
+    if !net.pool.admits(receiveUse(net)) {
+      dropOutOfOrder(net: &net)
+      guard net.pool.admits(receiveUse(net)) else { return false }
+    }
     if account.receiveAllocated + truesize <= receiveBuffer { return true }
     // A window that was offered is honoured as long as memory for twice the buffer lasts.
     if account.receiveAllocated <= receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead { return true }
+    net.counters.count(.TcpExtPruneCalled)
     collapse(net: &net)
     if account.receiveAllocated + truesize <= receiveBuffer { return true }
     pruneOutOfOrder(net: &net)
     return account.receiveAllocated + truesize <= receiveBuffer || receiveQueue.isEmpty
+  }
+
+  /// What a received packet is kept as: up to `tcp_rmem[0]` a connection always keeps.
+  private func receiveUse(_ net: borrowing Net) -> MemoryUse {
+    account.receiveAllocated < net.settings.tcpReadMemory.least ? .guaranteed : .ordinary
+  }
+
+  /// Throws the whole out-of-order queue away because memory is short.
+  mutating func dropOutOfOrder(net: inout Net) {
+    guard !outOfOrder.isEmpty else { return }
+    net.counters.count(.TcpExtOfoPruned)
+    purgeOutOfOrder()
+  }
+
+  /// Throws the out-of-order queue away; nobody will read what is missing.
+  mutating func purgeOutOfOrder() {
+    outOfOrderHint = nil
+    while let skb = outOfOrder.popLast() { skb.drop(.tcpOutOfOrderMemory) }
+    // The peer must not believe we still have what we reported.
+    sackBlockCount = 0
   }
 
   /// Copies wasteful packets of the receive queue together. Linux: `tcp_collapse()`.
@@ -66,6 +89,8 @@ extension TCPSocket {
 
   /// Throws out-of-order packets away, newest sequence first. Linux: `tcp_prune_ofo_queue()`.
   private mutating func pruneOutOfOrder(net: inout Net) {
+    guard !outOfOrder.isEmpty else { return }
+    net.counters.count(.TcpExtOfoPruned)
     while account.receiveAllocated > receiveBuffer / 2, let skb = outOfOrder.popLast() {
       outOfOrderHint = nil
       skb.drop(.tcpOutOfOrderMemory)

@@ -298,6 +298,12 @@ extension TCPLayer {
       sockets[index].fail(nil, net: &net)
     }
     sockets[index].isOrphan = true
+    sockets[index].purgeOutOfOrder()
+    if sockets[index].state != .close {
+      sockets[index].isCountedOrphan = true
+      orphanCount += 1
+      if isOutOfResources(index, net: net) { return abortOnMemory(index, ip: &ip, net: &net) }
+    }
     settle(index, net: &net)
   }
 

@@ -30,7 +30,7 @@ extension TCPSocket {
     setState(.synSent, net: &net)
     rtt = RTTEstimator()
     retransmitStamp = net.now
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else {
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
       fail(.ENOBUFS, net: &net)
       return
     }

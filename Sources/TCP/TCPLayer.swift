@@ -15,6 +15,10 @@ public struct TCPLayer: ~Copyable {
   /// Listeners by port; looked at for a SYN only.
   var listeners: [UInt16: [Int]] = [:]
   var ports = PortTable()
+  /// Sockets with an out-of-order queue, in the order in which the queues began.
+  var outOfOrderList = OutOfOrderList()
+  /// Connections that their owners have closed and that still exist. Linux: `tcp_orphan_count`.
+  var orphanCount = 0
   /// Keys initial sequence numbers and timestamp offsets.
   private let keyed: SipHash
 
@@ -61,6 +65,7 @@ public struct TCPLayer: ~Copyable {
 
   /// After any work on a socket: brings timers, tables and slots in line with its state.
   mutating func settle(_ index: Int, _ verdict: SegmentVerdict = [], net: inout Net) {
+    noteOutOfOrder(index)
     if verdict.contains(.moveToTimeWait) { enterTimeWait(index, net: &net) }
     if sockets[index].state == .close {
       unhash(index)
@@ -77,9 +82,11 @@ public struct TCPLayer: ~Copyable {
 
   /// Gives back the slot and the port.
   private mutating func release(_ index: Int, net: inout Net) {
+    if sockets[index].isCountedOrphan { orphanCount -= 1 }
     releasePort(index)
     sockets[index].receiveQueue.removeAll()
     sockets[index].outOfOrder.removeAll()
+    noteOutOfOrder(index)
     sockets[index].purgeSendQueues()
     _ = sockets.remove(index)
   }
@@ -221,6 +228,9 @@ public struct TCPLayer: ~Copyable {
       guard sockets.isCurrent(index, generation: key.generation), sockets[index].timer.expire(at: due) else {
         return
       }
+      if sockets[index].isOrphan && isOutOfResources(index, net: net) {
+        return abortOnMemory(index, ip: &ip, net: &net)
+      }
       sockets[index].timersExpired(ip: &ip, net: &net)
       settle(index, net: &net)
     }
@@ -228,6 +238,7 @@ public struct TCPLayer: ~Copyable {
 
   /// Lets sockets that stopped at their small-queue limit go on. Linux: `tcp_tasklet_func()`.
   public mutating func runPending(ip: inout IPv4Layer, net: inout Net) {
+    relieveMemory(net: &net)
     while let raw = net.pool.takePending() {
       let id = SocketID(rawValue: raw)
       guard raw != 0 else { continue }

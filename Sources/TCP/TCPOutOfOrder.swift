@@ -7,7 +7,8 @@ extension TCPSocket {
   /// Linux: `tcp_data_queue_ofo()`.
   mutating func queueOutOfOrder(_ skb: consuming SkBuff, net: inout Net) {
     let block = skb.tcp
-    guard makeRoom(for: skb.truesize, net: &net) else {
+    // What came too early is never among the least that a socket may keep.
+    guard !net.pool.isExhausted, makeRoom(for: skb.truesize, net: &net) else {
       net.counters.count(.TcpExtTCPOFODrop)
       skb.drop(.tcpOutOfOrderMemory)
       return

@@ -299,10 +299,14 @@ extension TCPSocket {
     switch queue {
     case .write:
       truesizeBefore = writeQueue.truesize(at: place)
-      rest = writeQueue.withPacket(at: place) { $0.split(at: offset, headroom: Self.headroom) }
+      rest = writeQueue.withPacket(at: place) {
+        $0.split(at: offset, headroom: Self.headroom, use: .guaranteed)
+      }
     case .retransmit:
       truesizeBefore = retransmitQueue.truesize(at: place)
-      rest = retransmitQueue.withPacket(at: place) { $0.split(at: offset, headroom: Self.headroom) }
+      rest = retransmitQueue.withPacket(at: place) {
+        $0.split(at: offset, headroom: Self.headroom, use: .guaranteed)
+      }
     }
     guard let rest else { return false }
     var front = queue == .write ? writeQueue[tcp: place] : retransmitQueue[tcp: place]

@@ -78,9 +78,12 @@ extension TCPSocket {
       guard let tail = writeQueue.last else { break }
       let before = writeQueue.truesize(at: tail)
       var cursor = Cursor(taken: 0, fault: false)
+      let use = sendUse(net)
       while cursor.taken < room && iter.count > 0 {
         let wanted = min(room - cursor.taken, iter.count)
-        let (count, fault) = writeQueue.withPacket(at: tail) { skb in skb.append(from: &iter, count: wanted) }
+        let (count, fault) = writeQueue.withPacket(at: tail) { skb in
+          skb.append(from: &iter, count: wanted, use: use)
+        }
         cursor.taken += count
         cursor.fault = fault
         if count == 0 { break }
@@ -103,10 +106,15 @@ extension TCPSocket {
         // Fragment slots ran out (the next segment takes over) or memory did.
         if writeQueue.length(at: tail) == 0 {
           removeEmptyTail()
+          account.waitForMemory()
           break
         }
         markPush(tail)
-        guard net.pool.refillFragment() > 0, makeSegment(net: &net) else { break }
+        guard net.pool.refillFragment(use: sendUse(net)) > 0 else {
+          account.waitForMemory()
+          break
+        }
+        guard makeSegment(net: &net) else { break }
         made += 1
         continue
       }
@@ -166,13 +174,22 @@ extension TCPSocket {
       && (options.notSentLowWater == 0 || unsentByteCount < options.notSentLowWater)
   }
   /// Writers are woken when a third is free. Linux: `sk_stream_is_writeable()`.
-  var isWritable: Bool { sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory }
+  var isWritable: Bool {
+    sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory && !account.isWaitingForMemory
+  }
+  /// What memory for more data is asked for as: the first segment, and up to `tcp_wmem[0]`, a connection always gets.
+  func sendUse(_ net: borrowing Net) -> MemoryUse {
+    writeQueuedMemory < net.settings.tcpWriteMemory.least ? .guaranteed : .ordinary
+  }
 
   /// Begins a new segment at the end of the write queue. Linux: `tcp_stream_alloc_skb()`, `tcp_skb_entail()`.
   mutating func makeSegment(net: inout Net) -> Bool {
-    guard hasSendMemory, !net.pool.isExhausted || writeQueuedMemory < net.settings.tcpWriteMemory.least,
-      let skb = net.pool.allocate(headroom: Self.headroom, linear: 0)
-    else { return false }
+    guard hasSendMemory else { return false }
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: sendUse(net)) else {
+      account.waitForMemory()
+      return false
+    }
+    account.stopWaiting()
     skb.tcp.sequence = writeSeq
     skb.tcp.endSequence = writeSeq
     skb.tcp.flags = .ack

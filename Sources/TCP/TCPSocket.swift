@@ -24,6 +24,8 @@ struct TCPSocket: ~Copyable {
   var sendShutdown = false
   /// Closed by its owner: no application will read or write it again. Linux: `SOCK_DEAD`.
   var isOrphan = false
+  /// Counts in the layer's orphans.
+  var isCountedOrphan = false
   var isBound = false
   /// What `bind()` asked for: stays the socket's from one connection to the next, where what `connect()` or `listen()` chose
   /// is given back with the connection. Linux: `SOCK_BINDPORT_LOCK`, `SOCK_BINDADDR_LOCK`.
@@ -75,6 +77,8 @@ struct TCPSocket: ~Copyable {
   var receiveQueue = SkBuffQueue()
   var outOfOrder = SkBuffQueue()
   var outOfOrderHint: SkBuffQueue.Position?
+  /// Neighbours on the layer's list of sockets with an out-of-order queue.
+  var outOfOrderLink = OutOfOrderLink()
   var rcvMSS = 536
   /// Out of 256: payload bytes per byte of memory in received packets. Linux: `scaling_ratio`.
   var scalingRatio = 128
@@ -207,6 +211,7 @@ struct TCPSocket: ~Copyable {
     // Linux: `tcp_done()`; a connection that its own side gives up did not fail.
     if error != nil && (state == .synSent || state == .synReceived) { net.counters.count(.TcpAttemptFails) }
     purgeSendQueues()
+    purgeOutOfOrder()
     stopTimers()
     setState(.close, net: &net)
     receiveShutdown = true

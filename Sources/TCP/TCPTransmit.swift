@@ -245,7 +245,7 @@ extension TCPSocket {
   mutating func sendControl(
     _ flags: TCPFlags, sequence: SequenceNumber, ip: inout IPv4Layer, net: inout Net
   ) -> Bool {
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) else { return false }
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else { return false }
     skb.tcp.sequence = sequence
     skb.tcp.endSequence = sequence + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
     skb.tcp.flags = flags
@@ -264,7 +264,7 @@ extension TCPSocket {
       writeQueue[tcp: tail].flags.insert(.fin)
       writeQueue[tcp: tail].endSequence += 1
       writeSeq += 1
-    } else if let skb = net.pool.allocate(headroom: Self.headroom, linear: 0) {
+    } else if let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) {
       skb.tcp.sequence = writeSeq
       skb.tcp.endSequence = writeSeq + 1
       skb.tcp.flags = [.ack, .fin]

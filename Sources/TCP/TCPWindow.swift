@@ -82,7 +82,6 @@ extension TCPSocket {
     let old = rcvWnd
     let current = receiveWindow
     if net.pool.isUnderPressure {
-      net.counters.count(.TcpExtTCPMemoryPressures)
       rcvSsthresh = min(rcvSsthresh, 4 * advertisedMSS)
     }
     var new = proposedWindow()

@@ -86,6 +86,13 @@ struct DatagramSocket: ~Copyable {
       skb.drop(.socketReceiveBuffer)
       return false
     }
+    let isLeast = account.receiveAllocated < net.settings.udpReadMemoryLeast
+    guard net.pool.admits(isLeast ? .guaranteed : .ordinary) else {
+      dropCount += 1
+      net.counters.count(.UdpMemErrors)
+      skb.drop(.noMemory)
+      return false
+    }
     skb.chargeReceive(to: account)
     receiveQueue.append(skb)
     net.wake(id)

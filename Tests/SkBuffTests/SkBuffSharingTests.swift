@@ -61,7 +61,7 @@ import Wire
     skb.push(128)
     check(twin.bytes == PoolBench.pattern(0..<90))
     #expect(twin.headroom == 2)
-    check(!skb.expandHead(headroom: 40000, tailroom: 0))
+    check(!skb.expandHead(headroom: SkBuffPool.longestLinearByteCount, tailroom: 0))
   }
 
   @Test("B3 linearize and may_pull, shared or not, at every length")

@@ -88,26 +88,29 @@ import Wire
     #expect(bench.pool.pagesInUse == 1)
   }
 
-  @Test("B2 at the pool's limit small pages serve first, then 0 bytes and no fault")
+  @Test("B2 with memory short small pages serve what a socket is guaranteed, then 0 bytes and no fault")
   func limit() {
-    // Room for the headers and one slab of 64 small pages, not for a slab of 16 chunks.
-    let bench = PoolBench(limit: 450_000)
-    let source = [UInt8](repeating: 7, count: 4096)
+    let bench = PoolBench(limit: 1 << 20)
+    let source = [UInt8](repeating: 7, count: 65536)
     var packets = SkBuffQueue()
-    var taken = 0
+    var large = 0
+    var small = 0
     unsafe source.withUnsafeBytes { bytes in
-      while true {
-        guard let skb = bench.pool.allocate(headroom: 0, linear: 0) else { break }
-        var iter = unsafe IovIter(source: bytes)
-        let (count, fault) = skb.append(from: &iter, count: 4096)
-        precondition(!fault)
-        if count == 0 { break }
-        taken += count
-        packets.append(skb)
+      for use in [MemoryUse.ordinary, .guaranteed] {
+        while let skb = bench.pool.allocate(headroom: 0, linear: 0, use: use) {
+          var iter = unsafe IovIter(source: bytes)
+          let (count, fault) = skb.append(from: &iter, count: 32768, use: use)
+          precondition(!fault)
+          if count == 0 { break }
+          if count > 4096 { large += 1 } else { small += 1 }
+          packets.append(skb)
+        }
       }
     }
-    #expect(taken == 64 * 4096)
-    #expect(packets.count == 64)
+    // 3/4 of 31 chunks less headers and data blocks; pages of 4 KiB for the next eighth.
+    #expect((18...23).contains(large))
+    #expect((16...40).contains(small))
+    #expect(!bench.pool.admits(.guaranteed) && bench.pool.admits(.transit))
   }
 
   @Test("B2 a fault adds nothing and leaves the cursor where it was")

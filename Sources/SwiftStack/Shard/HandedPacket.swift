@@ -38,7 +38,7 @@ struct HandedPacket: Sendable {
   /// The packet in the memory of `pool`, data at its network header; `nil` when there is no memory.
   func makePacket(in pool: SkBuffPool) -> SkBuff? {
     let linear = min(bytes.count, Self.linearByteCount)
-    guard let skb = pool.allocate(headroom: 64, linear: linear) else { return nil }
+    guard let skb = pool.allocate(headroom: 64, linear: linear, use: .transit) else { return nil }
     unsafe skb.put(bytes.span.bytes.extracting(0..<linear))
     // Safe: the bytes outlive the span and the iterator.
     let isWhole = unsafe bytes.withUnsafeBytes { buffer in
