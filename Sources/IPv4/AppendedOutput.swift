@@ -111,15 +111,15 @@ private struct LoopCopy: ~Copyable {
 
   init(header: IPv4Header, net: inout Net) {
     self.header = header
-    whole = net.pool.allocate(headroom: 64, linear: IPv4Header.minimumByteCount)
+    whole = net.pool.allocate(headroom: 64, linear: SkBuff.smallHeadByteCount - 64)
     whole?.put(IPv4Header.minimumByteCount)
   }
 
   /// - Parameter fragment: data at its IP header. Without memory the copy is lost, as a packet may be.
   mutating func add(_ fragment: borrowing SkBuff, net: inout Net) {
-    guard var packet = whole.take() else { return }
+    guard let packet = whole.take() else { return }
     guard
-      IPv4Layer.copyPayload(of: fragment, into: &packet, page: &page, filled: &filled, net: &net)
+      IPv4Layer.copyPayload(of: fragment, into: packet, page: &page, filled: &filled, net: &net)
     else { return }
     whole = consume packet
   }
@@ -127,7 +127,7 @@ private struct LoopCopy: ~Copyable {
   consuming func finish() -> SkBuff? {
     guard var packet = whole.take() else { return nil }
     if let page = page.take(), filled > 0 {
-      packet.appendFragment(page, offset: 0, byteCount: filled, truesize: SkBuffPool.chunkByteCount)
+      packet.appendFragment(page, offset: 0, byteCount: filled, truesize: SkBuffPool.pageByteCount)
     }
     header.totalByteCount = packet.length
     header.moreFragments = false

@@ -146,30 +146,34 @@ extension IPv4Layer {
     return seen & 0b0100 != 0 ? 2 : 1
   }
 
-  /// Copies the fragments' payload into pages behind the first one's header.
+  /// Free bytes in front of the whole: an echo reply's headers.
+  private static let wholeHeadroom = 64
+
+  /// Copies the fragments' payload behind the first one's header: into the linear area, then into small pages, so that
+  /// the whole costs about what it holds.
   private mutating func join(_ slot: Int, ecn: UInt8, net: inout Net) -> SkBuff? {
     guard let first = reassembly.queues[slot].fragments.popFirst() else { return nil }
-    var whole: SkBuff
     let headerByteCount = Self.headerByteCount(of: first)
-    // Headroom for an echo reply, linear room for the headers of the transport.
-    let linear = min(first.length, headerByteCount + 128)
-    guard let fresh = net.pool.allocate(headroom: 64, linear: linear) else { return nil }
-    whole = fresh
+    let linear = SkBuff.smallHeadByteCount - Self.wholeHeadroom
+    guard let fresh = net.pool.allocate(headroom: Self.wholeHeadroom, linear: linear, use: .transit) else {
+      return nil
+    }
+    var whole = fresh
     whole.copyMetadata(from: first)
     guard whole.append(of: first, from: 0, count: headerByteCount) else { return nil }
     var page: Page? = nil
     var filled = 0
-    guard Self.copyPayload(of: first, into: &whole, page: &page, filled: &filled, net: &net) else {
+    guard Self.copyPayload(of: first, into: whole, page: &page, filled: &filled, net: &net) else {
       return nil
     }
     _ = consume first
     while let skb = reassembly.queues[slot].fragments.popFirst() {
-      guard Self.copyPayload(of: skb, into: &whole, page: &page, filled: &filled, net: &net) else {
+      guard Self.copyPayload(of: skb, into: whole, page: &page, filled: &filled, net: &net) else {
         return nil
       }
     }
     if let page = consume page, filled > 0 {
-      whole.appendFragment(page, offset: 0, byteCount: filled, truesize: SkBuffPool.chunkByteCount)
+      whole.appendFragment(page, offset: 0, byteCount: filled, truesize: SkBuffPool.pageByteCount)
     }
     // Fragments verified one by one say nothing about the whole's checksum.
     whole.checksumStatus = .none
@@ -184,14 +188,25 @@ extension IPv4Layer {
     return whole
   }
 
-  /// Copies what is behind a fragment's header to the end of `whole`, page by page.
+  /// Copies what is behind a fragment's header to the end of `whole`: into its linear area, then page by page.
   static func copyPayload(
-    of skb: borrowing SkBuff, into whole: inout SkBuff, page: inout Page?, filled: inout Int, net: inout Net
+    of skb: borrowing SkBuff, into whole: borrowing SkBuff, page: inout Page?, filled: inout Int,
+    net: inout Net
   ) -> Bool {
     var offset = headerByteCount(of: skb)
+    if page == nil {
+      // 0 once fragments follow.
+      let count = min(whole.tailroom, skb.length - offset)
+      let end = whole.headLength
+      whole.put(count)
+      // Safe: put made these bytes part of the linear area.
+      let target = unsafe UnsafeMutableRawBufferPointer(start: whole.linearBase + end, count: count)
+      guard unsafe skb.copyBits(from: offset, into: target) else { return false }
+      offset += count
+    }
     while offset < skb.length {
       if page == nil {
-        page = net.pool.allocatePage(large: true)
+        page = net.pool.allocatePage(use: .transit)
         filled = 0
       }
       guard let current = page.take() else { return false }
@@ -202,7 +217,7 @@ extension IPv4Layer {
       offset += count
       filled += count
       if filled == current.byteCount {
-        whole.appendFragment(current, offset: 0, byteCount: filled, truesize: SkBuffPool.chunkByteCount)
+        whole.appendFragment(current, offset: 0, byteCount: filled, truesize: SkBuffPool.pageByteCount)
         filled = 0
       } else {
         page = consume current

@@ -113,6 +113,11 @@ public final class SimulatedStack: Sendable {
   /// Packet buffers in use, for tests that nothing leaks.
   public var buffersInUse: Int { sum { $0.net.pool.buffersInUse } }
 
+  /// Packet memory that is in use, and that is taken from the system, in bytes.
+  public var packetMemory: (used: Int, allocated: Int) {
+    (sum { $0.net.pool.usedByteCount }, sum { $0.net.pool.allocatedByteCount })
+  }
+
   /// Entries of the stack's timer queue, for tests that one leaves with what it timed.
   public var timerCount: Int { sum { $0.net.timers.count } }
 
