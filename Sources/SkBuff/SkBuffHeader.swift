@@ -110,7 +110,7 @@ struct SkBuffHeader {
   @usableFromInline var next: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var previous: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var shared: UnsafeMutablePointer<SharedInfo>
-  @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
+  /// The slab that the header is a piece of, and through it the pool.
   @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>
   @usableFromInline var writeOwner: UnsafeMutablePointer<AccountBlock>? = nil
   @usableFromInline var receiveOwner: UnsafeMutablePointer<AccountBlock>? = nil
@@ -141,11 +141,10 @@ struct SkBuffHeader {
 
   @usableFromInline
   init(
-    shared: UnsafeMutablePointer<SharedInfo>, pool: UnsafeMutablePointer<PoolBlock>,
-    slab: UnsafeMutablePointer<PoolSlab>, data: Int32, truesize: Int32, serial: UInt32
+    shared: UnsafeMutablePointer<SharedInfo>, slab: UnsafeMutablePointer<PoolSlab>, data: Int32,
+    truesize: Int32, serial: UInt32
   ) {
     unsafe self.shared = shared
-    unsafe self.pool = pool
     unsafe self.slab = slab
     self.data = data
     self.tail = data

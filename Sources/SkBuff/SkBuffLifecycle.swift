@@ -11,7 +11,8 @@ extension SkBuffPool {
     precondition(headroom >= 0 && linear >= 0, "an sk_buff's sizes are not negative")
     let needed = headroom + linear
     guard needed <= Self.chunkByteCount, let header = unsafe takeHeader(use) else { return nil }
-    guard let shared = unsafe takeData(capacity: needed, use) else {
+    // The packet was admitted with its header; its parts are not asked for again.
+    guard let shared = unsafe takeData(capacity: needed) else {
       unsafe PoolBlock.give(UnsafeMutableRawPointer(header), to: header.pointee.slab)
       return nil
     }
@@ -20,7 +21,7 @@ extension SkBuffPool {
     unsafe block.pointee.nextSerial = serial == .max ? 1 : serial + 1
     unsafe header.initialize(
       to: SkBuffHeader(
-        shared: shared, pool: block, slab: header.pointee.slab, data: Int32(headroom),
+        shared: shared, slab: header.pointee.slab, data: Int32(headroom),
         truesize: Int32(truesize), serial: serial))
     unsafe block.pointee.buffersInUse += 1
     return unsafe SkBuff(adopting: header)
@@ -32,7 +33,7 @@ extension SkBuffPool {
   }
 
   @usableFromInline
-  func takeData(capacity: Int, _ use: MemoryUse) -> UnsafeMutablePointer<SharedInfo>? {
+  func takeData(capacity: Int) -> UnsafeMutablePointer<SharedInfo>? {
     precondition(
       MemoryLayout<SharedInfo>.size <= SharedInfo.headOffset, "SharedInfo fits in front of its linear area")
     var page: UnsafeMutablePointer<PageHeader>? = nil
@@ -40,10 +41,10 @@ extension SkBuffPool {
       let isLong = capacity > Self.chunkByteCount
       unsafe page =
         isLong
-        ? takeLongPage(byteCount: capacity) : takePage(large: capacity > Self.pageByteCount, use)
+        ? takeLongPage(byteCount: capacity) : takePage(large: capacity > Self.pageByteCount, .transit)
       if unsafe page == nil { return nil }
     }
-    guard let piece = unsafe PoolBlock.take(.data, use, from: block) else {
+    guard let piece = unsafe PoolBlock.take(.data, .transit, from: block) else {
       if let page = unsafe page { unsafe PoolBlock.release(page: page) }
       return nil
     }
@@ -72,7 +73,7 @@ extension PoolBlock {
   static func free(buffer header: UnsafeMutablePointer<SkBuffHeader>) {
     unsafe uncharge(header)
     unsafe release(data: header.pointee.shared)
-    unsafe header.pointee.pool.pointee.buffersInUse -= 1
+    unsafe header.pointee.slab.pointee.pool.pointee.buffersInUse -= 1
     unsafe give(UnsafeMutableRawPointer(header), to: header.pointee.slab)
   }
 
@@ -118,7 +119,7 @@ extension SkBuff {
     return unsafe SkBuff(adopting: copy)
   }
 
-  @inlinable public var pool: SkBuffPool { unsafe SkBuffPool(handle: header.pointee.pool) }
+  @inlinable public var pool: SkBuffPool { unsafe SkBuffPool(handle: header.pointee.slab.pointee.pool) }
 
   /// Ends the packet as dropped: the reason is counted and traced. Linux: `kfree_skb_reason()`.
   public consuming func drop(_ reason: DropReason) {
@@ -177,7 +178,7 @@ extension SkBuff {
   public func expandHead(headroom newHeadroom: Int, tailroom newTailroom: Int) -> Bool {
     let linearCount = headLength
     let needed = newHeadroom + linearCount + newTailroom
-    guard let fresh = unsafe pool.takeData(capacity: needed, .transit) else { return false }
+    guard let fresh = unsafe pool.takeData(capacity: needed) else { return false }
     let old = unsafe header.pointee.shared
     unsafe (fresh.pointee.head + newHeadroom).copyMemory(
       from: old.pointee.head + Int(header.pointee.data), byteCount: linearCount)
