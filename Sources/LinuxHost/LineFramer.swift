@@ -26,6 +26,9 @@ public struct LineFramer: Sendable {
   /// Whether a message has begun and not ended: end of stream now means it was cut off.
   public var isInsideMessage: Bool { isSkipping || !pending.isEmpty }
 
+  /// Bytes received and not yet given out. Above `limit` there is at least one frame to take out first.
+  public var byteCount: Int { pending.count }
+
   /// Takes received bytes. Take out all frames (`next`) before the next append, or memory grows.
   public mutating func append(_ bytes: some Sequence<UInt8>) {
     pending.append(contentsOf: bytes)

@@ -1,4 +1,5 @@
 import Glibc
+import Timers
 
 /// Newline-delimited messages both ways over a UNIX stream, with descriptors passed beside them.
 /// Memory is bounded in both directions: `LineFramer`'s limit inward, `outgoingLimit` outward.
@@ -31,13 +32,21 @@ public struct MessageChannel: ~Copyable, Sendable {
     for item in departing { _ = Glibc.close(item.number) }
   }
 
+  /// Says that no more messages come this way; the other way stays open.
+  public func shutdownWriting() { stream.descriptor.shutdownWriting() }
+
   /// Closes the stream now; what is queued is dropped.
   public consuming func close() {}
 
   // MARK: Inward
 
-  /// Receives once. `.bytes(0)` is end of stream. Take out all messages before the next fill.
+  /// Whether another `fill` is allowed: no more than one message and one read's worth is kept of a peer that talks
+  /// while it is not listened to.
+  public var hasRoom: Bool { framer.byteCount <= framer.limit }
+
+  /// Receives once. `.bytes(0)` is end of stream; `.wouldBlock` also while messages wait that fill the room.
   public mutating func fill() -> DescriptorIO {
+    guard hasRoom else { return .wouldBlock }
     // Out of `self` while it is lent to the receive, and back with its memory.
     var scratch = exchange(&self.scratch, with: [])
     defer { self.scratch = scratch }
@@ -66,16 +75,30 @@ public struct MessageChannel: ~Copyable, Sendable {
   }
 
   /// Waits for the next message; `nil` at end of stream.
-  public mutating func receive() throws(LinuxError) -> LineFramer.Frame? {
+  ///
+  /// - Throws: ETIMEDOUT when it has not come by `deadline`.
+  public mutating func receive(until deadline: Instant = .distantFuture) throws(LinuxError) -> LineFramer
+    .Frame?
+  {
     while true {
       if let frame = next() { return frame }
+      guard
+        try stream.descriptor.waitUntilReady(
+          POLLIN, milliseconds: Self.milliseconds(until: deadline), subject: "the control socket")
+      else { throw LinuxError(ETIMEDOUT, "read from", "the control socket") }
       switch fill() {
       case .bytes(0): return nil
-      case .bytes: break
-      case .wouldBlock: try stream.descriptor.waitUntilReady(POLLIN, subject: "the control socket")
+      case .bytes, .wouldBlock: break
       case .error(let code): throw LinuxError(code, "read from", "the control socket")
       }
     }
+  }
+
+  /// For poll(2), rounded up; -1 for ever.
+  private static func milliseconds(until deadline: Instant) -> Int32 {
+    if deadline == .distantFuture { return -1 }
+    let now = MonotonicClock.now()
+    return deadline > now ? Int32(clamping: (deadline - now).rawValue / 1_000_000 + 1) : 0
   }
 
   // MARK: Outward

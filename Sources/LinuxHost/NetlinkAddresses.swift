@@ -39,6 +39,21 @@ extension NetlinkSocket {
   /// Gives an interface an address with its prefix and broadcast address, or keeps the one it has.
   public mutating func replaceAddress(_ prefix: IPv4Prefix, on link: LinkDescription) throws(LinuxError) {
     var request = NetlinkRequest(RTM_NEWADDR, flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
+    Self.put(prefix, on: link, into: &request)
+    if let broadcast = prefix.broadcast { request.put(IFA_BROADCAST, broadcast.rawValue.byteSwapped) }
+    _ = try transact(request, "give the address \(prefix) to", link.name.text)
+  }
+
+  /// Takes an address from an interface. EADDRNOTAVAIL when it does not have it.
+  public mutating func removeAddress(_ prefix: IPv4Prefix, from link: LinkDescription) throws(LinuxError) {
+    var request = NetlinkRequest(RTM_DELADDR, flags: NLM_F_ACK)
+    Self.put(prefix, on: link, into: &request)
+    _ = try transact(request, "take the address \(prefix) from", link.name.text)
+  }
+
+  private static func put(
+    _ prefix: IPv4Prefix, on link: LinkDescription, into request: inout NetlinkRequest
+  ) {
     var fixed = ifaddrmsg()
     fixed.ifa_family = UInt8(AF_INET)
     fixed.ifa_prefixlen = UInt8(prefix.length)
@@ -46,7 +61,5 @@ extension NetlinkSocket {
     request.putFixedPart(fixed)
     request.put(IFA_LOCAL, prefix.address.rawValue.byteSwapped)
     request.put(IFA_ADDRESS, prefix.address.rawValue.byteSwapped)
-    if let broadcast = prefix.broadcast { request.put(IFA_BROADCAST, broadcast.rawValue.byteSwapped) }
-    _ = try transact(request, "give the address \(prefix) to", link.name.text)
   }
 }

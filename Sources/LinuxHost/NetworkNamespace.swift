@@ -58,6 +58,9 @@ public struct NetworkNamespace: ~Copyable, Sendable {
       try OwnedDescriptor.open("/proc/thread-self/ns/net", flags: O_RDONLY), "an unnamed namespace")
   }
 
+  /// The number that `ip netns identify`, lsns(8) and /proc/PID/ns/net know it by; no two living namespaces share one.
+  public var identifier: UInt64 { FileIdentity(of: descriptor)?.inode ?? 0 }
+
   /// Runs `body` with the calling thread inside this namespace. Sockets and TAPs made inside stay
   /// there and are used from anywhere. Only the calling thread moves, and it is back on return.
   public func run<R: ~Copyable>(_ body: () throws(LinuxError) -> R) throws(LinuxError) -> R {

@@ -17,6 +17,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     _ = close(rawValue)
   }
 
+  /// A duplicate of a number that somebody else owns and keeps: a standard stream.
+  public consuming func duplicateAndRelease() throws(LinuxError) -> OwnedDescriptor {
+    let result = Result { () throws(LinuxError) in try duplicate().release() }
+    _ = release()
+    return OwnedDescriptor(owning: try result.get())
+  }
+
   /// Gives up ownership: the caller closes the number from now on.
   public consuming func release() -> Int32 {
     let number = rawValue
@@ -130,6 +137,14 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
       if result >= 0 { return result > 0 }
       guard errno == EINTR else { throw .last("wait for", subject) }
     }
+  }
+
+  /// As `waitUntilReady`, of an open descriptor: with it poll(2) fails only for want of memory, and then there is
+  /// nothing to wait for. Without events it waits for a hang-up or an error.
+  public static func isReady(_ number: Int32, _ events: Int32, milliseconds: Int32) -> Bool {
+    var entry = pollfd(fd: number, events: Int16(truncatingIfNeeded: events), revents: 0)
+    // Safe: one entry, and the count says one.
+    return unsafe poll(&entry, 1, milliseconds) > 0
   }
 }
 

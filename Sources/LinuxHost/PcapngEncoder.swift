@@ -16,6 +16,7 @@ public struct PcapngEncoder: Sendable {
   private static let sectionHeaderBlock: UInt32 = 0x0A0D_0D0A
   private static let interfaceDescriptionBlock: UInt32 = 1
   private static let enhancedPacketBlock: UInt32 = 6
+  private static let interfaceStatisticsBlock: UInt32 = 5
   private static let linkTypeEthernet: UInt16 = 1
 
   /// What has been encoded and not yet taken away.
@@ -78,6 +79,25 @@ public struct PcapngEncoder: Sendable {
       appendOption(2, (0..<4).map { UInt8(truncatingIfNeeded: direction.rawValue >> (8 * $0)) })
     }
     if direction != nil || !comment.isEmpty { appendEndOfOptions() }
+    end(start)
+  }
+
+  /// Interface Statistics Block (4.6): what passed an interface, and how much of it is not in the file.
+  ///
+  /// - Parameters:
+  ///   - received: frames that passed (isb_ifrecv).
+  ///   - dropped: those of them that came too fast to be kept (isb_ifdrop).
+  public mutating func appendStatistics(
+    interface: UInt32 = 0, timestamp: UInt64, received: UInt64, dropped: UInt64
+  ) {
+    let start = begin(Self.interfaceStatisticsBlock)
+    append(interface)
+    append(UInt32(truncatingIfNeeded: timestamp >> 32))
+    append(UInt32(truncatingIfNeeded: timestamp))
+    for (code, value) in [(4 as UInt16, received), (5, dropped)] {
+      appendOption(code, (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) })
+    }
+    appendEndOfOptions()
     end(start)
   }
 

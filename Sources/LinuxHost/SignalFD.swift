@@ -5,13 +5,23 @@ import Glibc
 public enum Signal: Int32, Sendable, CaseIterable {
   case hangUp = 1
   case interrupt = 2
+  case quit = 3
   case terminate = 15
+
+  /// Whether the process ignores it: started by nohup(1), or in the background by a script.
+  public var isIgnored: Bool { clinux_ignores_signal(rawValue) != 0 }
+
+  /// Gives the signal its default action, unless it is ignored.
+  public func restoreDefault() {
+    if !isIgnored { _ = clinux_default_signal(rawValue) }
+  }
 
   /// The name kill(1) lists: `SIGINT`.
   public var name: String {
     switch self {
     case .hangUp: "SIGHUP"
     case .interrupt: "SIGINT"
+    case .quit: "SIGQUIT"
     case .terminate: "SIGTERM"
     }
   }
@@ -24,8 +34,10 @@ public enum Signal: Int32, Sendable, CaseIterable {
 public struct SignalFD: ~Copyable, Sendable {
   public let descriptor: OwnedDescriptor
 
-  /// Blocks the signals in the calling thread and receives them here.
-  public init(_ signals: [Signal] = Signal.allCases) throws(LinuxError) {
+  /// Blocks the signals in the calling thread and receives them here. One that the process was started with ignored
+  /// (nohup) stays ignored.
+  public init(_ wanted: [Signal] = Signal.allCases) throws(LinuxError) {
+    let signals = wanted.filter { !$0.isIgnored }
     let number = try unsafe Self.withSet(of: signals) { set throws(LinuxError) in
       // Safe: both calls only read the set.
       let blocked = unsafe pthread_sigmask(SIG_BLOCK, set, nil)
@@ -36,6 +48,11 @@ public struct SignalFD: ~Copyable, Sendable {
     }
     descriptor = OwnedDescriptor(owning: number)
   }
+
+  /// Takes over a descriptor that `takeDescriptor` gave, in another thread.
+  public init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+
+  public consuming func takeDescriptor() -> OwnedDescriptor { descriptor }
 
   /// The next pending signal; `nil` when there is none.
   public func next() -> Signal? {

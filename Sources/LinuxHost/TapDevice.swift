@@ -17,6 +17,9 @@ public struct TapDevice: ~Copyable, Sendable {
   /// Bytes before every frame, in both directions: 12 or 0.
   public var headerByteCount: Int { offloads == nil ? 0 : VirtioNetHeader.byteCount }
 
+  /// The virtio-net header's size that an attached interface had; `nil` when it was left alone.
+  public let foundHeaderByteCount: Int?
+
   /// Owned descriptors of the queues not yet taken, the last one first.
   private var remaining: [Int32]
 
@@ -27,6 +30,20 @@ public struct TapDevice: ~Copyable, Sendable {
   /// The next queue, non-blocking; `nil` when all are taken.
   public mutating func takeQueue() -> TapQueue? {
     remaining.popLast().map { TapQueue(OwnedDescriptor(owning: $0)) }
+  }
+
+  /// Another descriptor of the next queue, which stays attached while it is open.
+  public func duplicateQueue() throws(LinuxError) -> TapQueue {
+    guard let number = remaining.last else { throw LinuxError(EBADF, "duplicate a queue of", name.text) }
+    let copy = clinux_fcntl(number, F_DUPFD_CLOEXEC, 0)
+    guard copy >= 0 else { throw .last("duplicate a queue of", name.text) }
+    return TapQueue(OwnedDescriptor(owning: copy))
+  }
+
+  private static func headerSize(of descriptor: borrowing OwnedDescriptor) -> Int? {
+    var size: Int32 = 0
+    // Safe: one Int32 is what the shim writes.
+    return unsafe clinux_tun_get_header_size(descriptor.rawValue, &size) == 0 ? Int(size) : nil
   }
 
   /// Creates the interface, or attaches to it, and opens all its queues. Nothing stays behind on error.
@@ -40,8 +57,9 @@ public struct TapDevice: ~Copyable, Sendable {
     let first = try openFirst(configuration, flags)
     let name = configuration.name
     var offloads: TapOffloads?
+    let found = configuration.offloads == nil ? nil : headerSize(of: first)
     if let wanted = configuration.offloads { offloads = try lendEngines(first, wanted, name) }
-    var device = TapDevice(name, queueCount: configuration.queueCount, offloads, first)
+    var device = TapDevice(name, queueCount: configuration.queueCount, offloads, found, first)
     while device.remaining.count < configuration.queueCount {
       let next = try openCharacterDevice()
       try attach(next, name, flags)
@@ -51,8 +69,10 @@ public struct TapDevice: ~Copyable, Sendable {
   }
 
   private init(
-    _ name: InterfaceName, queueCount: Int, _ offloads: TapOffloads?, _ first: consuming OwnedDescriptor
+    _ name: InterfaceName, queueCount: Int, _ offloads: TapOffloads?, _ foundHeaderByteCount: Int?,
+    _ first: consuming OwnedDescriptor
   ) {
+    self.foundHeaderByteCount = foundHeaderByteCount
     self.name = name
     self.queueCount = queueCount
     self.offloads = offloads

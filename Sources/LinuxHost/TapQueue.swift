@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import IceModel
 
@@ -10,6 +11,13 @@ public struct TapQueue: ~Copyable, Sendable {
 
   /// Takes over a descriptor that `TUNSETIFF` has attached.
   public init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+
+  /// Sets the interface back to finished frames with a header of that size in front, as `ip tuntap add` makes it.
+  public func takeBackEngines(headerByteCount: Int) {
+    // An interface that is gone needs neither.
+    _ = clinux_tun_set_offload(descriptor.rawValue, 0)
+    _ = clinux_tun_set_header_size(descriptor.rawValue, Int32(clamping: headerByteCount))
+  }
 
   /// Sends one frame, which on a TAP with `IFF_VNET_HDR` begins with the virtio-net header.
   public func write(_ frame: borrowing FrameVector) -> TapIO {

@@ -2,12 +2,15 @@ import CLinux
 import Glibc
 
 /// A listening UNIX stream socket at a path, for the owner only (mode 0600), non-blocking. The path
-/// is removed when this value's life ends.
+/// is removed when this value's life ends. A lock file beside it (`PATH.lock`) keeps two listeners that start at once
+/// from taking each other's path for a stale one.
 public struct UnixListener: ~Copyable, Sendable {
   public let descriptor: OwnedDescriptor
   public let path: String
-  /// Which file is ours: another daemon may have put its own there since.
+  /// Which file is ours: somebody may have put another there since.
   private let identity: FileIdentity
+  /// Held until the path is gone.
+  private let lock: LockFile
 
   deinit {
     if FileIdentity(ofFileAt: path) == identity { UnixSocketPath.remove(path) }
@@ -19,6 +22,7 @@ public struct UnixListener: ~Copyable, Sendable {
     let operation = "listen on the control socket"
     let path = try UnixSocketPath(text, for: operation)
     try Self.makeFolder(of: text)
+    guard let lock = try LockFile.take(text + ".lock") else { throw Self.taken(operation, text) }
     let number = socket(AF_UNIX, clinux_socket_stream, 0)
     guard number >= 0 else { throw .last("make", "a UNIX socket") }
     let descriptor = OwnedDescriptor(owning: number)
@@ -42,6 +46,7 @@ public struct UnixListener: ~Copyable, Sendable {
     self.descriptor = descriptor
     self.path = text
     self.identity = identity
+    self.lock = lock
   }
 
   /// The next waiting client, non-blocking; `nil` if there is none.
@@ -85,14 +90,22 @@ public struct UnixListener: ~Copyable, Sendable {
     if result != 0 && errno != EAGAIN {
       throw .last(operation, path.text)
     }
-    throw LinuxError(
-      EADDRINUSE, operation, path.text, reason: "a stack is already running there",
+    throw taken(operation, path.text)
+  }
+
+  private static func taken(_ operation: String, _ path: String) -> LinuxError {
+    LinuxError(
+      EADDRINUSE, operation, path, reason: "a stack is already running there",
       advice: "Stop it first, or choose another interface name.")
   }
 
   private static func makeFolder(of path: String) throws(LinuxError) {
     guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
-    let folder = String(path[..<slash])
+    try makeFolder(String(path[..<slash]))
+  }
+
+  /// Makes a folder (0755) unless it is there.
+  public static func makeFolder(_ folder: String) throws(LinuxError) {
     // Safe: Swift lends a NUL-terminated copy of the path for the length of the call.
     if unsafe mkdir(folder, 0o755) != 0 && errno != EEXIST { throw .last("make the folder", folder) }
   }
@@ -104,11 +117,23 @@ struct FileIdentity: Equatable, Sendable {
   let inode: UInt64
   let isSocket: Bool
 
+  /// `nil` if the descriptor is not open.
+  init?(of descriptor: borrowing OwnedDescriptor) {
+    var status = stat()
+    // Safe: one stat structure is what fstat writes.
+    guard unsafe fstat(descriptor.rawValue, &status) == 0 else { return nil }
+    self.init(status)
+  }
+
   /// `nil` if there is no such file. A symbolic link counts as itself.
   init?(ofFileAt path: String) {
     var status = stat()
     // Safe: one stat structure is what lstat writes.
     guard unsafe lstat(path, &status) == 0 else { return nil }
+    self.init(status)
+  }
+
+  private init(_ status: stat) {
     device = UInt64(status.st_dev)
     inode = UInt64(status.st_ino)
     isSocket = status.st_mode & S_IFMT == S_IFSOCK

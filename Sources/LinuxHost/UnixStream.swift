@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Timers
 
 /// A connected UNIX stream socket. Writing to a closed peer is EPIPE, never a signal.
 public struct UnixStream: ~Copyable, Sendable {
@@ -10,16 +11,28 @@ public struct UnixStream: ~Copyable, Sendable {
   /// Gives up the stream for its descriptor.
   public consuming func takeDescriptor() -> OwnedDescriptor { descriptor }
 
-  /// Connects to a listener. ENOENT and ECONNREFUSED mean that nobody is there.
-  public static func connect(to text: String) throws(LinuxError) -> UnixStream {
+  /// Connects to a listener. ENOENT and ECONNREFUSED mean that nobody is there, EAGAIN that whoever listens has not
+  /// taken the clients before for a while: it is stopped, or has its hands full.
+  ///
+  /// - Parameter patience: how long a full queue of waiting clients is waited for.
+  public static func connect(
+    to text: String, patience: Nanoseconds = .seconds(5)
+  ) throws(LinuxError) -> UnixStream {
     let operation = "connect to the control socket"
     let path = try UnixSocketPath(text, for: operation)
     let number = socket(AF_UNIX, clinux_socket_stream, 0)
     guard number >= 0 else { throw .last("make", "a UNIX socket") }
     let descriptor = OwnedDescriptor(owning: number)
-    // Safe: the address and its length are lent for the call.
-    guard unsafe path.withSocketAddress({ unsafe Glibc.connect(number, $0, $1) }) == 0 else {
-      let code = errno
+    try descriptor.setNonBlocking()
+    var code: Int32 = 0
+    let end = MonotonicClock.now() + patience
+    while true {
+      // Safe: the address and its length are lent for the call.
+      code = unsafe path.withSocketAddress({ unsafe Glibc.connect(number, $0, $1) }) == 0 ? 0 : errno
+      if code != EAGAIN && code != EINTR || MonotonicClock.now() >= end { break }
+      if code == EAGAIN { usleep(min(50_000, useconds_t(clamping: patience.rawValue / 1000))) }
+    }
+    guard code == 0 else {
       switch code {
       case ENOENT, ECONNREFUSED:
         throw LinuxError(
@@ -27,10 +40,15 @@ public struct UnixStream: ~Copyable, Sendable {
           advice: "Start one with \"swiftstack up IFNAME\".")
       case EACCES, EPERM:
         throw LinuxError(code, operation, text, advice: "Run it as the user the stack runs as (sudo).")
+      case EAGAIN:
+        throw LinuxError(
+          code, operation, text, reason: "the stack there takes no clients",
+          advice: "Is its process stopped? \"kill -CONT\" lets it go on.")
       default:
         throw LinuxError(code, operation, text)
       }
     }
+    try descriptor.setNonBlocking(false)
     return UnixStream(descriptor)
   }
 

@@ -113,6 +113,14 @@ extension NetDevice {
     capture = nil
   }
 
+  /// How many frames have been recorded since the taps were turned on: the number of the next.
+  public var capturedCount: UInt64 {
+    switch capture {
+    case .some(let ring): ring.written
+    case .none: 0
+    }
+  }
+
   /// Recorded frames from number `first` on, oldest first, and the number to ask for next; frames that were overwritten
   /// in between are missing from the numbers.
   public func capturedFrames(from first: UInt64, limit: Int = .max) -> (frames: [CapturedFrame], next: UInt64)

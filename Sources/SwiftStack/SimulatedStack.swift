@@ -7,7 +7,7 @@ import IceModel
 /// drives.
 public final class SimulatedStack: Sendable {
   public let stack: Stack
-  private let time: ManualTime
+  let time: ManualTime
   private var shards: [Shard] { stack.shards }
 
   /// - Parameters:

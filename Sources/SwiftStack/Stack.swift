@@ -19,6 +19,8 @@ public final class Stack: Sendable {
   let wireLoss: WakeDescriptor?
   let notices: StackNotices
   private let threads: Guarded<[LoopThread]>
+  /// What to put back on an interface that outlives the stack; `nil` when nothing, or when that is done.
+  private let restoration: Guarded<TapRestoration?>
 
   /// Holds a thread that can be joined once.
   private final class LoopThread: Sendable {
@@ -33,11 +35,21 @@ public final class Stack: Sendable {
   /// Creates the TAP, gives Linux's side its MTU and address, and starts the stack on it.
   ///
   /// - Throws: `LinuxError` when Linux refuses, `StackError` for values that cannot be. Nothing stays behind then.
-  public init(tap: TapParameters, _ configuration: StackConfiguration = StackConfiguration()) throws {
+  public convenience init(
+    tap: TapParameters, _ configuration: StackConfiguration = StackConfiguration()
+  ) throws {
+    try self.init(tap: tap, configuration, beforeThreads: { _ in })
+  }
+
+  /// - Parameter beforeThreads: called once Linux's side is set up and before the first thread starts; told whether
+  ///   something of it has to be put back at the end, which takes the same privilege.
+  init(
+    tap: TapParameters, _ configuration: StackConfiguration, beforeThreads: (Bool) throws -> Void
+  ) throws {
     var configuration = configuration
     configuration.name = tap.interface.text
     try configuration.validate(queues: tap.queues)
-    var setup = try TapSetup(tap, network: configuration.address, mtu: configuration.mtu)
+    var setup = try TapSetup.make(tap, network: configuration.address, mtu: configuration.mtu)
     offloads = setup.device.offloads ?? []
     let hasHeader = setup.device.headerByteCount > 0
     var shards: [Shard] = []
@@ -61,6 +73,10 @@ public final class Stack: Sendable {
     self.wireLoss = wireLoss
     notices = StackNotices(event: try WakeDescriptor())
     threads = Guarded([])
+    let restoration = setup.restoration.take()
+    let hasMoreToSet = restoration != nil
+    self.restoration = Guarded(restoration)
+    try beforeThreads(hasMoreToSet)
     if configuration.services { try startServices() }
     for loop in loops {
       let thread = LoopThread(try StackThread.startJoinable { loop.run() })
@@ -92,6 +108,7 @@ public final class Stack: Sendable {
     wireLoss = nil
     notices = StackNotices(event: nil)
     threads = Guarded([])
+    restoration = Guarded(nil)
     if configuration.services { try startServices() }
     begin()
   }
@@ -124,15 +141,9 @@ public final class Stack: Sendable {
     var source = RandomSource(seed: seed ?? SystemEntropy.next())
     let seeds = (source.next(), source.next(), source.next())
     let now = clock.now
-    let offset: UInt64
-    if case .monotonic = clock {
-      offset = WallClock.nanosecondsSinceEpoch() &- now.nanoseconds
-    } else {
-      offset = 0
-    }
     let state = try ShardState(
       configuration: configuration, port: port, lendsEngines: lendsEngines, seed: seeds, now: now,
-      wallClockOffset: offset)
+      clock: clock)
     return Shard(state, clock: clock, inbox: inbox)
   }
 
@@ -209,5 +220,6 @@ public final class Stack: Sendable {
     }
     wireLoss?.close()
     notices.event?.close()
+    if let restoration = restoration.withLock({ $0.take() }) { restoration.apply() }
   }
 }

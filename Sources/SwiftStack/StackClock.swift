@@ -12,11 +12,21 @@ enum StackClock: Sendable {
     case .manual(let time): time.now
     }
   }
+
+  /// The time of day, nanoseconds since 1970: read when it is asked for, so that a step of the clock is followed.
+  var timeOfDay: UInt64 {
+    switch self {
+    case .monotonic: WallClock.nanosecondsSinceEpoch()
+    case .manual(let time): time.now.nanoseconds &+ time.timeOfDayOffset.load(ordering: .relaxed)
+    }
+  }
 }
 
 /// The time of a simulated stack, moved by its caller.
 final class ManualTime: Sendable {
   private let nanoseconds: Atomic<UInt64>
+  /// What the time of day is ahead of this clock, nanoseconds.
+  let timeOfDayOffset = Atomic<UInt64>(0)
   init(_ instant: Instant) { nanoseconds = Atomic(instant.nanoseconds) }
   var now: Instant { Instant(nanoseconds: nanoseconds.load(ordering: .acquiring)) }
   /// Time never goes back.

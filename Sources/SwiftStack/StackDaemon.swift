@@ -1,7 +1,6 @@
 import Glibc
 import LinuxHost
 import Logging
-import Synchronization
 
 /// What `swiftstack up` runs: the stack on its TAP, the control socket beside it, until a signal or `down`.
 public final class StackDaemon: Sendable {
@@ -11,11 +10,18 @@ public final class StackDaemon: Sendable {
   private let listener: Guarded<UnixListener?>
   private let signals: SignalFD
   private let stopRequest: EventFD
-  private let conversations = Atomic<Int>(0)
   private let logger = Logger(label: "swiftstack")
 
-  /// Conversations at once; more are told to come back.
-  private static let mostConversations = 1024
+  /// Without a descriptor for another client, how long until it is tried again.
+  private static let acceptPause = Nanoseconds.seconds(1)
+
+  private enum Token {
+    static let signal: UInt64 = 0
+    static let client: UInt64 = 1
+    static let stop: UInt64 = 2
+    static let wireLoss: UInt64 = 3
+    static let notice: UInt64 = 4
+  }
 
   /// Brings everything up, or throws and leaves nothing. The control socket comes first: it is what a second `up` on
   /// the same name runs into.
@@ -25,15 +31,21 @@ public final class StackDaemon: Sendable {
     self.plan = plan
     self.signals = signals
     try Privileges.requireNetworkAdmin(to: "create the interface", plan.tap.interface.text)
+    ResourceLimits.raiseDescriptors()
     stopRequest = try EventFD()
-    listener = Guarded(try Self.listen(for: plan.tap.interface))
-    stack = try Stack(tap: plan.tap, plan.stack)
-    logger.info("\(plan.tap.interface) is up")
+    let namespace =
+      try plan.tap.namespace.map { try NetworkNamespace(named: $0).identifier }
+      ?? NetworkNamespace.current().identifier
+    listener = Guarded(try Self.listen(for: plan.tap.interface, in: namespace))
+    stack = try Stack(tap: plan.tap, plan.stack) { hasMoreToSet in
+      try Privileges.drop(keepingNetworkAdmin: hasMoreToSet)
+    }
+    logger.notice("\(plan.tap.interface) is up")
   }
 
-  private static func listen(for interface: InterfaceName) throws -> UnixListener {
+  private static func listen(for interface: InterfaceName, in namespace: UInt64) throws -> UnixListener {
     do {
-      return try UnixListener(at: ControlPath.socket(of: interface), backlog: 512)
+      return try UnixListener(at: ControlPath.socket(of: interface, namespace: namespace), backlog: 512)
     } catch {
       guard error.code == EADDRINUSE else { throw error }
       throw StackError(
@@ -55,36 +67,48 @@ public final class StackDaemon: Sendable {
     return stack.offloads.contains(.tso4) ? "TSO and checksum offload" : "checksum offload"
   }
 
-  /// Serves control clients until SIGINT, SIGTERM, SIGHUP or `down`; then ends connections and takes everything away.
+  /// Serves control clients until SIGINT, SIGTERM, SIGQUIT, SIGHUP or `down`; then ends connections and takes everything away.
   public func run() throws {
     guard let listener = listener.withLock({ $0.take() }) else {
       preconditionFailure("a daemon runs once")
     }
     let epoll = try Epoll()
-    try epoll.add(signals.descriptor, for: [.readable], token: 0)
-    try epoll.add(listener.descriptor, for: [.readable], token: 1)
-    try epoll.add(stopRequest.descriptor, for: [.readable], token: 2)
+    try epoll.add(signals.descriptor, for: [.readable], token: Token.signal)
+    try epoll.add(stopRequest.descriptor, for: [.readable], token: Token.stop)
     if let loss = stack.wireLoss {
-      try epoll.add(rawDescriptor: loss.rawDescriptor, for: [.readable], token: 3)
+      try epoll.add(rawDescriptor: loss.rawDescriptor, for: [.readable], token: Token.wireLoss)
     }
     if let event = stack.notices.event {
-      try epoll.add(rawDescriptor: event.rawDescriptor, for: [.readable], token: 4)
+      try epoll.add(rawDescriptor: event.rawDescriptor, for: [.readable], token: Token.notice)
     }
+    let server = ControlServer(stack: stack, daemon: self)
     var isWireLost = false
-    var events = EpollEvents(capacity: 8)
     var isRunning = true
+    // Clients that cannot be taken now are not looked at until a while later.
+    var acceptsAgain = Instant.origin
+    var isAccepting = false
+    var events = EpollEvents(capacity: 8)
     while isRunning {
-      let count = try epoll.wait(into: &events, timeout: nil)
+      let now = MonotonicClock.now()
+      if !isAccepting, now >= acceptsAgain {
+        try epoll.add(listener.descriptor, for: [.readable], token: Token.client)
+        isAccepting = true
+      }
+      let count = try epoll.wait(into: &events, until: isAccepting ? .distantFuture : acceptsAgain, now: now)
       for index in 0..<count {
         switch events[index].token {
-        case 0:
+        case Token.signal:
           if let signal = signals.next() {
-            logger.info("\(signal.name): ending")
+            logger.notice("\(signal.name): ending")
             isRunning = false
           }
-        case 1: acceptClients(listener)
-        case 4: for notice in stack.takeNotices() { logger.warning("\(notice)") }
-        case 3:
+        case Token.client:
+          guard server.acceptClients(listener) == .noRoom else { continue }
+          try epoll.remove(rawDescriptor: listener.descriptor.rawValue)
+          isAccepting = false
+          acceptsAgain = MonotonicClock.now() + Self.acceptPause
+        case Token.notice: for notice in stack.takeNotices() { logger.warning("\(notice)") }
+        case Token.wireLoss:
           isWireLost = true
           isRunning = false
         default: isRunning = false
@@ -92,40 +116,9 @@ public final class StackDaemon: Sendable {
       }
     }
     stack.close()
-    logger.info("\(plan.tap.interface) is down")
+    logger.notice("\(plan.tap.interface) is down")
     if isWireLost {
       throw StackError("the interface \(plan.tap.interface) was removed while the stack ran on it")
-    }
-  }
-
-  private func acceptClients(_ listener: borrowing UnixListener) {
-    do {
-      while let stream = try listener.accept() {
-        guard conversations.load(ordering: .relaxed) < Self.mostConversations else {
-          logger.warning("a control client was turned away: \(Self.mostConversations) are there already")
-          continue
-        }
-        converse(stream)
-      }
-    } catch {
-      logger.warning("\(error)")
-    }
-  }
-
-  private func converse(_ stream: consuming UnixStream) {
-    let number = stream.takeDescriptor().release()
-    conversations.add(1, ordering: .relaxed)
-    do {
-      try StackThread.start { [self] in
-        // The number was released above, for this thread.
-        let stream = UnixStream(OwnedDescriptor(owning: number))
-        ControlConversation(stream, stack: stack, daemon: self).run()
-        conversations.subtract(1, ordering: .relaxed)
-      }
-    } catch {
-      conversations.subtract(1, ordering: .relaxed)
-      _ = OwnedDescriptor(owning: number)
-      logger.warning("\(error)")
     }
   }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import FoundationEssentials
+import Glibc
 import LinuxHost
 import SwiftStack
 
@@ -7,39 +7,67 @@ struct CaptureCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "capture",
     abstract: "Write the stack's frames to a pcapng file for Wireshark, until Ctrl-C.",
-    discussion: "Each frame's comment says which sk_buff it came from and what was left to the device.")
+    discussion: """
+      Each frame's comment says which sk_buff it came from and what was left to the device. How many frames came too \
+      fast to be kept is said at the end, and in the file (isb_ifdrop).
+      """)
   @Option(
     name: .customShort("c", allowingJoined: true), help: ArgumentHelp("Stop after N frames.", valueName: "n"))
   var count: Int?
   @OptionGroup var client: ClientOptions
-  @Argument(help: ArgumentHelp("The file to write.", valueName: "file.pcapng")) var path: String
+  @Argument(help: ArgumentHelp("The file to write; - is standard output.", valueName: "file.pcapng"))
+  var path: String
+
+  func validate() throws {
+    if let count, count < 1 { throw ValidationError("-c \(count): the count is at least 1.") }
+    if path.isEmpty { throw ValidationError("Name a file, or - for standard output.") }
+  }
 
   func run() throws {
-    let signals = try SignalFD([.interrupt, .terminate])
+    let interruption = try Interruption()
+    try SignalFD.ignoreBrokenPipe()
     var control = try client.connect()
-    var writer = try PcapngWriter(path: path, interfaceNames: [control.interface])
-    try control.send(.capture(CaptureRequest()))
-    var written = 0
-    loop: while signals.next() == nil, written < count ?? .max {
-      guard let answer = try control.receiveIfReady(milliseconds: 50) else {
-        try writer.flush()
-        continue
-      }
-      switch answer {
-      case .frames(let frames):
-        for frame in frames where written < count ?? .max {
-          guard let bytes = Data(base64Encoded: frame.bytes) else { throw ControlError.unexpected("capture") }
-          try writer.write(
-            [UInt8](bytes), timestamp: frame.time, direction: frame.isOutgoing ? .outbound : .inbound,
-            originalByteCount: frame.originalByteCount, comment: frame.comment)
-          written += 1
-        }
-      case .started: StandardError.print("capturing on \(control.interface) to \(path)")
-      case .done: break loop
-      default: throw ControlError.unexpected("capture")
-      }
+    let file = try openOutput()
+    let subject = path == "-" ? "standard output" : path
+    try control.send(.capture(CaptureRequest(count: count)))
+    guard case .started = try control.receiveSoon() else { throw ControlError.unexpected("capture") }
+    guard let frames = control.takeDescriptor() else {
+      throw ControlError("the stack sent no descriptor with its answer")
     }
-    try writer.close()
-    StandardError.print("\(written) frames captured")
+    StandardError.print("capturing on \(control.interface) to \(subject)")
+    var hasAsked = false
+    while true {
+      if interruption.step(), !hasAsked {
+        control.finish()
+        hasAsked = true
+      }
+      guard OwnedDescriptor.isReady(frames.rawValue, POLLIN, milliseconds: 50) else { continue }
+      let bytes = try frames.read(upTo: 1 << 20, subject: "the stack's frames")
+      if bytes.isEmpty { break }
+      // Whoever read has seen enough.
+      guard try put(bytes, file, subject) else { return }
+    }
+    guard case .captured(let report) = try control.receiveSoon() else {
+      throw ControlError.unexpected("capture")
+    }
+    StandardError.print("\(report.frames) frames captured, \(report.dropped) dropped")
+  }
+
+  private func openOutput() throws(LinuxError) -> OwnedDescriptor {
+    if path == "-" { return try OwnedDescriptor(owning: 1).duplicateAndRelease() }
+    return try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+  }
+
+  /// False when nobody reads standard output any more.
+  private func put(
+    _ bytes: [UInt8], _ file: borrowing OwnedDescriptor, _ subject: String
+  ) throws(LinuxError) -> Bool {
+    do throws(LinuxError) {
+      try file.writeAll(bytes.rawBytes, subject: subject)
+      return true
+    } catch {
+      if error.code == EPIPE && path == "-" { return false }
+      throw error
+    }
   }
 }

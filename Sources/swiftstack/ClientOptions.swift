@@ -7,8 +7,14 @@ struct ClientOptions: ParsableArguments {
     name: .long, help: ArgumentHelp("The stack to talk to, when several run.", valueName: "ifname"))
   var interface: String?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The network namespace its interface is in. Default: one's own, then any.", valueName: "name"))
+  var netns: String?
+
   /// Connects to the stack.
-  func connect() throws -> ControlClient { try ControlClient(interface: interface) }
+  func connect() throws -> ControlClient { try ControlClient(interface: interface, netns: netns) }
 }
 
 /// What commands that print a table take beside that.

@@ -6,9 +6,13 @@ struct DownCommand: ParsableCommand {
     commandName: "down", abstract: "Stop the stack on an interface: connections end, the TAP goes away.")
 
   @Argument(help: ArgumentHelp("The interface the stack is on.", valueName: "ifname")) var interface: String
+  @Option(
+    help: ArgumentHelp(
+      "The network namespace its interface is in. Default: one's own, then any.", valueName: "name"))
+  var netns: String?
 
   func run() throws {
-    var client = try ControlClient(interface: interface)
+    var client = try ControlClient(interface: interface, netns: netns)
     guard case .done = try client.ask(.down) else { throw ControlError("the stack did not agree to end") }
     // The daemon closes the conversation when everything is gone.
     try client.waitForEnd()

@@ -5,15 +5,15 @@ enum JSONOutput {
   static func print(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    StandardOutput.print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    try StandardOutput.print(String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 }
 
 extension JSONOutput {
   /// One object on one line.
-  static func printLine(_ value: some Encodable) throws {
+  static func line(_ value: some Encodable) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    StandardOutput.print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
   }
 }

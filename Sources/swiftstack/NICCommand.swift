@@ -17,7 +17,7 @@ struct NICCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .nic(let nics) = try client.ask(.nic) else { throw ControlError.unexpected("nic") }
+    let nics = try client.table(.nic) { if case .nic(let rows) = $0 { rows } else { nil } }
     if options.json {
       return try JSONOutput.print(
         nics.enumerated().map { queue, nic in
@@ -33,13 +33,13 @@ struct NICCommand: ParsableCommand {
     }
     for (queue, nic) in nics.enumerated() {
       let suffix = nics.count > 1 ? " queue \(queue)" : ""
-      StandardOutput.print("Ring parameters for \(nic.device)\(suffix):")
-      StandardOutput.print("Pre-set maximums:\nRX:\t\t\(nic.maximumRing)\nTX:\t\t\(nic.maximumRing)")
-      StandardOutput.print(
+      try StandardOutput.print("Ring parameters for \(nic.device)\(suffix):")
+      try StandardOutput.print("Pre-set maximums:\nRX:\t\t\(nic.maximumRing)\nTX:\t\t\(nic.maximumRing)")
+      try StandardOutput.print(
         "Current hardware settings:\nRX:\t\t\(nic.receiveRing)\nTX:\t\t\(nic.transmitRing)")
-      StandardOutput.print("Features on: \(nic.features.joined(separator: " "))")
-      StandardOutput.print("NIC statistics:")
-      for counter in nic.statistics { StandardOutput.print("     \(counter.name): \(counter.value)") }
+      try StandardOutput.print("Features on: \(nic.features.joined(separator: " "))")
+      try StandardOutput.print("NIC statistics:")
+      for counter in nic.statistics { try StandardOutput.print("     \(counter.name): \(counter.value)") }
     }
   }
 }

@@ -16,7 +16,7 @@ struct NeighCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .neigh(let neighbours) = try client.ask(.neigh) else { throw ControlError.unexpected("neigh") }
+    let neighbours = try client.table(.neigh) { if case .neigh(let rows) = $0 { rows } else { nil } }
     if options.json {
       return try JSONOutput.print(
         neighbours.map {
@@ -25,7 +25,7 @@ struct NeighCommand: ParsableCommand {
     }
     for neighbour in neighbours {
       let mac = neighbour.macAddress.map { " lladdr \($0)" } ?? ""
-      StandardOutput.print("\(neighbour.address) dev \(neighbour.device)\(mac) \(neighbour.state)")
+      try StandardOutput.print("\(neighbour.address) dev \(neighbour.device)\(mac) \(neighbour.state)")
     }
   }
 }

@@ -44,14 +44,18 @@ struct NetcatCommand: ParsableCommand {
     try control.send(
       .nc(NetcatRequest(host: host, port: port, isUDP: isUDP, timeout: wait)))
     var peer = ""
+    // The first answer comes at once; the connection may take its time.
+    var answer = try control.receiveSoon()
     connecting: while true {
-      switch try control.receive() {
+      switch answer {
+      case .started: break
       case .listening(let port): if isVerbose { StandardError.print("Listening on 0.0.0.0 \(port)") }
       case .connected(let address):
         peer = address
         break connecting
       default: throw ControlError.unexpected("nc")
       }
+      answer = try control.receive()
     }
     guard let socket = control.takeDescriptor() else {
       throw ControlError("the stack sent no descriptor with its answer")

@@ -34,15 +34,25 @@ struct PerfCommand: ParsableCommand {
     }
 
     func run(host: String?, port: UInt16) throws {
-      let signals = try SignalFD([.interrupt, .terminate])
+      let interruption = try Interruption()
       var control = try client.connect()
       let address = try host.map { "\(try HostName.resolve($0))" }
       try control.send(
         .perf(PerfRequest(host: address, port: port, time: time, streams: streams, length: length)))
+      var hasAnswered = false
+      var hasAsked = false
+      let start = MonotonicClock.now()
       while true {
-        if signals.next() != nil { throw ControlError("interrupted before the measurement was over") }
+        if interruption.step(), !hasAsked {
+          // The sum so far comes as the last answer.
+          control.finish()
+          hasAsked = true
+        }
+        if !hasAnswered, MonotonicClock.now() - start > ControlClient.patience { throw control.silence }
         guard let answer = try control.receiveIfReady(milliseconds: 50) else { continue }
+        hasAnswered = true
         switch answer {
+        case .started: break
         case .listening(let port): StandardError.print("listening on port \(port)")
         case .perf(let report): return try show(report, host == nil ? "received" : "sent")
         default: throw ControlError("the stack answered perf with something else")
@@ -53,7 +63,7 @@ struct PerfCommand: ParsableCommand {
     private func show(_ report: PerfReport, _ verb: String) throws {
       if json { return try JSONOutput.print(report) }
       let gigabits = FixedPoint.format(report.bitsPerSecond / 1e9, digits: 3)
-      StandardOutput.print(
+      try StandardOutput.print(
         "\(verb) \(report.bytes) bytes in \(FixedPoint.format(report.seconds, digits: 3)) s over "
           + "\(report.streams) stream\(report.streams == 1 ? "" : "s"): \(gigabits) Gbit/s, "
           + "\(report.retransmits) retransmits")

@@ -39,7 +39,7 @@ struct PingCommand: ParsableCommand {
   }
 
   func run() throws {
-    let signals = try SignalFD([.interrupt, .terminate])
+    let interruption = try Interruption(countsQuit: true)
     var control = try client.connect()
     let address = try HostName.resolve(host)
     var statistics = PingStatistics(host: host)
@@ -47,20 +47,24 @@ struct PingCommand: ParsableCommand {
       .ping(
         PingRequest(
           host: "\(address)", count: count, interval: interval, byteCount: byteCount, wait: wait)))
+    guard case .pingStarted(let target, _) = try control.receiveSoon() else {
+      throw ControlError.unexpected("ping")
+    }
+    try StandardOutput.print("PING \(host) (\(target)) \(byteCount)(\(byteCount + 28)) bytes of data.")
+    statistics.begin()
     loop: while true {
-      if signals.next() != nil { break }
+      if interruption.step() { break }
+      // As ping(8) does: a line in between, on standard error.
+      if interruption.takeQuit() { StandardError.print(statistics.interim) }
       guard let answer = try control.receiveIfReady(milliseconds: 50) else { continue }
       switch answer {
-      case .pingStarted(let address, _):
-        StandardOutput.print("PING \(host) (\(address)) \(byteCount)(\(byteCount + 28)) bytes of data.")
-        statistics.begin()
-      case .pingReply(let report): if let line = statistics.take(report) { StandardOutput.print(line) }
+      case .pingReply(let report): if let line = statistics.take(report) { try StandardOutput.print(line) }
       case .done: break loop
-      default: throw ControlError("the stack answered a ping with something else")
+      default: throw ControlError.unexpected("ping")
       }
     }
     statistics.end()
-    StandardOutput.print("\n" + statistics.summary)
+    try StandardOutput.print("\n" + statistics.summary)
     if statistics.received == 0 { throw ExitCode(1) }
   }
 }

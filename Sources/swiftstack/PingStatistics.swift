@@ -47,13 +47,26 @@ struct PingStatistics {
 
   static func fixed(_ value: Double, _ digits: Int) -> String { FixedPoint.format(value, digits: digits) }
 
+  /// ping(8) on SIGQUIT: `2/2 packets, 0% loss, min/avg/ewma/max = ...`, here with the mean.
+  var interim: String {
+    var line = "\(received)/\(transmitted) packets, \(lossText)% loss"
+    if let least = times.min(), let most = times.max() {
+      let mean = times.reduce(0, +) / Double(times.count)
+      line += ", min/avg/max = \([least, mean, most].map { Self.fixed($0, 3) }.joined(separator: "/")) ms"
+    }
+    return line
+  }
+
+  private var lossText: String {
+    let loss = transmitted == 0 ? 0 : Double(transmitted - received) * 100 / Double(transmitted)
+    return loss == loss.rounded() ? "\(Int(loss))" : "\(Double(Int(loss * 10000)) / 10000)"
+  }
+
   var summary: String {
     var lines = ["--- \(host) ping statistics ---"]
     var line = "\(transmitted) packets transmitted, \(received) received"
     if duplicates > 0 { line += ", +\(duplicates) duplicates" }
     if errors > 0 { line += ", +\(errors) errors" }
-    let loss = transmitted == 0 ? 0 : Double(transmitted - received) * 100 / Double(transmitted)
-    let lossText = loss == loss.rounded() ? "\(Int(loss))" : "\(Double(Int(loss * 10000)) / 10000)"
     line += ", \(lossText)% packet loss, time \((ended - started).milliseconds)ms"
     lines.append(line)
     if !times.isEmpty {

@@ -27,7 +27,7 @@ struct QdiscCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .qdisc(let qdiscs) = try client.ask(.qdisc) else { throw ControlError.unexpected("qdisc") }
+    let qdiscs = try client.table(.qdisc) { if case .qdisc(let rows) = $0 { rows } else { nil } }
     if options.json {
       return try JSONOutput.print(
         qdiscs.map {
@@ -38,7 +38,7 @@ struct QdiscCommand: ParsableCommand {
         })
     }
     for qdisc in qdiscs {
-      StandardOutput.print(
+      try StandardOutput.print(
         """
         qdisc \(qdisc.kind) 0: dev \(qdisc.device) root refcnt 2\(Self.options(of: qdisc.kind))
          Sent \(qdisc.sentBytes) bytes \(qdisc.sentPackets) pkt (dropped \(qdisc.dropped), \

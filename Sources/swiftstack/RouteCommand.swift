@@ -19,7 +19,7 @@ struct RouteCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .route(let routes) = try client.ask(.route) else { throw ControlError.unexpected("route") }
+    let routes = try client.table(.route) { if case .route(let rows) = $0 { rows } else { nil } }
     if options.json {
       return try JSONOutput.print(
         routes.map {
@@ -28,7 +28,7 @@ struct RouteCommand: ParsableCommand {
             prefsrc: $0.source, metric: $0.metric == 0 ? nil : $0.metric)
         })
     }
-    for route in routes { StandardOutput.print(line(route)) }
+    for route in routes { try StandardOutput.print(line(route)) }
   }
 
   private func line(_ route: RouteReport) -> String {

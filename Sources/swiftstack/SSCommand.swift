@@ -8,16 +8,16 @@ struct SSCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .ss(let sockets) = try client.ask(.ss) else { throw ControlError.unexpected("ss") }
+    let sockets = try client.table(.ss) { if case .ss(let rows) = $0 { rows } else { nil } }
     if options.json { return try JSONOutput.print(sockets) }
     let rows =
       [["Netid", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port"]]
       + sockets.map { [$0.netid, $0.state, "\($0.receiveQueue)", "\($0.sendQueue)", $0.local, $0.peer] }
     let lines = TextTable.lines(rows, rightAligned: [])
-    StandardOutput.print(lines[0])
+    try StandardOutput.print(lines[0])
     for (line, socket) in zip(lines.dropFirst(), sockets) {
-      StandardOutput.print(line)
-      if let tcp = socket.tcp { StandardOutput.print("\t " + tcp.line) }
+      try StandardOutput.print(line)
+      if let tcp = socket.tcp { try StandardOutput.print("\t " + tcp.line) }
     }
   }
 }

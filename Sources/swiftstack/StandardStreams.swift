@@ -2,21 +2,20 @@ import LinuxHost
 
 /// Lines on standard error: messages for people.
 enum StandardError {
-  static func print(_ text: String) { StandardStreams.write(text + "\n", to: 2) }
+  /// Whoever cannot be told is not told.
+  static func print(_ text: String) { try? StandardStreams.write(Array((text + "\n").utf8), to: 2) }
 }
 
-/// Lines on standard output: what was asked for, each line out at once.
+/// Lines on standard output: what was asked for, each print out at once. What cannot be written is an error: a full disk
+/// must not pass for an answer.
 enum StandardOutput {
-  static func print(_ text: String) { StandardStreams.write(text + "\n", to: 1) }
+  static func print(_ text: String) throws(LinuxError) {
+    try StandardStreams.write(Array((text + "\n").utf8), to: 1)
+  }
 }
 
 /// Unbuffered writes to the streams that every process has.
 enum StandardStreams {
-  /// A reader that has gone away (`| head`) ends the output silently, as for other commands.
-  static func write(_ text: String, to number: Int32) {
-    try? write(Array(text.utf8), to: number)
-  }
-
   static func write(_ bytes: [UInt8], to number: Int32) throws(LinuxError) {
     let stream = OwnedDescriptor(owning: number)
     let result = Result { () throws(LinuxError) in

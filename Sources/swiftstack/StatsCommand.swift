@@ -11,18 +11,16 @@ struct StatsCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    guard case .stats(let counters) = try client.ask(drops ? .drops : .stats) else {
-      throw ControlError.unexpected("stats")
-    }
+    let counters = try client.table(drops ? .drops : .stats) { if case .stats(let rows) = $0 { rows } else { nil } }
     if options.json {
       let values = Dictionary(counters.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
       return try JSONOutput.print(["swiftstack": values])
     }
-    StandardOutput.print("#swiftstack")
+    try StandardOutput.print("#swiftstack")
     for counter in counters where zeros || counter.value != 0 {
       let name = counter.name + String(repeating: " ", count: max(1, 32 - counter.name.count))
       let value = "\(counter.value)"
-      StandardOutput.print(name + value + String(repeating: " ", count: max(1, 19 - value.count)) + "0.0")
+      try StandardOutput.print(name + value + String(repeating: " ", count: max(1, 19 - value.count)) + "0.0")
     }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import LinuxHost
 
 /// The command.
 struct Swiftstack: ParsableCommand {
@@ -23,6 +24,8 @@ struct Swiftstack: ParsableCommand {
 @main
 enum Main {
   static func main() {
+    // The runtime's handler would print a crash report and go on.
+    Signal.quit.restoreDefault()
     var command: any ParsableCommand
     do {
       command = try Swiftstack.parseAsRoot()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import LinuxHost
 import Logging
 import SwiftStack
@@ -29,6 +30,11 @@ struct UpCommand: ParsableCommand {
   @Flag(help: "Return once the stack is up.") var detach = false
   @Option(
     help: ArgumentHelp(
+      "Where a detached stack's log goes. Default: /var/log/swiftstack-IFNAME.log, for a user other than root beside "
+        + "the control socket.", valueName: "file"))
+  var logFile: String?
+  @Option(
+    help: ArgumentHelp(
       "trace, debug, info, notice, warning, error or critical.", valueName: "level"))
   var logLevel: Logger.Level = .notice
 
@@ -44,10 +50,18 @@ struct UpCommand: ParsableCommand {
   private func launch() throws {
     // What can be checked without side effects fails here, with this terminal's attention.
     _ = try plan()
-    switch try DetachedProcess.launch(arguments: CommandLine.arguments) {
-    case .ready(_, let message): StandardOutput.print(message)
+    switch try DetachedProcess.launch(arguments: CommandLine.arguments, logPath: try logPath()) {
+    case .ready(_, let message): try StandardOutput.print(message)
     case .failed(let message): throw ControlError(message)
     }
+  }
+
+  private func logPath() throws -> String {
+    if let logFile { return logFile }
+    let name = try InterfaceName(interface)
+    guard geteuid() != 0 else { return "/var/log/swiftstack-\(name).log" }
+    try UnixListener.makeFolder(ControlPath.ownFolder)
+    return "\(ControlPath.ownFolder)/\(name).log"
   }
 
   private func serve(_ told: consuming ReadinessPipe?) throws {
@@ -56,6 +70,10 @@ struct UpCommand: ParsableCommand {
       var handler = StreamLogHandler.standardError(label: label)
       handler.logLevel = level
       return handler
+    }
+    if told != nil {
+      // No folder is kept from being unmounted for as long as the stack runs.
+      _ = unsafe chdir("/")
     }
     // Signals are blocked before the first thread starts, so that only the daemon's loop sees them.
     let daemon: StackDaemon
@@ -72,7 +90,8 @@ struct UpCommand: ParsableCommand {
     if let told = told.take() {
       told.ready(greeting)
     } else {
-      StandardOutput.print(greeting + "\nCtrl-C ends it.")
+      // The stack is up, whether that can be said or not.
+      try? StandardOutput.print(greeting + "\nCtrl-C ends it.")
     }
     try daemon.run()
   }

@@ -64,6 +64,21 @@ import Testing
       ])
   }
 
+  @Test("4.6 interface statistics block: received and dropped, 64 bits each") func statistics() {
+    var encoder = PcapngEncoder()
+    encoder.appendStatistics(
+      interface: 1, timestamp: 0x1122_3344_5566_7788, received: 0x0102_0304, dropped: 7)
+    #expect(
+      encoder.bytes == [
+        5, 0, 0, 0, 0x34, 0, 0, 0,  // type, total length 52
+        1, 0, 0, 0,  // interface
+        0x44, 0x33, 0x22, 0x11, 0x88, 0x77, 0x66, 0x55,  // time stamp, high word first
+        4, 0, 8, 0, 4, 3, 2, 1, 0, 0, 0, 0,  // isb_ifrecv
+        5, 0, 8, 0, 7, 0, 0, 0, 0, 0, 0, 0,  // isb_ifdrop
+        0, 0, 0, 0, 0x34, 0, 0, 0,
+      ])
+  }
+
   @Test("3.5 a comment beyond 65535 bytes is cut between characters") func longComment() {
     let frame: [UInt8] = []
     var encoder = PcapngEncoder()
@@ -84,16 +99,20 @@ import Testing
   func tcpdump() throws {
     let path = NSTemporaryDirectory() + "swiftstack-\(getpid())-pcapng-test.pcapng"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    var writer = try PcapngWriter(path: path, interfaceNames: ["tap0"])
+    var encoder = PcapngEncoder()
+    encoder.appendSectionHeader(application: "swiftstack")
+    encoder.appendInterface(name: "tap0")
     // An ARP request, RFC 826: who has 10.0.0.1, tell 10.0.0.2.
     let arp: [UInt8] = [
       0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2,
       10, 0, 0, 2,
       0, 0, 0, 0, 0, 0, 10, 0, 0, 1,
     ]
-    try writer.write(arp, timestamp: 1_700_000_000_123_456_789, direction: .inbound, comment: "first")
-    try writer.write(arp, timestamp: 1_700_000_001_000_000_000, direction: .outbound)
-    try writer.close()
+    encoder.appendPacket(
+      arp.rawBytes, timestamp: 1_700_000_000_123_456_789, direction: .inbound, comment: "first")
+    encoder.appendPacket(arp.rawBytes, timestamp: 1_700_000_001_000_000_000, direction: .outbound)
+    encoder.appendStatistics(timestamp: 1_700_000_002_000_000_000, received: 3, dropped: 1)
+    try Data(encoder.bytes).write(to: URL(fileURLWithPath: path))
     let output = try Command.run("/usr/bin/tcpdump", ["-r", path, "-n", "-tt", "--nano"])
     #expect(output.contains("1700000000.123456789 ARP, Request who-has 10.0.0.1 tell 10.0.0.2, length 28"))
     #expect(output.contains("1700000001.000000000 ARP, Request who-has 10.0.0.1 tell 10.0.0.2, length 28"))

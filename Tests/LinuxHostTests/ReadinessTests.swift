@@ -65,6 +65,24 @@ import Timers
     try SignalFD.unblock([.terminate, .hangUp])
   }
 
+  @Test("a signal that is ignored stays ignored: nohup") func ignoredSignal() throws {
+    // SIGQUIT: no other test of this process touches it.
+    signal(SIGQUIT, SIG_IGN)
+    defer { signal(SIGQUIT, SIG_DFL) }
+    #expect(Signal.quit.isIgnored && !Signal.terminate.isIgnored)
+    Signal.quit.restoreDefault()
+    #expect(Signal.quit.isIgnored)
+    let signals = try SignalFD([.quit])
+    pthread_kill(pthread_self(), SIGQUIT)
+    #expect(signals.next() == nil)
+    signal(SIGQUIT, SIG_DFL)
+    #expect(!Signal.quit.isIgnored)
+    let listened = try SignalFD([.quit])
+    pthread_kill(pthread_self(), SIGQUIT)
+    #expect(listened.next() == .quit)
+    try SignalFD.unblock([.quit])
+  }
+
   @Test("the wall clock is in this century and entropy does not repeat") func clocksAndEntropy() {
     // 2020-01-01 and 2100-01-01.
     #expect(

@@ -235,7 +235,7 @@ extension Netns {
       arguments: [
         "hello\\n", "{\\n", "{}\\n", "[1,2,3]\\n", "null\\n", "\\x00\\x01\\x02\\xff\\n",
         "{\"request\": 7}\\n",
-        "{\"version\":1,\"request\":\"sideways\"}\\n", "\\n", "repeat:5000000",
+        "{\"version\":2,\"request\":\"sideways\"}\\n", "\\n", "repeat:5000000",
         "{\"a\":{\"a\":{\"a\":{}}}}\\n",
       ])
     func malformedControl(message: String) throws {

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// A network namespace with a kernel peer in it, and a running stack whose TAP ends there. Made by a test, removed
 /// with everything in it when the test ends, however it ends.
@@ -35,6 +36,12 @@ final class NetnsWorld: @unchecked Sendable {
     Interruption.remember(namespace: namespace, directory: directory)
     do {
       try Self.mustRun(["ip", "netns", "add", namespace], in: directory)
+    } catch {
+      Interruption.remove(namespace: namespace, directory: directory)
+      throw error
+    }
+    controlSocket = "/run/swiftstack/\(interface):\(Self.number(ofNamespace: namespace)).sock"
+    do {
       try inside(["ip", "link", "set", "lo", "up"])
       try inside([
         "sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv6.conf.all.disable_ipv6=1",
@@ -78,7 +85,8 @@ final class NetnsWorld: @unchecked Sendable {
     ] + options.more
   }
 
-  var controlSocket: String { "/run/swiftstack/\(interface).sock" }
+  /// Named for the interface and its namespace.
+  let controlSocket: String
 
   /// A client command against this world's stack, to its end.
   @discardableResult
@@ -200,6 +208,13 @@ final class NetnsWorld: @unchecked Sendable {
   }
 
   // MARK: What is outside of any world
+
+  /// The number that /proc/PID/ns/net shows for a named namespace.
+  private static func number(ofNamespace name: String) -> UInt64 {
+    var status = stat()
+    _ = unsafe stat("/run/netns/\(name)", &status)
+    return UInt64(status.st_ino)
+  }
 
   /// The executable under test: `SWIFTSTACK_BINARY`, or the release build's.
   static let binary: String =

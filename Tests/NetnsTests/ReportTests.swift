@@ -64,10 +64,10 @@ extension Netns {
         let capture = try world.startSwiftstack("capture", [file])
         #expect(capture.waitUntilItWrites("capturing on"))
         try world.inside(["ping", "-c3", "-i0.2", world.stack])
-        Thread.sleep(forTimeInterval: 0.3)
         capture.send(signal: SIGINT)
         let result = capture.wait(seconds: 5)
         #expect(result.status == 0, "\(result.summary)")
+        #expect(result.errors.contains(", 0 dropped"), "\(result.summary)")
         let read = try world.tryInside(["tcpdump", "-nn", "-e", "-r", file])
         #expect(read.status == 0, "\(read.summary)")
         let lines = read.text.split(separator: "\n")
@@ -80,7 +80,7 @@ extension Netns {
     func trace() throws {
       try withWorld { world in
         let trace = try world.startSwiftstack("trace", ["--follow"])
-        Thread.sleep(forTimeInterval: 0.5)
+        #expect(trace.waitUntilItWrites("tracing"))
         let echo = try world.tryInside(["nc", "-N", world.stack, "7"], input: .text("traced\n"), seconds: 10)
         #expect(echo.text == "traced\n")
         #expect(trace.waitUntilItWrites("ice_start_xmit"), "\(trace.outputSoFar)\(trace.errorsSoFar)")

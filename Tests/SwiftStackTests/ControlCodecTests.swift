@@ -23,18 +23,18 @@ import Testing
   func golden() throws {
     let line = ControlCodec.encode(ControlRequest(.trace(TraceRequest(follow: false))))
     #expect(
-      String(decoding: line, as: UTF8.self) == #"{"command":{"trace":{"_0":{"follow":false}}},"version":1}"#)
-    let read = try ControlCodec.decodeRequest(Array(#"{"version":1,"command":{"ss":{}}}"#.utf8))
+      String(decoding: line, as: UTF8.self) == #"{"command":{"trace":{"_0":{"follow":false}}},"version":2}"#)
+    let read = try ControlCodec.decodeRequest(Array(#"{"version":2,"command":{"ss":{}}}"#.utf8))
     #expect(read.command == .ss)
   }
 
   @Test(
     "what cannot be read is an error with a reason",
     arguments: [
-      "", "hello", "{", "{}", "[1,2,3]", "null", "7", "\"x\"", #"{"version":1}"#,
-      #"{"version":1,"command":{"sideways":{}}}"#, #"{"version":"1","command":{"ss":{}}}"#,
-      #"{"version":1,"command":{"ping":{"_0":{"host":7}}}}"#, #"{"version":1,"command":{"ss":{},"nic":{}}}"#,
-      #"{"version":1,"command":{"perf":{"_0":{"port":70000,"time":1,"streams":1,"length":1}}}}"#,
+      "", "hello", "{", "{}", "[1,2,3]", "null", "7", "\"x\"", #"{"version":2}"#,
+      #"{"version":2,"command":{"sideways":{}}}"#, #"{"version":"1","command":{"ss":{}}}"#,
+      #"{"version":2,"command":{"ping":{"_0":{"host":7}}}}"#, #"{"version":2,"command":{"ss":{},"nic":{}}}"#,
+      #"{"version":2,"command":{"perf":{"_0":{"port":70000,"time":1,"streams":1,"length":1}}}}"#,
     ])
   func malformed(text: String) {
     #expect(throws: ControlError.self) { try ControlCodec.decodeRequest(Array(text.utf8)) }
@@ -43,9 +43,9 @@ import Testing
   @Test("another version is refused by its number")
   func version() {
     #expect {
-      try ControlCodec.decodeRequest(Array(#"{"version":2,"command":{"ss":{}}}"#.utf8))
+      try ControlCodec.decodeRequest(Array(#"{"version":1,"command":{"ss":{}}}"#.utf8))
     } throws: { error in
-      "\(error)".contains("version 2")
+      "\(error)".contains("version 1")
     }
   }
 

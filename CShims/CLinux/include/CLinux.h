@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -49,6 +50,9 @@ static inline int clinux_tun_set_interface(int fd, char *name, short flags) {
 static inline int clinux_tun_set_header_size(int fd, int size) {
   return ioctl(fd, TUNSETVNETHDRSZ, &size);
 }
+static inline int clinux_tun_get_header_size(int fd, int *size) {
+  return ioctl(fd, TUNGETVNETHDRSZ, size);
+}
 static inline int clinux_tun_set_offload(int fd, unsigned long features) {
   return ioctl(fd, TUNSETOFFLOAD, features);
 }
@@ -78,6 +82,24 @@ static inline int clinux_effective_capabilities(uint64_t *set) {
   int result = (int)syscall(SYS_capget, &header, data);
   if (result == 0) *set = (uint64_t)data[1].effective << 32 | data[0].effective;
   return result;
+}
+/// Gives up, for the calling thread and the threads it starts, every capability but those in `kept`, and with
+/// no_new_privs all ways to get one back.
+static inline int clinux_keep_capabilities(uint64_t kept) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
+  // What a process without CAP_SETPCAP may not drop here it cannot gain either.
+  for (int capability = 0; capability < 64; capability++)
+    if (!(kept >> capability & 1)) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  if (syscall(SYS_capget, &header, data) != 0) return -1;
+  for (int half = 0; half < 2; half++) {
+    data[half].effective &= (uint32_t)(kept >> 32 * half);
+    data[half].permitted &= (uint32_t)(kept >> 32 * half);
+    data[half].inheritable = 0;
+  }
+  return (int)syscall(SYS_capset, &header, data);
 }
 static inline ssize_t clinux_getrandom(void *bytes, size_t count, unsigned flags) {
   return syscall(SYS_getrandom, bytes, count, flags);
@@ -113,6 +135,16 @@ static inline int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NON
 /// SIG_IGN is a cast macro.
 static inline int clinux_ignore_signal(int number) {
   return signal(number, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
+
+/// Whether the process was started with the signal ignored, or ignores it: nohup, a background job of a script.
+static inline int clinux_ignores_signal(int number) {
+  struct sigaction action;
+  return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+/// SIG_DFL is a cast macro.
+static inline int clinux_default_signal(int number) {
+  return signal(number, SIG_DFL) == SIG_ERR ? -1 : 0;
 }
 
 // --- processes -----------------------------------------------------------------------------

@@ -16,6 +16,9 @@ final class Bridge {
   var pending = [UInt8](repeating: 0, count: 65536)
   var pendingRange = 0..<0
   var application = -1
+  /// Nobody reads the descriptor any more: what the peer sends is thrown away, and the end of what comes from the
+  /// descriptor is the end of it all, as when a process that ends closes its socket.
+  var isUnread = false
   /// How it ended; `nil` while it lives.
   var outcome: Outcome?
 
@@ -83,20 +86,12 @@ extension ShardState {
       if bridge.pendingRange.isEmpty {
         guard bridge.mayRead else { return false }
         switch readPending(bridge) {
-        case .bytes(0):
-          applications[application].isInputDone = true
-          // A datagram conversation ends with its client, for it has no FIN to wait for.
-          if bridge.isDatagram {
-            applications[application].isOutputDone = true
-          } else {
-            try sockets.shutdown(socket, read: false, write: true, ip: &ip, net: &net)
-          }
-          return false
+        case .bytes(0): return try endInput(bridge, socket)
         case .bytes(let count): bridge.pendingRange = 0..<count
         case .wouldBlock:
           bridge.mayRead = false
           return false
-        case .error: throw .ECONNRESET
+        case .error: return try endInput(bridge, socket)
         }
       }
       do throws(Errno) {
@@ -116,6 +111,20 @@ extension ShardState {
     return false
   }
 
+  /// The descriptor has given all there will be. One whose other end was closed before it had read everything says
+  /// ECONNRESET: the same.
+  private mutating func endInput(_ bridge: Bridge, _ socket: SocketID) throws(Errno) -> Bool {
+    let application = bridge.application
+    applications[application].isInputDone = true
+    // A datagram conversation ends with its client, for it has no FIN to wait for.
+    if bridge.isDatagram || bridge.isUnread {
+      applications[application].isOutputDone = true
+    } else {
+      try sockets.shutdown(socket, read: false, write: true, ip: &ip, net: &net)
+    }
+    return false
+  }
+
   private func readPending(_ bridge: Bridge) -> DescriptorIO {
     // Safe: the span is the array's own memory, and any byte is a valid UInt8.
     return unsafe bridge.pending.withUnsafeMutableBytes { room in
@@ -128,6 +137,7 @@ extension ShardState {
   private mutating func moveOut(_ bridge: Bridge, _ socket: SocketID) throws(Errno) -> Bool {
     let application = bridge.application
     var moved = 0
+    if bridge.isUnread { return try discardUnread(bridge, socket) }
     while !applications[application].isOutputDone && bridge.mayWrite {
       let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<65536])
       let count: Int
@@ -152,11 +162,31 @@ extension ShardState {
       case .wouldBlock:
         bridge.mayWrite = false
         return false
-      case .error: throw .EPIPE
+      case .error:
+        bridge.isUnread = true
+        bridge.mayRead = true
+        return true
       }
       if moved >= Self.turnByteCount { return true }
     }
     return false
+  }
+
+  private mutating func discardUnread(_ bridge: Bridge, _ socket: SocketID) throws(Errno) -> Bool {
+    let application = bridge.application
+    if applications[application].isInputDone { applications[application].isOutputDone = true }
+    do throws(Errno) {
+      var moved = 0
+      while moved < Self.turnByteCount {
+        let count = try discard(socket, count: Self.turnByteCount)
+        if count == 0 { return false }
+        moved += count
+      }
+      return true
+    } catch {
+      if error == .EAGAIN { return false }
+      throw error
+    }
   }
 
   mutating func endBridge(_ index: Int, _ outcome: Bridge.Outcome) {

@@ -72,6 +72,5 @@ extension ShardState {
     }
   }
 
-  /// The stack's idea of the time of day.
-  var daytime: String { DaytimeText(nanosecondsSinceEpoch: wallClockOffset &+ net.now.nanoseconds).text }
+  var daytime: String { DaytimeText(nanosecondsSinceEpoch: clock.timeOfDay).text }
 }

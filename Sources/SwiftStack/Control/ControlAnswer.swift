@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// What the daemon says back, one JSON object on one line: `{"version":1,"body":{"ss":{"_0":[...]}}}`.
+/// What the daemon says back, one JSON object on one line: `{"version":2,"body":{"ss":{"_0":[...]}}}`.
 public struct ControlAnswer: Codable, Equatable, Sendable {
   public var version: Int
   public var body: ControlAnswerBody
@@ -17,18 +17,21 @@ public enum ControlAnswerBody: Codable, Equatable, Sendable {
   /// Final: what was asked has happened.
   case done
   case describe(StackReport)
+  // Tables come in pieces, as many as it takes; `done` follows the last.
   case ss([SocketReport])
   case neigh([NeighbourReport])
   case route([RouteReport])
   case qdisc([QdiscReport])
   case nic([NICReport])
   case stats([CounterReport])
-  case trace([TraceReport])
-  case frames([FrameReport])
+  /// Records in their order, and how many have been overwritten before they could be read since the last piece.
+  case trace([TraceReport], lost: UInt64)
+  /// Final: a capture, which went through the descriptor that came with `started`, has ended.
+  case captured(CaptureReport)
   case pingStarted(address: String, byteCount: Int)
   case pingReply(PingReport)
   case perf(PerfReport)
-  /// Watching has begun; not final.
+  /// What was asked for has begun; not final.
   case started
   /// A listener waits; not final.
   case listening(port: UInt16)
@@ -40,8 +43,8 @@ extension ControlAnswerBody {
   /// Whether nothing follows.
   public var isFinal: Bool {
     switch self {
-    case .started, .trace, .frames, .pingStarted, .pingReply, .listening, .connected: false
-    default: true
+    case .error, .done, .describe, .captured, .perf: true
+    default: false
     }
   }
 }

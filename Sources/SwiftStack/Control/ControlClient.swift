@@ -1,3 +1,4 @@
+import Glibc
 import LinuxHost
 
 /// A client's connection to a running stack.
@@ -5,41 +6,43 @@ public struct ControlClient: ~Copyable {
   private var channel: MessageChannel
   public let interface: String
 
-  /// Connects to the stack on `interface`, or, without one, to the only stack that runs.
-  public init(interface: String?) throws {
-    let name = try interface ?? Self.onlyInterface()
-    let path = ControlPath.socket(of: try InterfaceName(name))
-    do {
-      channel = MessageChannel(try UnixStream.connect(to: path), messageLimit: 4 << 20)
-    } catch {
-      guard error.code == 2 || error.code == 111 else { throw error }
-      throw ControlError("no stack is running on \(name). Start one with \"sudo swiftstack up \(name)\".")
+  /// How long a stack that lives may take for the first answer to anything, and from piece to piece of a table.
+  public static let patience = Nanoseconds.seconds(10)
+  private let patience: Nanoseconds
+
+  /// Connects to the stack on `interface`, or, without one, to the only stack that runs; those of the network namespace
+  /// `netns`, or of the caller's own, go before others.
+  public init(interface: String?, netns: String? = nil) throws {
+    let own = try NetworkNamespace.current().identifier
+    let wanted = try netns.map { try NetworkNamespace(named: $0).identifier }
+    if let interface { _ = try InterfaceName(interface) }
+    var live: [ControlEndpoint] = []
+    for endpoint in ControlPath.endpoints() where interface == nil || endpoint.interface == interface {
+      if try Self.isListening(at: endpoint.path) { live.append(endpoint) }
     }
-    self.interface = name
+    let chosen = try ControlPath.choose(interface: interface, namespace: wanted, own: own, among: live)
+    try self.init(chosen)
   }
 
-  private static func onlyInterface() throws -> String {
-    var live: [String] = []
-    for name in ControlPath.interfaces() {
-      guard let interface = try? InterfaceName(name) else { continue }
-      do {
-        _ = try UnixStream.connect(to: ControlPath.socket(of: interface))
-        live.append(name)
-      } catch  where error.code == 2 || error.code == 111 {
-        continue
-      } catch {
-        throw error
+  /// A daemon that was killed has left a path where nobody listens; one that is stopped listens still.
+  private static func isListening(at path: String) throws(LinuxError) -> Bool {
+    do throws(LinuxError) {
+      _ = try UnixStream.connect(to: path)
+      return true
+    } catch {
+      switch error.code {
+      case ENOENT, ECONNREFUSED: return false
+      case EAGAIN: return true
+      default: throw error
       }
     }
-    guard let first = live.first else {
-      throw ControlError("no stack is running. Start one with \"sudo swiftstack up tap0\".")
-    }
-    guard live.count == 1 else {
-      throw ControlError(
-        "several stacks run: \(live.joined(separator: ", ")). Pick one with --interface, "
-          + "for example --interface \(first).")
-    }
-    return first
+  }
+
+  /// Connects to one control socket.
+  init(_ endpoint: ControlEndpoint, patience: Nanoseconds = Self.patience) throws {
+    self.patience = patience
+    channel = MessageChannel(try UnixStream.connect(to: endpoint.path), messageLimit: 4 << 20)
+    interface = endpoint.interface
   }
 
   /// The descriptor to wait on for answers.
@@ -50,11 +53,31 @@ public struct ControlClient: ~Copyable {
   }
 
   /// The next answer, waiting for it. A `.error` answer is thrown as `ControlError`.
-  public mutating func receive() throws -> ControlAnswerBody {
-    guard let frame = try channel.receive() else {
-      throw ControlError("the stack on \(interface) has ended the conversation; it may have been shut down")
+  public mutating func receive() throws -> ControlAnswerBody { try receive(until: .distantFuture) }
+
+  /// The next answer of a stack that has nothing to wait for. One that says nothing is stopped, or stuck.
+  public mutating func receiveSoon() throws -> ControlAnswerBody {
+    do {
+      return try receive(until: MonotonicClock.now() + patience)
+    } catch let error as LinuxError where error.code == ETIMEDOUT {
+      throw silence
     }
+  }
+
+  private mutating func receive(until deadline: Instant) throws -> ControlAnswerBody {
+    guard let frame = try channel.receive(until: deadline) else { throw ended }
     return try Self.body(of: frame)
+  }
+
+  /// What to say of a stack that does not answer.
+  public var silence: ControlError {
+    ControlError(
+      "the stack on \(interface) has not answered for \(patience.rawValue / 1_000_000_000) s; "
+        + "is its process stopped?")
+  }
+
+  private var ended: ControlError {
+    ControlError("the stack on \(interface) has ended the conversation; it may have been shut down")
   }
 
   /// The next answer among the bytes that have arrived; `nil` when there is none yet.
@@ -65,8 +88,7 @@ public struct ControlClient: ~Copyable {
         1, milliseconds: milliseconds, subject: "the control socket")
     else { return nil }
     switch channel.fill() {
-    case .bytes(0):
-      throw ControlError("the stack on \(interface) has ended the conversation; it may have been shut down")
+    case .bytes(0): throw ended
     case .bytes:
       guard let frame = channel.next() else { return nil }
       return try Self.body(of: frame)
@@ -93,14 +115,44 @@ public struct ControlClient: ~Copyable {
   /// Asks and waits for the one answer.
   public mutating func ask(_ command: ControlCommand) throws -> ControlAnswerBody {
     try send(command)
-    return try receive()
+    return try receiveSoon()
   }
+
+  /// Asks for a table and collects its pieces.
+  ///
+  /// - Parameter rows: the rows of a piece; `nil` when it is no piece of that table.
+  public mutating func table<Row>(
+    _ command: ControlCommand, _ rows: (ControlAnswerBody) -> [Row]?
+  ) throws -> [Row] {
+    try send(command)
+    var all: [Row] = []
+    while true {
+      let answer = try receiveSoon()
+      if case .done = answer { return all }
+      guard let piece = rows(answer) else {
+        throw ControlError("the stack answered with something else; is it of another version?")
+      }
+      all += piece
+    }
+  }
+
+  /// Says that what was asked for is enough. The stack ends it and gives its last answer.
+  public func finish() { channel.shutdownWriting() }
 
   /// The descriptor that came with the last answer.
   public mutating func takeDescriptor() -> OwnedDescriptor? { channel.takePassed() }
 
   /// Waits until the stack has closed the conversation.
   public mutating func waitForEnd() throws {
-    while try channel.receive() != nil {}
+    let deadline = MonotonicClock.now() + .seconds(30)
+    do throws(LinuxError) {
+      while try channel.receive(until: deadline) != nil {}
+    } catch {
+      switch error.code {
+      case ETIMEDOUT: throw ControlError("the stack on \(interface) agreed to end and still runs after 30 s")
+      case ECONNRESET: return
+      default: throw error
+      }
+    }
   }
 }

@@ -3,28 +3,50 @@ import LinuxHost
 
 /// One client of the control socket, served on its own thread: reads requests, answers them in order.
 final class ControlConversation {
-  let stack: Stack
-  let daemon: any ControlDaemon
-  private var channel: MessageChannel
-  private var isGone = false
-
-  init(_ stream: consuming UnixStream, stack: Stack, daemon: any ControlDaemon) {
-    self.stack = stack
-    self.daemon = daemon
-    channel = MessageChannel(
-      stream, messageLimit: ControlRequest.longestLine, outgoingLimit: 16 << 20)
+  /// How long a client may take to ask.
+  struct Timing: Sendable {
+    /// For the next whole request, from the connection or the last answer on.
+    var idle = Nanoseconds.seconds(10)
+    /// The same in a reserved place.
+    var idleReserved = Nanoseconds.seconds(1)
   }
 
-  /// Serves until the client hangs up.
+  let stack: Stack
+  let daemon: any ControlDaemon
+  private let place: ControlAdmission.Place
+  private let timing: Timing
+  var channel: MessageChannel
+  /// The client has closed its writing half, or all of it: no more comes, and what it asked for is enough.
+  private var hasHungUp = false
+
+  init(
+    _ stream: consuming UnixStream, stack: Stack, daemon: any ControlDaemon,
+    place: ControlAdmission.Place = .full, timing: Timing = Timing()
+  ) {
+    self.stack = stack
+    self.daemon = daemon
+    self.place = place
+    self.timing = timing
+    channel = MessageChannel(stream, messageLimit: ControlRequest.longestLine, outgoingLimit: 16 << 20)
+  }
+
+  /// Serves until the client hangs up, or says nothing for too long.
   func run() {
-    while let frame = try? channel.receive() {
+    while !hasHungUp, let frame = nextRequest() {
       do {
         try serve(frame)
+      } catch let error as LinuxError where [EPIPE, ECONNRESET].contains(error.code) {
+        return
       } catch {
         try? send(.error("\(error)"))
       }
-      if isGone { return }
     }
+  }
+
+  private func nextRequest() -> LineFramer.Frame? {
+    let idle = place == .full ? timing.idle : timing.idleReserved
+    // A time-out and a broken stream end the conversation alike.
+    return (try? channel.receive(until: MonotonicClock.now() + idle)) ?? nil
   }
 
   private func serve(_ frame: LineFramer.Frame) throws {
@@ -32,30 +54,39 @@ final class ControlConversation {
       throw ControlError("malformed control message: it is longer than \(ControlRequest.longestLine) bytes")
     }
     let request = try ControlCodec.decodeRequest(line)
-    switch request.command {
-    case .down:
+    switch (place, request.command) {
+    case (_, .down):
       try send(.done)
       daemon.requestStop()
       // The conversation ends with the daemon: that is how the client knows.
-      while !isClientGone(milliseconds: 1000) {}
-    case .describe: try send(.describe(daemon.report))
-    case .ss: try send(.ss(stack.socketReports))
-    case .neigh: try send(.neigh(stack.neighbourReports))
-    case .route: try send(.route(stack.routeReports))
-    case .qdisc: try send(.qdisc(stack.qdiscReports))
-    case .nic: try send(.nic(stack.nicReports))
-    case .stats: try send(.stats(stack.counterReports))
-    case .drops: try send(.stats(stack.dropReports))
-    case .trace(let request): try trace(request)
-    case .capture: try capture()
-    case .ping(let request): try ping(request)
-    case .perf(let request): try perf(request)
-    case .nc(let request): try netcat(request)
+      while !isAskedToEnd(milliseconds: 1000) {}
+    case (_, .describe): try send(.describe(daemon.report))
+    case (.reserved, _): throw ControlError("too many control clients are there already; try again later")
+    case (_, .ss): try stack.forEachSocketReports { try send(.ss($0)) }
+    case (_, .neigh): try send(stack.neighbourReports) { .neigh($0) }
+    case (_, .route): try send(stack.routeReports) { .route($0) }
+    case (_, .qdisc): try send(stack.qdiscReports) { .qdisc($0) }
+    case (_, .nic): try send(stack.nicReports) { .nic($0) }
+    case (_, .stats): try send(stack.counterReports) { .stats($0) }
+    case (_, .drops): try send(stack.dropReports) { .stats($0) }
+    case (_, .trace(let request)): try trace(request)
+    case (_, .capture(let request)): try capture(request)
+    case (_, .ping(let request)): try ping(request)
+    case (_, .perf(let request)): try perf(request)
+    case (_, .nc(let request)): try netcat(request)
     }
+    if request.command.isTable { try send(.done) }
   }
 
   func send(_ body: ControlAnswerBody) throws(LinuxError) {
     try channel.send(ControlCodec.encode(ControlAnswer(body)))
+  }
+
+  /// A table in pieces that every client takes.
+  private func send<Row>(_ rows: [Row], _ piece: ([Row]) -> ControlAnswerBody) throws(LinuxError) {
+    for start in stride(from: 0, to: rows.count, by: 128) {
+      try send(piece(Array(rows[start..<min(start + 128, rows.count)])))
+    }
   }
 
   func send(_ body: ControlAnswerBody, passing descriptor: consuming OwnedDescriptor) throws {
@@ -72,23 +103,29 @@ final class ControlConversation {
     }
   }
 
-  /// Waits a while for the client to hang up. Requests that it sends meanwhile wait their turn.
-  func isClientGone(milliseconds: Int32) -> Bool {
-    if isGone { return true }
+  /// Waits a while for the client to hang up or to say that it has enough. Requests that it sends meanwhile wait their
+  /// turn, in the room that there is for one.
+  func isAskedToEnd(milliseconds: Int32) -> Bool {
+    if hasHungUp { return true }
+    let descriptor = channel.stream.descriptor.rawValue
     guard
-      (try? channel.stream.descriptor.waitUntilReady(
-        POLLIN, milliseconds: milliseconds, subject: "the control socket")) ?? true
+      OwnedDescriptor.isReady(descriptor, channel.hasRoom ? POLLIN : 0, milliseconds: milliseconds)
     else { return false }
     switch channel.fill() {
-    case .bytes(0), .error: isGone = true
-    case .bytes, .wouldBlock: break
+    case .bytes(0), .error: hasHungUp = true
+    case .bytes: break
+    case .wouldBlock: hasHungUp = !channel.hasRoom
     }
-    return isGone
+    return hasHungUp
   }
 }
 
-/// What conversations need of the daemon around them.
-protocol ControlDaemon: Sendable {
-  var report: StackReport { get }
-  func requestStop()
+extension ControlCommand {
+  /// Answered with pieces of a table and `done`.
+  var isTable: Bool {
+    switch self {
+    case .ss, .neigh, .route, .qdisc, .nic, .stats, .drops: true
+    default: false
+    }
+  }
 }

@@ -10,6 +10,7 @@ extension ControlConversation {
     let limit = request.timeout.map {
       MonotonicClock.now() + Nanoseconds(Int64(min(max($0, 0), 86400) * 1e9))
     }
+    if request.host != nil { try send(.started) }
     let socket: Socket
     if let host = request.host {
       guard let address = IPv4Address(host) else {
@@ -29,7 +30,8 @@ extension ControlConversation {
       try send(.connected(peer: "\(peer)"), passing: OwnedDescriptor(owning: theirs))
       try waitForEnd(of: bridge, waiter, peer)
     } catch {
-      bridge.cancel()
+      // What was taken from the client is delivered, whatever became of it.
+      bridge.abandon()
       throw error
     }
   }
@@ -77,7 +79,7 @@ extension ControlConversation {
       do {
         return try attempt(min(limit ?? .distantFuture, now + Self.lookInterval))
       } catch let error as SocketError where error.errno == .EAGAIN {
-        if isClientGone(milliseconds: 0) { throw ControlError("the client has gone") }
+        if isAskedToEnd(milliseconds: 0) { throw ControlError("the client has gone") }
       }
     }
   }
@@ -90,7 +92,7 @@ extension ControlConversation {
       case .failed(let errno): throw SocketError("connection", errno, peer)
       case nil: break
       }
-      if isClientGone(milliseconds: 0) { throw ControlError("the client has gone") }
+      if isAskedToEnd(milliseconds: 0) { throw ControlError("the client has gone") }
       _ = waiter.wait(since: generation, until: MonotonicClock.now() + Self.lookInterval)
     }
   }

@@ -14,43 +14,60 @@ extension ControlConversation {
     }
     if let count = request.count, count < 1 { throw ControlError("ping: the count is at least 1") }
     let socket = try stack.socket(.ping)
-    try socket.enableReceivedTimeToLive()
+    try socket.enablePingReports()
     try socket.connect(to: SocketAddress(host, port: 0))
     try send(.pingStarted(address: request.host, byteCount: request.byteCount))
-    var run = PingRun(request, host: host)
+    var run = PingRun(request, host: host, now: MonotonicClock.now())
     while !run.isOver(now: MonotonicClock.now()) {
+      // Events wait for a client that does not read; requests wait until it has read them.
+      let isBehind = try flushPing()
       let now = MonotonicClock.now()
-      if run.isDue(now: now) {
-        for report in run.send(on: socket, now: now) { try send(.pingReply(report)) }
+      if run.isDue(now: now), !isBehind {
+        for report in run.send(on: socket, now: now) { try queue(.pingReply(report)) }
         continue
       }
-      if isClientGone(milliseconds: 0) { return }
-      let limit = min(run.nextEvent, now + .milliseconds(100))
-      if let report = try run.receive(on: socket, until: limit) { try send(.pingReply(report)) }
+      if isAskedToEnd(milliseconds: 0) { break }
+      let limit = min(max(run.nextEvent, now), now + .milliseconds(isBehind ? 5 : 100))
+      for report in try run.receive(on: socket, until: limit) { try queue(.pingReply(report)) }
     }
     try send(.done)
+  }
+
+  private func queue(_ body: ControlAnswerBody) throws {
+    guard channel.enqueue(ControlCodec.encode(ControlAnswer(body))) else {
+      throw ControlError("the client does not read its answers")
+    }
+  }
+
+  /// Sends what the client takes. Returns whether it has some way to go.
+  private func flushPing() throws(LinuxError) -> Bool {
+    switch channel.flush() {
+    case .bytes: return false
+    case .wouldBlock: return channel.outgoingByteCount > 64 << 10
+    case .error(let code): throw LinuxError(code, "write to", "the control socket")
+    }
   }
 }
 
 /// The bookkeeping of one ping.
-private struct PingRun {
+struct PingRun {
   let request: PingRequest
   let host: IPv4Address
   private var message: [UInt8]
   private var sent = 0
   private var answered: Set<UInt16> = []
   private var sentAt: [UInt16: Instant] = [:]
-  private var received = 0
-  private var failed = 0
+  /// Sent and neither answered nor failed, oldest first.
+  private var outstanding: [UInt16] = []
   private var next: Instant
   private var lastSent = Instant.origin
 
-  init(_ request: PingRequest, host: IPv4Address) {
+  init(_ request: PingRequest, host: IPv4Address, now: Instant) {
     self.request = request
     self.host = host
     message = [8, 0, 0, 0, 0, 0, 0, 0]
     message += (0..<request.byteCount).map { UInt8(truncatingIfNeeded: $0) }
-    next = MonotonicClock.now()
+    next = now
   }
 
   private var isAllSent: Bool { request.count.map { sent >= $0 } ?? false }
@@ -58,57 +75,82 @@ private struct PingRun {
 
   func isDue(now: Instant) -> Bool { !isAllSent && now >= next }
   var nextEvent: Instant { isAllSent ? waitEnd : next }
-  func isOver(now: Instant) -> Bool { isAllSent && (received + failed >= sent || now >= waitEnd) }
+  func isOver(now: Instant) -> Bool { isAllSent && (outstanding.isEmpty || now >= waitEnd) }
 
   mutating func send(on socket: Socket, now: Instant) -> [PingReport] {
     sent += 1
     let sequence = UInt16(truncatingIfNeeded: sent)
     message[6] = UInt8(sequence >> 8)
     message[7] = UInt8(truncatingIfNeeded: sequence)
-    next = next + Nanoseconds(Int64(request.interval * 1e9))
+    // Paced from the last one; intervals that were missed are not made up for.
+    let interval = Nanoseconds(Int64(request.interval * 1e9))
+    next = max(next + interval, now + Nanoseconds(interval.rawValue / 2))
     lastSent = now
     sentAt[sequence] = now
     answered.remove(sequence)
+    outstanding.append(sequence)
+    // The numbers come round again after 65,536; whoever waits so long has no answer coming.
+    if outstanding.count > 0x8000 { outstanding.removeFirst(0x4000) }
     var reports = [
       PingReport(event: .sent, sequence: Int(sequence), byteCount: message.count, from: "\(host)")
     ]
     do {
       try socket.send(message, flags: .dontWait)
     } catch {
-      reports.append(failure(error.errno, sequence))
+      reports.append(failure(error.errno, sequence, from: nil))
     }
     return reports
   }
 
-  private mutating func failure(_ errno: Errno, _ sequence: UInt16) -> PingReport {
-    failed += 1
+  private mutating func failure(_ errno: Errno, _ sequence: UInt16, from offender: IPv4Address?) -> PingReport
+  {
+    outstanding.removeAll { $0 == sequence }
     let text =
       switch errno {
       case .EHOSTUNREACH: "Destination Host Unreachable"
       case .ENETUNREACH: "Destination Net Unreachable"
       case .EMSGSIZE: "Frag needed and DF set"
+      case .ECONNREFUSED: "Destination Port Unreachable"
       default: "\(errno)"
       }
     return PingReport(
-      event: .failed, sequence: Int(sequence), byteCount: message.count, from: "\(host)", text: text)
+      event: .failed, sequence: Int(sequence), byteCount: message.count, from: "\(offender ?? host)",
+      text: text)
   }
 
-  mutating func receive(on socket: Socket, until limit: Instant) throws -> PingReport? {
+  /// What comes until then: a reply, or errors.
+  mutating func receive(on socket: Socket, until limit: Instant) throws -> [PingReport] {
     do throws(SocketError) {
       let packet = try socket.receiveWithTimeToLive(upTo: 65535, until: limit)
       let now = MonotonicClock.now()
-      guard packet.bytes.count >= 8, packet.bytes[0] == 0 else { return nil }
+      guard packet.bytes.count >= 8, packet.bytes[0] == 0 else { return [] }
       let sequence = UInt16(packet.bytes[6]) << 8 | UInt16(packet.bytes[7])
-      guard let start = sentAt[sequence] else { return nil }
+      guard let start = sentAt[sequence] else { return [] }
       let isFirst = answered.insert(sequence).inserted
-      if isFirst { received += 1 }
-      return PingReport(
-        event: isFirst ? .reply : .duplicate, sequence: Int(sequence), byteCount: packet.bytes.count,
-        timeToLive: packet.timeToLive.map(Int.init), from: packet.source.map { "\($0.address)" } ?? "\(host)",
-        milliseconds: Double((now - start).rawValue) / 1e6)
+      outstanding.removeAll { $0 == sequence }
+      return [
+        PingReport(
+          event: isFirst ? .reply : .duplicate, sequence: Int(sequence), byteCount: packet.bytes.count,
+          timeToLive: packet.timeToLive.map(Int.init),
+          from: packet.source.map { "\($0.address)" } ?? "\(host)",
+          milliseconds: Double((now - start).rawValue) / 1e6)
+      ]
     } catch {
-      if error.errno == .EAGAIN { return nil }
-      return failure(error.errno, UInt16(truncatingIfNeeded: sent))
+      if error.errno == .EAGAIN { return [] }
+      return failures(on: socket, error.errno)
     }
+  }
+
+  /// Each entry of the error queue is about one request, the oldest first; without any, the pending error is about one.
+  private mutating func failures(on socket: Socket, _ pending: Errno) -> [PingReport] {
+    var reports: [PingReport] = []
+    while let (_, message) = try? socket.recvmsg(upTo: 64, flags: [.errorQueue, .dontWait]) {
+      guard let error = message.control.error, let sequence = outstanding.first else { continue }
+      reports.append(failure(error.errno, sequence, from: error.offender))
+    }
+    if reports.isEmpty, let sequence = outstanding.first {
+      reports.append(failure(pending, sequence, from: nil))
+    }
+    return reports
   }
 }

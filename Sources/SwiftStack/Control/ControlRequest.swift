@@ -1,12 +1,14 @@
 import FoundationEssentials
 
-/// What a client asks of a running stack: one JSON object on one line, `{"version":1,"command":{"ping":{...}}}`.
+/// What a client asks of a running stack: one JSON object on one line, `{"version":2,"command":{"ping":{...}}}`.
+///
+/// A client that closes its writing half says that what it asked for is enough: the answer so far comes, and the end.
 ///
 /// The answers come the same way (`ControlAnswer`), one or several, the last of them final. A line that cannot be
 /// read is answered with `.error`, and the connection lives on.
 public struct ControlRequest: Codable, Equatable, Sendable {
   /// Changes when a peer of the other version could misunderstand.
-  public static let currentVersion = 1
+  public static let currentVersion = 2
   /// The longest request line, bytes.
   public static let longestLine = 65536
 
@@ -42,14 +44,17 @@ public enum ControlCommand: Codable, Equatable, Sendable {
 
 /// `swiftstack trace`.
 public struct TraceRequest: Codable, Equatable, Sendable {
-  /// Go on with new records until the client hangs up.
+  /// Go on with new records until the client hangs up, or says that it is enough.
   public var follow: Bool
   public init(follow: Bool) { self.follow = follow }
 }
 
-/// `swiftstack capture`: frames come as `.frames` until the client hangs up.
+/// `swiftstack capture`: answered with `.started`, which brings the descriptor that a pcapng file is read from, and with
+/// `.captured` at its end.
 public struct CaptureRequest: Codable, Equatable, Sendable {
-  public init() {}
+  /// How many frames; `nil`: until the client hangs up.
+  public var count: Int?
+  public init(count: Int? = nil) { self.count = count }
 }
 
 /// `swiftstack ping`: a `.pingReply` for each event, then `.done`.

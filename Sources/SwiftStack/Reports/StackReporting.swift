@@ -10,7 +10,34 @@ import UDP
 
 /// The tables of every shard, for people.
 extension Stack {
-  public var socketReports: [SocketReport] { shards.flatMap { $0.inspect { $0.socketReports } } }
+  public var socketReports: [SocketReport] {
+    var all: [SocketReport] = []
+    forEachSocketReports { all += $0 }
+    return all
+  }
+
+  /// The sockets in pieces. The lock of a shard is held for the numbers of a piece at a time, never for the texts: however
+  /// many sockets there are, packets go on in between. One that is opened or closed meanwhile may be missing.
+  func forEachSocketReports<Failure: Error>(_ body: ([SocketReport]) throws(Failure) -> Void) throws(Failure)
+  {
+    for shard in shards {
+      let ids = shard.inspect { $0.sockets.sockets() }
+      for start in stride(from: 0, to: ids.count, by: Self.slice) {
+        let slice = ids[start..<min(start + Self.slice, ids.count)]
+        let numbers = shard.inspect { state in slice.compactMap { state.socketNumbers($0) } }
+        try body(numbers.map { SocketReport($0) })
+      }
+      let waiting = shard.inspect { $0.sockets.tcp.timeWaitConnections(now: $0.net.now) }
+      for start in stride(from: 0, to: waiting.count, by: Self.slice) {
+        try body(
+          waiting[start..<min(start + Self.slice, waiting.count)].map { SocketReport(timeWait: $0.tuple) })
+      }
+    }
+  }
+
+  /// Sockets looked at under one hold of the lock.
+  private static let slice = 32
+
   public var qdiscReports: [QdiscReport] { shards.map { $0.inspect { $0.qdiscReport } } }
   public var nicReports: [NICReport] { shards.map { $0.inspect { $0.nicReport } } }
   /// Routes are the same in every shard.
@@ -96,35 +123,40 @@ extension ShardState {
     }
   }
 
-  var socketReports: [SocketReport] {
-    var reports: [SocketReport] = []
-    for id in sockets.sockets() {
-      switch id.kind {
-      case .tcp: if let info = sockets.tcpInfo(id, now: net.now) { reports.append(SocketReport(info)) }
-      case .udp: if let report = datagramReport(id, "udp") { reports.append(report) }
-      case .ping: if let report = datagramReport(id, "icmp") { reports.append(report) }
-      case nil: break
-      }
+  /// What a report is made of, taken under the lock. `nil`: the socket is gone.
+  func socketNumbers(_ id: SocketID) -> SocketNumbers? {
+    switch id.kind {
+    case .tcp: sockets.tcpInfo(id, now: net.now).map { .tcp($0) }
+    case .udp: sockets.datagramInfo(id).map { .datagram($0, "udp") }
+    case .ping: sockets.datagramInfo(id).map { .datagram($0, "icmp") }
+    case nil: nil
     }
-    for entry in sockets.tcp.timeWaitConnections(now: net.now) {
-      reports.append(
-        SocketReport(
-          netid: "tcp", state: "TIME-WAIT", receiveQueue: 0, sendQueue: 0, local: "\(entry.tuple.local)",
-          peer: "\(entry.tuple.remote)"))
-    }
-    return reports
-  }
-
-  private func datagramReport(_ id: SocketID, _ netid: String) -> SocketReport? {
-    guard let info = sockets.datagramInfo(id) else { return nil }
-    return SocketReport(
-      netid: netid, state: info.remote == nil ? "UNCONN" : "ESTAB", receiveQueue: info.receiveAllocated,
-      sendQueue: info.writeAllocated, local: "\(info.local)", peer: info.remote.map { "\($0)" } ?? "0.0.0.0:*"
-    )
   }
 }
 
+enum SocketNumbers: Sendable {
+  case tcp(TCPInfo)
+  case datagram(DatagramInfo, String)
+}
+
 extension SocketReport {
+  init(_ numbers: SocketNumbers) {
+    switch numbers {
+    case .tcp(let info): self.init(info)
+    case .datagram(let info, let netid):
+      self.init(
+        netid: netid, state: info.remote == nil ? "UNCONN" : "ESTAB", receiveQueue: info.receiveAllocated,
+        sendQueue: info.writeAllocated, local: "\(info.local)",
+        peer: info.remote.map { "\($0)" } ?? "0.0.0.0:*")
+    }
+  }
+
+  init(timeWait tuple: FourTuple) {
+    self.init(
+      netid: "tcp", state: "TIME-WAIT", receiveQueue: 0, sendQueue: 0, local: "\(tuple.local)",
+      peer: "\(tuple.remote)")
+  }
+
   /// As `ss -ti` shows it.
   init(_ info: TCPInfo) {
     self.init(

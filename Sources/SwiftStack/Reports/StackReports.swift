@@ -162,21 +162,13 @@ public struct TraceArgument: Codable, Equatable, Sendable {
   }
 }
 
-/// A captured frame.
-public struct FrameReport: Codable, Equatable, Sendable {
-  /// Nanoseconds since 1970.
-  public var time: UInt64
-  public var isOutgoing: Bool
-  /// Base64.
-  public var bytes: String
-  public var originalByteCount: Int
-  public var comment: String
-  public init(time: UInt64, isOutgoing: Bool, bytes: String, originalByteCount: Int, comment: String) {
-    self.time = time
-    self.isOutgoing = isOutgoing
-    self.bytes = bytes
-    self.originalByteCount = originalByteCount
-    self.comment = comment
+/// What a capture has kept, and what came too fast for it.
+public struct CaptureReport: Codable, Equatable, Sendable {
+  public var frames: Int
+  public var dropped: UInt64
+  public init(frames: Int, dropped: UInt64) {
+    self.frames = frames
+    self.dropped = dropped
   }
 }
 

@@ -43,10 +43,13 @@ struct BridgeHandle: Sendable {
   /// How it ended; `nil` while it lives.
   var outcome: Bridge.Outcome? { shard.inspect { _ in unsafe bridge.outcome } }
 
-  /// Ends it with a reset.
-  func cancel() {
+  /// The client is gone: what it had written is still sent, then the connection is closed.
+  func abandon() {
     shard.enter { state in
-      if unsafe state.bridges[index] === bridge { state.endBridge(index, .failed(.ECONNRESET)) }
+      guard unsafe state.bridges[index] === bridge else { return }
+      unsafe bridge.isUnread = true
+      unsafe bridge.mayRead = true
+      state.runBridge(index)
     }
   }
 }

@@ -65,8 +65,8 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   /// Frames can leave, as far as is known.
   var hasCarrier = true
   var notices: StackNotices? = nil
-  /// What to add to the stack's clock for the time of day, nanoseconds.
-  let wallClockOffset: UInt64
+  /// Where the time of day comes from.
+  let clock: StackClock
   /// The rings are empty and the wire is gone.
   var isDismantled = false
   /// Nobody may enter any more.
@@ -80,9 +80,9 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   init(
     configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool,
     seed: (UInt64, UInt64, UInt64),
-    now: Instant, wallClockOffset: UInt64
+    now: Instant, clock: StackClock
   ) throws(Errno) {
-    self.wallClockOffset = wallClockOffset
+    self.clock = clock
     memory = ShardMemory(limit: configuration.packetMemory)
     net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)

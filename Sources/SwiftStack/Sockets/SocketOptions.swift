@@ -44,8 +44,9 @@ extension Socket {
 
   // MARK: For control conversations
 
-  func enableReceivedTimeToLive() throws(SocketError) {
+  func enablePingReports() throws(SocketError) {
     try setsockopt(level: SocketOptionLevel.ip, name: IPOptionName.receiveTimeToLive, 1)
+    try setsockopt(level: SocketOptionLevel.ip, name: IPOptionName.receiveErrors, 1)
   }
 
   func receiveWithTimeToLive(

@@ -1,0 +1,29 @@
+import Glibc
+
+/// A file that one process at a time holds locked: a name that is taken. The lock goes with its holder, however that
+/// ends; the file is removed with this value.
+public struct LockFile: ~Copyable, Sendable {
+  private let descriptor: OwnedDescriptor
+  public let path: String
+
+  deinit {
+    // Still locked: whoever has opened the file meanwhile finds, once it has the lock, that the name means another.
+    UnixSocketPath.remove(path)
+  }
+
+  /// Takes the name. `nil`: somebody else has it.
+  public static func take(_ path: String) throws(LinuxError) -> LockFile? {
+    while true {
+      let descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+      guard flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 else {
+        if errno == EINTR { continue }
+        if errno == EWOULDBLOCK { return nil }
+        throw .last("lock", path)
+      }
+      // The file may have been removed by its last holder between the open and the lock.
+      if FileIdentity(of: descriptor) == FileIdentity(ofFileAt: path) {
+        return LockFile(descriptor: descriptor, path: path)
+      }
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import Glibc
+import LinuxHost
+import NetDevice
+
+/// Frames on behalf of a client: a pcapng file, written into one end of a socket pair whose other end the client has.
+extension ControlConversation {
+  private static let lookMilliseconds: Int32 = 2
+  /// What the rings of all shards keep: enough for what passes while a client's disk does not take any.
+  private static let slots = 4096
+  private static let snapByteCount = 65600
+
+  func capture(_ request: CaptureRequest) throws {
+    if let count = request.count, count < 1 { throw ControlError("capture: the count is at least 1") }
+    let shards = stack.shards
+    var places = shards.map { shard in
+      shard.inspect { state in
+        state.captureUsers += 1
+        if state.captureUsers == 1 {
+          state.ip.device.startCapture(slots: Self.slots, snapByteCount: Self.snapByteCount)
+        }
+        return state.ip.device.capturedCount
+      }
+    }
+    defer {
+      for shard in shards {
+        shard.inspect { state in
+          state.captureUsers -= 1
+          if state.captureUsers == 0 { state.ip.device.stopCapture() }
+        }
+      }
+    }
+    let (ours, theirs) = try OwnedDescriptor.socketPair().apart()
+    var sink = CaptureSink(
+      UnixStream(OwnedDescriptor(owning: ours)), interface: daemon.report.interface,
+      limit: request.count ?? .max)
+    try send(.started, passing: OwnedDescriptor(owning: theirs))
+    var isLast = false
+    repeat {
+      // Asked to end, what was captured until then still goes out.
+      isLast = sink.isFull || isAskedToEnd(milliseconds: sink.isIdle ? Self.lookMilliseconds : 0)
+      sink.isIdle = true
+      for (queue, shard) in shards.enumerated() { try drain(shard, &places[queue], into: &sink) }
+      try sink.flush()
+    } while !isLast
+    let report = try sink.finish()
+    try send(.captured(report))
+  }
+
+  private func drain(_ shard: Shard, _ place: inout UInt64, into sink: inout CaptureSink) throws {
+    while !sink.isFull {
+      let start = place
+      let batch = sink.batch
+      let (frames, next) = shard.inspect { $0.ip.device.capturedFrames(from: start, limit: batch) }
+      place = next
+      sink.lose(Self.missing(between: start, and: next, read: frames.count))
+      if frames.isEmpty { return }
+      // The clocks are read together, after the frames: a step of the wall clock moves what is captured from then on.
+      let offset = WallClock.nanosecondsSinceEpoch() &- MonotonicClock.now().nanoseconds
+      for frame in frames { try sink.take(frame, wallClockOffset: offset) }
+    }
+  }
+}
+
+/// The pcapng file of one capture, on its way to the client, and what went into it.
+struct CaptureSink: ~Copyable {
+  private let stream: UnixStream
+  private let limit: Int
+  private var encoder = PcapngEncoder()
+  private(set) var frames = 0
+  private(set) var dropped: UInt64 = 0
+  /// Bytes of the last frames, for the size of a batch.
+  private var lastByteCount = 0
+  /// Nothing came since this was last set.
+  var isIdle = true
+
+  init(_ stream: consuming UnixStream, interface: String, limit: Int) {
+    self.stream = stream
+    self.limit = limit
+    encoder.appendSectionHeader(application: "swiftstack")
+    encoder.appendInterface(name: interface)
+  }
+
+  var isFull: Bool { frames >= limit }
+  /// How many frames to copy under the shard's lock at once: about 256 KiB.
+  var batch: Int { min(limit - frames, max(4, min(256, (256 << 10) / max(lastByteCount, 64)))) }
+
+  mutating func lose(_ count: UInt64) { dropped += count }
+
+  mutating func take(_ frame: CapturedFrame, wallClockOffset: UInt64) throws(LinuxError) {
+    var comment = "skb \(frame.serial)"
+    if frame.gsoSize > 0 { comment += ", to be cut into segments of \(frame.gsoSize) bytes" }
+    if frame.isChecksumPartial { comment += ", checksum left to the device" }
+    encoder.appendPacket(
+      frame.bytes.rawBytes, timestamp: frame.time.nanoseconds &+ wallClockOffset,
+      direction: frame.direction == .outgoing ? .outbound : .inbound,
+      originalByteCount: frame.originalByteCount, comment: comment)
+    frames += 1
+    isIdle = false
+    lastByteCount = frame.bytes.count
+    if encoder.bytes.count >= 256 << 10 { try flush() }
+  }
+
+  mutating func flush() throws(LinuxError) {
+    defer { encoder.removeAll() }
+    let bytes = encoder.bytes.rawBytes
+    var offset = 0
+    while offset < bytes.byteCount {
+      switch stream.send(bytes.extracting(offset..<bytes.byteCount)) {
+      case .bytes(let count): offset += count
+      case .wouldBlock: try stream.descriptor.waitUntilReady(POLLOUT, subject: "the capture")
+      case .error(let code): throw LinuxError(code, "write to", "the capture")
+      }
+    }
+  }
+
+  /// Puts the sums at the end of the file and closes it.
+  consuming func finish() throws(LinuxError) -> CaptureReport {
+    encoder.appendStatistics(
+      timestamp: WallClock.nanosecondsSinceEpoch(), received: UInt64(frames) + dropped, dropped: dropped)
+    try flush()
+    return CaptureReport(frames: frames, dropped: dropped)
+  }
+}
