@@ -11,7 +11,9 @@ struct StatsCommand: ParsableCommand {
 
   func run() throws {
     var client = try options.client.connect()
-    let counters = try client.table(drops ? .drops : .stats) { if case .stats(let rows) = $0 { rows } else { nil } }
+    let counters = try client.table(drops ? .drops : .stats) {
+      if case .stats(let rows) = $0 { rows } else { nil }
+    }
     if options.json {
       let values = Dictionary(counters.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
       return try JSONOutput.print(["swiftstack": values])
