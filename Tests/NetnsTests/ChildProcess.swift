@@ -81,7 +81,9 @@ final class ChildProcess: @unchecked Sendable {
       unsafe posix_spawn_file_actions_addopen(&actions, number, path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     }
     let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    var argumentPointers = unsafe (["env", "--default-signal=PIPE,INT,QUIT,TERM,HUP"] + arguments).map { unsafe strdup($0) }
+    var argumentPointers = unsafe (["env", "--default-signal=PIPE,INT,QUIT,TERM,HUP"] + arguments).map {
+      unsafe strdup($0)
+    }
     var variablePointers = unsafe variables.map { unsafe strdup("\($0.key)=\($0.value)") }
     unsafe argumentPointers.append(nil)
     unsafe variablePointers.append(nil)
