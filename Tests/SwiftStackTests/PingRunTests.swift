@@ -1,4 +1,3 @@
-import LinuxHost
 import NetNamespace
 import Testing
 import Timers
@@ -51,7 +50,7 @@ import Wire
     #expect(reports.map(\.event) == [.sent] && reports.first?.sequence == 2)
     #expect(!run.isOver(now: Self.start + .seconds(10)) && run.isOver(now: Self.start + .seconds(11)))
     for sequence in 1...2 {
-      let reply = try run.receive(on: socket, until: MonotonicClock.now())
+      let reply = try run.receive(on: socket, until: simulated.now)
       #expect(reply.map(\.event) == [.reply] && reply.first?.sequence == sequence)
       #expect(reply.first?.byteCount == 16 && reply.first?.from == "10.0.0.2")
     }
@@ -66,10 +65,10 @@ import Wire
     var run = Self.run(host, count: 2)
     _ = run.send(on: socket, now: Self.start)
     _ = run.send(on: socket, now: Self.start + .seconds(1))
-    #expect(try run.receive(on: socket, until: MonotonicClock.now()).isEmpty)
+    #expect(try run.receive(on: socket, until: simulated.now).isEmpty)
     simulated.advance(to: simulated.now + .seconds(5))
     var failed: [PingReport] = []
-    for _ in 0..<4 { failed += try run.receive(on: socket, until: MonotonicClock.now()) }
+    for _ in 0..<4 { failed += try run.receive(on: socket, until: simulated.now) }
     #expect(failed.map(\.event) == [.failed, .failed] && failed.map(\.sequence) == [1, 2])
     #expect(failed.allSatisfy { $0.text == "Destination Host Unreachable" })
     #expect(run.isOver(now: Self.start + .seconds(1)))
