@@ -13,6 +13,16 @@ enum StackClock: Sendable {
     }
   }
 
+  /// What the time of day is ahead of `now` at this moment; `nil`: a caller's clock that was given none.
+  var timeOfDayOffset: UInt64? {
+    switch self {
+    case .monotonic: return WallClock.nanosecondsSinceEpoch() &- MonotonicClock.now().nanoseconds
+    case .manual(let time):
+      let offset = time.timeOfDayOffset.load(ordering: .relaxed)
+      return offset == 0 ? nil : offset
+    }
+  }
+
   /// The time of day, nanoseconds since 1970: read when it is asked for, so that a step of the clock is followed.
   var timeOfDay: UInt64 {
     switch self {

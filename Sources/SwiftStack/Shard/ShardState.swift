@@ -86,7 +86,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     memory = ShardMemory(limit: configuration.packetMemory)
     net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
-    net.timeOfDayOffset = wallClockOffset == 0 ? nil : wallClockOffset
+    net.timeOfDayOffset = clock.timeOfDayOffset
     let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
     nic = IceDevice(
       bus: bus,
