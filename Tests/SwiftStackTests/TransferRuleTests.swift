@@ -104,7 +104,7 @@ import Wire
     let driver = Driver(wire)
     try Self.setTimeout(client, name: 21, milliseconds: 200)
     #expect(client.sendTimeout == .milliseconds(200))
-    let big = [UInt8](repeating: 1, count: 64 << 20)
+    let big = [UInt8](repeating: 1, count: 16 << 20)
     let before = wire.now
     let sent = try await driver.runBlocking(pacedBy: client) { try? client.send(big) }
     #expect(try #require(sent ?? nil) > 0)

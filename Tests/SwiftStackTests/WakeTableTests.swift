@@ -52,7 +52,7 @@ import Wire
     #expect(await driver.run(until: { scene.isWaiting || call.isDone }))
     try #require(!call.isDone, "the call did not wait: \(String(describing: call.result))")
 
-    if pair.event == .cancellation { call.cancel() } else { try await scene.cause(pair.event, driver) }
+    if pair.event == .cancellation { call.cancel() } else { try await scene.cause(pair.event) }
     let expected = pair.wait.outcome(of: pair.event)
     if expected == .none {
       await driver.run(steps: 300) { call.isDone }
@@ -61,7 +61,11 @@ import Wire
       #expect(await driver.run(until: { call.isDone }))
       return
     }
-    try #require(await driver.run(until: { call.isDone }), "\(pair.event) ended no wait")
+    let isOver = await driver.run(until: {
+      scene.readOn()
+      return call.isDone
+    })
+    try #require(isOver, "\(pair.event) ended no wait")
     let result = try #require(call.result)
     let isPoll = pair.style == .poll || pair.style == .pollSuspending
     #expect(WakeScene.matches(result, expected, isPoll: isPoll), "\(result) instead of \(expected)")
@@ -82,6 +86,7 @@ final class WakeScene {
   let socket: Socket
   private var server: Socket?
   private var others: [Socket] = []
+  private var reads = false
   private static let port: UInt16 = 5000
 
   init(_ wait: Wait, event: WakeEvent) throws {
@@ -121,6 +126,9 @@ final class WakeScene {
 
   /// Until neither end takes anything more.
   private func fill() throws {
+    // SO_SNDBUF, SO_RCVBUF
+    try socket.setsockopt(level: 1, name: 7, 32768)
+    try server?.setsockopt(level: 1, name: 8, 32768)
     let piece = [UInt8](repeating: 7, count: 65536)
     repeat { wire.run(for: .milliseconds(500), until: { false }) } while (try? socket.send(piece)) != nil
   }
@@ -181,20 +189,17 @@ final class WakeScene {
     } catch { return .failed(error.errno) }
   }
 
-  private static func drain(_ socket: Socket) {
-    while let bytes = try? socket.receive(upTo: 1 << 20), !bytes.isEmpty {}
+  /// The peer reads what comes, once `.space` has been asked for.
+  func readOn() {
+    guard reads, let server else { return }
+    while let bytes = try? server.receive(upTo: 1 << 20), !bytes.isEmpty {}
   }
 
-  func cause(_ event: WakeEvent, _ driver: Driver) async throws {
+  func cause(_ event: WakeEvent) async throws {
     switch event {
     case .data: _ = try await server?.send([1, 2])
     case .endOfStream: try server?.shutdown(write: true)
-    case .space:
-      let server = try #require(server)
-      await driver.run(steps: 2000) {
-        Self.drain(server)
-        return false
-      }
+    case .space: reads = true
     case .connection:
       let client = try wire.right.stack.socket(.tcp)
       client.isNonBlocking = true
