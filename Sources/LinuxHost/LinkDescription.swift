@@ -29,6 +29,8 @@ public struct TunDescription: Equatable, Sendable {
   public var isPersistent: Bool
   public var isMultiQueue: Bool
   public var hasVirtioNetHeader: Bool
+  /// Each frame has `struct tun_pi` in front.
+  public var hasPacketInfo: Bool
   /// Queues held open now; `nil` for single-queue devices, where the kernel does not tell.
   public var queueCount: Int?
 }
@@ -68,6 +70,7 @@ extension LinkDescription {
       tun = TunDescription(
         isTap: data.u8(IFLA_TUN_TYPE) == UInt8(IFF_TAP), isPersistent: data.u8(IFLA_TUN_PERSIST) == 1,
         isMultiQueue: data.u8(IFLA_TUN_MULTI_QUEUE) == 1, hasVirtioNetHeader: data.u8(IFLA_TUN_VNET_HDR) == 1,
+        hasPacketInfo: data.u8(IFLA_TUN_PI) == 1,
         queueCount: data.u32(IFLA_TUN_NUM_QUEUES).map(Int.init))
     }
   }

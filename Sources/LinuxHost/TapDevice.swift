@@ -40,6 +40,9 @@ public struct TapDevice: ~Copyable, Sendable {
     return TapQueue(OwnedDescriptor(owning: copy))
   }
 
+  /// Where the interface can be attached to once more, in the namespace that the thread is in now.
+  public static func spare() throws(LinuxError) -> TapSpare { TapSpare(try openCharacterDevice()) }
+
   private static func headerSize(of descriptor: borrowing OwnedDescriptor) -> Int? {
     var size: Int32 = 0
     // Safe: one Int32 is what the shim writes.
@@ -107,7 +110,7 @@ public struct TapDevice: ~Copyable, Sendable {
     }
   }
 
-  private static func attach(
+  fileprivate static func attach(
     _ descriptor: borrowing OwnedDescriptor, _ name: InterfaceName, _ flags: Int32
   ) throws(LinuxError) {
     var room = [CChar](repeating: 0, count: InterfaceName.longest + 1)
@@ -133,5 +136,23 @@ public struct TapDevice: ~Copyable, Sendable {
       if clinux_tun_set_offload(number, UInt(attempt.rawValue)) == 0 { return attempt }
     }
     throw .last("set the offloads of", name.text)
+  }
+}
+
+/// An open /dev/net/tun without an interface.
+public struct TapSpare: ~Copyable, Sendable {
+  private let descriptor: OwnedDescriptor
+
+  fileprivate init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+
+  /// Attaches to an interface that nobody holds any more, with the flags that it had, and lets go of it: the last to attach
+  /// is who sets them.
+  public consuming func setFlags(of link: LinkDescription) throws(LinuxError) {
+    guard let tun = link.tun else { return }
+    var flags = IFF_TAP
+    if !tun.hasPacketInfo { flags |= IFF_NO_PI }
+    if tun.hasVirtioNetHeader { flags |= IFF_VNET_HDR }
+    if tun.isMultiQueue { flags |= IFF_MULTI_QUEUE }
+    try TapDevice.attach(descriptor, link.name, flags)
   }
 }

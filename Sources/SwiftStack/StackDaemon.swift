@@ -10,6 +10,7 @@ public final class StackDaemon: Sendable {
   private let listener: Guarded<UnixListener?>
   private let signals: SignalFD
   private let stopRequest: EventFD
+  private let clientLimits: ControlAdmission.Limits
   private let logger = Logger(label: "swiftstack")
 
   /// Without a descriptor for another client, how long until it is tried again.
@@ -31,7 +32,7 @@ public final class StackDaemon: Sendable {
     self.plan = plan
     self.signals = signals
     try Privileges.requireNetworkAdmin(to: "create the interface", plan.tap.interface.text)
-    ResourceLimits.raiseDescriptors()
+    clientLimits = ControlAdmission.Limits(descriptors: ResourceLimits.raiseDescriptors())
     stopRequest = try EventFD()
     let namespace =
       try plan.tap.namespace.map { try NetworkNamespace(named: $0).identifier }
@@ -81,7 +82,7 @@ public final class StackDaemon: Sendable {
     if let event = stack.notices.event {
       try epoll.add(rawDescriptor: event.rawDescriptor, for: [.readable], token: Token.notice)
     }
-    let server = ControlServer(stack: stack, daemon: self)
+    let server = ControlServer(stack: stack, daemon: self, limits: clientLimits)
     var isWireLost = false
     var isRunning = true
     // Clients that cannot be taken now are not looked at until a while later.

@@ -62,7 +62,7 @@ struct TapSetup: ~Copyable {
     let isThere = present.contains { $0.linkIndex == found.index && $0.prefix == address }
     return TapRestoration(
       found: found, addedAddress: isThere ? nil : address, headerByteCount: device.foundHeaderByteCount,
-      device: try device.duplicateQueue(), netlink: try NetlinkSocket())
+      device: try device.duplicateQueue(), spare: try TapDevice.spare(), netlink: try NetlinkSocket())
   }
 
   /// Two interfaces in one network would make Linux send to whichever it finds first.
@@ -101,17 +101,19 @@ struct TapRestoration: ~Copyable {
   private let headerByteCount: Int?
   /// Keeps the last queue attached until all is put back.
   private let device: TapQueue
+  private let spare: TapSpare
   /// In the interface's namespace, which may be another than the thread's.
   private var netlink: NetlinkSocket
 
   init(
     found: LinkDescription, addedAddress: IPv4Prefix?, headerByteCount: Int?, device: consuming TapQueue,
-    netlink: consuming NetlinkSocket
+    spare: consuming TapSpare, netlink: consuming NetlinkSocket
   ) {
     self.found = found
     self.addedAddress = addedAddress
     self.headerByteCount = headerByteCount
     self.device = device
+    self.spare = spare
     self.netlink = netlink
   }
 
@@ -122,5 +124,9 @@ struct TapRestoration: ~Copyable {
     if found.mtu > 0 { try? netlink.setMTU(found.mtu, of: found) }
     try? netlink.setTransmitQueueLength(found.transmitQueueLength, of: found)
     if let headerByteCount { device.takeBackEngines(headerByteCount: headerByteCount) }
+    Self.detach(device)
+    try? spare.setFlags(of: found)
   }
+
+  private static func detach(_ queue: consuming TapQueue) {}
 }

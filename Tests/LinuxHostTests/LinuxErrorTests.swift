@@ -45,7 +45,9 @@ import Testing
     -> TunDescription
   {
     TunDescription(
-      isTap: tap, isPersistent: persistent, isMultiQueue: multi, hasVirtioNetHeader: false, queueCount: queues
+      isTap: tap, isPersistent: persistent, isMultiQueue: multi, hasVirtioNetHeader: false,
+      hasPacketInfo: false,
+      queueCount: queues
     )
   }
 

@@ -75,6 +75,7 @@ private let isPrivileged =
         #expect(after.link?.mtu == before.link?.mtu)
         #expect(after.link?.transmitQueueLength == before.link?.transmitQueueLength)
         #expect(after.link?.flags.contains(.up) == false)
+        #expect(after.link?.tun == before.link?.tun && before.link?.tun?.hasVirtioNetHeader == false)
       }
       let device = try TapDevice.open(
         TapConfiguration(name: try InterfaceName("tap0"), offloads: .checksum))

@@ -8,7 +8,7 @@ extension Netns {
     @Test("every verb that prints, into a full disk: status 1 and the reason")
     func fullDisk() throws {
       try withWorld { world in
-        let idle = try world.startPeer(["idle", world.stack, "7", "1"])
+        let idle = try world.startPeer(["idle", world.stack, "7", "1"], input: .open)
         defer { idle.stop() }
         for line in [
           "ss", "ss --json", "neigh", "neigh --json", "route", "route --json", "qdisc", "qdisc --json", "nic",

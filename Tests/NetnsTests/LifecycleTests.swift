@@ -23,7 +23,7 @@ extension Netns {
     func signals(number: Int32) throws {
       let world = try NetnsWorld()
       defer { world.removeAll() }
-      let idle = try world.startPeer(["idle", world.stack, "7", "5"])
+      let idle = try world.startPeer(["idle", world.stack, "7", "5"], input: .open)
       let client = try world.startSwiftstack("nc", ["-l", "6020"], input: .open)
       try world.waitUntilStackListens(on: 6020)
       let end = try #require(world.stopStack(signal: number))

@@ -147,8 +147,8 @@ final class NetnsWorld: @unchecked Sendable {
   }
 
   /// One of the peer script's programs on the kernel's side, left running. Servers are waited for until they listen.
-  func startPeer(_ arguments: [String]) throws -> ChildProcess {
-    let child = try startInside(["python3", "-u", Self.peerScript] + arguments)
+  func startPeer(_ arguments: [String], input: ChildProcess.Input = .nothing) throws -> ChildProcess {
+    let child = try startInside(["python3", "-u", Self.peerScript] + arguments, input: input)
     if !child.waitUntilItWrites("ready") {
       throw Failure("peer \(arguments) did not start: \(child.errorsSoFar)")
     }

@@ -8,7 +8,7 @@ extension Netns {
       arguments: ["ss", "neigh", "route", "qdisc", "nic", "stats"])
     func json(command: String) throws {
       try withWorld { world in
-        let idle = try world.startPeer(["idle", world.stack, "7", "3"])
+        let idle = try world.startPeer(["idle", world.stack, "7", "3"], input: .open)
         defer { idle.stop() }
         let value = try world.json(command)
         #expect(

@@ -284,6 +284,14 @@ import Timers
 }
 
 extension ControlServerTests {
+  @Test(
+    "places by the descriptors there may be",
+    arguments: [(64, 16, 8, 4), (1024, 256, 128, 16), (1 << 20, 512, 256, 16), (0, 4, 4, 2)])
+  func limits(descriptors: Int, most: Int, perUser: Int, reserved: Int) {
+    let limits = ControlAdmission.Limits(descriptors: descriptors)
+    #expect(limits.most == most && limits.mostPerUser == perUser && limits.reserved == reserved)
+  }
+
   @Test("places: so many, so many for one user, and some kept; each is free again when it is left")
   func admission() {
     var admission = ControlAdmission(.init(most: 3, mostPerUser: 2, reserved: 1))

@@ -5,6 +5,21 @@ struct ControlAdmission {
     var most = 512
     var mostPerUser = 256
     var reserved = 16
+
+    init(most: Int = 512, mostPerUser: Int = 256, reserved: Int = 16) {
+      self.most = most
+      self.mostPerUser = mostPerUser
+      self.reserved = reserved
+    }
+
+    /// No more than a quarter of the descriptors that the process may have, for a conversation may take two more; a
+    /// sixteenth for those in reserve.
+    init(descriptors: Int) {
+      self.init()
+      most = max(4, min(most, descriptors / 4))
+      mostPerUser = max(4, min(mostPerUser, descriptors / 8))
+      reserved = max(2, min(reserved, descriptors / 16))
+    }
   }
   enum Place: Equatable, Sendable {
     case full

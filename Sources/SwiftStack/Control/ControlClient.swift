@@ -17,24 +17,28 @@ public struct ControlClient: ~Copyable {
     let wanted = try netns.map { try NetworkNamespace(named: $0).identifier }
     if let interface { _ = try InterfaceName(interface) }
     var live: [ControlEndpoint] = []
+    var refusal: LinuxError?
     for endpoint in ControlPath.endpoints() where interface == nil || endpoint.interface == interface {
-      if try Self.isListening(at: endpoint.path) { live.append(endpoint) }
+      switch Self.state(of: endpoint.path) {
+      case nil: live.append(endpoint)
+      case let error? where [ENOENT, ECONNREFUSED].contains(error.code): break
+      case let error?: refusal = error
+      }
     }
+    // A stack of somebody else's is in the way only when there is none of one's own.
+    if live.isEmpty, let refusal { throw refusal }
     let chosen = try ControlPath.choose(interface: interface, namespace: wanted, own: own, among: live)
     try self.init(chosen)
   }
 
-  /// A daemon that was killed has left a path where nobody listens; one that is stopped listens still.
-  private static func isListening(at path: String) throws(LinuxError) -> Bool {
+  /// What keeps a client from a socket; `nil`: nothing. A daemon that was killed has left a path where nobody listens; one
+  /// that is stopped listens still.
+  private static func state(of path: String) -> LinuxError? {
     do throws(LinuxError) {
       _ = try UnixStream.connect(to: path)
-      return true
+      return nil
     } catch {
-      switch error.code {
-      case ENOENT, ECONNREFUSED: return false
-      case EAGAIN: return true
-      default: throw error
-      }
+      return error.code == EAGAIN ? nil : error
     }
   }
 
