@@ -53,7 +53,16 @@ public struct ControlClient: ~Copyable {
   public var rawDescriptor: Int32 { channel.stream.descriptor.rawValue }
 
   public mutating func send(_ command: ControlCommand) throws {
-    try channel.send(ControlCodec.encode(ControlRequest(command)))
+    do {
+      try channel.send(ControlCodec.encode(ControlRequest(command)))
+    } catch {
+      // A daemon that turns somebody away says why and hangs up, perhaps before the request is written.
+      guard error.code == EPIPE,
+        let frame = try? channel.receive(until: MonotonicClock.now())
+      else { throw error }
+      _ = try Self.body(of: frame)
+      throw error
+    }
   }
 
   /// The next answer, waiting for it. A `.error` answer is thrown as `ControlError`.
