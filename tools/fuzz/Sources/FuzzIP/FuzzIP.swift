@@ -98,7 +98,8 @@ private struct NetworkFloor: ~Copyable {
     case .udp(let datagram, _):
       // As the root does when no socket wants it.
       ip.sendICMPError(
-        for: datagram, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port, info: 0, net: &net)
+        for: datagram, reason: .noSocket, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port,
+        info: 0, net: &net)
     case .icmp(let reply, _): reply.drop(.noSocket)
     }
   }
