@@ -39,12 +39,18 @@ class Mutation:
         return zlib.crc32(self.id.encode()) & 0x7FFFFFFF or 1
 
     @property
+    def needs_own_build(self) -> bool:
+        """Whether it is there without a switch."""
+        return self.kind == "text" and "mutant()" not in self.replacement
+
+    @property
     def switched(self) -> str:
         if self.kind == "text":
-            return self.replacement
+            return self.replacement.replace("mutant()", f"mutant({self.number})")
         if self.kind == "expression":
             return f"(mutant({self.number}) ? ({self.replacement}) : ({self.original}))"
-        return f"if mutant({self.number}) {{ {self.replacement} }} else {{ {self.original} }}"
+        end = "\n" if self.original.endswith("\n") else ""
+        return f"if mutant({self.number}) {{ {self.replacement} }} else {{ {self.original} }}{end}"
 
 
 def default_tests(file: str) -> str:

@@ -40,7 +40,7 @@ class BuildError(Exception):
 def batches(mutations: list[Mutation]) -> list[list[Mutation]]:
     """Groups that one build can hold: switches that do not overlap; each replaced text alone."""
     groups: list[list[Mutation]] = []
-    for mutation in sorted((one for one in mutations if one.kind != "text"), key=lambda one: (one.file, one.start)):
+    for mutation in sorted((one for one in mutations if not one.needs_own_build), key=lambda one: (one.file, one.start)):
         for group in groups:
             last = next((one for one in reversed(group) if one.file == mutation.file), None)
             if last is None or last.end <= mutation.start:
@@ -48,7 +48,7 @@ def batches(mutations: list[Mutation]) -> list[list[Mutation]]:
                 break
         else:
             groups.append([mutation])
-    return groups + [[one] for one in mutations if one.kind == "text"]
+    return groups + [[one] for one in mutations if one.needs_own_build]
 
 
 class MutantTree:

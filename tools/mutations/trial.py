@@ -101,17 +101,17 @@ class Trial:
         """Every set of tests has to pass with nothing switched on. Returns the mutations whose tests do not."""
         verdicts: dict[str, tuple[str, str]] = {}
         for mutation in mutations:
-            if mutation.kind != "text" and mutation.tests not in verdicts:
+            if not mutation.needs_own_build and mutation.tests not in verdicts:
                 verdicts[mutation.tests] = self.execute(mutation.tests, 0, SWIFTSTACK_TEST_VARIATION="0")
                 if verdicts[mutation.tests][0] == "failed":
                     verdicts[mutation.tests] = self.execute(mutation.tests, 0, SWIFTSTACK_TEST_VARIATION="0")
         return [
             (mutation, "without it: " + ": ".join(verdicts[mutation.tests]))
             for mutation in mutations
-            if mutation.kind != "text" and verdicts[mutation.tests][0] != "passed"]
+            if not mutation.needs_own_build and verdicts[mutation.tests][0] != "passed"]
 
     def run(self, mutation: Mutation) -> Outcome:
-        number = 0 if mutation.kind == "text" else mutation.number
+        number = 0 if mutation.needs_own_build else mutation.number
         start = time.monotonic()
         # One set of sequence numbers finds most; all of them are asked before one is called a survivor.
         verdict, detail = self.execute(mutation.tests, number, SWIFTSTACK_TEST_VARIATION="0")
