@@ -55,6 +55,9 @@ import Timers
   }
 
   @Test("signals arrive as events on the thread that blocks them") func signals() throws {
+    // The test may itself run under nohup(1).
+    let before = signal(SIGHUP, SIG_DFL)
+    defer { signal(SIGHUP, before) }
     let signals = try SignalFD([.terminate, .hangUp])
     #expect(signals.next() == nil)
     pthread_kill(pthread_self(), SIGTERM)
