@@ -129,7 +129,7 @@ extension IPv4Layer {
       reassembly.remove(slot, reason: .noMemory, net: &net)
       return .consumed
     }
-    reassembly.remove(slot, reason: nil, net: &net)
+    reassembly.remove(slot, net: &net)
     guard let header = Self.header(of: whole) else {
       whole.drop(.ipHeader)
       return .consumed

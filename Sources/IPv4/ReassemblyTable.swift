@@ -96,10 +96,13 @@ struct ReassemblyTable: ~Copyable {
   }
 
   /// Forgets a datagram; its fragments are dropped for `reason`.
-  mutating func remove(_ slot: Int, reason: DropReason?, net: inout Net) {
-    while let skb = queues[slot].fragments.popFirst() {
-      if let reason { skb.drop(reason) } else { skb.consumed() }
-    }
+  mutating func remove(_ slot: Int, reason: DropReason, net: inout Net) {
+    while let skb = queues[slot].fragments.popFirst() { skb.drop(reason) }
+    remove(slot, net: &net)
+  }
+
+  /// Forgets a datagram whose fragments have gone into the whole.
+  mutating func remove(_ slot: Int, net: inout Net) {
     queues[slot].timer.cancel(in: &net.timers)
     memory -= queues[slot].memory
     queues[slot].memory = 0

@@ -20,10 +20,12 @@ public struct LockFile: ~Copyable, Sendable {
         if errno == EWOULDBLOCK { return nil }
         throw .last("lock", path)
       }
-      // The file may have been removed by its last holder between the open and the lock.
-      if FileIdentity(of: descriptor) == FileIdentity(ofFileAt: path) {
-        return LockFile(descriptor: descriptor, path: path)
-      }
+      if means(path, descriptor) { return LockFile(descriptor: descriptor, path: path) }
     }
+  }
+
+  /// Whether the name still means the open file: its last holder may have removed it between the open and the lock.
+  static func means(_ path: String, _ descriptor: borrowing OwnedDescriptor) -> Bool {
+    FileIdentity(of: descriptor) == FileIdentity(ofFileAt: path)
   }
 }

@@ -11,7 +11,8 @@ enum GenericReceiveOffload {
   static let lookBack = 8
   private static let maximumByteCount = 65535
   private static let push = UInt32(TCPFlags.psh.rawValue) << 16
-  /// Flags after which nothing more is added to a packet; but for PSH, no segment with one of them is added either.
+  /// Flags after which nothing more is added to a packet; as both must have the same flags but for PSH, no segment with
+  /// one of the others is added either.
   private static let ending =
     UInt32(([.urg, .psh, .rst, .syn, .fin, .cwr] as TCPFlags).rawValue) << 16
 
@@ -91,7 +92,7 @@ enum GenericReceiveOffload {
     else { return .otherStream }
     guard let before = Segment(head), head.fragmentCount < SkBuff.maximumFragments else { return .sameStream }
     let size = head.gsoSize == 0 ? before.payload : head.gsoSize
-    guard before.flagWord & ending == 0, segment.flagWord & ending & ~push == 0,
+    guard before.flagWord & ending == 0,
       (before.flagWord ^ segment.flagWord) & ~push == 0,
       before.sequence + before.payload == segment.sequence, before.acknowledgment == segment.acknowledgment,
       segment.payload <= size, before.payload % size == 0,

@@ -120,9 +120,11 @@ struct MalformedChain: Sendable, CustomTestStringConvertible {
   @Test("D11 A malformed chain stops the queue with its name in the register", arguments: MalformedChain.all)
   func stops(chain: MalformedChain) {
     let driver = HandDriver()
+    driver.bus.registers.write(.GLINT_DYN_CTL, 1)
     chain.build(driver)
     #expect(driver.frame() == nil)
     #expect(driver.device.maliciousDriverEvent == chain.event)
+    #expect(driver.interruptPending(at: .distantFuture))
     #expect(MaliciousDriverEvent(registerValue: driver.bus.registers.read(.GL_MDET_TX_PQM)) == chain.event)
     // Stopped for good: a sound packet does not go out either.
     driver.send([UInt8](repeating: 1, count: 60), pieces: [60], command: 0, offsets: 0)

@@ -80,6 +80,24 @@ import Timers
     }
   }
 
+  @Test("a lock on a file that was removed, or replaced, meanwhile is none") func removedLock() throws {
+    let path = Self.path("removed") + ".lock"
+    try FileManager.default.createDirectory(
+      atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+    defer { Self.removeFolder(of: path) }
+    let descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o600)
+    var isHeld = LockFile.means(path, descriptor)
+    #expect(isHeld)
+    try FileManager.default.removeItem(atPath: path)
+    isHeld = LockFile.means(path, descriptor)
+    #expect(!isHeld)
+    let other = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT, mode: 0o600)
+    isHeld = LockFile.means(path, descriptor)
+    #expect(!isHeld)
+    isHeld = LockFile.means(path, other)
+    #expect(isHeld)
+  }
+
   @Test("a lock is one holder's, and free when it goes") func lock() throws {
     let path = Self.path("lock") + ".lock"
     try FileManager.default.createDirectory(

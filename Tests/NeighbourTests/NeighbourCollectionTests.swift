@@ -56,6 +56,35 @@ import Wire
     #expect(bench.state() == .stale)
   }
 
+  @Test("N4 above 512 entries a new one needs a collection: strangers go first, then what is unused for a minute")
+  func soft() {
+    let bench = NeighbourBench()
+    bench.send()
+    bench.answer()
+    bench.advance(.seconds(58))
+    for low in 0..<600 {
+      bench.table.update(
+        IPv4Address(UInt32(0x0A00_1000) + UInt32(low)), hardwareAddress: MACAddress(0x0200_0001_0000),
+        state: .stale, override: true, create: true, device: &bench.device, net: &bench.net)
+    }
+    #expect(bench.count == 601)
+    bench.advance(.seconds(6))
+    bench.send(to: IPv4Address(10, 0, 1, 1))
+    #expect(bench.count == 513 && bench.state() == .stale)
+  }
+
+  @Test("N4 what is unused for a minute goes with the next round, not before") func staleTime() {
+    let bench = NeighbourBench()
+    for low in 1...150 {
+      bench.send(to: IPv4Address(10, 0, 0, UInt8(low)))
+      bench.answer(IPv4Address(10, 0, 0, UInt8(low)))
+    }
+    bench.advance(.seconds(59))
+    #expect(bench.count == 150)
+    bench.advance(.seconds(17))
+    #expect(bench.count == 0)
+  }
+
   @Test("N4 below 128 entries nothing is collected; above, what is unused for a minute goes") func periodic()
   {
     let bench = NeighbourBench()

@@ -57,6 +57,7 @@ import Trace
     for tag in 0..<20 { results.append(bench.send(bench.frame(UInt8(tag)))) }
     // One on the ring, which stops at byte limit 0; one that passed the empty queue and came back; ten queued.
     #expect(results.count { $0 == .success } == 12)
+    #expect(bench.device.qdiscSnapshot.statistics.requeues == 1)
     #expect(results[12...].allSatisfy { $0 == .dropped })
     #expect(bench.device.qdiscSnapshot.statistics.dropped == 8)
     #expect(bench.pool.dropCount(.qdiscDrop) == 8)

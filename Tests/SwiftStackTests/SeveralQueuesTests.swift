@@ -1,3 +1,4 @@
+import Sockets
 import SwiftStack
 import TestSupport
 import Testing
@@ -53,6 +54,34 @@ import Wire
         #expect(try opened.server.receive(upTo: 10) == [1, 2, 3])
         #expect(opened.peer.count("TcpOutRsts") == 0)
       }
+    }
+  }
+
+  @Test("D12 two shards with a port: a flow that the first does not know is asked of the second")
+  func sharedPort() throws {
+    let peer = try FramePeer(queues: 4)
+    for (turn, remote) in (UInt16(9000)..<9016).enumerated() {
+      // Both have sockets on the port; the flow is now the one's, now the other's.
+      let socket = try peer.host.stack.socket(.tcp, queue: turn % 2)
+      defer { socket.close() }
+      let other = try peer.host.stack.socket(.tcp, queue: 1 - turn % 2)
+      defer { other.close() }
+      for one in [socket, other] {
+        one.isNonBlocking = true
+        try one.setsockopt(level: SocketOptionLevel.socket, name: SocketOptionName.reusePort, 1)
+        try one.bind(to: SocketAddress(.any, port: 5555))
+      }
+      let error = #expect(throws: SocketError.self) {
+        try socket.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: remote))
+      }
+      #expect(error?.errno == .EINPROGRESS)
+      // The one before says FIN.
+      let syn = try #require(peer.takePackets().first { $0[9] == 6 && $0[33] == 2 })
+      let next = syn[24..<28].reduce(0) { $0 << 8 | UInt32($1) } &+ 1
+      peer.receive(
+        FramePeer.ip(6, FramePeer.tcp(0x12, from: remote, to: 5555, sequence: 1000, acknowledgment: next)),
+        queue: 3)
+      #expect(peer.takePackets().map { $0[33] } == [0x10], "port \(remote)")
     }
   }
 
@@ -221,7 +250,8 @@ import Wire
         let client = try peer.host.stack.socket(.tcp, queue: shard)
         client.isNonBlocking = true
         try? client.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 6000))
-        let syn = try #require(peer.takePackets().first { $0[9] == 6 })
+        // The one before says FIN.
+      let syn = try #require(peer.takePackets().first { $0[9] == 6 && $0[33] == 2 })
         peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 1, Array(syn[0..<28]))), queue: at)
         #expect(client.takeError() == .EHOSTUNREACH, "shard \(shard), queue \(at)")
       }

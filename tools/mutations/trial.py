@@ -49,6 +49,8 @@ class Trial:
     def __init__(self, tree: MutantTree, seconds: float):
         self.tree = tree
         self.seconds = seconds
+        # How long sets of tests may take: many times what they took without a mutation.
+        self.limits: dict[str, float] = {}
 
     def command(self, tests: str) -> list[str]:
         return [str(self.tree.test_binary()), "--testing-library", "swift-testing", "--filter", tests]
@@ -64,12 +66,13 @@ class Trial:
             start_new_session=True)
         output = b""
         scanned = 0
-        limit = time.monotonic() + self.seconds
+        seconds = self.limits.get(tests, self.seconds)
+        limit = time.monotonic() + seconds
         try:
             while True:
                 left = limit - time.monotonic()
                 if left <= 0:
-                    return "timeout", f"no end after {self.seconds:.0f} s"
+                    return "timeout", f"no end after {seconds:.0f} s"
                 if not select.select([process.stdout], [], [], left)[0]:
                     continue
                 chunk = os.read(process.stdout.fileno(), 65536)
@@ -102,7 +105,10 @@ class Trial:
         verdicts: dict[str, tuple[str, str]] = {}
         for mutation in mutations:
             if not mutation.needs_own_build and mutation.tests not in verdicts:
+                start = time.monotonic()
                 verdicts[mutation.tests] = self.execute(mutation.tests, 0, SWIFTSTACK_TEST_VARIATION="0")
+                took = time.monotonic() - start
+                self.limits[mutation.tests] = min(self.seconds, 20 + 20 * took)
                 if verdicts[mutation.tests][0] == "failed":
                     verdicts[mutation.tests] = self.execute(mutation.tests, 0, SWIFTSTACK_TEST_VARIATION="0")
         return [

@@ -41,6 +41,20 @@ extension CounterEvent {
       return Prepared(host: peer.host) { _ = try socket.send([1, 2, 3], to: ScriptedPeer.address) }
     },
     CounterEvent(
+      "a datagram to the own address",
+      [
+        "IpExtInNoECTPkts": 1, "IpExtInOctets": 31, "IpExtOutOctets": 31, "IpInDelivers": 1, "IpInReceives": 1,
+        "IpOutRequests": 1, "IpOutTransmits": 1, "UdpInDatagrams": 1, "UdpOutDatagrams": 1,
+      ]
+    ) {
+      let peer = try P.world()
+      let socket = try P.datagramSocket(peer)
+      return Prepared(host: peer.host) {
+        _ = try socket.send([1, 2, 3], to: SocketAddress(IPv4Address(10, 0, 0, 2), port: 5000))
+        _ = try socket.receive(upTo: 100)
+      }
+    },
+    CounterEvent(
       "a datagram of three fragments is sent",
       [
         "IpExtOutOctets": 4068, "IpFragCreates": 3, "IpFragOKs": 1, "IpOutRequests": 1, "IpOutTransmits": 3,
