@@ -27,7 +27,8 @@ import Wire
     Case([7, 7, 5, 0, 0, 0, 0, 0], 22), Case([7, 7, 8, 0, 0, 0, 0, 0], nil),
     Case([7, 3, 4, 7, 3, 4, 0, 0], 23),
     // Timestamp: too short, pointer below 5, no room for a stamp, for one with its address, overflow full, twice.
-    Case([68, 3, 5, 0], 21), Case([68, 4, 4, 0], 22), Case([68, 8, 4, 0, 0, 0, 0, 0], 22), Case([68, 8, 5, 0, 0, 0, 0, 0], nil),
+    Case([68, 3, 5, 0], 21), Case([68, 4, 4, 0], 22), Case([68, 8, 4, 0, 0, 0, 0, 0], 22),
+    Case([68, 8, 5, 0, 0, 0, 0, 0], nil),
     Case([68, 8, 6, 0, 0, 0, 0, 0], 22), Case([68, 8, 5, 1, 0, 0, 0, 0], 22),
     Case([68, 8, 5, 3, 0, 0, 0, 0], 22), Case([68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0], nil),
     Case([68, 4, 5, 0xF0], 23), Case([68, 4, 5, 0xE0], nil), Case([68, 4, 5, 0, 68, 4, 5, 0], 24),

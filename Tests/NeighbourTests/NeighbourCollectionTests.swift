@@ -56,7 +56,8 @@ import Wire
     #expect(bench.state() == .stale)
   }
 
-  @Test("N4 above 512 entries a new one needs a collection: strangers go first, then what is unused for a minute")
+  @Test(
+    "N4 above 512 entries a new one needs a collection: strangers go first, then what is unused for a minute")
   func soft() {
     let bench = NeighbourBench()
     bench.send()

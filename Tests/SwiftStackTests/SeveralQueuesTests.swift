@@ -251,7 +251,7 @@ import Wire
         client.isNonBlocking = true
         try? client.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 6000))
         // The one before says FIN.
-      let syn = try #require(peer.takePackets().first { $0[9] == 6 && $0[33] == 2 })
+        let syn = try #require(peer.takePackets().first { $0[9] == 6 && $0[33] == 2 })
         peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 1, Array(syn[0..<28]))), queue: at)
         #expect(client.takeError() == .EHOSTUNREACH, "shard \(shard), queue \(at)")
       }

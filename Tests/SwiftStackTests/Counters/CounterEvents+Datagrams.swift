@@ -43,7 +43,8 @@ extension CounterEvent {
     CounterEvent(
       "a datagram to the own address",
       [
-        "IpExtInNoECTPkts": 1, "IpExtInOctets": 31, "IpExtOutOctets": 31, "IpInDelivers": 1, "IpInReceives": 1,
+        "IpExtInNoECTPkts": 1, "IpExtInOctets": 31, "IpExtOutOctets": 31, "IpInDelivers": 1,
+        "IpInReceives": 1,
         "IpOutRequests": 1, "IpOutTransmits": 1, "UdpInDatagrams": 1, "UdpOutDatagrams": 1,
       ]
     ) {
