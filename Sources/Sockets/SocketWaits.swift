@@ -20,6 +20,9 @@ extension SocketLayer {
     }
   }
 
+  /// `SO_RCVLOWAT` of a stream; 1 for a datagram socket, to which it means nothing.
+  public func receiveLowWater(_ id: SocketID) -> Int { id.kind == .tcp ? tcp.receiveLowWater(id) : 1 }
+
   /// Bytes that a receive would find now: of a stream all, of a datagram socket the first datagram's. Linux: SIOCINQ.
   public func receivableByteCount(_ id: SocketID) -> Int {
     switch id.kind {

@@ -174,6 +174,16 @@ public final class Socket: Sendable {
     }
   }
 
+  /// Takes the peer away: a stream is reset, ends listening too, and may connect or listen anew; a datagram socket
+  /// receives from everybody again. What `bind` asked for stays. Linux: connect(2) with AF_UNSPEC.
+  public func disconnect() throws(SocketError) {
+    try Self.calling("disconnect") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        try state.sockets.disconnect(id, ip: &state.ip, net: &state.net)
+      }
+    }
+  }
+
   /// Returns whether the answer is still to come.
   private func startConnecting(to address: SocketAddress) throws(Errno) -> Bool {
     try enter { (state, id) throws(Errno) in

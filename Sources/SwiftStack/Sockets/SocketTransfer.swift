@@ -120,25 +120,25 @@ extension Socket {
   public func receive(
     into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags = []
   ) throws(SocketError) -> Received {
-    var patience = patience(flags, .receiveTimeout)
-    let wantsAll = wantsAll(flags)
-    var taken = 0
+    var goal = ReceiveGoal(self, flags, upTo: buffer.count)
     var result: Received?
     do throws(Errno) {
       repeat {
-        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[taken...])
-        let isFirst = taken == 0
-        let part = try waiting(for: .read, &patience) { (state, id) throws(Errno) in
-          if !isFirst { try state.leaveErrorToNextCall(id) }
-          return unsafe try state.receiveFrom(id, into: rest, flags: flags.union(.dontWait))
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[goal.taken...])
+        let part = try waiting(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
+          let least = try goal.least(&state, id)
+          return (unsafe try state.receiveFrom(id, into: rest, flags: goal.flags), least)
         }
-        if result == nil { result = part }
-        if part.byteCount == 0 { break }
-        taken += part.byteCount
-      } while wantsAll && taken < buffer.count
+        if result == nil { result = part.0 }
+        goal.advance(by: part.0.byteCount, least: part.1)
+      } while goal.isUnmet
     } catch {
-      if taken == 0 { throw SocketError("receive", error) }
+      if error == .EAGAIN, goal.acceptsLess {
+        return unsafe try receive(into: buffer, flags: flags.union(.dontWait))
+      }
+      if goal.taken == 0 { throw SocketError("receive", error) }
     }
+    let taken = goal.taken
     result?.byteCount = taken
     return result ?? Received(byteCount: taken, source: nil)
   }
@@ -154,22 +154,24 @@ extension Socket {
   public func receiveMessage(
     upTo limit: Int = 65535, flags: MessageFlags = []
   ) async throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?) {
-    var patience = patience(flags, .receiveTimeout)
+    var goal = ReceiveGoal(self, flags, upTo: limit)
     var bytes: [UInt8] = []
     var source: SocketAddress?
     do throws(Errno) {
       repeat {
         let rest = limit - bytes.count
-        let isFirst = bytes.isEmpty
-        let part = try await suspending(for: .read, &patience) { (state, id) throws(Errno) in
-          if !isFirst { try state.leaveErrorToNextCall(id) }
-          return try state.receiveArray(id, upTo: rest, flags: flags.union(.dontWait))
+        let part = try await suspending(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
+          let least = try goal.least(&state, id)
+          return (try state.receiveArray(id, upTo: rest, flags: goal.flags), least)
         }
-        source = part.message.source
-        if part.bytes.isEmpty { break }
-        if isFirst { bytes = part.bytes } else { bytes += part.bytes }
-      } while wantsAll(flags) && bytes.count < limit
+        source = part.0.message.source
+        if goal.taken == 0 { bytes = part.0.bytes } else { bytes += part.0.bytes }
+        goal.advance(by: part.0.bytes.count, least: part.1)
+      } while goal.isUnmet
     } catch {
+      if error == .EAGAIN, goal.acceptsLess {
+        return try await receiveMessage(upTo: limit, flags: flags.union(.dontWait))
+      }
       if bytes.isEmpty { throw SocketError("receive", error) }
     }
     return (bytes, source)
@@ -179,37 +181,27 @@ extension Socket {
   func receiveArray(
     _ operation: String, upTo limit: Int, flags: MessageFlags, _ patience: Patience
   ) throws(SocketError) -> (bytes: [UInt8], message: ReceivedMessage) {
-    var patience = patience
+    var goal = ReceiveGoal(self, flags, upTo: limit, patience)
     var result: (bytes: [UInt8], message: ReceivedMessage)?
     do throws(Errno) {
       repeat {
-        let rest = limit - (result?.bytes.count ?? 0)
-        let isFirst = result == nil
-        let part = try waiting(for: .read, &patience) { (state, id) throws(Errno) in
-          if !isFirst { try state.leaveErrorToNextCall(id) }
-          return try state.receiveArray(id, upTo: rest, flags: flags.union(.dontWait))
+        let rest = limit - goal.taken
+        let part = try waiting(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
+          let least = try goal.least(&state, id)
+          return (try state.receiveArray(id, upTo: rest, flags: goal.flags), least)
         }
-        if isFirst { result = part } else { result?.bytes += part.bytes }
-        if part.bytes.isEmpty { break }
-      } while wantsAll(flags) && (result?.bytes.count ?? 0) < limit
+        if result == nil { result = part.0 } else { result?.bytes += part.0.bytes }
+        goal.advance(by: part.0.bytes.count, least: part.1)
+      } while goal.isUnmet
     } catch {
+      if error == .EAGAIN, goal.acceptsLess {
+        return try receiveArray(operation, upTo: limit, flags: flags.union(.dontWait), .none)
+      }
       if result == nil { throw SocketError(operation, error) }
     }
     guard var result else { throw SocketError(operation, .EAGAIN) }
     if type == .tcp && !flags.contains(.truncate) { result.message.byteCount = result.bytes.count }
     return result
-  }
-
-  /// MSG_WAITALL: a stream's receive waits until the buffer is full, before an error, the end or the time-out.
-  private func wantsAll(_ flags: MessageFlags) -> Bool {
-    type == .tcp && flags.contains(.waitAll) && flags.isDisjoint(with: [.peek, .outOfBand, .truncate])
-  }
-}
-
-extension ShardState {
-  /// A receive that has had a part ends at an error, and the next call gets it.
-  fileprivate func leaveErrorToNextCall(_ id: SocketID) throws(Errno) {
-    if sockets.receivableByteCount(id) == 0, sockets.readiness(id).contains(.error) { throw .ENOTCONN }
   }
 }
 
