@@ -149,12 +149,10 @@ public struct SocketLayer: ~Copyable {
     if id.kind == .tcp { try tcp.finishConnect(id, net: net) }
   }
 
-  /// Takes a datagram socket's peer away: `connect` with AF_UNSPEC.
-  ///
-  /// - Throws: EAFNOSUPPORT for a stream.
-  public mutating func disconnect(_ id: SocketID) throws(Errno) {
+  /// Takes a socket's peer away, a stream's by a reset: `connect` with AF_UNSPEC.
+  public mutating func disconnect(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
     switch id.kind {
-    case .tcp: throw .EAFNOSUPPORT
+    case .tcp: try tcp.disconnect(id, ip: &ip, net: &net)
     case .udp: try udp.disconnect(id)
     case .ping: try ping.disconnect(id)
     case nil: throw .EBADF

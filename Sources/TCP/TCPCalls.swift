@@ -49,7 +49,7 @@ extension TCPLayer {
       return
     }
     guard sockets[index].state == .close, sockets[index].connectPhase == .unconnected else { throw .EINVAL }
-    sockets[index].disconnect(net: net)
+    sockets[index].prepareAnew(net: net)
     if !sockets[index].isBound {
       let address = sockets[index].tuple.local.address
       let port = try ports.bind(
@@ -98,8 +98,7 @@ extension TCPLayer {
       return
     case .connected: throw .EISCONN
     }
-    sockets[index].disconnect(net: net)
-    sockets[index].pendingError = nil
+    sockets[index].prepareAnew(net: net)
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
     if destination.isAny { destination = .loopback }
     let bound = sockets[index].tuple.local
@@ -145,6 +144,32 @@ extension TCPLayer {
     sockets[index].connect(
       initial: initial, timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
     settle(index, net: &net)
+  }
+
+  /// Ends a connection, or an attempt at one, with a reset, and listening too: the socket is as it was after `bind()`,
+  /// may connect or listen anew, and has ECONNRESET as its pending error. `connect()` with AF_UNSPEC.
+  /// Linux: `tcp_disconnect()`.
+  public mutating func disconnect(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    let state = sockets[index].state
+    switch state {
+    case .close: break
+    case .listen:
+      stopListening(index, ip: &ip, net: &net)
+      sockets[index].setState(.close, net: &net)
+    case .synSent: sockets[index].fail(.ECONNRESET, net: &net)
+    case .closing, .lastAck:
+      // Both sides have said their last: a reset tells only that some of it never comes.
+      let isCut = sockets[index].unsentByteCount > 0
+      if isCut { sockets[index].sendReset(ip: &ip, net: &net) }
+      sockets[index].fail(isCut ? .ECONNRESET : nil, net: &net)
+    default:
+      sockets[index].sendReset(ip: &ip, net: &net)
+      sockets[index].fail(.ECONNRESET, net: &net)
+    }
+    if state != .close { settle(index, net: &net) }
+    sockets[index].disconnect(net: net)
+    net.wake(id)
   }
 
   /// How the connection that a call waits for came out: what a blocking `connect()` returns.
@@ -228,17 +253,17 @@ extension TCPLayer {
       }
       net.wake(id)
       return
-    case .synSent:
-      sockets[index].fail(.ECONNRESET, net: &net)
-      settle(index, net: &net)
-      sockets[index].disconnect(net: net)
+    case .synSent: return try disconnect(id, ip: &ip, net: &net)
+    case .close:
+      // Stays shut for the connection, or the listener's children, to come.
+      if read { sockets[index].receiveShutdown = true }
+      if write { sockets[index].sendShutdown = true }
       net.wake(id)
-      return
-    case .close: throw .ENOTCONN
+      throw .ENOTCONN
     default: break
     }
     if read { sockets[index].receiveShutdown = true }
-    if write && !sockets[index].sendShutdown { closeWrite(index, ip: &ip, net: &net) }
+    if write { closeWrite(index, ip: &ip, net: &net) }
     net.wake(id)
     settle(index, net: &net)
   }
@@ -281,7 +306,7 @@ extension TCPLayer {
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
       } else {
-        if !sockets[index].sendShutdown { closeWrite(index, ip: &ip, net: &net) }
+        closeWrite(index, ip: &ip, net: &net)
         sockets[index].keepAliveDeadline = .distantFuture
         if sockets[index].state == .finWait2 {
           let wait = sockets[index].options.finTimeout ?? net.settings.tcpFinTimeout

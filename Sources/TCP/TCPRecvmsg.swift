@@ -66,12 +66,15 @@ extension TCPSocket {
       if !flags.contains(.peek) { cleanReceiveBuffer(copied: copied, ip: &ip, net: &net) }
       return copied
     }
-    if requested == 0 { return 0 }
+    // Asking for nothing tells whether there is something.
+    if requested == 0 && readableByteCount > 0 { return 0 }
+    // After the peer's last byte there is its end, whatever came of the connection since. Linux: SOCK_DONE.
+    if peerFinSeen { return 0 }
     if let error = pendingError {
       pendingError = nil
       throw error
     }
-    if peerFinSeen || receiveShutdown { return 0 }
+    if receiveShutdown { return 0 }
     if state == .close { throw .ENOTCONN }
     throw .EAGAIN
   }

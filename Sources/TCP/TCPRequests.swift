@@ -270,6 +270,8 @@ extension TCPLayer {
     let listener = requests[slot].listener
     var child = TCPSocket(id: id, family: sockets[listener].family, net: net)
     child.options = sockets[listener].options
+    child.receiveShutdown = sockets[listener].receiveShutdown
+    child.sendShutdown = sockets[listener].sendShutdown
     child.tuple = requests[slot].tuple
     child.parent = sockets[listener].id
     child.prepareBuffers(net: net)

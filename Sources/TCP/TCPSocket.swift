@@ -237,6 +237,16 @@ struct TCPSocket: ~Copyable {
     self = fresh
   }
 
+  /// Before `connect()` and `listen()`: as `disconnect`, but what `shutdown()` has shut stays so, and the error of what
+  /// was is gone. Linux: `tcp_connect_init()`; only `tcp_disconnect()` clears `sk_shutdown`.
+  mutating func prepareAnew(net: borrowing Net) {
+    let (isReceiveShut, isSendShut) = (receiveShutdown, sendShutdown)
+    disconnect(net: net)
+    receiveShutdown = isReceiveShut
+    sendShutdown = isSendShut
+    pendingError = nil
+  }
+
   mutating func purgeSendQueues() {
     writeQueue.removeAll()
     retransmitQueue.removeAll()

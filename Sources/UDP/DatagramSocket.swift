@@ -13,6 +13,11 @@ struct DatagramSocket: ~Copyable {
   var local: SocketAddress
   /// The address that `bind()` was given, under which the port table has the port.
   var boundAddress: IPAddress
+  /// Bound to a group or a broadcast address: its datagrams are received, and what is sent has the device's address.
+  /// Linux: `inet_saddr` in `__inet_bind()`.
+  var isGroupBound = false
+  /// Nobody asked for the port by its number. Linux: without `SOCK_BINDPORT_LOCK`.
+  var isPortChosen = false
   var remote: SocketAddress?
   var receiveQueue = SkBuffQueue()
   /// Linux: `sk->sk_err`.
@@ -44,6 +49,8 @@ struct DatagramSocket: ~Copyable {
   }
 
   var isBound: Bool { local.port != 0 }
+  /// The source of what is sent; any: the route says.
+  var source: IPv4Address? { isGroupBound ? .any : local.address.v4 }
 
   // MARK: Errors and readiness
 
@@ -105,10 +112,12 @@ struct DatagramSocket: ~Copyable {
   ///   datagram is gone, as Linux has it.
   mutating func receive(into iter: inout IovIter, flags: MessageFlags) throws(Errno) -> ReceivedMessage {
     if flags.contains(.errorQueue) { return try receiveError() }
-    if flags.contains(.outOfBand) { throw .EOPNOTSUPP }
+    // Linux: `ping_recvmsg()`; UDP does not look.
+    if flags.contains(.outOfBand) && id.kind == .ping { throw .EOPNOTSUPP }
     if let error = takeError() { throw error }
     guard let first = receiveQueue.first else {
-      if isReadShutdown { return ReceivedMessage(byteCount: 0) }
+      // Only whoever would wait is told the end. Linux: `__skb_wait_for_more_packets()`.
+      if isReadShutdown && !flags.contains(.dontWait) { return ReceivedMessage(byteCount: 0) }
       throw .EAGAIN
     }
     let options = self.options

@@ -40,6 +40,8 @@ struct DatagramTable: ~Copyable {
     let isGroup = v4.isMulticast || Self.isBroadcast(v4, ip: ip)
     guard v4.isAny || isGroup || ip.isLocal(v4) else { throw .EADDRNOTAVAIL }
     try claim(index, address: address.address, port: address.port, net: &net)
+    sockets[index].isPortChosen = address.port == 0
+    sockets[index].isGroupBound = isGroup
   }
 
   private static func isBroadcast(_ address: IPv4Address, ip: borrowing IPv4Layer) -> Bool {
@@ -58,6 +60,7 @@ struct DatagramTable: ~Copyable {
       reusePort: options.reusePort, net: &net)
     sockets[index].local = SocketAddress(address, port: taken)
     sockets[index].boundAddress = address
+    sockets[index].isPortChosen = true
     rehash(index)
   }
 
@@ -67,7 +70,7 @@ struct DatagramTable: ~Copyable {
   mutating func autobind(_ index: Int, net: inout Net) throws(Errno) {
     if sockets[index].isBound { return }
     do {
-      try claim(index, address: .any(.inet), port: 0, net: &net)
+      try claim(index, address: sockets[index].boundAddress, port: 0, net: &net)
     } catch { throw .EAGAIN }
   }
 
@@ -86,7 +89,7 @@ struct DatagramTable: ~Copyable {
     let index = try slot(id)
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
     try autobind(index, net: &net)
-    let source = sockets[index].boundAddress.v4 ?? .any
+    let source = sockets[index].isGroupBound ? .any : sockets[index].boundAddress.v4 ?? .any
     if destination.isAny { destination = source.isAny ? .loopback : source }
     sockets[index].route = nil
     try sockets[index].findRoute(
@@ -100,14 +103,21 @@ struct DatagramTable: ~Copyable {
     rehash(index)
   }
 
-  /// Ends an association: `connect()` with AF_UNSPEC. A port that was not asked for by `bind()` stays, as Linux keeps
-  /// one that traffic may still come to. Linux: `__udp_disconnect()`.
+  /// Ends an association: `connect()` with AF_UNSPEC. A port that nobody asked for is given back with it.
+  /// Linux: `__udp_disconnect()`.
   mutating func disconnect(_ id: SocketID) throws(Errno) {
     let index = try slot(id)
     sockets[index].remote = nil
     sockets[index].route = nil
     sockets[index].local.address = sockets[index].boundAddress
-    if sockets[index].isBound { rehash(index) }
+    guard sockets[index].isBound else { return }
+    if sockets[index].isPortChosen {
+      demux.remove(index)
+      ports.release(id, address: sockets[index].boundAddress, port: sockets[index].local.port)
+      sockets[index].local.port = 0
+    } else {
+      rehash(index)
+    }
   }
 
   /// Linux: `inet_shutdown()`: ENOTCONN on a socket without a peer, which is shut down all the same.

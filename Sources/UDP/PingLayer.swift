@@ -89,7 +89,7 @@ public struct PingLayer: ~Copyable {
     try table.autobind(index, net: &net)
     if let error = table.sockets[index].takeError() { throw error }
     if table.sockets[index].isWriteShutdown { throw .EPIPE }
-    var source = control.source ?? table.sockets[index].local.address.v4 ?? .any
+    var source = control.source ?? table.sockets[index].source ?? .any
     if source.isMulticast || source.isBroadcast { source = .any }
     if address.isAny { address = source.isAny ? .loopback : source }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute

@@ -73,7 +73,7 @@ public struct UDPLayer: ~Copyable {
 
   /// - Throws: ENOTCONN when the socket has no peer.
   public func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
-    guard let remote = table.sockets[try table.slot(id)].remote else { throw .ENOTCONN }
+    guard let remote = table.sockets[try table.slot(id)].remote, remote.port != 0 else { throw .ENOTCONN }
     return remote
   }
 

@@ -74,7 +74,7 @@ extension UDPLayer {
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
     guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
     target.noChecksum = table.sockets[index].options.noChecksum
-    target.source = control.source ?? table.sockets[index].local.address.v4 ?? .any
+    target.source = control.source ?? table.sockets[index].source ?? .any
     if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
     if target.destination.isAny {
       target.destination = target.source.isAny ? .loopback : target.source

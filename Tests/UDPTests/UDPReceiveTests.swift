@@ -119,7 +119,7 @@ import Wire
     #expect(try bench.receive(general).bytes == [2])
     #expect(throws: Errno.EAGAIN) { try bench.receive(special) }
     // AF_UNSPEC takes the peer away again.
-    try bench.sockets.disconnect(special)
+    try bench.sockets.disconnect(special, ip: &bench.ip, net: &bench.net)
     #expect(throws: Errno.ENOTCONN) { try bench.sockets.remoteAddress(special) }
     #expect(throws: Errno.EDESTADDRREQ) { try bench.send(special, [1]) }
   }
