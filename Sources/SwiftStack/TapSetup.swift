@@ -47,10 +47,16 @@ struct TapSetup: ~Copyable {
       if let address = parameters.hostAddress { try netlink.replaceAddress(address, on: link) }
       try netlink.setUp(link)
     } catch {
-      if let restoration { restoration.apply() }
+      undo(device, restoration)
       throw error
     }
     return TapSetup(device: device, restoration: restoration)
+  }
+
+  /// The queues go first: an interface takes its old flags only when none is attached.
+  private static func undo(_ device: consuming TapDevice, _ restoration: consuming TapRestoration?) {
+    _ = consume device
+    if let restoration { restoration.apply() }
   }
 
   /// `nil` for an interface that goes away with its last queue.

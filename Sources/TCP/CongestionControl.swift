@@ -146,14 +146,12 @@ struct Cubic {
     let t = Double((now - epochStart).rawValue) / 1e9 + rtt
     let offset = t - k
     let target = origin + Self.c * offset * offset * offset
-    // RFC 9438 4.4, at most half again per round trip.
-    let bounded = min(max(target, w), 1.5 * w)
-    var per = bounded > w ? w / (bounded - w) : 100 * w
+    var per = target > w ? w / (target - w) : 100 * w
     // RFC 9438 4.3: no slower than Reno with the same average window.
     let alpha = reno < windowPrior ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
     reno += alpha * Double(acked) / w
     if reno > w { per = min(per, w / (reno - w)) }
-    // Never faster than one segment per two acknowledged, as Linux bounds it.
+    // RFC 9438 4.2, at most half again per round trip: one segment per two acknowledged.
     return Int(min(max(per, 2), 1e9))
   }
 

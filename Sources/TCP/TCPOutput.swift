@@ -78,8 +78,7 @@ extension TCPSocket {
   func tsoSegments(mss: Int) -> Int {
     let rate = pacingBytesPerSecond
     var bytes = rate == .max ? UInt64(Self.gsoMaximum) : rate >> 10
-    let shift = (rtt.minimum?.microseconds ?? 0) >> 9
-    if shift < 32 { bytes += UInt64(Self.gsoMaximum) >> UInt64(shift) }
+    bytes += UInt64(Self.gsoMaximum) >> UInt64((rtt.minimum?.microseconds ?? 0) >> 9)
     return min(max(Int(min(bytes, UInt64(Self.gsoMaximum))) / mss, 2), Self.gsoMaximum / mss)
   }
 

@@ -30,6 +30,7 @@ import Wire
     #expect(attributes.u8(1) == 7 && attributes.u32(1) == nil)
     #expect(attributes.u32(2) == 0x0403_0201 && attributes.u32BigEndian(2) == 0x0102_0304)
     #expect(attributes.u8(2) == nil)
+    #expect(NetlinkAttributes(Self.attribute(1, [1, 2, 3, 4, 5, 6, 7, 8])[...]).u32(1) == nil)
     #expect(attributes.string(3) == "hi")
     #expect(attributes.u32(4) == nil && attributes.bytes(4) == [1, 2, 3])
     #expect(attributes.nested(5)?.u8(1) == 9)

@@ -114,6 +114,8 @@ private let isPrivileged =
       let after = try Self.state()
       #expect(after.addresses == before.addresses && after.link?.mtu == before.link?.mtu)
       #expect(after.link?.flags.contains(.up) == false)
+      // Attaching had given it a virtio header.
+      #expect(after.link?.tun == before.link?.tun)
     }
   }
 

@@ -26,9 +26,12 @@ import Trace
   @Test("Q4 BUSY: the packet goes back to the head; nothing is lost, doubled or reordered")
   func requeue() {
     let bench = DeviceBench(ring: 64, isLimited: false)
-    for tag in 0..<200 { #expect(bench.send(bench.frame(UInt8(tag))) == .success) }
+    for tag in 0..<200 {
+      #expect(bench.send(bench.frame(UInt8(tag))) == .success)
+      // The first that comes back.
+      if bench.device.queueLength == 1 { #expect(bench.device.qdiscSnapshot.statistics.requeues == 1) }
+    }
     #expect(bench.device.driver.isQueueStopped && bench.device.queueLength > 100)
-    #expect(bench.device.qdiscSnapshot.statistics.requeues > 0)
     bench.settle()
     #expect(tags(bench.frames) == (0..<200).map { UInt8($0) })
     #expect(bench.device.queueLength == 0 && bench.pool.buffersInUse == 0)

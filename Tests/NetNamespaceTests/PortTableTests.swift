@@ -48,6 +48,27 @@ import Wire
   let two = IPv4Address(10, 0, 0, 3)
   let server = SocketAddress(IPv4Address(10, 0, 0, 1), port: 80)
 
+  @Test("D12 a port that comes into use, and one that goes out of it, is told to other shards")
+  func changes() throws {
+    let bench = Bench()
+    _ = try bench.bind(0, one, port: 80)
+    check(bench.ports.takeChange() == nil)
+    bench.ports.recordsChanges = true
+    _ = try bench.bind(1, one, port: 81)
+    var change = bench.ports.takeChange()
+    #expect(change?.port == 81 && change?.isInUse == true)
+    _ = try bench.bind(2, two, port: 81)
+    check(bench.ports.takeChange() == nil)
+    bench.release(1, one, port: 81)
+    check(bench.ports.takeChange() == nil)
+    bench.release(2, two, port: 81)
+    change = bench.ports.takeChange()
+    #expect(change?.port == 81 && change?.isInUse == false)
+  }
+  private func check(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(condition, sourceLocation: sourceLocation)
+  }
+
   @Test("S4 A port is taken once; any address meets every address, two addresses do not meet")
   func conflicts() throws {
     let bench = Bench()

@@ -117,6 +117,18 @@ import Testing
     }
   }
 
+  @Test("B3 long linear areas come from the pool's memory too: none beyond its limit")
+  func longLinear() {
+    let bench = PoolBench(limit: 1 << 20)
+    var queue = SkBuffQueue()
+    while let skb = bench.pool.allocate(headroom: 0, linear: SkBuff.smallHeadByteCount, use: .transit) {
+      guard skb.expandHead(headroom: 0, tailroom: 60_000) else { break }
+      queue.append(skb)
+    }
+    #expect(queue.count >= 5)
+    #expect(bench.pool.allocatedByteCount <= 1 << 20)
+  }
+
   @Test("B4 a load that comes and goes around a slab's edge takes and gives no chunks")
   func noChurn() {
     let bench = PoolBench()

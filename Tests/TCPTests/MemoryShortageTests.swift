@@ -75,6 +75,19 @@ struct MemoryShortageTests {
     #expect(try first.socket.send(block) > 10_000)
   }
 
+  @Test("B4 tcp_rmem[0]: a connection takes its first 4 KiB though ordinary memory has run out, and no more")
+  func receiveLeast() throws {
+    let short = try ShortOfMemory()
+    let (victim, socket) = try short.accept()
+    try short.useUp()
+    for index in 0..<8 {
+      short.attacker.send(
+        victim, to: 9000, sequence: victim.next &+ UInt32(index * 1000), [UInt8](repeating: 7, count: 1000))
+    }
+    let received = try socket.receive(upTo: 20_000).count
+    #expect(received >= 1000 && received < 8000)
+  }
+
   @Test("T20 orphans: tcp_max_orphans may close in order, one beyond is reset; one that ends makes room")
   func number() throws {
     var settings = NetSettings()

@@ -225,6 +225,50 @@ struct ReceiveWindowTests {
     }
   }
 
+  @Test("RFC 1122 4.2.3.3 a closed window opens by a segment or a sixteenth of the buffer, not by crumbs")
+  func sillyWindow() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer(), options: [2, 4, 5, 0xB4, 1, 3, 3, 7])
+    let scale = try #require(open.socket.tcpInfo).receiveWindowScale
+    try #require(scale > 0)
+    var room = 1
+    for _ in 0..<1000 where room > 0 {
+      open.send([UInt8](repeating: 5, count: min(1460, room)))
+      open.peer.advance(.milliseconds(250))
+      room = try #require(open.peer.all().last.map { Int($0.window) << scale })
+    }
+    #expect(room == 0)
+    func probed() throws -> UInt16 {
+      // Answers to such segments are rate limited.
+      open.peer.advance(.seconds(1))
+      _ = open.peer.all()
+      open.peer.send(0x10, sequence: open.sequence &- 1, acknowledgment: open.acknowledgment)
+      return try #require(open.peer.all().last).window
+    }
+    // Room for several units of the scale, and less than a segment.
+    var read = try open.socket.receive(upTo: 1400).count
+    #expect(try probed() == 0)
+    while try probed() == 0, read < 1 << 20 { read += try open.socket.receive(upTo: 1460).count }
+    #expect(read > 3 * 1460 && read < 1 << 20)
+  }
+
+  @Test("RFC 9293 3.8.6 small segments cost more memory than window: the right edge stays all the same")
+  func rightEdgeStays() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer())
+    var edge = open.sequence
+    for count in 0..<400 {
+      // Not neighbours, so that each is kept by itself.
+      open.send([UInt8](repeating: 5, count: 1 + count % 3))
+      open.peer.send(
+        0x10, sequence: open.sequence &+ 10 &+ UInt32(count * 20), acknowledgment: open.acknowledgment,
+        payload: [1])
+      for ack in open.peer.all() {
+        let right = ack.acknowledgment &+ UInt32(ack.window)
+        #expect(Int32(bitPattern: right &- edge) >= 0)
+        edge = right
+      }
+    }
+  }
+
   @Test("R autotuning does not grow the buffer of a reader that does not read")
   func autotuningNeedsReader() throws {
     let open = try ScriptedConnection(

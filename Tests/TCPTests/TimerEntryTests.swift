@@ -27,6 +27,22 @@ struct TimerEntryTests {
     #expect(peer.host.timerCount <= 6)
   }
 
+  @Test("T12 a connection that was reset has no timer though its socket is still open")
+  func resetAndOpen() throws {
+    let peer = try ScriptedPeer()
+    peer.advance(.seconds(1))
+    let before = peer.host.timerCount
+    var sockets: [Socket] = []
+    for _ in 0..<50 {
+      let open = try ScriptedConnection(peer: peer, configure: Self.keepAlive)
+      open.send([], flags: 0x14)
+      sockets.append(open.socket)
+    }
+    peer.advance(.seconds(60))
+    #expect(peer.host.timerCount <= before + 1)
+    #expect(sockets.count == 50)
+  }
+
   @Test("T12 connections that are reset take their timers along, keep-alive's two hours too")
   func reset() throws {
     let peer = try ScriptedPeer()

@@ -54,6 +54,28 @@ struct UndoTests {
     #expect(open.info.reordering > 3)
   }
 
+  @Test("RFC 2883 a D-SACK larger than the window counts for nothing: a true one is believed after it")
+  func trueAfterDubious() throws {
+    let (open, base) = try recovering()
+    open.acknowledge(base, sack: [(base &- 2_000_000, base)])
+    #expect(open.counter(.TcpExtTCPDSACKIgnoredDubious) == 1)
+    open.acknowledge(base: base, upTo: 10)
+    duplicate(open, base, 0..<1, upTo: 10)
+    #expect(open.counter(.TcpExtTCPDSACKUndo) == 1)
+  }
+
+  @Test("RFC 3708 a D-SACK that comes with data undoes the episode that is over, too")
+  func duplicateWithData() throws {
+    let (open, base) = try recovering()
+    open.acknowledge(base: base, upTo: 10)
+    let mss = UInt32(open.info.sendMSS)
+    open.peer.send(
+      0x18, sequence: open.sequence, acknowledgment: open.acknowledgment, window: open.window,
+      options: open.standing + [1, 1, 5, 10] + ScriptedPeer.bytes(base) + ScriptedPeer.bytes(base &+ mss),
+      payload: [1])
+    #expect(open.counter(.TcpExtTCPDSACKUndo) == 1)
+  }
+
   @Test("RFC 2883 a D-SACK of more than was ever sent again, or than the window, is not believed")
   func dubiousDuplicate() throws {
     let (open, base) = try recovering()
@@ -101,6 +123,25 @@ struct UndoTests {
       #expect(open.info.congestionState == .loss)
       #expect(open.info.reordering == (sacked > 0 ? 3 : 50))
     }
+  }
+
+  @Test("RFC 9438 4.9 a needless timeout is undone with all that CUBIC knew of the path")
+  func cubicUndone() throws {
+    let open = try Connection.withSACK(timestamps: true)
+    open.inspect {
+      $0.window.threshold = 2
+      _ = $0.congestion.slowStartThreshold(window: 100)
+    }
+    try open.flight(10)
+    func knows100() -> Bool { open.inspect { "\($0.congestion)".contains("windowMax: 100.0") } }
+    #expect(knows100())
+    open.echo = open.inspect { $0.timestamp($0.lastSent) }
+    open.timeOut()
+    #expect(!knows100())
+    // The answer to the original.
+    open.acknowledge(open.acknowledgment &+ 1448)
+    #expect(open.info.congestionState == .open)
+    #expect(knows100())
   }
 
   @Test("RFC 3522 the second and the third needless timeout are undone like the first")
