@@ -25,7 +25,7 @@ public struct NetCounters: Sendable {
     case TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPTSReorder
     case TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo
     case TcpExtTCPLostRetransmit, TcpExtTCPFastRetrans, TcpExtTCPSlowStartRetrans, TcpExtTCPTimeouts
-    case TcpExtTCPSpuriousRTOs, TcpExtTCPRcvCollapsed
+    case TcpExtTCPSACKDiscard, TcpExtTCPSpuriousRTOs, TcpExtTCPRcvCollapsed
     case TcpExtTCPDSACKOldSent, TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv
     case TcpExtTCPDSACKIgnoredDubious, TcpExtTCPDSACKRecvSegs, TcpExtTCPSACKReorder, TcpExtTCPRenoReorder
     case TcpExtTCPRetransFail, TcpExtTCPWqueueTooBig

@@ -163,8 +163,9 @@ extension TCPSocket {
           maxWindow = new
           if mssPathMTU > 0 { syncMSS(mtu: mssPathMTU) }
         }
-      } else if segment.acknowledgment == sndUna {
-        // Same window again and nothing new acknowledged: a duplicate as far as loss detection is concerned.
+      } else if segment.acknowledgment == sndUna && new > 0 {
+        // Same window again and nothing new acknowledged: a duplicate as far as loss detection is concerned (RFC 5681
+        // section 2), but for a closed window, which is told again and again without any loss.
         flags.remove(.windowUpdate)
       }
     }

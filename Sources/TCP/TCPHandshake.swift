@@ -138,7 +138,8 @@ extension TCPSocket {
       tsRecent = segment.options.timestampValue
       tsRecentAt = net.now
     }
-    peerMSS = segment.peerMSS
+    // TCP_MAXSEG counts until here: what the handshake has agreed on stays.
+    peerMSS = options.maximumSegment.map { min($0, segment.peerMSS) } ?? segment.peerMSS
     sndWnd = segment.window
     maxWindow = segment.window
     syncMSS(mtu: mssPathMTU > 0 ? mssPathMTU : 1500)

@@ -77,6 +77,8 @@ extension TCPSocket {
       return result
     }
     sendPending(ip: &ip, net: &net)
+    // What has just been sent may make room below TCP_NOTSENT_LOWAT.
+    wakeWriter(net: &net)
     sendAckIfDue(ip: &ip, net: &net)
     return result
   }
@@ -216,10 +218,14 @@ extension TCPSocket {
       let wanted = min(2 * segments * perSegment, net.settings.tcpWriteMemory.most)
       if wanted > sendBuffer { sendBuffer = wanted }
     }
-    if noSpace && isWritable {
-      noSpace = false
-      net.wake(id)
-    }
+    wakeWriter(net: &net)
+  }
+
+  /// Tells a writer that was refused when there is room again. Linux: `sk_stream_write_space()`.
+  mutating func wakeWriter(net: inout Net) {
+    guard noSpace && isWritable else { return }
+    noSpace = false
+    net.wake(id)
   }
 
   /// What an ACK of our FIN changes. Linux: the state switch of `tcp_rcv_state_process()`.

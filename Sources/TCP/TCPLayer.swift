@@ -255,6 +255,7 @@ public struct TCPLayer: ~Copyable {
         sockets[index].retransmitLost(ip: &ip, net: &net)
       }
       sockets[index].sendPending(ip: &ip, net: &net)
+      sockets[index].wakeWriter(net: &net)
       settle(index, net: &net)
     }
   }

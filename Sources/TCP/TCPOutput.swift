@@ -59,8 +59,7 @@ extension TCPSocket {
   /// Linux: `tcp_sync_mss()`.
   mutating func syncMSS(mtu: Int) {
     mssPathMTU = mtu
-    let limit = options.maximumSegment.map { min($0, peerMSS) } ?? peerMSS
-    mssCache = boundToHalfWindow(min(max(mtu - 40, 48), limit))
+    mssCache = boundToHalfWindow(min(max(mtu - 40, 48), peerMSS))
   }
 
   // MARK: Pacing-derived sizes
@@ -150,6 +149,7 @@ extension TCPSocket {
   ) -> Bool {
     var sent = 0
     var windowLimited = false
+    if packetsOut == 0 { restartAfterIdle(now: net.now) }
     let maxSegments = tsoSegments(mss: mss)
     while let head = writeQueue.first {
       let length = writeQueue.length(at: head)
@@ -175,7 +175,7 @@ extension TCPSocket {
         }
         if !urgentMode {
           limit = splitPoint(
-            block, length: length, mss: mss, segments: min(quota, maxSegments), nagle: isLast ? nagle : .push)
+            block, length: length, mss: mss, segments: min(quota, maxSegments), isLast: isLast, nagle: nagle)
         }
       }
       if length > limit {
@@ -199,23 +199,19 @@ extension TCPSocket {
     return packetsOut == 0 && !writeQueue.isEmpty
   }
 
-  /// How many bytes of a long packet to send now. Linux: `tcp_mss_split_point()`.
+  /// How many bytes of a long packet to send now: what the peer's window takes, to its last byte unless Nagle's rule keeps
+  /// the partial segment back. Linux: `tcp_mss_split_point()`.
   private func splitPoint(
-    _ block: TCPControlBlock, length: Int, mss: Int, segments: Int, nagle: Nagle
+    _ block: TCPControlBlock, length: Int, mss: Int, segments: Int, isLast: Bool, nagle: Nagle
   ) -> Int {
     let window = windowEnd.offset(from: block.sequence)
     let most = mss * segments
-    if most <= min(window, length) && length > most { return most }
+    if most <= window && !isLast { return min(most, length) }
     let needed = min(length, window)
-    if needed == length && most >= length {
-      // A partial last segment stays behind if Nagle says so.
-      let partial = needed % mss
-      if partial == 0 || passesNagle(block, length: partial, mss: mss, nagle: nagle) { return needed }
-      return needed - partial > 0 ? needed - partial : needed
-    }
     if most <= needed { return most }
-    let whole = needed / mss * mss
-    return whole > 0 ? whole : needed
+    let partial = needed % mss
+    if partial == 0 || passesNagle(block, length: partial, mss: mss, nagle: nagle) { return needed }
+    return needed - partial
   }
 
   /// Linux: `__tcp_push_pending_frames()`.
@@ -260,22 +256,6 @@ extension TCPSocket {
     net.counters.count(.TcpExtTCPOrigDataSent, by: UInt64(skb.tcp.segmentCount))
     retransmitQueue.append(skb)
     if prior == 0 || retransmitKind == .probe { armRetransmit(net: &net) }
-  }
-
-  /// Remembers whether the window was filled. Linux: `tcp_cwnd_validate()`.
-  private mutating func noteWindowUse() {
-    let limited = inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
-    // Once filled, it counts as filled for the rest of the round trip.
-    if sndUna.isAtOrAfter(maxPacketsSeq) || limited || !filledWindow && packetsOut > maxPacketsOut {
-      maxPacketsOut = packetsOut
-      maxPacketsSeq = sndNxt
-      filledWindow = limited
-    }
-  }
-
-  /// Whether the sender uses its window; only then does it grow (RFC 7661). Linux: `tcp_is_cwnd_limited()`.
-  var isWindowLimited: Bool {
-    filledWindow || window.isInSlowStart && window.segments < 2 * maxPacketsOut
   }
 
   // MARK: Splitting
@@ -352,5 +332,7 @@ extension TCPSocket {
     if front.sacked.contains(.sacked) { sackedOut += change }
     if front.sacked.contains(.retransmitted) { retransOut += change }
     if front.sacked.contains(.lost) { lostOut += change }
+    // Without SACK nobody knows which of them had arrived.
+    if !hasSACK && change < 0 { sackedOut -= min(sackedOut, -change) }
   }
 }

@@ -123,7 +123,7 @@ extension TCPSocket {
   // MARK: Entering
 
   /// Slow start threshold as it would be if nothing were wrong. Linux: `tcp_current_ssthresh()`.
-  private var currentThreshold: Int? {
+  var currentThreshold: Int? {
     if recovery.isReducing { return window.threshold }
     return window.threshold.map { max($0, (window.segments >> 1) + (window.segments >> 2)) }
   }

@@ -96,8 +96,9 @@ extension TCPSocket {
     }
     if retransmitQueue.length(at: place) > limit {
       guard split(place, at: limit, in: .retransmit, mss: mss, net: &net) else { return .failed }
-    } else if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 {
-      resegment(place, mss: mss)
+    } else {
+      if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 { resegment(place, mss: mss) }
+      collapseFollowing(place, upTo: min(available, mss))
     }
     net.tracer.record(
       .tcp_retransmit_skb, socket: id.rawValue, UInt64(block.sequence.rawValue),
@@ -118,6 +119,48 @@ extension TCPSocket {
     if !retransmitQueue[tcp: place].sacked.contains(.retransmitted) { retransOut += count }
     retransmitQueue[tcp: place].sacked.insert(.retransmitted)
     return .sent
+  }
+
+  /// Fills a short segment up with those that follow it, so that small ones that were lost together do not go again one by
+  /// one. Linux: `tcp_retrans_try_collapse()`.
+  private mutating func collapseFollowing(_ place: SkBuffQueue.Position, upTo space: Int) {
+    guard !retransmitQueue[tcp: place].flags.contains(.syn) else { return }
+    while let next = retransmitQueue.position(after: place) {
+      let front = retransmitQueue[tcp: place]
+      let other = retransmitQueue[tcp: next]
+      guard !front.endOfRecord, front.segmentCount <= 1, other.segmentCount <= 1,
+        !other.sacked.contains(.sacked),
+        retransmitQueue.length(at: place) + retransmitQueue.length(at: next) <= space,
+        !other.endSequence.isAfter(windowEnd), absorb(next, into: place)
+      else { return }
+      retransmitQueue[tcp: place].endSequence = other.endSequence
+      retransmitQueue[tcp: place].flags.formUnion(other.flags)
+      retransmitQueue[tcp: place].endOfRecord = other.endOfRecord
+      retransmitQueue[tcp: place].sacked.formUnion(other.sacked.intersection(.everRetransmitted))
+      adjustCounts(front: other, by: -Int(other.segmentCount))
+    }
+  }
+
+  /// Moves the bytes of a queued packet behind those of another, and forgets it.
+  ///
+  /// - Returns: false when they may not be moved: a copy is still on its way down, or they are too many pieces.
+  private mutating func absorb(_ next: SkBuffQueue.Position, into place: SkBuffQueue.Position) -> Bool {
+    let before = retransmitQueue.truesize(at: place) + retransmitQueue.truesize(at: next)
+    var other: SkBuff? = retransmitQueue.remove(at: next)
+    let rest = retransmitQueue.withPacket(at: place) { (skb: borrowing SkBuff) -> SkBuff? in
+      guard let taken = other.take() else { return nil }
+      return skb.absorb(taken)
+    }
+    if let rest {
+      retransmitQueue.insert(rest, after: place)
+      return false
+    }
+    writeQueuedMemory += retransmitQueue.truesize(at: place) - before
+    if recovery.retransmitHint == next { recovery.retransmitHint = place }
+    recovery.forget(next)
+    recovery.lostHint = nil
+    recovery.lostHintSacked = 0
+    return true
   }
 
   /// The path MTU or options changed since the packet was cut. Linux: `tcp_set_skb_tso_segs()`.

@@ -37,7 +37,14 @@ extension TCPSocket {
     }
     guard packetsOut > 0 else { return }
     sort(&blocks, count)
-    for index in 0..<count where isPlausible(blocks[index]) {
+    for index in 0..<count {
+      guard isPlausible(blocks[index]) else {
+        // A block that the ACK has passed is only late.
+        if segment.acknowledgment == sndUna || blocks[index].end.isAfter(sndUna) {
+          net.counters.count(.TcpExtTCPSACKDiscard)
+        }
+        continue
+      }
       mark(blocks[index], flags: &flags, sample: &sample, tagging: &tagging, net: &net)
     }
     if let from = tagging.reorderedFrom, recovery.state != .loss || recovery.undoMarker != nil {
@@ -45,9 +52,10 @@ extension TCPSocket {
     }
   }
 
-  /// Only ranges inside what is outstanding; anything else is stale or forged. Linux: `tcp_is_sackblock_valid()`.
+  /// Only ranges inside what is outstanding, and not at its start, which would have been acknowledged; anything else is
+  /// stale or forged. Linux: `tcp_is_sackblock_valid()`.
   private func isPlausible(_ block: SACKBlock) -> Bool {
-    block.start.isBefore(block.end) && !block.end.isAfter(sndNxt) && !block.start.isBefore(sndUna)
+    block.start.isBefore(block.end) && !block.end.isAfter(sndNxt) && block.start.isAfter(sndUna)
   }
 
   // MARK: Duplicates (RFC 2883)

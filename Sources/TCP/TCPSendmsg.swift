@@ -173,9 +173,12 @@ extension TCPSocket {
     writeQueuedMemory < sendBuffer
       && (options.notSentLowWater == 0 || unsentByteCount < options.notSentLowWater)
   }
-  /// Writers are woken when a third is free. Linux: `sk_stream_is_writeable()`.
+  /// Writers are woken when a third is free, and less than half of `TCP_NOTSENT_LOWAT` unsent.
+  /// Linux: `sk_stream_is_writeable()`, `tcp_stream_memory_free()`.
   var isWritable: Bool {
-    sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory && !account.isWaitingForMemory
+    sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory
+      && (options.notSentLowWater == 0 || unsentByteCount << 1 < options.notSentLowWater)
+      && !account.isWaitingForMemory
   }
   /// What memory for more data is asked for as: the first segment, and up to `tcp_wmem[0]`, a connection always gets.
   func sendUse(_ net: borrowing Net) -> MemoryUse {
@@ -236,6 +239,6 @@ extension TCPSocket {
   /// Linux: `tcp_should_autocork()`.
   private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
     writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !retransmitQueue.isEmpty
-      && account.writeAllocated >= writeQueue.truesize(at: tail)
+      && account.writeAllocated >= writeQueue.truesize(at: tail) && !writeQueue[tcp: tail].endOfRecord
   }
 }

@@ -121,6 +121,8 @@ struct TCPSocket: ~Copyable {
   var maxPacketsOut = 0
   var maxPacketsSeq = SequenceNumber(0)
   var filledWindow = false
+  /// When the window was last taken back for a pause.
+  var windowRestartedAt = Instant.origin
   var delivered: UInt32 = 0
   var deliveredAt = Instant.origin
   var firstSentAt = Instant.origin

@@ -206,24 +206,12 @@ extension TCPSocket {
 
   /// Linux: `tcp_event_data_sent()`.
   private mutating func dataSent(_ payload: Int, segments: Int, net: inout Net) {
-    if packetsOut == 0 && lastSent != .origin && net.now - lastSent > rtt.timeout { restartWindow(net: &net) }
+    // Nothing was in the network: time that is not the path's.
+    if inFlight == 0 { congestion.resumedAfterIdle(now: net.now, lastSent: lastSent) }
     lastSent = net.now
     if net.now - ack.lastDataAt < ack.timeout { ack.pingpong = min(ack.pingpong + 1, 8) }
     statistics.bytesSent += UInt64(payload)
     statistics.dataSegmentsOut += UInt64(segments)
-  }
-
-  /// RFC 2861: a window not used for long says nothing about the path now. Linux: `tcp_cwnd_restart()`.
-  private mutating func restartWindow(net: inout Net) {
-    congestion.resumedAfterIdle(now: net.now, lastSent: lastSent)
-    var idle = net.now - lastSent
-    let restart = min(CongestionWindow.initialSegments, window.segments)
-    window.threshold = window.threshold.map { max($0, window.segments * 3 / 4) }
-    while idle > rtt.timeout && window.segments > restart {
-      window.segments >>= 1
-      idle = idle - rtt.timeout
-    }
-    window.segments = max(window.segments, restart)
   }
 
   // MARK: Segments without data

@@ -1,0 +1,36 @@
+import Timers
+import Wire
+
+// Whether the congestion window is used: one that is not says nothing about the path (RFC 2861, RFC 7661).
+extension TCPSocket {
+  /// Remembers whether the window was filled. Linux: `tcp_cwnd_validate()`.
+  mutating func noteWindowUse() {
+    let limited = inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
+    // Once filled, it counts as filled for the rest of the round trip.
+    if sndUna.isAtOrAfter(maxPacketsSeq) || limited || !filledWindow && packetsOut > maxPacketsOut {
+      maxPacketsOut = packetsOut
+      maxPacketsSeq = sndNxt
+      filledWindow = limited
+    }
+  }
+
+  /// Whether the sender uses its window; only then does it grow (RFC 7661). Linux: `tcp_is_cwnd_limited()`.
+  var isWindowLimited: Bool {
+    filledWindow || window.isInSlowStart && window.segments < 2 * maxPacketsOut
+  }
+
+  /// Before the first segment after a pause: a window that nothing has used for longer than an RTO is halved for each,
+  /// down to the initial one (RFC 2861, RFC 5681 4.1). Linux: `tcp_slow_start_after_idle_check()`, `tcp_cwnd_restart()`.
+  mutating func restartAfterIdle(now: Instant) {
+    guard lastSent != .origin, now - max(lastSent, windowRestartedAt) > rtt.timeout else { return }
+    let restart = min(CongestionWindow.initialSegments, window.segments)
+    window.threshold = currentThreshold
+    var idle = now - lastSent - rtt.timeout
+    while idle > .zero && window.segments > restart {
+      window.segments >>= 1
+      idle = idle - rtt.timeout
+    }
+    window.segments = max(window.segments, restart)
+    windowRestartedAt = now
+  }
+}
