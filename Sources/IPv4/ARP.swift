@@ -21,6 +21,11 @@ extension IPv4Layer {
     net.tracer.record(
       .arp_rcv, skb: skb.serial, UInt64(packet.operation.rawValue), UInt64(packet.senderAddress.rawValue))
     let wasSentToUs = skb.packetType == .host
+    // With our own link-layer address: no answer would leave this host.
+    guard packet.senderMAC != device.macAddress else {
+      skb.drop(.ownLinkAddress)
+      return
+    }
     _ = consume skb
     let sender = packet.senderAddress
     let target = packet.targetAddress
@@ -51,7 +56,9 @@ extension IPv4Layer {
     }
     let wasSentToUs = skb.packetType == .host
     _ = consume skb
-    guard isPlausible(packet), !packet.senderAddress.isAny, !isOwn(packet.senderAddress) else { return }
+    guard packet.senderMAC != device.macAddress, isPlausible(packet), !packet.senderAddress.isAny,
+      !isOwn(packet.senderAddress)
+    else { return }
     learn(packet, wasSentToUs: wasSentToUs, create: false, net: &net)
     if neighbours.hasRequests { serveNeighbours(net: &net) }
   }
@@ -60,7 +67,7 @@ extension IPv4Layer {
   private func isPlausible(_ packet: ARPPacket) -> Bool {
     let sender = packet.senderAddress
     let target = packet.targetAddress
-    return packet.senderMAC.isValidStation && packet.senderMAC != device.macAddress && !target.isMulticast
+    return packet.senderMAC.isValidStation && !target.isMulticast
       && !target.isLoopback && !target.isBroadcast && !sender.isMulticast && !sender.isLoopback
       && !sender.isBroadcast
   }

@@ -25,6 +25,12 @@ extension IPv4Layer {
     net.tracer.record(
       .icmp_rcv, skb: skb.serial, UInt64(message.kind.rawValue), UInt64(message.code))
     net.counters.countICMP(received: message.kind.rawValue)
+    if message.kind.rawValue > ICMPHeader.Kind.addressMaskReply.rawValue {
+      // RFC 1122 section 3.2.2: a message of an unknown type is discarded.
+      net.counters.count(.IcmpInErrors)
+      skb.drop(.icmpInvalid)
+      return .consumed
+    }
     if !isLocal(header.destination) && !isForMany(message.kind, net: net) {
       net.counters.count(.IcmpInErrors)
       skb.drop(.icmpInvalid)
@@ -40,6 +46,10 @@ extension IPv4Layer {
     case .echoReply:
       return .icmp(skb, header)
     case .destinationUnreachable, .timeExceeded, .parameterProblem:
+      if message.concernsNoSocket {
+        skb.drop(.icmpInvalid)
+        return .consumed
+      }
       return receiveError(skb, message: message, from: header.source, net: &net)
     default:
       // Source quench is obsolete (RFC 6633); redirects are not followed; the rest needs no answer.

@@ -161,6 +161,12 @@ public struct IPv4Layer: ~Copyable {
     return local.lookup(address)?.kind == .local
   }
 
+  /// Whether an address is a group's, or a broadcast address of ours. Linux: `RTCF_MULTICAST | RTCF_BROADCAST`.
+  public func isForMany(_ address: IPv4Address) -> Bool {
+    if address == primary { return false }
+    return address.isMulticast || local.lookup(address)?.kind == .broadcast
+  }
+
   // MARK: Route look-up
 
   @inlinable public func isCurrent(_ route: Route) -> Bool { route.generation == generation }

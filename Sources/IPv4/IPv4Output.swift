@@ -171,13 +171,26 @@ extension IPv4Layer {
     }
     // What the receiver keeps is no longer the sender's.
     skb.orphan()
+    guard skb.gsoType == .udpL4 else {
+      enqueueLooped(skb)
+      return .success
+    }
+    // Every datagram is one for its receiver. Linux: udp_rcv_segment().
+    var datagrams = SkBuffQueue()
+    guard GenericSegmentation.segment(skb, features: [.scatterGather, .checksum], into: &datagrams) else {
+      return .dropped
+    }
+    while let datagram = datagrams.popFirst() { enqueueLooped(datagram) }
+    return .success
+  }
+
+  private mutating func enqueueLooped(_ skb: consuming SkBuff) {
     // Says `receive(_:net:)` that our own source address is right here.
     skb.packetType = .outgoing
     // Nothing can have damaged it on the way.
     skb.checksumStatus = .unnecessary
     skb.timestamp = .origin
     looped.append(skb)
-    return .success
   }
 
   private mutating func loopCopy(of skb: borrowing SkBuff) {

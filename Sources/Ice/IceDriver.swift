@@ -182,6 +182,9 @@ public struct IceDriver: ~Copyable {
     registers.write(.PFGEN_CTRL, 1)
   }
 
+  /// Frames received from our own station address.
+  public var ownAddressCount: UInt64 { rx.statistics.ownAddressCount }
+
   /// Every counter. ethtool: `-S`
   public var statistics: IceStatistics {
     IceStatistics(

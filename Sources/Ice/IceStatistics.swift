@@ -33,6 +33,8 @@ import IceHardware
   public var checksumErrorCount: UInt64 = 0
   /// Frames dropped as broken: receive error, too many buffers, too short.
   public var errorCount: UInt64 = 0
+  /// Frames whose source is our own station address: another station has it, or a bridge sends frames back.
+  public var ownAddressCount: UInt64 = 0
 
   public init() {}
 }
@@ -78,7 +80,8 @@ public struct IceStatistics: Sendable {
       ("rx_undersize.nic", self[.GLPRT_RUC]), ("rx_oversize.nic", self[.GLPRT_ROC]),
       ("rx_csum_bad.nic", rx.checksumErrorCount), ("tx_dropped_link_down.nic", self[.GLPRT_TDOLD]),
       ("rx_errors", rx.errorCount), ("rx_filtered.nic", self[.GLV_REPC]), ("tx_dropped", tx.dropCount),
-      ("tx_dma_errors", tx.mappingErrorCount), ("tx_doorbells", tx.doorbellCount),
+      ("rx_own_address", rx.ownAddressCount), ("tx_dma_errors", tx.mappingErrorCount),
+      ("tx_doorbells", tx.doorbellCount),
       ("iommu_faults.nic", self[.IOMMU_FAULTS]),
       ("tx_mdd_events", maliciousDriverEvents.reduce(0) { $0 + $1.count }),
     ]

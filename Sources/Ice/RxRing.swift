@@ -215,6 +215,7 @@ struct RxRing: ~Copyable {
       }
     }
     skb.setMACHeader()
+    if skb.linear.loadMAC(6) == macAddress { statistics.ownAddressCount += 1 }
     let destination = skb.linear.loadMAC(0)
     skb.etherType = EtherType(rawValue: skb.linear.load16(12))
     if destination == macAddress {

@@ -23,6 +23,8 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case neighbourQueueFull
   case neighbourFailed
   case neighbourDead
+  /// A packet says that our own link-layer address is another station's.
+  case ownLinkAddress
   case qdiscDrop
   case qdiscReset
   case deviceDown

@@ -15,7 +15,8 @@ extension SocketLayer {
     case .consumed: break
     case .tcp(let skb, let header): tcp.receive(skb, header: header, ip: &ip, net: &net)
     case .udp(let skb, let header):
-      switch udp.receive(skb, header: header, net: &net) {
+      let isForMany = ip.isForMany(header.destination)
+      switch udp.receive(skb, header: header, isForMany: isForMany, net: &net) {
       case .consumed: break
       case .noSocket(let skb):
         ip.sendICMPError(

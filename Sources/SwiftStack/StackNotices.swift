@@ -6,6 +6,7 @@ final class StackNotices: Sendable {
   /// Signalled for every notice; `nil` on a simulated wire.
   let event: WakeDescriptor?
   private let texts = Guarded<[String]>([])
+  private let said = Guarded<Set<String>>([])
   private static let capacity = 64
 
   init(event: WakeDescriptor?) { self.event = event }
@@ -13,6 +14,11 @@ final class StackNotices: Sendable {
   func post(_ text: String) {
     texts.withLock { list in if list.count < Self.capacity { list.append(text) } }
     event?.signal()
+  }
+
+  /// What each shard of a stack finds out by itself.
+  func postOnce(_ text: String) {
+    if said.withLock({ $0.insert(text).inserted }) { post(text) }
   }
 
   func takeAll() -> [String] {
@@ -25,12 +31,18 @@ final class StackNotices: Sendable {
 }
 
 extension ShardState {
-  /// Tells about stations that use an address of ours.
+  /// Tells about stations that use an address of ours, on the link or above it.
   mutating func reportConflicts() {
     while let conflict = ip.takeAddressConflict() {
       notices?.post(
         "the address \(conflict.address) of this stack (\(ip.device.macAddress)) is also used by "
           + "\(conflict.other)")
+    }
+    if !hasToldOwnAddress && ip.device.driver.ownAddressCount > 0 {
+      hasToldOwnAddress = true
+      notices?.postOnce(
+        "a frame came in from \(ip.device.macAddress), the link-layer address of this stack: another station has it, "
+          + "or a bridge sends frames back")
     }
   }
 

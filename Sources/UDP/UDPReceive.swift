@@ -13,8 +13,11 @@ public enum UDPInput: ~Copyable {
 
 extension UDPLayer {
   /// Takes a datagram whose data is at the UDP header. Linux: `udp_rcv()`.
+  ///
+  /// - Parameter isForMany: its destination is a group or a broadcast address. What kind of frame brought it does not
+  ///   matter here, and ourselves may have sent it.
   public mutating func receive(
-    _ skb: consuming SkBuff, header: IPv4Header, net: inout Net
+    _ skb: consuming SkBuff, header: IPv4Header, isForMany: Bool, net: inout Net
   ) -> UDPInput {
     guard skb.mayPull(UDPHeader.byteCount), let udp = UDPHeader(parsing: skb.linear),
       udp.totalByteCount <= skb.length, skb.trim(to: udp.totalByteCount)
@@ -42,9 +45,7 @@ extension UDPLayer {
     skb.datagram = DatagramControlBlock(
       source: header.source, destination: header.destination, sourcePort: udp.sourcePort,
       timeToLive: header.timeToLive, typeOfService: header.typeOfService)
-    if skb.packetType == .broadcast || skb.packetType == .multicast || header.destination.isMulticast
-      || header.destination.isBroadcast
-    {
+    if isForMany {
       deliverToAll(skb, local: local, remote: remote, net: &net)
       return .consumed
     }

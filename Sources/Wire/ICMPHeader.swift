@@ -35,6 +35,8 @@ public struct ICMPHeader: Sendable {
     public static let fragmentationNeeded: UInt8 = 4
     public static let sourceRouteFailed: UInt8 = 5
     public static let administrativelyProhibited: UInt8 = 13
+    /// RFC 1812 section 5.2.7.1: precedence cutoff. Linux: `NR_ICMP_UNREACH`.
+    public static let highest: UInt8 = 15
   }
 
   public var kind: Kind
@@ -52,6 +54,15 @@ public struct ICMPHeader: Sendable {
     kind = Kind(rawValue: bytes.load8(0))
     code = bytes.load8(1)
     rest = bytes.load32(4)
+  }
+  /// An error that is kept from the sockets: a code of "unreachable" that nobody has assigned, and fragments that did not
+  /// come together in time, which says nothing about the way. Linux: `icmp_unreach()`.
+  public var concernsNoSocket: Bool {
+    switch kind {
+    case .destinationUnreachable: code > Unreachable.highest
+    case .timeExceeded: code == 1
+    default: false
+    }
   }
   public var identifier: UInt16 { UInt16(truncatingIfNeeded: rest >> 16) }
   public var sequence: UInt16 { UInt16(truncatingIfNeeded: rest) }

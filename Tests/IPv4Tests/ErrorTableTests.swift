@@ -28,7 +28,7 @@ import Wire
     Meaning(3, 8, 64, true), Meaning(3, 9, 101, true), Meaning(3, 10, 113, true), Meaning(3, 11, 101, false),
     Meaning(3, 12, 113, false), Meaning(3, 13, 113, true), Meaning(3, 14, 113, true),
     Meaning(3, 15, 113, true),
-    Meaning(11, 0, 113, false), Meaning(11, 1, 113, false), Meaning(12, 0, 71, true),
+    Meaning(11, 0, 113, false), Meaning(12, 0, 71, true),
   ]
 
   @Test("R ICMP each type and code has Linux's errno, and is fatal where Linux says so", arguments: meanings)

@@ -65,6 +65,8 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   /// Frames can leave, as far as is known.
   var hasCarrier = true
   var notices: StackNotices? = nil
+  /// It was told that frames come in from our own link-layer address.
+  var hasToldOwnAddress = false
   /// Where the time of day comes from.
   let clock: StackClock
   /// The rings are empty and the wire is gone.
