@@ -2,41 +2,76 @@ import Timers
 import Wire
 
 /// Path MTUs that were learned from routers, each for a limited time. Linux: `struct fib_nh_exception`.
+///
+/// Every operation takes constant time, but for what `expire` takes out: all are kept equally long, so that they expire in
+/// the order in which they were learned.
 struct PathMTUTable {
   struct Exception {
     var mtu: Int
     var isLocked: Bool
     var expires: Instant
   }
+  private struct Slot {
+    var destination: IPv4Address
+    var exception: Exception
+    /// Neighbours in the order of learning; -1: none. A free slot's `newer` is the next free one.
+    var older: Int32
+    var newer: Int32 = -1
+  }
   /// Most destinations that are remembered; the one that would be forgotten soonest makes room.
   static let limit = 4096
-  private var exceptions: [IPv4Address: Exception] = [:]
+  private var slots: [Slot] = []
+  private var places: [IPv4Address: Int32] = [:]
+  private var oldest: Int32 = -1
+  private var newest: Int32 = -1
+  private var free: Int32 = -1
 
-  var isEmpty: Bool { exceptions.isEmpty }
+  var isEmpty: Bool { places.isEmpty }
+  var count: Int { places.count }
   var all: [(destination: IPv4Address, exception: Exception)] {
-    exceptions.map { ($0.key, $0.value) }.sorted { $0.0.rawValue < $1.0.rawValue }
+    places.map { ($0.key, slots[Int($0.value)].exception) }.sorted { $0.0.rawValue < $1.0.rawValue }
   }
 
   func find(_ destination: IPv4Address, now: Instant) -> Exception? {
-    guard let exception = exceptions[destination], exception.expires > now else { return nil }
-    return exception
+    guard let place = places[destination] else { return nil }
+    let exception = slots[Int(place)].exception
+    return exception.expires > now ? exception : nil
   }
 
   mutating func insert(_ destination: IPv4Address, _ exception: Exception) {
-    if exceptions.count >= Self.limit, exceptions[destination] == nil,
-      let soonest = exceptions.min(by: { $0.value.expires < $1.value.expires })
-    {
-      exceptions[soonest.key] = nil
+    if let known = places[destination] {
+      remove(known)
+    } else if places.count >= Self.limit {
+      remove(oldest)
     }
-    exceptions[destination] = exception
+    let slot = Slot(destination: destination, exception: exception, older: newest)
+    let place: Int32
+    if free >= 0 {
+      place = free
+      free = slots[Int(place)].newer
+      slots[Int(place)] = slot
+    } else {
+      place = Int32(slots.count)
+      slots.append(slot)
+    }
+    if newest >= 0 { slots[Int(newest)].newer = place } else { oldest = place }
+    newest = place
+    places[destination] = place
+  }
+
+  private mutating func remove(_ place: Int32) {
+    let slot = slots[Int(place)]
+    places[slot.destination] = nil
+    if slot.older >= 0 { slots[Int(slot.older)].newer = slot.newer } else { oldest = slot.newer }
+    if slot.newer >= 0 { slots[Int(slot.newer)].older = slot.older } else { newest = slot.older }
+    slots[Int(place)].newer = free
+    free = place
   }
 
   /// Forgets what has expired. Returns whether anything was, and when the next one will be.
   mutating func expire(now: Instant) -> (changed: Bool, next: Instant?) {
-    let before = exceptions.count
-    exceptions = exceptions.filter { $0.value.expires > now }
-    return (exceptions.count < before, exceptions.values.map(\.expires).min())
+    let before = places.count
+    while oldest >= 0, slots[Int(oldest)].exception.expires <= now { remove(oldest) }
+    return (places.count < before, oldest >= 0 ? slots[Int(oldest)].exception.expires : nil)
   }
-
-  mutating func removeAll() { exceptions = [:] }
 }

@@ -29,9 +29,10 @@ struct ReceiveParser {
     guard bytes.byteCount >= 14 else { return }
     var offset = 14
     var type = EtherType(rawValue: bytes.load16(12))
-    if type == .vlan, bytes.byteCount >= 18 {
-      type = EtherType(rawValue: bytes.load16(16))
-      offset = 18
+    // A tag of either kind, and a second one behind it.
+    while offset < 22, type == .vlan || type == .serviceVLAN, bytes.byteCount >= offset + 4 {
+      type = EtherType(rawValue: bytes.load16(offset + 2))
+      offset += 4
     }
     if type == .arp { packetType = .arp }
     if type == .ipv6 { packetType = .ipv6 }

@@ -12,6 +12,10 @@ enum DatagramSegmentation {
   /// - Parameter skb: data at the network header.
   static func receive(_ skb: consuming SkBuff, into queue: inout SkBuffQueue) {
     let hasGoodChecksum = skb.checksumStatus == .unnecessary
+    guard !skb.etherType.isVLAN || skb.removePriorityTags() else {
+      skb.drop(.unknownEtherType)
+      return
+    }
     guard prepare(skb) else {
       skb.drop(.deviceHeader)
       return

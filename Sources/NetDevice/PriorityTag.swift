@@ -2,9 +2,6 @@ import SkBuff
 import Wire
 
 extension EtherType {
-  /// The tag of a provider's network (IEEE 802.1ad).
-  static var serviceVLAN: EtherType { EtherType(rawValue: 0x88A8) }
-
   /// A tag of four bytes stands between the addresses and what the frame carries. Linux: `eth_type_vlan()`.
   public var isVLAN: Bool { self == .vlan || self == .serviceVLAN }
 }

@@ -6,6 +6,8 @@ public struct EtherType: RawRepresentable, Hashable, Sendable {
   @inlinable public static var ipv4: EtherType { EtherType(rawValue: 0x0800) }
   @inlinable public static var arp: EtherType { EtherType(rawValue: 0x0806) }
   @inlinable public static var vlan: EtherType { EtherType(rawValue: 0x8100) }
+  /// The tag of a provider's network (IEEE 802.1ad).
+  @inlinable public static var serviceVLAN: EtherType { EtherType(rawValue: 0x88A8) }
   @inlinable public static var ipv6: EtherType { EtherType(rawValue: 0x86DD) }
 }
 
