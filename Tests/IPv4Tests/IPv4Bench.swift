@@ -27,10 +27,10 @@ final class IPv4Bench {
   var metadata = WireFrameMetadata()
 
   init(
-    mtu: Int = 1500, knowsPeer: Bool = true,
+    mtu: Int = 1500, knowsPeer: Bool = true, memory: Int = 256 << 20,
     features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation]
   ) {
-    pool = SkBuffPool(limit: 256 << 20, tracer: tracer)
+    pool = SkBuffPool(limit: memory, tracer: tracer)
     net = Net(pool: pool, tracer: tracer, seed: 1, now: Instant(nanoseconds: 1_000_000_000))
     let bus = IceBus(txDescriptorCount: 1024, rxDescriptorCount: 512)
     var driver = IceDriver(bus: bus, configuration: .init(macAddress: Self.mac, mtu: mtu))
