@@ -159,7 +159,7 @@ extension SocketLayer {
       return SocketOptionValue.bytes(DeferAccept.seconds(retransmits: options.deferAcceptRetransmits))
     case TCPOptionName.windowClamp: return SocketOptionValue.bytes(options.windowClamp)
     case TCPOptionName.info: return TCPInfoBytes.bytes(of: try tcp.info(id, now: net.now))
-    case TCPOptionName.quickAck: return SocketOptionValue.bytes(options.quickAck)
+    case TCPOptionName.quickAck: return SocketOptionValue.bytes(try tcp.quickAck(id))
     case TCPOptionName.congestion:
       let kind = options.congestionControl ?? settings.tcpCongestionControl
       // Linux: TCP_CA_NAME_MAX bytes, filled with zeros.

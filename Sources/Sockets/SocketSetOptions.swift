@@ -34,6 +34,9 @@ extension SocketLayer {
       if level == SocketOptionLevel.tcp && name == TCPOptionName.noDelay && options.noDelay {
         try tcp.push(id, ip: &ip, net: &net)
       }
+      if level == SocketOptionLevel.tcp && name == TCPOptionName.quickAck {
+        try tcp.setQuickAck(id, SocketOptionValue.int(value), ip: &ip, net: &net)
+      }
     case .udp, .ping:
       let isUDP = id.kind == .udp
       var options = isUDP ? try udp.options(id) : try ping.options(id)
@@ -222,7 +225,8 @@ extension SocketLayer {
       } else {
         options.windowClamp = max(Int(clamp), SocketOptionValue.leastReceiveBuffer / 2)
       }
-    case TCPOptionName.quickAck: options.quickAck = try SocketOptionValue.flag(value)
+    // Not a setting but a move: see below.
+    case TCPOptionName.quickAck: break
     case TCPOptionName.congestion:
       guard value.byteCount >= 1 else { throw .EINVAL }
       var text: [UInt8] = []

@@ -17,12 +17,19 @@ struct RecentTimestamp {
   }
 }
 
-/// At most one answer in `interval` to segments that carry no data and do not fit. Linux: `tcp_oow_rate_limited()`.
+/// At most one answer in `interval` to segments that do not fit and may themselves be such answers.
+/// Linux: `tcp_oow_rate_limited()`.
 struct AnswerLimit {
   /// `net.ipv4.tcp_invalid_ratelimit`.
   static let interval = Nanoseconds.milliseconds(500)
 
   private var last: Instant?
+
+  /// Whether a segment that does not fit may be answered. One with data or a FIN is no part of a loop of ACKs, and its
+  /// sender waits for the answer: always.
+  mutating func admits(_ segment: IncomingSegment, now: Instant) -> Bool {
+    segment.sequence != segment.endSequence && !segment.flags.contains(.syn) || admits(now: now)
+  }
 
   mutating func admits(now: Instant) -> Bool {
     if let last, now - last < Self.interval { return false }

@@ -7,9 +7,8 @@ import Wire
 /// Small on purpose: this is what a peer can make us hold for the price of one packet.
 struct RequestSocket: ~Copyable {
   var tuple: FourTuple
-  /// The listener's slot and generation.
+  /// The listener's slot; its requests end before it does.
   var listener: Int
-  var listenerGeneration: UInt32
   var initialSend: SequenceNumber
   var initialReceive: SequenceNumber
   var timestampOffset: UInt32

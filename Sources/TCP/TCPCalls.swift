@@ -295,13 +295,12 @@ extension TCPLayer {
     sockets[index].receiveQueue.removeAll()
     let state = sockets[index].state
     if state.isConnected && state != .synSent {
-      if unread && (state == .established || state == .closeWait || state == .finWait1 || state == .finWait2)
-      {
+      if unread {
         // RFC 2525 2.17: closing with unread data tells the peer that it was not read.
         net.counters.count(.TcpExtTCPAbortOnClose)
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
-      } else if sockets[index].options.linger == .zero {
+      } else if sockets[index].options.linger == .zero && state != .closing && state != .lastAck {
         net.counters.count(.TcpExtTCPAbortOnData)
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
@@ -348,7 +347,7 @@ extension TCPLayer {
       sockets[index].id, address: sockets[index].tuple.local.address, port: port)
     for child in sockets[index].acceptQueue { abort(child, ip: &ip, net: &net) }
     sockets[index].acceptQueue.removeAll()
-    // Requests find their listener gone when their next segment or timer comes.
+    while let slot = sockets[index].oldestRequest { removeRequest(slot, net: &net) }
   }
 
   /// Resets or closes every connection: the stack is going away.
@@ -394,12 +393,6 @@ extension TCPLayer {
         sockets[index].isPushForced = options.noDelay
         sockets[index].sendPending(ip: &ip, net: &net)
       }
-      if options.quickAck && !old.quickAck {
-        sockets[index].ack.pingpong = 0
-        if sockets[index].ack.isScheduled { sockets[index].sendAck(ip: &ip, net: &net) }
-      } else if !options.quickAck && old.quickAck {
-        sockets[index].ack.pingpong = 3
-      }
     }
     settle(index, net: &net)
   }
@@ -412,6 +405,29 @@ extension TCPLayer {
     sockets[index].sendPending(ip: &ip, net: &net)
     settle(index, net: &net)
   }
+
+  /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to
+  /// ride on, and sends one that is owed for what was read; or it enters one. Traffic changes it again. Linux:
+  /// `__tcp_sock_set_quickack()`.
+  ///
+  /// - Parameter value: 0 to enter; even: only for the ACK that is owed now.
+  public mutating func setQuickAck(
+    _ id: SocketID, _ value: Int32, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    sockets[index].ack.pingpong = value == 0 ? DelayedAck.conversation : 0
+    let state = sockets[index].state
+    guard value != 0, state == .established || state == .closeWait, sockets[index].ack.isScheduled else {
+      return
+    }
+    sockets[index].ack.isPushed = true
+    sockets[index].cleanReceiveBuffer(copied: 1, ip: &ip, net: &net)
+    if value & 1 == 0 { sockets[index].ack.pingpong = DelayedAck.conversation }
+    settle(index, net: &net)
+  }
+
+  /// What `TCP_QUICKACK` reads: not in a conversation.
+  public func quickAck(_ id: SocketID) throws(Errno) -> Bool { !sockets[try slot(id)].ack.isInteractive }
 
   /// Linux: `tcp_poll()`.
   public func readiness(_ id: SocketID) -> Readiness {

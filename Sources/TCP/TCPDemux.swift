@@ -72,11 +72,6 @@ extension TCPLayer {
       if verdict.contains(.reset) { ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net) }
       settle(index, verdict, net: &net)
     case .request(let slot):
-      guard isListenerAlive(slot) else {
-        // Its listener is gone; another may listen there by now.
-        removeRequest(slot, net: &net)
-        return receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, ip: &ip, net: &net)
-      }
       receiveForRequest(slot, skb, segment, ip: &ip, net: &net)
     case .timeWait(let slot):
       if isNewConnection(slot, segment, now: net.now), let listener = findListener(tuple) {
@@ -144,8 +139,12 @@ extension TCPLayer {
   private mutating func receiveInSimultaneousOpen(
     _ index: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
   ) -> SegmentVerdict {
-    // The peer's SYN-ACK is older than what is expected now, and still the answer that is waited for.
-    if !segment.flags.contains(.syn) || segment.flags.contains(.rst),
+    // The peer's SYN-ACK is older than what is expected now, and still the answer that is waited for. Linux: the exception
+    // in `tcp_validate_incoming()`.
+    let isAnswer =
+      segment.flags.isSuperset(of: [.syn, .ack]) && !segment.flags.contains(.rst)
+      && segment.sequence + 1 == sockets[index].rcvNxt
+    if !isAnswer,
       let verdict = sockets[index].refuse(segment, ip: &ip, net: &net)
     {
       skb.drop(verdict.reason)

@@ -83,12 +83,12 @@ extension TCPSocket {
     return result
   }
 
-  /// Data that nobody will read, after close or after both directions were shut down; bytes that were read already
-  /// do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13). Linux: `tcp_rcv_state_process()`, step 7.
+  /// Data that nobody will read, after close or after both directions were shut down, or a FIN that follows such data;
+  /// bytes that were read already do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13). Linux: `tcp_rcv_state_process()`, step 7.
   private func bringsUnwantedData(_ segment: IncomingSegment) -> Bool {
     guard isOrphan || receiveShutdown, state == .finWait1 || state == .finWait2 else { return false }
     let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)
-    return segment.payload > 0 && dataEnd.isAfter(rcvNxt)
+    return segment.sequence != segment.endSequence && dataEnd.isAfter(rcvNxt)
   }
 
   /// What makes a segment unacceptable, and what is owed for it. Linux: `tcp_validate_incoming()`.
@@ -186,10 +186,10 @@ extension TCPSocket {
     sendChallengeAck(ip: &ip, net: &net)
   }
 
-  /// What an old or too new segment is owed. One without data, which may itself be such an answer, is answered at a
-  /// limited rate, so that two ends that disagree do not keep each other busy. Linux: `tcp_send_dupack()`.
+  /// What an old or too new segment is owed, at a limited rate, so that two ends that disagree do not keep each other
+  /// busy. Linux: `tcp_send_dupack()`.
   private mutating func sendDuplicateAck(_ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net) {
-    if segment.payload == 0 && !outOfWindow.admits(now: net.now) { return }
+    guard outOfWindow.admits(segment, now: net.now) else { return }
     if segment.sequence != segment.endSequence && segment.sequence.isBefore(rcvNxt) {
       net.counters.count(.TcpExtDelayedACKLost)
       enterQuickAck()
@@ -237,7 +237,13 @@ extension TCPSocket {
       net.wake(id)
       if isOrphan {
         let wait = options.finTimeout ?? net.settings.tcpFinTimeout
-        keepAliveDeadline = net.now + max(wait, .zero)
+        if wait < .zero {
+          // TCP_LINGER2 below zero: nobody waits for the peer's FIN.
+          net.counters.count(.TcpExtTCPAbortOnData)
+          fail(nil, net: &net)
+          return .reset
+        }
+        keepAliveDeadline = net.now + wait
       }
       return []
     case .closing where finAcked:
@@ -254,15 +260,12 @@ extension TCPSocket {
   mutating func processFin(ip: inout IPv4Layer, net: inout Net) -> SegmentVerdict {
     ack.isScheduled = true
     receiveShutdown = true
-    outOfOrder.removeAll()
-    outOfOrderHint = nil
-    sackBlockCount = 0
     duplicateSACK = nil
     net.wake(id)
     switch state {
     case .established, .synReceived:
       setState(.closeWait, net: &net)
-      ack.pingpong = 3
+      ack.pingpong = DelayedAck.conversation
       return []
     case .finWait1:
       sendAck(ip: &ip, net: &net)

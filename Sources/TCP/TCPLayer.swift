@@ -179,8 +179,7 @@ public struct TCPLayer: ~Copyable {
       timeWaits[slot].expires = net.now + TimeWaitSocket.duration
     }
     if isBareAck { return }
-    let isLimited = segment.payload == 0 && !segment.flags.contains(.syn)
-    if isLimited && !timeWaits[slot].outOfWindow.admits(now: net.now) { return }
+    guard timeWaits[slot].outOfWindow.admits(segment, now: net.now) else { return }
     acknowledgeInTimeWait(slot, ip: &ip, net: &net)
   }
 

@@ -90,7 +90,13 @@ extension TCPSocket {
     }
     rcvNxt = block.endSequence
     if payload > 0 { appendToReceiveQueue(skb, net: &net) }
-    if block.flags.contains(.fin) { peerFinSeen = true }
+    if block.flags.contains(.fin) {
+      peerFinSeen = true
+      // The stream ends here, whatever a peer sent for numbers behind it.
+      outOfOrder.removeAll()
+      outOfOrderHint = nil
+      sackBlockCount = 0
+    }
   }
 
   /// Small packets are copied into the last one's spare room, so that a byte a packet does not cost a page each.

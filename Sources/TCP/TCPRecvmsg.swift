@@ -93,7 +93,7 @@ extension TCPSocket {
 
   /// A window update when reading has opened the window enough (RFC 9293 3.8.6.2.2). Linux:
   /// `tcp_cleanup_rbuf()`.
-  private mutating func cleanReceiveBuffer(copied: Int, ip: inout IPv4Layer, net: inout Net) {
+  mutating func cleanReceiveBuffer(copied: Int, ip: inout IPv4Layer, net: inout Net) {
     guard state.canReceive || state == .closeWait else { return }
     var due = false
     if ack.isScheduled {

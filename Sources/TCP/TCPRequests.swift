@@ -33,16 +33,17 @@ extension TCPLayer {
     var model = TCPSocket(id: .none, family: .inet, net: net)
     model.options = sockets[listener].options
     model.prepareBuffers(net: net)
-    model.hasWindowScale = net.settings.tcpWindowScaling && segment.options.windowScale != nil
+    let windowScale = net.settings.tcpWindowScaling ? segment.options.windowScale : nil
+    model.hasWindowScale = windowScale != nil
     let hasTimestamps = net.settings.tcpTimestamps && segment.options.hasTimestamps
     let mss = advertisedMSS(listener, tuple, ip: &ip, net: &net)
     model.selectInitialWindow(segment: mss - (hasTimestamps ? 12 : 0), net: net)
 
     let request = RequestSocket(
-      tuple: tuple, listener: listener, listenerGeneration: sockets.generation(listener),
+      tuple: tuple, listener: listener,
       initialSend: initial ?? initialSequence(tuple, net: net), initialReceive: segment.sequence,
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
-      peerMSS: segment.peerMSS, windowScale: segment.options.windowScale,
+      peerMSS: segment.peerMSS, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: model.rcvWscale), receiveWindow: model.rcvWnd,
       sackPermitted: net.settings.tcpSack && segment.options.sackPermitted,
       hasTimestamps: hasTimestamps, typeOfService: typeOfService, sentAt: net.now,
@@ -96,13 +97,12 @@ extension TCPLayer {
     {
       mtu = route.mtu
     }
-    let limit = sockets.isLive(listener) ? sockets[listener].options.maximumSegment : nil
-    return min(limit ?? .max, max(mtu - 40, 48))
+    return min(sockets[listener].options.maximumSegment ?? .max, max(mtu - 40, 48))
   }
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
   mutating func requestExpired(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
-    guard isListenerAlive(slot), !isHopeless(slot, net: net) else {
+    guard !isHopeless(slot, net: net) else {
       removeRequest(slot, net: &net)
       return
     }
@@ -128,12 +128,6 @@ extension TCPLayer {
       && (!requests[slot].isAcknowledged || timeouts >= deferral)
   }
 
-  func isListenerAlive(_ slot: Int) -> Bool {
-    let listener = requests[slot].listener
-    return sockets.isCurrent(listener, generation: requests[slot].listenerGeneration)
-      && sockets[listener].state == .listen
-  }
-
   mutating func removeRequest(_ slot: Int, net: inout Net) {
     requests[slot].timer.cancel(in: &net.timers)
     let request = requests.remove(slot)
@@ -141,16 +135,13 @@ extension TCPLayer {
     if let older = request.older { requests[older].newer = request.newer }
     if let newer = request.newer { requests[newer].older = request.older }
     let listener = request.listener
-    if sockets.isCurrent(listener, generation: request.listenerGeneration) {
-      sockets[listener].requestCount -= 1
-      if sockets[listener].oldestRequest == slot { sockets[listener].oldestRequest = request.newer }
-      if sockets[listener].newestRequest == slot { sockets[listener].newestRequest = request.older }
-    }
+    sockets[listener].requestCount -= 1
+    if sockets[listener].oldestRequest == slot { sockets[listener].oldestRequest = request.newer }
+    if sockets[listener].newestRequest == slot { sockets[listener].newestRequest = request.older }
   }
 
   /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
-  private mutating func acknowledgeForRequest(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
-    guard requests[slot].outOfWindow.admits(now: net.now) else { return }
+  private func acknowledgeForRequest(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
       acknowledgment: requests[slot].initialReceive + 1, flags: .ack)
@@ -203,7 +194,9 @@ extension TCPLayer {
     guard inWindow, !isOld else {
       if isOld { net.counters.count(.TcpExtPAWSEstab) }
       skb.drop(isOld ? .tcpPAWS : .tcpInvalidSequence)
-      if !segment.flags.contains(.rst) { acknowledgeForRequest(slot, ip: &ip, net: &net) }
+      if !segment.flags.contains(.rst) && requests[slot].outOfWindow.admits(segment, now: net.now) {
+        acknowledgeForRequest(slot, ip: &ip, net: &net)
+      }
       return
     }
     if segment.flags.contains(.rst) {
@@ -212,7 +205,7 @@ extension TCPLayer {
       if segment.sequence == next {
         net.counters.count(.TcpAttemptFails)
         removeRequest(slot, net: &net)
-      } else {
+      } else if requests[slot].outOfWindow.admits(now: net.now) {
         acknowledgeForRequest(slot, ip: &ip, net: &net)
       }
       return
@@ -274,8 +267,9 @@ extension TCPLayer {
     child.sendShutdown = sockets[listener].sendShutdown
     child.tuple = requests[slot].tuple
     child.parent = sockets[listener].id
+    child.ack.pingpong = sockets[listener].ack.pingpong
     child.prepareBuffers(net: net)
-    child.hasWindowScale = requests[slot].windowScale != nil && net.settings.tcpWindowScaling
+    child.hasWindowScale = requests[slot].windowScale != nil
     child.advertisedMSS = advertisedMSS(listener, child.tuple, ip: &ip, net: &net)
     let headerOptions = requests[slot].hasTimestamps ? 12 : 0
     child.selectInitialWindow(segment: child.advertisedMSS - headerOptions, net: net)

@@ -236,6 +236,7 @@ struct TCPSocket: ~Copyable {
     fresh.tuple.local = isBound ? tuple.local : boundTo ?? fresh.tuple.local
     fresh.pendingError = pendingError
     fresh.isOrphan = isOrphan
+    fresh.ack.pingpong = ack.pingpong
     self = fresh
   }
 
@@ -326,6 +327,9 @@ struct DelayedAck {
   static let minimum = Nanoseconds.milliseconds(40)
   static let maximum = Nanoseconds.milliseconds(200)
   static let maximumQuick = 16
+
+  /// `pingpong` of a conversation. Linux: `inet_csk_enter_pingpong_mode()`.
+  static let conversation = 3
 
   /// An ACK is owed.
   var isScheduled = false

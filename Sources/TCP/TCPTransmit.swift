@@ -216,10 +216,17 @@ extension TCPSocket {
 
   // MARK: Segments without data
 
+  /// A number that the peer accepts: the next one, or the end of a window that it has taken back over what was sent.
+  /// Linux: `tcp_acceptable_seq()`.
+  private var acceptableSequence: SequenceNumber {
+    let beyond = sndNxt.offset(from: windowEnd)
+    return beyond <= 0 || hasWindowScale && beyond < 1 << rcvWscale ? sndNxt : windowEnd
+  }
+
   /// An ACK now. Linux: `tcp_send_ack()`.
   mutating func sendAck(ip: inout IPv4Layer, net: inout Net) {
     guard state != .close, state != .listen else { return }
-    guard sendControl(.ack, sequence: sndNxt, ip: &ip, net: &net) else {
+    guard sendControl(.ack, sequence: acceptableSequence, ip: &ip, net: &net) else {
       // No memory: try again later.
       ack.isScheduled = true
       ackDeadline = min(ackDeadline, net.now + DelayedAck.maximum)
@@ -243,7 +250,7 @@ extension TCPSocket {
   /// Tells the peer that the connection is gone. Linux: `tcp_send_active_reset()`.
   mutating func sendReset(ip: inout IPv4Layer, net: inout Net) {
     net.counters.count(.TcpOutRsts)
-    sendControl([.rst, .ack], sequence: sndNxt, ip: &ip, net: &net)
+    sendControl([.rst, .ack], sequence: acceptableSequence, ip: &ip, net: &net)
   }
 
   /// Queues a FIN behind the data: on the last unsent segment when there is one. Linux: `tcp_send_fin()`.

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 1122 4.2.3.2, RFC 5681 4.2 when the receiver acknowledges")
+@Suite("RFC 1122 4.2.3.2, RFC 5681 4.2 when the receiver acknowledges", .everyVariation)
 struct AcknowledgmentDelayTests {
   /// A connection that has used up its quick ACKs, by small messages read at once; nothing is owed.
   private func quiet(_ options: [UInt8] = [2, 4, 5, 0xB4]) throws -> ScriptedConnection {
@@ -228,5 +228,41 @@ struct AcknowledgmentDelayTests {
     _ = open.peer.all()
     open.send([1], flags: 0x18)
     #expect(open.peer.all().map(\.acknowledgment) == [open.sequence])
+  }
+
+  @Test(
+    "TCP_QUICKACK is a move, not a setting: each time it is set a conversation is left, each answer enters it"
+  )
+  func quickAck() throws {
+    let open = try quiet()
+    func isQuick() throws -> Bool { try open.socket.getsockopt(level: 6, name: 12)[0] == 1 }
+    for round in 0..<3 {
+      // A message and its answer: the next message waits for its own.
+      open.send([1], flags: 0x18)
+      _ = try open.socket.receive(upTo: 10)
+      try open.socket.send([9])
+      open.acknowledge(open.acknowledgment &+ 1)
+      _ = open.peer.all()
+      #expect(try !isQuick())
+      open.send([1], flags: 0x18)
+      _ = try open.socket.receive(upTo: 10)
+      #expect(open.peer.all().isEmpty)
+      try open.socket.setsockopt(level: 6, name: 12, round == 2 ? 2 : 1)
+      #expect(open.peer.all().map(\.acknowledgment) == [open.sequence])
+      // An even value was for that one ACK.
+      #expect(try isQuick() == (round != 2))
+    }
+    try open.socket.setsockopt(level: 6, name: 12, 0)
+    #expect(try !isQuick())
+  }
+
+  @Test("TCP_QUICKACK of a listener is that of its connections")
+  func quickAckInherited() throws {
+    for value in [0, 1] as [Int32] {
+      let listening = try ListeningPeer { try $0.setsockopt(level: 6, name: 12, value) }
+      let answer = try listening.open()
+      listening.peer.send(0x10, sequence: listening.sequence, acknowledgment: answer.sequence &+ 1)
+      #expect(try listening.server.accept().getsockopt(level: 6, name: 12)[0] == UInt8(value))
+    }
   }
 }

@@ -6,7 +6,7 @@ import Timers
 @testable import TCP
 
 /// RFC 9438's curve, in rounds of one window each.
-@Suite("CUBIC rows")
+@Suite("CUBIC rows", .everyVariation)
 struct CongestionRowsTests {
   /// Full windows acknowledged at `rtt` intervals for `span`, from `window` segments in congestion avoidance.
   private func grow(

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.8.3 when to give up")
+@Suite("RFC 9293 3.8.3 when to give up", .everyVariation)
 struct GivingUpTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 

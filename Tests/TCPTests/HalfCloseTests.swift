@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.6 one direction closed")
+@Suite("RFC 9293 3.6 one direction closed", .everyVariation)
 struct HalfCloseTests {
   @Test("2b.6 data that comes after shutdown(read) is acknowledged and can be read, then the stream ends")
   func dataAfterShutdown() throws {

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("R listen backlog, accept queue, listeners that go")
+@Suite("R listen backlog, accept queue, listeners that go", .everyVariation)
 struct ListenerTests {
   @Test("R accept queue: an ACK that finds it full waits for the SYN-ACK's timer; counted; nobody is lost")
   func fullQueue() throws {
@@ -121,5 +121,33 @@ struct ListenerTests {
     // Linux: getpeername() of a connection that is gone.
     #expect(throws: SocketError("getpeername", .ENOTCONN)) { _ = try connection.remoteAddress }
     #expect(listening.server.acceptedFrom == nil)
+  }
+
+  @Test("R half-open requests end with the listening: listen() again starts with none")
+  func requestsEnd() throws {
+    var settings = NetSettings()
+    settings.maximumSynBacklog = 4
+    let listening = try ListeningPeer(settings: settings)
+    let peer = listening.peer
+    func knock(_ first: UInt16, _ count: UInt16) throws {
+      for port in first..<first + count {
+        peer.port = port
+        #expect(try listening.open().flags == 0x12)
+      }
+    }
+    try knock(9000, 4)
+    try listening.server.shutdown(read: true)
+    try listening.server.listen()
+    // Nobody asks the old ones again, and their resets are nobody's.
+    peer.advance(.seconds(3))
+    #expect(peer.all().isEmpty)
+    for port in 9000..<9004 as Range<UInt16> {
+      peer.port = port
+      peer.send(0x04, sequence: listening.sequence)
+    }
+    try knock(9100, 4)
+    #expect(peer.host.counter("TcpExtTCPReqQFullDrop") == 0)
+    try knock(9200, 5)
+    #expect(peer.host.counter("TcpExtTCPReqQFullDrop") == 5)
   }
 }

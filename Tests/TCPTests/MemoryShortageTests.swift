@@ -49,7 +49,7 @@ private final class ShortOfMemory {
   var abortCount: UInt64 { attacker.peer.count("TcpExtTCPAbortOnMemory") }
 }
 
-@Suite("B4 shortage of memory")
+@Suite("B4 shortage of memory", .everyVariation)
 struct MemoryShortageTests {
   @Test("B4 clause 22: a connection with nothing queued gets its first segment; more waits, in line")
   func firstSegment() throws {

@@ -7,7 +7,7 @@ import Testing
 @testable import TCP
 
 /// RFC 2018, 2883, 6675, 6937, 6582, 5682, 3522 on the sending side, one segment at a time.
-@Suite("Recovery rows")
+@Suite("Recovery rows", .everyVariation)
 struct RecoveryRowsTests {
   typealias Connection = ScriptedConnection
 

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 2018, RFC 2883 what a receiver reports")
+@Suite("RFC 2018, RFC 2883 what a receiver reports", .everyVariation)
 struct SACKReportTests {
   /// A connection that negotiated SACK; sequence numbers are given relative to RCV.NXT + 1, as in RFC 2018's examples.
   private final class Receiver {

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.10.7.4 which segments a connection takes")
+@Suite("RFC 9293 3.10.7.4 which segments a connection takes", .everyVariation)
 struct SegmentAcceptanceTests {
   private let sackOptions: [UInt8] = [2, 4, 5, 0xB4, 1, 1, 4, 2]
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }

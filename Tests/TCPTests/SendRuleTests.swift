@@ -3,7 +3,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("T9 T10 when a segment goes and how large it is")
+@Suite("T9 T10 when a segment goes and how large it is", .everyVariation)
 struct SendRuleTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }

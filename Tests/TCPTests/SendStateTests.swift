@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("T2 T3 T13 what a sender may, and what TCP_INFO tells of it")
+@Suite("T2 T3 T13 what a sender may, and what TCP_INFO tells of it", .everyVariation)
 struct SendStateTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.10.7.4 RFC 6191 TIME-WAIT")
+@Suite("RFC 9293 3.10.7.4 RFC 6191 TIME-WAIT", .everyVariation)
 struct TimeWaitTests {
   /// A connection whose socket closed first, now in TIME-WAIT. `sequence` and `acknowledgment` are what both ends would
   /// send next.

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Timers
 
-@Suite("T12 timers")
+@Suite("T12 timers", .everyVariation)
 struct TimerEntryTests {
   private static func keepAlive(_ socket: Socket) throws {
     try socket.setsockopt(level: 1, name: 9, 1)

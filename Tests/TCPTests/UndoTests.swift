@@ -6,7 +6,7 @@ import Testing
 @testable import TCP
 
 /// Taking a reduction back: RFC 3522, 3708, 5682; and learning how much the network reorders.
-@Suite("Undo")
+@Suite("Undo", .everyVariation)
 struct UndoTests {
   typealias Connection = ScriptedConnection
 

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.8.5, RFC 6093 urgent data from the peer")
+@Suite("RFC 9293 3.8.5, RFC 6093 urgent data from the peer", .everyVariation)
 struct UrgentDataTests {
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 

@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("T8 urgent data on the way out")
+@Suite("T8 urgent data on the way out", .everyVariation)
 struct UrgentSendTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 
