@@ -10,14 +10,29 @@ extension TCPSocket {
       dropOutOfOrder(net: &net)
       guard net.pool.admits(receiveUse(net)) else { return false }
     }
-    if account.receiveAllocated + truesize <= receiveBuffer { return true }
-    // A window that was offered is honoured as long as memory for twice the buffer lasts.
-    if account.receiveAllocated <= receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead { return true }
+    if canHold(truesize) { return true }
     net.counters.count(.TcpExtPruneCalled)
+    clampWindow(net: net)
+    if canHold(truesize) { return true }
     collapse(net: &net)
-    if account.receiveAllocated + truesize <= receiveBuffer { return true }
+    if canHold(truesize) { return true }
     pruneOutOfOrder(net: &net)
-    return account.receiveAllocated + truesize <= receiveBuffer || receiveQueue.isEmpty
+    return canHold(truesize) || receiveQueue.isEmpty
+  }
+
+  /// One packet may go beyond the buffer, because the window that was offered is honoured. Linux: `tcp_can_ingest()`.
+  private func canHold(_ truesize: Int) -> Bool {
+    account.receiveAllocated + truesize <= receiveBuffer
+      || account.receiveAllocated <= receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead
+  }
+
+  /// Packets take more memory than the window assumed: it grows no further for now, and a buffer that nobody has fixed
+  /// becomes as large as what was offered needs. Linux: `tcp_clamp_window()`.
+  private mutating func clampWindow(net: borrowing Net) {
+    if options.receiveBuffer == nil && !net.pool.isUnderPressure {
+      receiveBuffer = max(receiveBuffer, min(account.receiveAllocated, net.settings.tcpReadMemory.most))
+    }
+    if account.receiveAllocated > receiveBuffer { rcvSsthresh = min(windowClamp, 2 * advertisedMSS) }
   }
 
   /// What a received packet is kept as: up to `tcp_rmem[0]` a connection always keeps.

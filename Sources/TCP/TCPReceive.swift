@@ -13,20 +13,10 @@ extension TCPSocket {
     let payload = skb.length
     if payload == 0 && !block.flags.contains(.fin) { return }
     if block.sequence == rcvNxt {
-      if receiveWindow == 0 && payload > 0 {
-        net.counters.count(.TcpExtTCPZeroWindowDrop)
-        enterQuickAck()
-        ack.isScheduled = true
-        skb.drop(.tcpZeroWindow)
-        return
-      }
+      if receiveWindow == 0 && payload > 0 { return refuseAtClosedWindow(skb, net: &net) }
       // A FIN alone takes no memory, so that a full buffer does not keep the connection from ending.
       guard payload == 0 || makeRoom(for: skb.truesize, net: &net) else {
-        net.counters.count(.TcpExtTCPRcvQDrop)
-        ack.isScheduled = true
-        enterQuickAck()
-        skb.drop(.socketReceiveBuffer)
-        return
+        return refuseForMemory(skb, net: &net)
       }
       acceptInOrder(skb, net: &net)
       if !outOfOrder.isEmpty {
@@ -56,11 +46,8 @@ extension TCPSocket {
     if block.sequence.isBefore(rcvNxt) {
       // Its front is old.
       noteDuplicate(block.sequence, rcvNxt, net: &net)
-      guard receiveWindow > 0, makeRoom(for: skb.truesize, net: &net) else {
-        ack.isScheduled = true
-        skb.drop(.tcpZeroWindow)
-        return
-      }
+      guard receiveWindow > 0 else { return refuseAtClosedWindow(skb, net: &net) }
+      guard makeRoom(for: skb.truesize, net: &net) else { return refuseForMemory(skb, net: &net) }
       acceptInOrder(skb, net: &net)
       drainOutOfOrder(net: &net)
       trimSACKBlocks()
@@ -68,6 +55,25 @@ extension TCPSocket {
       return
     }
     queueOutOfOrder(skb, net: &net)
+  }
+
+  /// Data that was offered no room. Linux: `tcp_data_queue()`, `out_of_window`.
+  private mutating func refuseAtClosedWindow(_ skb: consuming SkBuff, net: inout Net) {
+    net.counters.count(.TcpExtTCPZeroWindowDrop)
+    enterQuickAck()
+    ack.isScheduled = true
+    skb.drop(.tcpZeroWindow)
+  }
+
+  /// Data that was offered room and gets none: the ACK takes the window back, so that the peer probes instead of sending
+  /// the same again until it gives up. Linux: `tcp_data_queue()`, `ICSK_ACK_NOMEM`.
+  private mutating func refuseForMemory(_ skb: consuming SkBuff, net: inout Net) {
+    net.counters.count(.TcpExtTCPRcvQDrop)
+    ack.isScheduled = true
+    ack.isImmediate = true
+    ack.isOutOfMemory = true
+    skb.drop(.socketReceiveBuffer)
+    net.wake(id)
   }
 
   /// The next bytes of the stream: behind the receive queue.

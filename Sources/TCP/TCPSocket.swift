@@ -347,6 +347,8 @@ struct DelayedAck {
   var isPushedTwice = false
   /// Not to be delayed (RFC 5681 4.2: a gap was filled). Linux: `ICSK_ACK_NOW`.
   var isImmediate = false
+  /// Data was refused for want of memory: the window is closed. Linux: `ICSK_ACK_NOMEM`.
+  var isOutOfMemory = false
   /// Length of the last small segment, two of which in a row mean a smaller MSS. Linux: `last_seg_size`.
   var lastSegmentSize = 0
 

@@ -199,6 +199,7 @@ extension TCPSocket {
     duplicateSACK = nil
     ack.isScheduled = false
     ack.isImmediate = false
+    ack.isOutOfMemory = false
     ack.isPushed = false
     ack.isPushedTwice = false
     ackDeadline = .distantFuture

@@ -77,8 +77,13 @@ extension TCPSocket {
   }
 
   /// The window field for an outgoing segment; records the offer. A window once offered is not taken back
-  /// (RFC 9293 3.8.6). Linux: `tcp_select_window()`.
+  /// (RFC 9293 3.8.6), but where memory is short of what was offered. Linux: `tcp_select_window()`.
   mutating func selectWindow(net: inout Net) -> UInt16 {
+    if ack.isOutOfMemory {
+      rcvWnd = 0
+      rcvWup = rcvNxt
+      return 0
+    }
     let old = rcvWnd
     let current = receiveWindow
     if net.pool.isUnderPressure {

@@ -196,6 +196,51 @@ struct ReceiveWindowTests {
     #expect(window > 0)
   }
 
+  /// Sends one full segment, from which the window's share of the buffer is learnt, and then segments that waste more
+  /// memory, until the window is used up; returns the last answer.
+  private func wasteful(_ open: ScriptedConnection) throws -> ScriptedSegment {
+    open.send([UInt8](repeating: 1, count: 1460))
+    var last = try #require(open.peer.all().last)
+    while Int(last.window) > 0, last.acknowledgment == open.sequence {
+      open.send([UInt8](repeating: 1, count: min(1180, Int(last.window))))
+      open.peer.advance(.milliseconds(250))
+      if let answer = open.peer.all().last { last = answer }
+    }
+    return last
+  }
+
+  @Test(
+    "RFC 9293 3.8.6 a window that was offered is honoured, whatever memory its segments take: the buffer grows"
+  )
+  func offerHonoured() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer())
+    let last = try wasteful(open)
+    #expect(last.acknowledgment == open.sequence)
+    #expect(last.window == 0)
+    #expect(open.peer.counter("TcpExtTCPRcvQDrop") == 0)
+    #expect(try #require(open.socket.tcpInfo).receiveBuffer > 131_072)
+  }
+
+  @Test("R data that finds no memory in a fixed buffer is refused, counted, and closes the window at once")
+  func offerTakenBack() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer())
+    for _ in 0..<10 { open.send([UInt8](repeating: 1, count: 1460)) }
+    open.peer.advance(.milliseconds(250))
+    #expect((open.peer.all().last?.window ?? 0) > 1460)
+    try open.socket.set(Option.receiveBuffer, 1)
+    open.send([UInt8](repeating: 2, count: 1460))
+    let refusal = try #require(open.peer.all().last)
+    #expect(open.peer.counter("TcpExtTCPRcvQDrop") == 1)
+    #expect(refusal.window == 0)
+    #expect(refusal.acknowledgment == open.sequence &- 1460)
+    try open.socket.set(Option.receiveBuffer, 60_000)
+    #expect(try open.socket.receive(upTo: 65536).count == 14600)
+    #expect((open.peer.all().last?.window ?? 0) > 1460)
+    open.sequence &-= 1460
+    open.send([UInt8](repeating: 2, count: 1460))
+    #expect(try open.socket.receive(upTo: 65536).count == 1460)
+  }
+
   @Test("R autotuning does not grow the buffer of a reader that does not read")
   func autotuningNeedsReader() throws {
     let open = try ScriptedConnection(
