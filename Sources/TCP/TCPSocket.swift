@@ -224,8 +224,6 @@ struct TCPSocket: ~Copyable {
   /// Back to a socket as it was made, with its options and what it is bound to: nothing of one connection reaches the
   /// next. Linux: `tcp_disconnect()`.
   mutating func disconnect(net: borrowing Net) {
-    receiveQueue.removeAll()
-    outOfOrder.removeAll()
     purgeSendQueues()
     var fresh = TCPSocket(id: id, family: family, net: net)
     fresh.options = options
@@ -237,6 +235,8 @@ struct TCPSocket: ~Copyable {
     fresh.pendingError = pendingError
     fresh.isOrphan = isOrphan
     fresh.ack.pingpong = ack.pingpong
+    receiveQueue.removeAll()
+    outOfOrder.removeAll()
     self = fresh
   }
 

@@ -135,12 +135,12 @@ struct AcknowledgmentDelayTests {
     let syn = try #require(peer.next())
     peer.hostPort = syn.sourcePort
     peer.advance(.milliseconds(450))
-    var sequence: UInt32 = 10
+    var sequence = Variation.current.peerSequence
     peer.send(0x12, sequence: sequence, acknowledgment: syn.sequence &+ 1, options: [2, 4, 5, 0xB4])
-    sequence += 1
+    sequence &+= 1
     func send() {
       peer.send(0x18, sequence: sequence, acknowledgment: syn.sequence &+ 1, payload: [1])
-      sequence += 1
+      sequence &+= 1
     }
     for _ in 0..<40 { send() }
     peer.advance(.milliseconds(200))

@@ -70,19 +70,21 @@ struct FinTests {
     try? socket.connect(to: ScriptedPeer.address)
     let syn = try #require(peer.next())
     peer.hostPort = syn.sourcePort
-    peer.send(0x02, sequence: 500, options: [2, 4, 5, 0xB4])
+    peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.flags == 0x12)
     socket.close()
     let fin = try #require(peer.next())
-    #expect(fin.isFin && fin.sequence == syn.sequence &+ 1 && fin.acknowledgment == 501)
-    peer.send(0x10, sequence: 501, acknowledgment: fin.sequence &+ 1)
-    peer.send(0x11, sequence: 501, acknowledgment: fin.sequence &+ 1)
-    #expect(peer.all().last?.acknowledgment == 502)
+    #expect(
+      fin.isFin && fin.sequence == syn.sequence &+ 1
+        && fin.acknowledgment == Variation.current.peerSequence &+ 1)
+    peer.send(0x10, sequence: Variation.current.peerSequence &+ 1, acknowledgment: fin.sequence &+ 1)
+    peer.send(0x11, sequence: Variation.current.peerSequence &+ 1, acknowledgment: fin.sequence &+ 1)
+    #expect(peer.all().last?.acknowledgment == Variation.current.peerSequence &+ 2)
     peer.advance(.milliseconds(59_000))
     #expect(peer.all().isEmpty)
     // TIME-WAIT answers.
-    peer.send(0x11, sequence: 501, acknowledgment: fin.sequence &+ 1)
-    #expect(peer.next()?.acknowledgment == 502)
+    peer.send(0x11, sequence: Variation.current.peerSequence &+ 1, acknowledgment: fin.sequence &+ 1)
+    #expect(peer.next()?.acknowledgment == Variation.current.peerSequence &+ 2)
   }
 
   @Test("RFC 9293 3.6.1 TIME-WAIT lasts 60 s, and another 60 from each FIN that comes again")

@@ -21,16 +21,16 @@ struct HandshakeTests {
   @Test("RFC 9293 3.10.7.1: a SYN to a closed port is reset; a reset is not answered")
   func closedPort() throws {
     let peer = try ScriptedPeer(hostPort: 81)
-    peer.send(0x02, sequence: 5000)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     let reset = try #require(peer.next())
     #expect(reset.flags == 0x14)
     #expect(reset.sequence == 0)
-    #expect(reset.acknowledgment == 5001)
+    #expect(reset.acknowledgment == Variation.current.peerSequence &+ 1)
     peer.send(0x10, sequence: 1, acknowledgment: 77)
     let second = try #require(peer.next())
     #expect(second.flags == 0x04)
     #expect(second.sequence == 77)
-    peer.send(0x04, sequence: 5000)
+    peer.send(0x04, sequence: Variation.current.peerSequence)
     #expect(peer.next() == nil)
   }
 
@@ -46,13 +46,12 @@ struct HandshakeTests {
   func passive() throws {
     let peer = try ScriptedPeer(hostPort: 80)
     let server = try listener(peer)
-    peer.send(0x02, sequence: 100, options: [2, 4, 5, 0xB4])
-    let answer = try #require(peer.next())
+    let answer = try peer.open(options: [2, 4, 5, 0xB4])
     #expect(answer.flags == 0x12)
-    #expect(answer.acknowledgment == 101)
+    #expect(answer.acknowledgment == Variation.current.peerSequence &+ 1)
     #expect(answer.options == [2, 4, 0x05, 0xB4])
     #expect(throws: SocketError("accept", .EAGAIN)) { _ = try server.accept() }
-    peer.send(0x10, sequence: 101, acknowledgment: answer.sequence &+ 1)
+    peer.complete(answer)
     let connection = try server.accept()
     #expect(try connection.remoteAddress == SocketAddress(IPv4Address(10, 0, 0, 1), port: 7000))
   }
@@ -61,7 +60,7 @@ struct HandshakeTests {
   func ecnSyn() throws {
     let peer = try ScriptedPeer(hostPort: 80)
     let server = try listener(peer)
-    peer.send(0x02 | 0x40 | 0x80, sequence: 100)
+    peer.send(0x02 | 0x40 | 0x80, sequence: Variation.current.peerSequence)
     #expect(try #require(peer.next()).flags == 0x12)
     withExtendedLifetime(server) {}
   }
@@ -70,13 +69,13 @@ struct HandshakeTests {
   func timestampsThenNone() throws {
     let peer = try ScriptedPeer(hostPort: 80)
     let server = try listener(peer)
-    peer.send(0x02, sequence: 100, options: [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0])
+    peer.send(0x02, sequence: Variation.current.peerSequence, options: [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0])
     #expect(try #require(peer.next()).timestamps != nil)
     peer.port = 7001
-    peer.send(0x02, sequence: 100)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     let plain = try #require(peer.next())
     #expect(plain.option(8) == nil)
-    peer.send(0x10, sequence: 101, acknowledgment: plain.sequence &+ 1)
+    peer.complete(plain)
     let connection = try server.accept()
     try connection.send(Array("x".utf8))
     #expect(try #require(peer.next()).option(8) == nil)
@@ -86,7 +85,7 @@ struct HandshakeTests {
   func synAckRetransmission() throws {
     let peer = try ScriptedPeer(hostPort: 80)
     let server = try listener(peer)
-    peer.send(0x02, sequence: 100)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     _ = peer.next()
     peer.advance(.milliseconds(1100))
     #expect(peer.all().count == 1)
@@ -95,7 +94,7 @@ struct HandshakeTests {
     peer.advance(.seconds(200))
     #expect(peer.all().count == 3)
     // The late ACK is for nobody.
-    peer.send(0x10, sequence: 101, acknowledgment: 1)
+    peer.send(0x10, sequence: Variation.current.peerSequence &+ 1, acknowledgment: 1)
     #expect(try #require(peer.next()).isRst)
     withExtendedLifetime(server) {}
   }
@@ -107,16 +106,16 @@ struct HandshakeTests {
     var opened = 0
     for index in 0..<4 {
       peer.port = UInt16(8000 + index)
-      peer.send(0x02, sequence: 100)
+      peer.send(0x02, sequence: Variation.current.peerSequence)
       guard let answer = peer.next() else { continue }
-      peer.send(0x10, sequence: 101, acknowledgment: answer.sequence &+ 1)
+      peer.complete(answer)
       opened += 1
     }
     // Linux lets backlog + 1 wait.
     #expect(opened == 2)
     let accepted = try server.accept()
     peer.port = 8100
-    peer.send(0x02, sequence: 100)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     #expect(peer.next()?.isSyn == true)
     withExtendedLifetime(accepted) {}
   }
@@ -129,12 +128,12 @@ struct HandshakeTests {
     try? socket.connect(to: ScriptedPeer.address)
     let syn = try #require(peer.next())
     peer.hostPort = syn.sourcePort
-    peer.send(0x02, sequence: 300)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     let answer = try #require(peer.next())
     #expect(answer.flags == 0x12)
     #expect(answer.sequence == syn.sequence)
-    #expect(answer.acknowledgment == 301)
-    peer.send(0x10, sequence: 301, acknowledgment: syn.sequence &+ 1)
+    #expect(answer.acknowledgment == Variation.current.peerSequence &+ 1)
+    peer.send(0x10, sequence: Variation.current.peerSequence &+ 1, acknowledgment: syn.sequence &+ 1)
     #expect(socket.readiness.contains(.writable))
     try socket.send(Array("hello".utf8))
     #expect(try #require(peer.next()).payload == Array("hello".utf8))
@@ -191,7 +190,9 @@ struct HandshakeTests {
     let syns = peer.all()
     #expect(syns.count == 2)
     peer.hostPort = syns[0].sourcePort
-    peer.send(0x12, sequence: 10, acknowledgment: syns[0].sequence &+ 1, options: [2, 4, 5, 0xB4])
+    peer.send(
+      0x12, sequence: Variation.current.peerSequence, acknowledgment: syns[0].sequence &+ 1,
+      options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.isAck == true)
     try socket.send([UInt8](repeating: 1, count: 4000))
     #expect(peer.all().map(\.payload.count) == [1460])

@@ -11,11 +11,11 @@ struct ListenerTests {
     var answers: [ScriptedSegment] = []
     for port in 0..<3 as Range<UInt16> {
       peer.port = 7000 + port
-      answers.append(try listening.open(1))
+      answers.append(try listening.open())
     }
     func acknowledge(_ index: Int) {
       peer.port = 7000 + UInt16(index)
-      peer.send(0x10, sequence: 2, acknowledgment: answers[index].sequence &+ 1)
+      peer.complete(answers[index])
     }
     for index in 0..<3 { acknowledge(index) }
     #expect(peer.all().isEmpty)
@@ -24,7 +24,7 @@ struct ListenerTests {
     #expect(peer.host.counter("TcpPassiveOpens") == 1)
     // A fourth's SYN is not even answered.
     peer.port = 7003
-    peer.send(0x02, sequence: 1)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     #expect(peer.all().isEmpty)
     #expect(peer.host.counter("TcpExtListenOverflows") == 3)
     var accepted: [Socket] = [try listening.server.accept()]
@@ -44,16 +44,16 @@ struct ListenerTests {
     var answers: [ScriptedSegment] = []
     for port in 0..<4 as Range<UInt16> {
       peer.port = 7000 + port
-      answers.append(try listening.open(1))
+      answers.append(try listening.open())
     }
     peer.port = 7000
-    peer.send(0x10, sequence: 2, acknowledgment: answers[0].sequence &+ 1)
+    peer.complete(answers[0])
     listening.server.close()
     let reset = try #require(peer.next())
     #expect(reset.isRst)
     #expect(reset.destinationPort == 7000)
     peer.port = 7001
-    peer.send(0x10, sequence: 2, acknowledgment: answers[1].sequence &+ 1)
+    peer.complete(answers[1])
     #expect(peer.next()?.isRst == true)
     // Another listens now: a SYN that comes again is its.
     let next = try peer.host.stack.socket(.tcp)
@@ -62,16 +62,16 @@ struct ListenerTests {
     try next.bind(to: SocketAddress(.any, port: 80))
     try next.listen()
     peer.port = 7002
-    peer.send(0x02, sequence: 1)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     let again = try #require(peer.next())
     #expect(again.flags == 0x12)
-    peer.send(0x10, sequence: 2, acknowledgment: again.sequence &+ 1)
+    peer.complete(again)
     let connection = try next.accept()
     #expect(try connection.remoteAddress.port == 7002)
     // The last ACK for the first listener is for nobody.
     peer.port = 7003
     _ = peer.all()
-    peer.send(0x10, sequence: 2, acknowledgment: answers[3].sequence &+ 1)
+    peer.complete(answers[3])
     #expect(peer.next()?.isRst == true)
     peer.advance(.seconds(200))
     #expect(peer.all().isEmpty)
@@ -94,9 +94,9 @@ struct ListenerTests {
     try listen(IPv4Address(10, 0, 0, 2), 1500)
     for port in [1000, 1500, 1999] as [UInt16] {
       peer.hostPort = port
-      peer.send(0x02, sequence: 1)
+      peer.send(0x02, sequence: Variation.current.peerSequence)
       let answer = try #require(peer.next())
-      peer.send(0x10, sequence: 2, acknowledgment: answer.sequence &+ 1)
+      peer.complete(answer)
     }
     #expect(throws: SocketError("accept", .EAGAIN)) { _ = try listeners[500].accept() }
     let accepted = try [0, 1000, 999].map { try listeners[$0].accept() }
@@ -105,7 +105,7 @@ struct ListenerTests {
     peer.port = 7001
     peer.hostPort = 1500
     _ = peer.all()
-    peer.send(0x02, sequence: 1)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
     #expect(peer.next()?.isRst == true)
   }
 
@@ -113,9 +113,9 @@ struct ListenerTests {
   func resetBeforeAccept() throws {
     let listening = try ListeningPeer()
     let peer = listening.peer
-    let answer = try listening.open(1)
-    peer.send(0x10, sequence: 2, acknowledgment: answer.sequence &+ 1)
-    peer.send(0x04, sequence: 2)
+    let answer = try listening.open()
+    peer.complete(answer)
+    peer.send(0x04, sequence: Variation.current.peerSequence &+ 1)
     let connection = try listening.server.accept()
     #expect(connection.acceptedFrom == SocketAddress(IPv4Address(10, 0, 0, 1), port: 7000))
     // Linux: getpeername() of a connection that is gone.

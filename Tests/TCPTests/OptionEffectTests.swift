@@ -49,7 +49,7 @@ struct OptionEffectTests {
   func deferAcceptWaitsForData() throws {
     let peer = try ScriptedPeer(hostPort: 80)
     let listener = try deferring(peer, seconds: 3)
-    let own = try handshake(peer)
+    let own = try peer.handshake().sequence
     #expect(throws: SocketError.self) { try listener.accept() }
     peer.send(0x18, sequence: Variation.current.peerSequence &+ 1, acknowledgment: own &+ 1, payload: data(5))
     let child = try listener.accept()
@@ -62,7 +62,7 @@ struct OptionEffectTests {
     let peer = try ScriptedPeer(hostPort: 80)
     // Seven seconds are three retransmissions: after 1, 3 and 7 s.
     let listener = try deferring(peer, seconds: 7)
-    let own = try handshake(peer)
+    let own = try peer.handshake().sequence
     peer.advance(.milliseconds(6500))
     #expect(peer.all().isEmpty)
     peer.advance(.milliseconds(1000))
@@ -79,14 +79,5 @@ struct OptionEffectTests {
     try listener.bind(to: SocketAddress(.any, port: 80))
     try listener.listen()
     return listener
-  }
-
-  /// SYN, SYN-ACK, bare ACK; returns the stack's initial sequence number.
-  private func handshake(_ peer: ScriptedPeer) throws -> UInt32 {
-    peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
-    let answer = try #require(peer.next())
-    #expect(answer.flags == 0x12)
-    peer.send(0x10, sequence: Variation.current.peerSequence &+ 1, acknowledgment: answer.sequence &+ 1)
-    return answer.sequence
   }
 }

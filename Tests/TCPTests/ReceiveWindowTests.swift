@@ -17,9 +17,9 @@ struct ReceiveWindowTests {
   func firstWindow() throws {
     #expect(try syn().window == 64240)
     let listening = try ListeningPeer()
-    #expect(try listening.open(1).window == 64240)
+    #expect(try listening.open().window == 64240)
     listening.peer.port = 7001
-    let stamped = try listening.open(1, options: [3, 3, 7, 1, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0])
+    let stamped = try listening.open(options: [3, 3, 7, 1, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0])
     #expect(stamped.window == 65160)
     #expect(stamped.option(3) == [windowScale])
   }
@@ -38,7 +38,7 @@ struct ReceiveWindowTests {
     #expect(bounded.window == 18980)
     #expect(bounded.option(3) == [0])
     let listening = try ListeningPeer { try $0.setsockopt(level: 1, name: 8, 20000) }
-    let answer = try listening.open(1, options: [3, 3, 7, 1])
+    let answer = try listening.open(options: [3, 3, 7, 1])
     #expect(answer.window == 18980)
     #expect(answer.option(3) == [0])
   }

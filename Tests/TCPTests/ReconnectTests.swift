@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 9293 3.10.1, 3.10.4 sockets from one connection to the next")
+@Suite("RFC 9293 3.10.1, 3.10.4 sockets from one connection to the next", .everyVariation)
 struct ReconnectTests {
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 
@@ -41,6 +41,35 @@ struct ReconnectTests {
     #expect(errno { try other.socket.connect(to: ScriptedPeer.address) } == .EISCONN)
   }
 
+  @Test(
+    "T8 what a connection left behind before anybody asked for it reaches no other: data, early data, SACK")
+  func nothingLeft() throws {
+    let sack: [UInt8] = [2, 4, 5, 0xB4, 1, 1, 4, 2]
+    // Its outcome is not taken: the socket may connect anew when it has failed.
+    let open = try ScriptedConnection(peer: ScriptedPeer(), options: sack)
+    let peer = open.peer
+    let initial = open.sequence &- 1
+    open.send(text("SECRET"))
+    peer.send(
+      0x18, sequence: open.sequence &+ 4, acknowledgment: open.acknowledgment, payload: text("EARLY"))
+    #expect(peer.all().last?.sackBlocks.count == 1)
+    peer.send(0x04, sequence: open.sequence)
+    #expect(errno { try open.socket.connect(to: ScriptedPeer.address) } == .ECONNRESET)
+    #expect(open.socket.tcpInfo?.receiveQueue == 0)
+    let syn = try connecting(peer, open.socket)
+    peer.send(0x12, sequence: initial, acknowledgment: syn.sequence &+ 1, options: sack)
+    #expect(peer.next()?.sackBlocks.isEmpty == true)
+    #expect(errno { _ = try open.socket.receive(upTo: 100) } == .EAGAIN)
+    let next = syn.sequence &+ 1
+    peer.send(0x18, sequence: initial &+ 1, acknowledgment: next, payload: text("new bytes."))
+    #expect(try open.socket.receive(upTo: 100) == text("new bytes."))
+    // Early again, and only what this connection has.
+    peer.send(0x18, sequence: initial &+ 31, acknowledgment: next, payload: text("x"))
+    let answer = try #require(peer.all().last)
+    #expect(answer.acknowledgment == initial &+ 11)
+    #expect(answer.sackBlocks.map { $0.0 } == [initial &+ 31])
+  }
+
   @Test("T8 after ETIMEDOUT a second connect() starts afresh: numbers, timers and tries")
   func afterTimeOut() throws {
     let peer = try ScriptedPeer()
@@ -68,8 +97,10 @@ struct ReconnectTests {
     #expect(socket.takeError() == .ECONNREFUSED)
     #expect(errno { try socket.connect(to: ScriptedPeer.address) } == .ECONNABORTED)
     let second = try connecting(peer, socket)
-    peer.send(0x12, sequence: 77, acknowledgment: second.sequence &+ 1, options: [2, 4, 5, 0xB4])
-    #expect(peer.next()?.acknowledgment == 78)
+    peer.send(
+      0x12, sequence: Variation.current.peerSequence, acknowledgment: second.sequence &+ 1,
+      options: [2, 4, 5, 0xB4])
+    #expect(peer.next()?.acknowledgment == Variation.current.peerSequence &+ 1)
     try socket.connect(to: ScriptedPeer.address)
     #expect(errno { try socket.connect(to: ScriptedPeer.address) } == .EISCONN)
     try socket.send(text("works"))
@@ -88,11 +119,15 @@ struct ReconnectTests {
     #expect(errno { try socket.send(text("x")) } == .ECONNRESET)
     #expect(errno { try socket.send(text("x")) } == .EPIPE)
     // The handshake is over: a late answer is refused.
-    peer.send(0x12, sequence: 77, acknowledgment: syn.sequence &+ 1, options: [2, 4, 5, 0xB4])
+    peer.send(
+      0x12, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 1,
+      options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.isRst == true)
     let second = try connecting(peer, socket)
-    peer.send(0x12, sequence: 770, acknowledgment: second.sequence &+ 1, options: [2, 4, 5, 0xB4])
-    #expect(peer.next()?.acknowledgment == 771)
+    peer.send(
+      0x12, sequence: Variation.current.peerSequence, acknowledgment: second.sequence &+ 1,
+      options: [2, 4, 5, 0xB4])
+    #expect(peer.next()?.acknowledgment == Variation.current.peerSequence &+ 1)
     try socket.send(text("works"))
     #expect(peer.next()?.payload == text("works"))
   }
@@ -105,15 +140,15 @@ struct ReconnectTests {
     try listener.bind(to: SocketAddress(.any, port: 80))
     try listener.listen()
     try listener.shutdown(write: true)
-    peer.send(0x02, sequence: 10, options: [2, 4, 5, 0xB4])
+    peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
     let reply = try #require(peer.next())
     #expect(reply.flags & 0x12 == 0x12)
-    peer.send(0x10, sequence: 11, acknowledgment: reply.sequence &+ 1)
+    peer.send(0x10, sequence: Variation.current.peerSequence &+ 1, acknowledgment: reply.sequence &+ 1)
     _ = try listener.accept()
     listener.close()
     _ = peer.all()
     peer.port = 4001
-    peer.send(0x02, sequence: 10, options: [2, 4, 5, 0xB4])
+    peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.isRst == true)
   }
 
@@ -128,13 +163,13 @@ struct ReconnectTests {
     try listener.shutdown(read: true)
     #expect(listener.readiness.contains(.hangup))
     #expect(errno { _ = try listener.accept() } == .EINVAL)
-    peer.send(0x02, sequence: 10, options: [2, 4, 5, 0xB4])
+    peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.isRst == true)
     let other = try peer.host.stack.socket(.tcp)
     #expect(errno { try other.bind(to: SocketAddress(.any, port: 80)) } == .EADDRINUSE)
     try listener.listen()
     #expect(try listener.localAddress.port == 80)
-    peer.send(0x02, sequence: 20, options: [2, 4, 5, 0xB4])
+    peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.flags == 0x12)
   }
 

@@ -24,7 +24,7 @@ struct SegmentAcceptanceTests {
     let sent = try #require(syn.timestamps).value
     func answer(_ echo: UInt32) {
       peer.send(
-        0x12, sequence: 10, acknowledgment: syn.sequence &+ 1,
+        0x12, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 1,
         options: [1, 1, 8, 10, 0, 0, 0, 9] + ScriptedPeer.bytes(echo))
     }
     answer(sent &+ UInt32(bitPattern: distance))
@@ -43,17 +43,17 @@ struct SegmentAcceptanceTests {
   func synSent() throws {
     let peer = try ScriptedPeer()
     let (socket, syn) = try connecting(peer)
-    peer.send(0x10, sequence: 10, acknowledgment: syn.sequence)
+    peer.send(0x10, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence)
     #expect(peer.next()?.sequence == syn.sequence)
-    peer.send(0x12, sequence: 10, acknowledgment: syn.sequence &+ 2)
+    peer.send(0x12, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 2)
     let reset = try #require(peer.next())
     #expect(reset.flags == 0x04)
     #expect(reset.sequence == syn.sequence &+ 2)
-    peer.send(0x04, sequence: 10)
-    peer.send(0x14, sequence: 10, acknowledgment: syn.sequence &+ 2)
+    peer.send(0x04, sequence: Variation.current.peerSequence)
+    peer.send(0x14, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 2)
     #expect(peer.next() == nil)
     #expect(!socket.readiness.contains(.error))
-    peer.send(0x14, sequence: 10, acknowledgment: syn.sequence &+ 1)
+    peer.send(0x14, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 1)
     #expect(socket.takeError() == .ECONNREFUSED)
   }
 
@@ -62,8 +62,9 @@ struct SegmentAcceptanceTests {
     for payload in [[], [7, 8]] as [[UInt8]] {
       let peer = try ScriptedPeer()
       let (socket, syn) = try connecting(peer)
-      peer.send(0x13, sequence: 10, acknowledgment: syn.sequence &+ 1, payload: payload)
-      let next = UInt32(12 + payload.count)
+      peer.send(
+        0x13, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 1, payload: payload)
+      let next = Variation.current.peerSequence &+ 2 &+ UInt32(payload.count)
       #expect(peer.all().last?.acknowledgment == next)
       #expect(try #require(socket.tcpInfo).state.name == "CLOSE-WAIT")
       #expect(socket.readiness.contains(.readHangup))

@@ -22,12 +22,14 @@ struct SendStateTests {
     #expect(errno { try socket.send([]) } == .EAGAIN)
     let syn = try #require(peer.next())
     peer.hostPort = syn.sourcePort
-    peer.send(0x12, sequence: 10, acknowledgment: syn.sequence &+ 1, options: [2, 4, 5, 0xB4])
+    peer.send(
+      0x12, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &+ 1,
+      options: [2, 4, 5, 0xB4])
     _ = peer.all()
     #expect(try socket.send([]) == 0)
     #expect(peer.all().isEmpty)
     try socket.shutdown(write: true)
-    peer.send(0x04, sequence: 11)
+    peer.send(0x04, sequence: Variation.current.peerSequence &+ 1)
     #expect(errno { try socket.send(data(1)) } == .ECONNRESET)
     #expect(errno { try socket.send(data(1)) } == .EPIPE)
   }

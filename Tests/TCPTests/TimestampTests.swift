@@ -2,7 +2,7 @@ import SwiftStack
 import TestSupport
 import Testing
 
-@Suite("RFC 7323 timestamps of a connection")
+@Suite("RFC 7323 timestamps of a connection", .everyVariation)
 struct TimestampTests {
   private func stamped() throws -> ScriptedConnection {
     try ScriptedConnection(
@@ -15,20 +15,22 @@ struct TimestampTests {
   func idleDays() throws {
     for (span, isTaken) in [(-60, false), (60, true)] as [(Int64, Bool)] {
       let open = try stamped()
-      open.timestamp = 5000
+      open.timestamp = Variation.current.peerTimestamp &+ 4000
       open.send([1])
-      #expect(open.peer.all().last?.timestamps?.echo == 5000)
+      #expect(open.peer.all().last?.timestamps?.echo == Variation.current.peerTimestamp &+ 4000)
       open.peer.advance(.seconds(24 * 86400 + span))
-      open.timestamp = 4000
+      open.timestamp = Variation.current.peerTimestamp &+ 3000
       let before = open.sequence
       open.send([2])
       open.peer.advance(.milliseconds(50))
       let answer = try #require(open.peer.all().last)
       #expect(answer.acknowledgment == (isTaken ? open.sequence : before))
-      #expect(answer.timestamps?.echo == (isTaken ? 4000 : 5000))
+      #expect(
+        answer.timestamps?.echo
+          == (isTaken ? Variation.current.peerTimestamp &+ 3000 : Variation.current.peerTimestamp &+ 4000))
       if isTaken {
         // Protection is on again.
-        open.timestamp = 3999
+        open.timestamp = Variation.current.peerTimestamp &+ 2999
         open.send([3])
         #expect(open.peer.all().last?.acknowledgment == open.sequence &- 1)
       }
@@ -39,23 +41,23 @@ struct TimestampTests {
     "RFC 7323 4.3 what is echoed comes from the segment that the last ACK waits for, not from an early one")
   func recent() throws {
     let open = try stamped()
-    open.timestamp = 5000
+    open.timestamp = Variation.current.peerTimestamp &+ 4000
     open.peer.send(
       0x10, sequence: open.sequence &+ 10, acknowledgment: open.acknowledgment, options: open.standing,
       payload: [2])
-    #expect(open.peer.all().last?.timestamps?.echo == 1000)
-    open.timestamp = 4000
+    #expect(open.peer.all().last?.timestamps?.echo == Variation.current.peerTimestamp)
+    open.timestamp = Variation.current.peerTimestamp &+ 3000
     open.send([UInt8](repeating: 1, count: 10))
-    #expect(open.peer.all().last?.timestamps?.echo == 4000)
+    #expect(open.peer.all().last?.timestamps?.echo == Variation.current.peerTimestamp &+ 3000)
   }
 
   @Test("RFC 7323 5.3 PAWS: old data, SYN and FIN are answered and not taken; a reset is exact at any age")
   func paws() throws {
     let open = try stamped()
-    open.timestamp = 5000
+    open.timestamp = Variation.current.peerTimestamp &+ 4000
     open.send([1])
     _ = open.peer.all()
-    open.timestamp = 4999
+    open.timestamp = Variation.current.peerTimestamp &+ 3999
     open.peer.send(
       0x11, sequence: open.sequence, acknowledgment: open.acknowledgment, options: open.standing)
     #expect(open.peer.all().map(\.acknowledgment) == [open.sequence])

@@ -117,12 +117,10 @@ public final class ScriptedPeer {
     } else {
       try? socket.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: port))
     }
-    guard let first = trial.next(), first.isSyn, let stamps = first.timestamps else {
-      throw SocketError("connect", .EPROTO)
-    }
+    guard let first = trial.next(), first.isSyn else { throw SocketError("connect", .EPROTO) }
     let steps = Int64(wanted &- first.sequence)
     var start = Instant.origin + Nanoseconds(steps * 64)
-    if let stamp = variation.ownTimestamp {
+    if let stamp = variation.ownTimestamp, let stamps = first.timestamps {
       // A whole turn of the sequence clock leaves the number and moves the stamp.
       let turn: Int64 = 64 << 32
       let missing = Int64(stamp &- stamps.value &- UInt32(truncatingIfNeeded: steps * 64 / 1_000_000))
@@ -256,6 +254,31 @@ public final class ScriptedPeer {
     collect()
   }
 
+  // MARK: Opening a connection to a listener on `hostPort`
+
+  /// SYN, and the SYN-ACK that answers it.
+  ///
+  /// - Parameter initial: of the SYN; the default is the variation's.
+  public func open(initial: UInt32? = nil, options: [UInt8] = []) throws -> ScriptedSegment {
+    send(0x02, sequence: initial ?? Variation.current.peerSequence, options: options)
+    guard let answer = next(), answer.flags == 0x12 else { throw SocketError("open", .EPROTO) }
+    return answer
+  }
+
+  /// The ACK that ends the handshake.
+  public func complete(_ answer: ScriptedSegment, options: [UInt8] = []) {
+    send(0x10, sequence: answer.acknowledgment, acknowledgment: answer.sequence &+ 1, options: options)
+  }
+
+  /// SYN, SYN-ACK, ACK; returns the SYN-ACK.
+  @discardableResult
+  public func handshake(initial: UInt32? = nil, options: [UInt8] = [2, 4, 5, 0xB4]) throws -> ScriptedSegment
+  {
+    let answer = try open(initial: initial, options: options)
+    complete(answer)
+    return answer
+  }
+
   // MARK: Receiving
 
   private func collect() {
@@ -308,92 +331,5 @@ public final class ScriptedPeer {
     collect()
     defer { arrived = [] }
     return arrived
-  }
-}
-
-/// An open connection between a `ScriptedPeer` and a socket, with both ends' next sequence numbers.
-public final class ScriptedConnection {
-  public let peer: ScriptedPeer
-  public let socket: Socket
-  /// Ours: the scripted end's.
-  public var sequence: UInt32
-  /// The next byte we expect from the stack.
-  public var acknowledgment: UInt32
-  public var window: UInt16
-  private let hasTimestamps: Bool
-  public var timestamp: UInt32 = Variation.current.peerTimestamp
-  public var echo: UInt32 = 0
-
-  /// The stack connects, the scripted end answers with these options.
-  ///
-  /// - Parameters:
-  ///   - rtt: how long the SYN-ACK takes.
-  ///   - options: of the SYN-ACK; the default is MSS 1460 alone: no SACK, no timestamps, no scaling.
-  public init(
-    peer: ScriptedPeer, initial: UInt32? = nil, window: UInt16 = 65535, options: [UInt8] = [2, 4, 5, 0xB4],
-    timestamps: Bool = false, rtt: Nanoseconds = .zero, configure: (Socket) throws -> Void = { _ in }
-  ) throws {
-    self.peer = peer
-    let initial = initial ?? Variation.current.peerSequence
-    socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try configure(socket)
-    // The answer is still to come: EINPROGRESS.
-    try? socket.connect(to: ScriptedPeer.address)
-    guard let syn = peer.next(), syn.isSyn else { throw SocketError("connect", .EPROTO) }
-    peer.hostPort = syn.sourcePort
-    peer.port = syn.destinationPort
-    sequence = initial &+ 1
-    acknowledgment = syn.sequence &+ 1
-    self.window = window
-    hasTimestamps = timestamps
-    peer.advance(rtt)
-    var all = options
-    if timestamps {
-      echo = syn.timestamps?.value ?? 0
-      all += [1, 1, 8, 10] + ScriptedPeer.bytes(timestamp) + ScriptedPeer.bytes(echo)
-    }
-    peer.send(0x12, sequence: initial, acknowledgment: acknowledgment, window: window, options: all)
-    guard let ack = peer.next(), ack.isAck, ack.acknowledgment == sequence else {
-      throw SocketError("connect", .EPROTO)
-    }
-    if let stamps = ack.timestamps { echo = stamps.value }
-  }
-
-  /// Options every segment carries.
-  public var standing: [UInt8] {
-    hasTimestamps ? [1, 1, 8, 10] + ScriptedPeer.bytes(timestamp) + ScriptedPeer.bytes(echo) : []
-  }
-
-  /// Data from us; moves our sequence.
-  public func send(_ payload: [UInt8], flags: UInt8 = 0x10) {
-    peer.send(
-      flags, sequence: sequence, acknowledgment: acknowledgment, window: window, options: standing,
-      payload: payload)
-    sequence &+= UInt32(payload.count) &+ (flags & 1 == 1 ? 1 : 0)
-  }
-
-  /// Acknowledges up to `number`, with SACK blocks.
-  public func acknowledge(_ number: UInt32? = nil, sack: [(UInt32, UInt32)] = []) {
-    if let number { acknowledgment = number }
-    var options = standing
-    if !sack.isEmpty {
-      options += [1, 1, 5, UInt8(2 + 8 * sack.count)]
-      for (start, end) in sack { options += ScriptedPeer.bytes(start) + ScriptedPeer.bytes(end) }
-    }
-    peer.send(0x10, sequence: sequence, acknowledgment: acknowledgment, window: window, options: options)
-  }
-
-  /// Takes everything the stack sent, as one run of bytes that must be contiguous.
-  public func takeData() -> [UInt8] {
-    var bytes: [UInt8] = []
-    for segment in peer.all() where !segment.payload.isEmpty {
-      if segment.sequence == acknowledgment {
-        bytes += segment.payload
-        acknowledgment &+= UInt32(segment.payload.count)
-      }
-      if let stamps = segment.timestamps { echo = stamps.value }
-    }
-    return bytes
   }
 }
