@@ -1,6 +1,14 @@
 import Timers
 import Trace
 
+/// Accounts in line for memory.
+@safe
+@usableFromInline
+struct MemoryLine {
+  @usableFromInline var first: UnsafeMutablePointer<AccountBlock>? = nil
+  @usableFromInline var last: UnsafeMutablePointer<AccountBlock>? = nil
+}
+
 /// What the pool handle points at. Plain data, one per shard.
 @safe
 @usableFromInline
@@ -14,9 +22,8 @@ struct PoolBlock {
   /// Accounts that stopped at their small-queue limit and may go on, in order.
   @usableFromInline var firstPending: UnsafeMutablePointer<AccountBlock>? = nil
   @usableFromInline var lastPending: UnsafeMutablePointer<AccountBlock>? = nil
-  /// Accounts that wait for memory, in order.
-  @usableFromInline var firstWaiting: UnsafeMutablePointer<AccountBlock>? = nil
-  @usableFromInline var lastWaiting: UnsafeMutablePointer<AccountBlock>? = nil
+  /// Accounts that wait for memory, in order; those of `MemoryUse.ordinary`, those of `.guaranteed`.
+  @usableFromInline var waiting: InlineArray<2, MemoryLine> = .init(repeating: MemoryLine())
   /// The page-fragment allocator's current chunk. Linux: `struct page_frag`.
   @usableFromInline var cachePage: UnsafeMutablePointer<PageHeader>? = nil
   @usableFromInline var cacheOffset: Int = 0
@@ -99,8 +106,9 @@ struct PoolBlock {
 /// segments, ARP, ICMP and the receive ring always have: nothing that is kept may grow into the last eighth, so
 /// whatever peers make the stack keep, a frame can be received and answered.
 ///
-/// Waiting: a writer that was refused stands in line (`SocketAccount.waitForMemory()`); when memory has come back
-/// `takeMemoryWaiter()` hands out those whose turn it is, first come first.
+/// Waiting: a writer that was refused, or was told by poll that it would be, stands in line
+/// (`SocketAccount.waitForMemory(_:)`); when memory has come back `takeMemoryWaiter()` hands out those whose turn it is,
+/// first come first.
 ///
 /// Safety: `block` lives until `destroy()`, called last by the pool's one owner when `buffersInUse` is 0; all uses are
 /// under that owner's lock.

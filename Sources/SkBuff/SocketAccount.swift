@@ -12,8 +12,9 @@ struct AccountBlock {
   @usableFromInline var isPending: Bool
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
   @usableFromInline var nextPending: UnsafeMutablePointer<AccountBlock>?
-  /// Stands in line for memory, between these two.
+  /// Stands in line for memory of this use, between these two.
   @usableFromInline var isWaiting = false
+  @usableFromInline var waitingUse = MemoryUse.ordinary
   @usableFromInline var nextWaiting: UnsafeMutablePointer<AccountBlock>? = nil
   @usableFromInline var previousWaiting: UnsafeMutablePointer<AccountBlock>? = nil
 
@@ -63,20 +64,32 @@ public struct SocketAccount: ~Copyable {
   /// Whether the socket was refused memory and its turn has not come.
   @inlinable public var isWaitingForMemory: Bool { unsafe block.pointee.isWaiting }
 
-  /// Stands in line for memory: `SkBuffPool.takeMemoryWaiter()` names the socket when there is some again and those
-  /// who came earlier have had their turn. Linux: `sk_stream_wait_memory()`.
-  public func waitForMemory() {
-    guard unsafe !block.pointee.isWaiting else { return }
+  /// Whether a writer would get memory for such a use: room for an empty segment, which takes two pieces, and for a byte
+  /// in it. What `takeMemoryWaiter()` waits for too.
+  public func admitsWriter(_ use: MemoryUse) -> Bool {
+    unsafe block.pointee.pool.pointee.admitsWriter(use, after: 0)
+  }
+
+  /// Stands in line for memory of such a use: `SkBuffPool.takeMemoryWaiter()` names the socket when there is some again
+  /// and those who came earlier have had their turn. Who stands there already keeps the place, unless the use is another.
+  /// Linux: `sk_stream_wait_memory()`.
+  public func waitForMemory(_ use: MemoryUse) {
+    if unsafe block.pointee.isWaiting {
+      if unsafe block.pointee.waitingUse == use { return }
+      unsafe PoolBlock.unlistWaiting(block)
+    }
     unsafe block.pointee.isWaiting = true
+    unsafe block.pointee.waitingUse = use
     let pool = unsafe block.pointee.pool
+    let line = Int(use.rawValue)
     unsafe block.pointee.nextWaiting = nil
-    unsafe block.pointee.previousWaiting = pool.pointee.lastWaiting
-    if let last = unsafe pool.pointee.lastWaiting {
+    unsafe block.pointee.previousWaiting = pool.pointee.waiting[line].last
+    if let last = unsafe pool.pointee.waiting[line].last {
       unsafe last.pointee.nextWaiting = block
     } else {
-      unsafe pool.pointee.firstWaiting = block
+      unsafe pool.pointee.waiting[line].first = block
     }
-    unsafe pool.pointee.lastWaiting = block
+    unsafe pool.pointee.waiting[line].last = block
   }
 
   /// Leaves the line: the socket got memory, or wants none.
@@ -87,17 +100,23 @@ public struct SocketAccount: ~Copyable {
 
 extension SkBuffPool {
   /// Whether somebody stands in line for memory.
-  @inlinable public var hasMemoryWaiters: Bool { unsafe block.pointee.firstWaiting != nil }
+  @inlinable public var hasMemoryWaiters: Bool {
+    unsafe block.pointee.waiting[0].first != nil || block.pointee.waiting[1].first != nil
+  }
 
-  /// The socket that has waited longest for memory, when there is a chunk for it; it leaves the line and is to be woken.
+  /// The socket that has waited longest for memory, when there is some for it; it leaves the line and is to be woken.
+  /// Those who want no more than each is guaranteed have a line of their own and come first.
   ///
   /// - Parameter served: how many were taken in this round; each is thought to take a chunk.
   public func takeMemoryWaiter(served: Int) -> UInt32? {
-    guard let account = unsafe block.pointee.firstWaiting else { return nil }
-    let ceiling = unsafe block.pointee.ceilings[Int(MemoryUse.ordinary.rawValue)]
-    guard unsafe block.pointee.used + (served + 1) * PoolBlock.chunkCost <= ceiling else { return nil }
-    unsafe PoolBlock.unlistWaiting(account)
-    return unsafe account.pointee.socket
+    for use in [MemoryUse.guaranteed, .ordinary] {
+      guard let account = unsafe block.pointee.waiting[Int(use.rawValue)].first,
+        unsafe block.pointee.admitsWriter(use, after: served)
+      else { continue }
+      unsafe PoolBlock.unlistWaiting(account)
+      return unsafe account.pointee.socket
+    }
+    return nil
   }
 
   /// A socket whose packets were freed after it stopped at its small-queue limit, first come first; `nil` when there is
@@ -117,6 +136,14 @@ extension SkBuffPool {
 }
 
 extension PoolBlock {
+  /// - Parameter served: chunks that others are thought to take first.
+  @usableFromInline
+  func admitsWriter(_ use: MemoryUse, after served: Int) -> Bool {
+    used + (served + Self.piecesOfSegment) * Self.chunkCost <= ceilings[Int(use.rawValue)]
+  }
+  /// The header and the data block of an empty segment, either of which may need a chunk.
+  private static let piecesOfSegment = 2
+
   /// Gives one reference back. Packets freed after their socket leave through here as well.
   @usableFromInline
   static func release(account: UnsafeMutablePointer<AccountBlock>) {
@@ -148,17 +175,18 @@ extension PoolBlock {
 
   static func unlistWaiting(_ account: UnsafeMutablePointer<AccountBlock>) {
     let pool = unsafe account.pointee.pool
+    let line = unsafe Int(account.pointee.waitingUse.rawValue)
     let next = unsafe account.pointee.nextWaiting
     let previous = unsafe account.pointee.previousWaiting
     if let next = unsafe next {
       unsafe next.pointee.previousWaiting = previous
     } else {
-      unsafe pool.pointee.lastWaiting = previous
+      unsafe pool.pointee.waiting[line].last = previous
     }
     if let previous = unsafe previous {
       unsafe previous.pointee.nextWaiting = next
     } else {
-      unsafe pool.pointee.firstWaiting = next
+      unsafe pool.pointee.waiting[line].first = next
     }
     unsafe account.pointee.nextWaiting = nil
     unsafe account.pointee.previousWaiting = nil

@@ -6,7 +6,7 @@ extension TCPLayer {
   /// was refused. Linux: `tcp_poll()`, `SOCK_NOSPACE`.
   public mutating func poll(_ id: SocketID) -> Readiness {
     let ready = readiness(id)
-    if !ready.contains(.writable), let index = try? slot(id) { sockets[index].noSpace = true }
+    if !ready.contains(.writable), let index = try? slot(id) { sockets[index].awaitWriteSpace() }
     return ready
   }
 

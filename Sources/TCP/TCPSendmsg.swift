@@ -78,7 +78,7 @@ extension TCPSocket {
       guard let tail = writeQueue.last else { break }
       let before = writeQueue.truesize(at: tail)
       var cursor = Cursor(taken: 0, fault: false)
-      let use = sendUse(net)
+      let use = sendUse
       while cursor.taken < room && iter.count > 0 {
         let wanted = min(room - cursor.taken, iter.count)
         let (count, fault) = writeQueue.withPacket(at: tail) { skb in
@@ -106,12 +106,12 @@ extension TCPSocket {
         // Fragment slots ran out (the next segment takes over) or memory did.
         if writeQueue.length(at: tail) == 0 {
           removeEmptyTail()
-          account.waitForMemory()
+          account.waitForMemory(sendUse)
           break
         }
         markPush(tail)
-        guard net.pool.refillFragment(use: sendUse(net)) > 0 else {
-          account.waitForMemory()
+        guard net.pool.refillFragment(use: sendUse) > 0 else {
+          account.waitForMemory(sendUse)
           break
         }
         guard makeSegment(net: &net) else { break }
@@ -173,23 +173,28 @@ extension TCPSocket {
     writeQueuedMemory < sendBuffer
       && (options.notSentLowWater == 0 || unsentByteCount < options.notSentLowWater)
   }
-  /// Writers are woken when a third is free, and less than half of `TCP_NOTSENT_LOWAT` unsent.
+  /// A third of the buffer is free, and less than half of `TCP_NOTSENT_LOWAT` unsent.
   /// Linux: `sk_stream_is_writeable()`, `tcp_stream_memory_free()`.
-  var isWritable: Bool {
+  private var hasWriteSpace: Bool {
     sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory
       && (options.notSentLowWater == 0 || unsentByteCount << 1 < options.notSentLowWater)
-      && !account.isWaitingForMemory
   }
+  /// Whether a send would take something: there is room in the buffer, and packet memory.
+  var isWritable: Bool { hasWriteSpace && account.admitsWriter(sendUse) }
   /// What memory for more data is asked for as: the first segment, and up to `tcp_wmem[0]`, a connection always gets.
-  func sendUse(_ net: borrowing Net) -> MemoryUse {
-    writeQueuedMemory < net.settings.tcpWriteMemory.least ? .guaranteed : .ordinary
+  var sendUse: MemoryUse { writeQueuedMemory < leastSendMemory ? .guaranteed : .ordinary }
+
+  /// Somebody was told that nothing can be sent now, and is woken when it can. Linux: `SOCK_NOSPACE`.
+  mutating func awaitWriteSpace() {
+    noSpace = true
+    if state.canSend && !sendShutdown && hasWriteSpace { account.waitForMemory(sendUse) }
   }
 
   /// Begins a new segment at the end of the write queue. Linux: `tcp_stream_alloc_skb()`, `tcp_skb_entail()`.
   mutating func makeSegment(net: inout Net) -> Bool {
     guard hasSendMemory else { return false }
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: sendUse(net)) else {
-      account.waitForMemory()
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: sendUse) else {
+      account.waitForMemory(sendUse)
       return false
     }
     account.stopWaiting()

@@ -54,6 +54,8 @@ struct TCPSocket: ~Copyable {
   /// Memory in both send queues. Linux: `sk_wmem_queued`.
   var writeQueuedMemory = 0
   var sendBuffer: Int
+  /// `tcp_wmem[0]`.
+  let leastSendMemory: Int
   var noSpace = false
   var urgentMode = false
   /// What is queued goes whatever Nagle and cork say, until more is queued. Linux: `TCP_NAGLE_PUSH`.
@@ -167,6 +169,7 @@ struct TCPSocket: ~Copyable {
       local: SocketAddress(.any(family), port: 0), remote: SocketAddress(.any(family), port: 0))
     account = SocketAccount(pool: net.pool, socket: id.rawValue)
     sendBuffer = net.settings.tcpWriteMemory.initial
+    leastSendMemory = net.settings.tcpWriteMemory.least
     receiveBuffer = net.settings.tcpReadMemory.initial
     congestion = CongestionControl(net.settings.tcpCongestionControl)
   }

@@ -149,15 +149,15 @@ import Testing
     var queue = SkBuffQueue()
     _ = fill(bench, .ordinary, into: &queue)
     #expect(!bench.pool.hasMemoryWaiters)
-    for account in accounts { account.account.waitForMemory() }
-    accounts[0].account.waitForMemory()
+    for account in accounts { account.account.waitForMemory(.ordinary) }
+    accounts[0].account.waitForMemory(.ordinary)
     check(bench.pool.hasMemoryWaiters && accounts[2].account.isWaitingForMemory)
     #expect(bench.pool.takeMemoryWaiter(served: 0) == nil)
     // One that goes away, or wants no more, leaves the line.
     accounts[1].account.stopWaiting()
     check(!accounts[1].account.isWaitingForMemory)
     while bench.pool.isExhausted { _ = queue.popLast() }
-    for _ in 0..<70 { _ = queue.popLast() }
+    for _ in 0..<200 { _ = queue.popLast() }
     #expect(bench.pool.takeMemoryWaiter(served: 0) == 1)
     check(!accounts[0].account.isWaitingForMemory)
     #expect(bench.pool.takeMemoryWaiter(served: 1) == 3)
@@ -165,10 +165,35 @@ import Testing
     #expect(bench.pool.hasMemoryWaiters)
     do {
       let gone = SocketAccount(pool: bench.pool, socket: 9)
-      gone.waitForMemory()
+      gone.waitForMemory(.ordinary)
     }
     #expect(bench.pool.takeMemoryWaiter(served: 0) == 4)
     #expect(bench.pool.takeMemoryWaiter(served: 0) == nil && !bench.pool.hasMemoryWaiters)
+  }
+
+  @Test("B4 who wants no more than the guaranteed has a line apart, which moves above the high level too")
+  func guaranteedWaiters() {
+    let bench = PoolBench(limit: 4 << 20)
+    let accounts = (1...4).map { AccountBox(pool: bench.pool, socket: UInt32($0)) }
+    var queue = SkBuffQueue()
+    _ = fill(bench, .ordinary, into: &queue)
+    _ = fill(bench, .guaranteed, into: &queue)
+    for account in accounts[..<3] { account.account.waitForMemory(.ordinary) }
+    accounts[3].account.waitForMemory(.guaranteed)
+    // Another use, another place.
+    accounts[1].account.waitForMemory(.guaranteed)
+    #expect(bench.pool.takeMemoryWaiter(served: 0) == nil)
+    while !accounts[0].account.admitsWriter(.guaranteed) { _ = queue.popLast() }
+    check(bench.pool.isExhausted && !accounts[0].account.admitsWriter(.ordinary))
+    #expect(bench.pool.takeMemoryWaiter(served: 0) == 4)
+    #expect(bench.pool.takeMemoryWaiter(served: 1) == nil)
+    #expect(bench.pool.takeMemoryWaiter(served: 0) == 2)
+    #expect(bench.pool.takeMemoryWaiter(served: 0) == nil)
+    while !accounts[0].account.admitsWriter(.ordinary) { _ = queue.popLast() }
+    #expect(bench.pool.takeMemoryWaiter(served: 0) == 1)
+    // A writer that is admitted gets an empty segment and a byte for it.
+    let segment = bench.pool.allocate(headroom: 192, linear: 0, use: .ordinary)
+    check(segment != nil && bench.pool.refillFragment(use: .ordinary) > 0)
   }
 
   @Test("Q7 sockets that stopped at their small-queue limit go on in the order in which they were freed")

@@ -5,21 +5,12 @@ extension ShardState {
   /// Nobody gets anything from the stack any more: it was closed, or its interface is gone.
   var end: WakeEvent? { isClosed ? .stackEnd : isLinkGone ? .linkGone : nil }
 
-  /// Linux waits up to 0.2 s, a random time.
-  private static let memoryRetryInterval = Nanoseconds.milliseconds(100)
-
   /// Leaves word that somebody waits on a socket until one of `interest` is there.
   ///
   /// - Parameter limit: when the shard's timers have to end the wait; `nil`: somebody else does.
   mutating func await(_ id: SocketID, for interest: Readiness, until limit: Instant?) {
     // Errors and hang-ups end every wait, also one for nothing else.
     owners[id].interest.formUnion(interest.union([.error, .hangup]))
-    var limit = limit
-    // A writer that was told "no room" is owed a wake-up. One whose buffer has room met the end of packet memory, and
-    // others free that: it looks again by itself. Linux: `vm_wait` in sk_stream_wait_memory().
-    if interest.contains(.writable), sockets.poll(id).contains(.writable) {
-      limit = min(limit ?? .distantFuture, net.now + Self.memoryRetryInterval)
-    }
     if let limit, limit < .distantFuture {
       owners[id].timer.arm(
         TimerKey(kind: .wait, id: id.rawValue, generation: id.generation), at: limit, in: &net.timers)
