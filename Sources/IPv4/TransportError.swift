@@ -20,6 +20,9 @@ public struct TransportError: Sendable {
   public var code: UInt8
   /// Who reported it.
   public var offender: IPv4Address
+  /// What the report quotes of the packet behind a UDP header, or from an ICMP header on; of no interest to TCP.
+  /// Linux: the payload that `ip_icmp_error()` is given.
+  public var payload: [UInt8] = []
   /// Found by this stack itself, so it needs no checking: neighbour failed, packet too large for DF.
   public var isLocal: Bool
 
@@ -44,8 +47,10 @@ public struct TransportError: Sendable {
     case .udp:
       localPort = packet.load16(start)
       remotePort = packet.load16(start + 2)
+      payload = Self.bytes(packet, from: start + 8, header)
     case .icmp:
       localPort = packet.load16(start + 4)
+      payload = Self.bytes(packet, from: start, header)
     default:
       break
     }
@@ -58,6 +63,11 @@ public struct TransportError: Sendable {
     self.code = code
     self.offender = offender
     self.isLocal = isLocal
+  }
+
+  private static func bytes(_ packet: RawSpan, from start: Int, _ header: IPv4Header) -> [UInt8] {
+    let end = min(packet.byteCount, header.totalByteCount)
+    return start < end ? (start..<end).map { packet.load8($0) } : []
   }
 
   /// Linux: `icmp_err_convert[]` and the switch in `__udp4_lib_err()`.

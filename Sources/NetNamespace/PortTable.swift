@@ -8,6 +8,12 @@ public struct PortTable: ~Copyable {
   /// What an owner allows others on its port.
   struct Sharing: OptionSet {
     var rawValue: UInt8
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+    init(_ reuseAddress: Bool, _ reusePort: Bool) {
+      self = []
+      if reuseAddress { insert(.reuseAddress) }
+      if reusePort { insert(.reusePort) }
+    }
     static let reuseAddress = Sharing(rawValue: 1)
     static let reusePort = Sharing(rawValue: 2)
     static let listening = Sharing(rawValue: 4)
@@ -85,9 +91,7 @@ public struct PortTable: ~Copyable {
     _ owner: SocketID, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool, net: inout Net
   ) throws(Errno) -> UInt16 {
     guard !sharing(of: owner).contains(.present) else { throw .EINVAL }
-    var sharing: Sharing = []
-    if reuseAddress { sharing.insert(.reuseAddress) }
-    if reusePort { sharing.insert(.reusePort) }
+    let sharing = Sharing(reuseAddress, reusePort)
     if port != 0 {
       guard !conflicts(address, port, sharing) else { throw .EADDRINUSE }
       add(owner, address, port, sharing)
@@ -177,8 +181,7 @@ public struct PortTable: ~Copyable {
     guard sharing.contains(.present) else { return }
     record(sharing, address, port, -1)
     sharing.subtract([.reuseAddress, .reusePort])
-    if reuseAddress { sharing.insert(.reuseAddress) }
-    if reusePort { sharing.insert(.reusePort) }
+    sharing.formUnion(Sharing(reuseAddress, reusePort))
     owners[owner.index] = sharing
     record(sharing, address, port, 1)
   }
@@ -193,8 +196,10 @@ public struct PortTable: ~Copyable {
     record(sharing, new, port, 1)
   }
 
-  /// Whether any socket owns the port on this address or on any address.
-  public func isInUse(address: IPAddress, port: UInt16) -> Bool { conflicts(address, port, []) }
+  /// Whether the owners of the port on this address, or on any address, refuse one that would share it so.
+  public func refuses(address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool) -> Bool {
+    conflicts(address, port, Sharing(reuseAddress, reusePort))
+  }
 
   // MARK: Ports for connect()
 
@@ -240,26 +245,12 @@ public struct PortTable: ~Copyable {
     return nil
   }
 
-  /// Takes the port that `next` gave.
-  public mutating func claim(_ owner: SocketID, port: UInt16, search: Search) {
-    add(owner, search.address, port, .connected)
+  /// Takes the port that `next` gave; `reuseAddress` and `reusePort` are what the owner lets `bind()` do with it later.
+  public mutating func claim(
+    _ owner: SocketID, port: UInt16, search: Search, reuseAddress: Bool, reusePort: Bool
+  ) {
+    add(owner, search.address, port, Sharing(reuseAddress, reusePort).union(.connected))
     perturbations[search.group] &+= search.step &* 2
-  }
-
-  /// Takes an ephemeral port for a connection to `remote`.
-  ///
-  /// - Parameter isTaken: whether another connection already has the four-tuple with this local port.
-  /// - Throws: EADDRNOTAVAIL when no port is left for this destination. Linux: `__inet_hash_connect()`.
-  public mutating func bindForConnect(
-    _ owner: SocketID, address: IPAddress, remote: SocketAddress, isTaken: (UInt16) -> Bool, net: inout Net
-  ) throws(Errno) -> UInt16 {
-    var walk = search(address: address, remote: remote, net: &net)
-    while let candidate = next(&walk) {
-      if candidate.isShared && isTaken(candidate.port) { continue }
-      claim(owner, port: candidate.port, search: walk)
-      return candidate.port
-    }
-    throw .EADDRNOTAVAIL
   }
 
   // MARK: Counting

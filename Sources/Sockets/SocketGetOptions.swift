@@ -19,7 +19,7 @@ extension SocketLayer {
     switch id.kind {
     case .tcp:
       let options = try tcp.options(id)
-      let extra = extras[id] ?? SocketExtras()
+      let extra = extra(id)
       switch level {
       case SocketOptionLevel.socket: value = try socketLevel(id, name, options, extra, net: net)
       case SocketOptionLevel.tcp: value = try tcpLevel(id, name, options, net: net)
@@ -32,7 +32,7 @@ extension SocketLayer {
       let options = isUDP ? try udp.options(id) : try ping.options(id)
       switch level {
       case SocketOptionLevel.socket:
-        value = try socketLevel(id, name, options, extras[id] ?? SocketExtras())
+        value = try socketLevel(id, name, options, extra(id))
       case SocketOptionLevel.ip: value = try ipLevel(id, name, options, net: net)
       case SocketOptionLevel.udp where isUDP:
         switch name {
@@ -65,7 +65,12 @@ extension SocketLayer {
         default: .udp
         }
       return SocketOptionValue.bytes(Int(number.rawValue))
-    case SocketOptionName.debug: return SocketOptionValue.bytes(extras[id]?.debug ?? false)
+    case SocketOptionName.debug: return SocketOptionValue.bytes(extra(id).debug)
+    case SocketOptionName.linger: return extra(id).lingerBytes
+    case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
+      return SocketOptionValue.bytes(timeout: extra(id).receiveTimeout)
+    case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
+      return SocketOptionValue.bytes(timeout: extra(id).sendTimeout)
     case SocketOptionName.sendLowWater: return SocketOptionValue.bytes(true)
     default: return nil
     }
@@ -90,14 +95,6 @@ extension SocketLayer {
     case SocketOptionName.outOfBandInline: return SocketOptionValue.bytes(options.outOfBandInline)
     case SocketOptionName.priority: return SocketOptionValue.bytes(options.priority)
     case SocketOptionName.mark: return SocketOptionValue.bytes(options.mark)
-    case SocketOptionName.linger:
-      let seconds = options.linger.map { UInt32(truncatingIfNeeded: $0.milliseconds / 1000) }
-      return SocketOptionValue.bytes(seconds != nil)
-        + SocketOptionValue.bytes(seconds ?? extra.lingerSeconds)
-    case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
-      return SocketOptionValue.bytes(timeout: extra.receiveTimeout)
-    case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
-      return SocketOptionValue.bytes(timeout: extra.sendTimeout)
     case SocketOptionName.acceptConnections:
       return SocketOptionValue.bytes(try tcp.info(id, now: net.now).state == .listen)
     default: throw .ENOPROTOOPT
@@ -122,11 +119,6 @@ extension SocketLayer {
     case SocketOptionName.outOfBandInline: return SocketOptionValue.bytes(extra.outOfBandInline)
     case SocketOptionName.receiveLowWater: return SocketOptionValue.bytes(extra.receiveLowWater)
     case SocketOptionName.acceptConnections: return SocketOptionValue.bytes(false)
-    case SocketOptionName.linger: return extra.lingerBytes
-    case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
-      return SocketOptionValue.bytes(timeout: options.receiveTimeout)
-    case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
-      return SocketOptionValue.bytes(timeout: options.sendTimeout)
     default: throw .ENOPROTOOPT
     }
   }

@@ -72,8 +72,9 @@ public struct SocketLayer: ~Copyable {
     switch id.kind {
     case .tcp:
       _ = try tcp.options(id)
+      let resets = extra(id).linger == .zero
       extras[id] = nil
-      tcp.close(id, ip: &ip, net: &net)
+      tcp.close(id, resets: resets, ip: &ip, net: &net)
     case .udp:
       _ = try udp.options(id)
       extras[id] = nil
@@ -223,16 +224,11 @@ public struct SocketLayer: ~Copyable {
 
   /// `SO_RCVTIMEO` and `SO_SNDTIMEO`; `nil`: wait for ever.
   public func timeouts(_ id: SocketID) -> (receive: Nanoseconds?, send: Nanoseconds?) {
-    switch id.kind {
-    case .tcp:
-      let extra = extras[id]
-      return (extra?.receiveTimeout, extra?.sendTimeout)
-    case .udp, .ping:
-      let options = id.kind == .udp ? try? udp.options(id) : try? ping.options(id)
-      return (options?.receiveTimeout, options?.sendTimeout)
-    case nil: return (nil, nil)
-    }
+    let extra = extra(id)
+    return (extra.receiveTimeout, extra.sendTimeout)
   }
+
+  func extra(_ id: SocketID) -> SocketExtras { extras[id] ?? SocketExtras() }
 
   /// Whether a send that failed with `error` also raises SIGPIPE: on a stream, unless `MSG_NOSIGNAL`.
   /// Linux: `sk_stream_error()`.

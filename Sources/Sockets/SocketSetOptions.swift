@@ -17,7 +17,7 @@ extension SocketLayer {
     switch id.kind {
     case .tcp:
       var options = try tcp.options(id)
-      var extra = extras[id] ?? SocketExtras()
+      var extra = extra(id)
       switch level {
       case SocketOptionLevel.socket:
         try setSocketLevel(name, value, &options, &extra, net: net)
@@ -42,7 +42,7 @@ extension SocketLayer {
       var options = isUDP ? try udp.options(id) : try ping.options(id)
       switch level {
       case SocketOptionLevel.socket:
-        var extra = extras[id] ?? SocketExtras()
+        var extra = extra(id)
         try setSocketLevel(name, value, &options, &extra, net: net)
         extras[id] = extra
       case SocketOptionLevel.ip:
@@ -112,9 +112,7 @@ extension SocketLayer {
       let priority = try SocketOptionValue.int(value)
       guard mayUsePriority(priority) else { throw .EPERM }
       options.priority = UInt32(bitPattern: priority)
-    case SocketOptionName.linger:
-      try extra.setLinger(value)
-      options.linger = extra.linger
+    case SocketOptionName.linger: try extra.setLinger(value)
     case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
       extra.receiveTimeout = try SocketOptionValue.timeout(value)
     case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
@@ -152,9 +150,9 @@ extension SocketLayer {
       guard mayUsePriority(priority) else { throw .EPERM }
       options.priority = UInt32(bitPattern: priority)
     case SocketOptionName.receiveTimeoutOld, SocketOptionName.receiveTimeoutNew:
-      options.receiveTimeout = try SocketOptionValue.timeout(value)
+      extra.receiveTimeout = try SocketOptionValue.timeout(value)
     case SocketOptionName.sendTimeoutOld, SocketOptionName.sendTimeoutNew:
-      options.sendTimeout = try SocketOptionValue.timeout(value)
+      extra.sendTimeout = try SocketOptionValue.timeout(value)
     case SocketOptionName.mark:
       let mark = try SocketOptionValue.int(value)
       guard privileges.contains(.netAdmin) else { throw .EPERM }

@@ -34,48 +34,26 @@ extension SocketLayer {
   }
 
   /// Sets `SO_RCVTIMEO`; `nil`: wait for ever.
-  public mutating func setReceiveTimeout(
-    _ id: SocketID, _ timeout: Nanoseconds?, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
-    switch id.kind {
-    case .tcp:
-      _ = try tcp.options(id)
-      extras[id, default: SocketExtras()].receiveTimeout = timeout
-    case .udp:
-      var options = try udp.options(id)
-      options.receiveTimeout = timeout
-      try udp.setOptions(id, options, ip: &ip, net: &net)
-    case .ping:
-      var options = try ping.options(id)
-      options.receiveTimeout = timeout
-      try ping.setOptions(id, options)
-    case nil: throw .EBADF
-    }
+  public mutating func setReceiveTimeout(_ id: SocketID, _ timeout: Nanoseconds?) {
+    extras[id, default: SocketExtras()].receiveTimeout = timeout
+  }
+  /// Sets `SO_SNDTIMEO`; `nil`: wait for ever.
+  public mutating func setSendTimeout(_ id: SocketID, _ timeout: Nanoseconds?) {
+    extras[id, default: SocketExtras()].sendTimeout = timeout
   }
 
-  /// Sets `SO_SNDTIMEO`; `nil`: wait for ever.
-  public mutating func setSendTimeout(
-    _ id: SocketID, _ timeout: Nanoseconds?, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  /// Bytes of the datagram that the first error on the error queue is about, as far as they are known.
+  public func queuedErrorByteCount(_ id: SocketID) -> Int {
     switch id.kind {
-    case .tcp:
-      _ = try tcp.options(id)
-      extras[id, default: SocketExtras()].sendTimeout = timeout
-    case .udp:
-      var options = try udp.options(id)
-      options.sendTimeout = timeout
-      try udp.setOptions(id, options, ip: &ip, net: &net)
-    case .ping:
-      var options = try ping.options(id)
-      options.sendTimeout = timeout
-      try ping.setOptions(id, options)
-    case nil: throw .EBADF
+    case .udp: udp.queuedErrorByteCount(id)
+    case .ping: ping.queuedErrorByteCount(id)
+    default: 0
     }
   }
 
   /// How long `close` waits for the peer to acknowledge what was sent: SO_LINGER; `nil`: not at all.
   public func linger(_ id: SocketID) -> Nanoseconds? {
-    guard id.kind == .tcp, let time = (try? tcp.options(id))?.linger, time > .zero else { return nil }
+    guard id.kind == .tcp, let time = extra(id).linger, time > .zero else { return nil }
     return time
   }
 

@@ -121,7 +121,9 @@ extension TCPLayer {
       while let candidate = ports.next(&walk) {
         near.port = candidate.port
         if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: net) { continue }
-        ports.claim(id, port: candidate.port, search: walk)
+        ports.claim(
+          id, port: candidate.port, search: walk, reuseAddress: sockets[index].options.reuseAddress,
+          reusePort: sockets[index].options.reusePort)
         found = true
         break
       }
@@ -285,7 +287,11 @@ extension TCPLayer {
   }
 
   /// Orderly end; the number means nothing to the caller afterwards. Linux: `tcp_close()`.
-  public mutating func close(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
+  ///
+  /// - Parameter resets: SO_LINGER with 0 seconds. Linux: `tcp_disconnect()` in `__tcp_close()`.
+  public mutating func close(
+    _ id: SocketID, resets: Bool = false, ip: inout IPv4Layer, net: inout Net
+  ) {
     guard let index = try? slot(id) else { return }
     if sockets[index].state == .listen {
       stopListening(index, ip: &ip, net: &net)
@@ -300,7 +306,7 @@ extension TCPLayer {
         net.counters.count(.TcpExtTCPAbortOnClose)
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
-      } else if sockets[index].options.linger == .zero && state != .closing && state != .lastAck {
+      } else if resets && state != .closing && state != .lastAck {
         net.counters.count(.TcpExtTCPAbortOnData)
         sockets[index].sendReset(ip: &ip, net: &net)
         sockets[index].fail(nil, net: &net)
@@ -331,11 +337,9 @@ extension TCPLayer {
     settle(index, net: &net)
   }
 
-  /// Ends the connection with a reset. Linux: `tcp_disconnect()` on close with linger 0.
+  /// Ends the connection with a reset.
   public mutating func abort(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
-    guard let index = try? slot(id) else { return }
-    sockets[index].options.linger = .zero
-    close(id, ip: &ip, net: &net)
+    close(id, resets: true, ip: &ip, net: &net)
   }
 
   /// Resets everything that waited at a listener. Linux: `inet_csk_listen_stop()`.

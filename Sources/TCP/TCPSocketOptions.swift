@@ -13,8 +13,6 @@ public struct TCPSocketOptions: Sendable {
   public var keepAliveIdle: Nanoseconds? = nil
   public var keepAliveInterval: Nanoseconds? = nil
   public var keepAliveCount: Int? = nil
-  /// `SO_LINGER`: `nil` when off. Zero: close resets.
-  public var linger: Nanoseconds? = nil
   /// `TCP_LINGER2`: how long an orphan stays in FIN-WAIT-2; `nil`: the system's. Below zero: not at all.
   public var finTimeout: Nanoseconds? = nil
   /// `SO_SNDBUF`, `SO_RCVBUF` in bytes, doubled as Linux doubles them; `nil`: autotuned.

@@ -1,6 +1,5 @@
 import IPv4
 import NetNamespace
-import Timers
 
 /// What `setsockopt` sets on a datagram socket. Linux: `struct sock`, `inet_sock`, `udp_sock`.
 public struct DatagramOptions: Sendable {
@@ -19,9 +18,6 @@ public struct DatagramOptions: Sendable {
   /// `SO_PRIORITY`, `SO_MARK`.
   public var priority: UInt32 = 0
   public var mark: UInt32 = 0
-  /// `SO_RCVTIMEO`, `SO_SNDTIMEO`, for whoever blocks above; `nil`: for ever.
-  public var receiveTimeout: Nanoseconds? = nil
-  public var sendTimeout: Nanoseconds? = nil
   /// `IP_TOS`, `IP_TTL` (0: the system's), `IP_MULTICAST_TTL`.
   public var typeOfService: UInt8 = 0
   public var timeToLive: UInt8 = 0

@@ -111,7 +111,7 @@ struct DatagramSocket: ~Copyable {
   /// - Throws: the pending error; EAGAIN when there is nothing; EFAULT when the buffer cannot be written, and the
   ///   datagram is gone, as Linux has it.
   mutating func receive(into iter: inout IovIter, flags: MessageFlags) throws(Errno) -> ReceivedMessage {
-    if flags.contains(.errorQueue) { return try receiveError() }
+    if flags.contains(.errorQueue) { return try receiveError(into: &iter) }
     // Linux: `ping_recvmsg()`; UDP does not look.
     if flags.contains(.outOfBand) && id.kind == .ping { throw .EOPNOTSUPP }
     if let error = takeError() { throw error }
@@ -148,12 +148,18 @@ struct DatagramSocket: ~Copyable {
   }
 
   /// Linux: `ip_recv_error()`.
-  private mutating func receiveError() throws(Errno) -> ReceivedMessage {
+  private mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
     guard !errorQueue.isEmpty else { throw .EAGAIN }
     let entry = errorQueue.removeFirst()
+    let count = min(entry.payload.count, iter.count)
+    let copied = unsafe entry.payload.withUnsafeBytes { bytes in
+      unsafe iter.copyTo(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+    }
+    guard copied == count else { throw .EFAULT }
     // The next error in line becomes the socket's. Linux: sock_dequeue_err_skb().
     pendingError = errorQueue.first { $0.origin == .icmp }?.errno
-    var message = ReceivedMessage(byteCount: 0, source: entry.destination, flags: .errorQueue)
+    var message = ReceivedMessage(byteCount: count, source: entry.destination, flags: .errorQueue)
+    if count < entry.payload.count { message.flags.insert(.truncate) }
     message.control.error = entry
     return message
   }

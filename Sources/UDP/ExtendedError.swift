@@ -21,6 +21,8 @@ public struct ExtendedError: Sendable, Equatable {
   public var offender: IPv4Address?
   /// Where the datagram that failed was going.
   public var destination: SocketAddress
+  /// What the report quoted of the datagram's bytes, which a receive from the error queue returns.
+  public var payload: [UInt8] = []
 
   public init(
     errno: Errno, origin: Origin, kind: UInt8, code: UInt8, info: UInt32, offender: IPv4Address?,
@@ -44,5 +46,6 @@ extension ExtendedError {
       errno: error.errno, origin: error.isLocal && error.errno == .EMSGSIZE ? .local : .icmp,
       kind: error.kind.rawValue, code: error.code,
       info: UInt32(error.mtu ?? 0), offender: error.offender, destination: error.remote)
+    payload = error.payload
   }
 }

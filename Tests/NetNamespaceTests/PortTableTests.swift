@@ -36,11 +36,18 @@ import Wire
     func release(_ owner: Int, _ address: IPv4Address = .any, port: UInt16) {
       ports.release(id(owner), address: IPAddress(address), port: port)
     }
-    func connect(_ owner: Int, to remote: SocketAddress, isTaken: (UInt16) -> Bool = { _ in false }) throws
-      -> UInt16
-    {
-      try ports.bindForConnect(
-        id(owner), address: IPAddress(IPv4Address(10, 0, 0, 2)), remote: remote, isTaken: isTaken, net: &net)
+    func connect(
+      _ owner: Int, to remote: SocketAddress, reuseAddress: Bool = false,
+      isTaken: (UInt16) -> Bool = { _ in false }
+    ) throws -> UInt16 {
+      var walk = ports.search(address: IPAddress(IPv4Address(10, 0, 0, 2)), remote: remote, net: &net)
+      while let candidate = ports.next(&walk) {
+        if candidate.isShared && isTaken(candidate.port) { continue }
+        ports.claim(
+          id(owner), port: candidate.port, search: walk, reuseAddress: reuseAddress, reusePort: false)
+        return candidate.port
+      }
+      throw Errno.EADDRNOTAVAIL
     }
     func id(_ owner: Int) -> SocketID { SocketID(.tcp, index: owner) }
   }
@@ -167,5 +174,15 @@ import Wire
     _ = try bench.bind(0, port: 40000, reuseAddress: true)
     #expect(try bench.connect(1, to: server) == 40001)
     #expect(throws: Errno.EADDRNOTAVAIL) { try bench.connect(2, to: server) { $0 == 40001 } }
+  }
+
+  @Test("SO_REUSEADDR set before connect() lets bind() share the port later")
+  func reuseOfChosenPort() throws {
+    let bench = Bench()
+    let shared = try bench.connect(1, to: server, reuseAddress: true)
+    let own = try bench.connect(2, to: server)
+    #expect(try bench.bind(3, port: shared, reuseAddress: true) == shared)
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(4, port: shared) }
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(4, port: own, reuseAddress: true) }
   }
 }

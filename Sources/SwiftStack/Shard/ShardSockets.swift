@@ -50,7 +50,9 @@ extension ShardState {
   mutating func receiveArray(
     _ id: SocketID, upTo limit: Int, flags: MessageFlags
   ) throws(Errno) -> (bytes: [UInt8], message: ReceivedMessage) {
-    let count = min(limit, sockets.receivableByteCount(id))
+    let isError = flags.contains(.errorQueue)
+    let available = isError ? sockets.queuedErrorByteCount(id) : sockets.receivableByteCount(id)
+    let count = min(limit, available)
     guard count > 0 else {
       // Nothing is there, or nothing but an error, an urgent byte or the end: one byte of room tells them apart.
       var byte: UInt8 = 0
