@@ -14,6 +14,8 @@ public final class Stack: Sendable {
   /// What Linux finishes for the stack; empty without offload or on a simulated wire.
   public let offloads: TapOffloads
   let shards: [Shard]
+  /// Held while a socket of one of several shards takes a port by its number.
+  let portTaking = Guarded<Void>(())
   private let loops: Guarded<[EventLoop]>
   /// Signalled when the interface has been removed under the stack; `nil` on a simulated wire.
   let wireLoss: WakeDescriptor?
@@ -171,9 +173,8 @@ public final class Stack: Sendable {
 
   /// A new socket.
   ///
-  /// - Parameter queue: the shard that it lives in, below `queueCount`. TCP sockets may live anywhere; ports are told
-  ///   apart within one shard only, so that two sockets that want the same port belong into the same one. Others live in
-  ///   the first.
+  /// - Parameter queue: the shard that it lives in, below `queueCount`. TCP sockets may live anywhere, others live in the
+  ///   first. With SO_REUSEPORT sockets of several shards listen on one port.
   public func socket(_ type: SocketKind, queue: Int = 0) throws(SocketError) -> Socket {
     guard shards.indices.contains(queue), type == .tcp || queue == 0 else {
       throw SocketError("socket", .EINVAL)

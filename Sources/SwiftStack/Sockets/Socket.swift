@@ -11,7 +11,7 @@ import Synchronization
 public final class Socket: Sendable {
   public let type: SocketKind
   /// Kept alive by its sockets.
-  private let stack: Stack
+  let stack: Stack
   let shard: Shard
   let id: SocketID
   let waiter = SocketWaiter()
@@ -61,7 +61,7 @@ public final class Socket: Sendable {
     set {
       let timeout = newValue.flatMap { $0 > .zero ? $0 : nil }
       try? enter { (state, id) throws(Errno) in
-        try state.sockets.setReceiveTimeout(id, timeout, ip: &state.ip, net: &state.net)
+        state.sockets.setReceiveTimeout(id, timeout)
       }
     }
   }
@@ -71,7 +71,7 @@ public final class Socket: Sendable {
     set {
       let timeout = newValue.flatMap { $0 > .zero ? $0 : nil }
       try? enter { (state, id) throws(Errno) in
-        try state.sockets.setSendTimeout(id, timeout, ip: &state.ip, net: &state.net)
+        state.sockets.setSendTimeout(id, timeout)
       }
     }
   }
@@ -89,8 +89,10 @@ public final class Socket: Sendable {
   /// Linux: bind(2). Port 0 picks one.
   public func bind(to address: SocketAddress) throws(SocketError) {
     try Self.calling("bind", address) { () throws(Errno) in
-      try enter { (state, id) throws(Errno) in
-        try state.sockets.bind(id, to: address, ip: &state.ip, net: &state.net)
+      try takingPort(address) { () throws(Errno) in
+        try enter { (state, id) throws(Errno) in
+          try state.sockets.bind(id, to: address, ip: &state.ip, net: &state.net)
+        }
       }
     }
   }
@@ -98,8 +100,10 @@ public final class Socket: Sendable {
   /// Linux: listen(2).
   public func listen(backlog: Int = 4096) throws(SocketError) {
     try Self.calling("listen") { () throws(Errno) in
-      try enter { (state, id) throws(Errno) in
-        try state.sockets.listen(id, backlog: backlog, net: &state.net)
+      try takingPort(nil) { () throws(Errno) in
+        try enter { (state, id) throws(Errno) in
+          try state.sockets.listen(id, backlog: backlog, net: &state.net)
+        }
       }
     }
   }
