@@ -20,9 +20,7 @@ public enum ControlMessages {
     static let credentials: Int32 = 2
     static let priority: Int32 = 12
     static let mark: Int32 = 36
-    static let timestampingOld: Int32 = 37
     static let txTime: Int32 = 61
-    static let timestampingNew: Int32 = 65
     static let devmemDMABuf: Int32 = 79
     static let timestampID: Int32 = 81
     static let typeOfService: Int32 = 1
@@ -32,12 +30,9 @@ public enum ControlMessages {
     static let receiveErrors: Int32 = 11
     static let udpSegment: Int32 = 103
   }
-  /// Transmit time stamps that a message may ask for. Linux: `SOF_TIMESTAMPING_TX_RECORD_MASK`.
-  private static let transmitTimestampFlags: UInt32 = 1 | 2 | 1 << 8 | 1 << 9 | 1 << 18
-
   /// Reads the control messages of one send. Linux: `sock_cmsg_send()`, `ip_cmsg_send()`, `udp_cmsg_send()`.
   ///
-  /// - Throws: EINVAL for an unknown type, a wrong length or a value out of range; EPERM without the privilege.
+  /// - Throws: EINVAL for an unknown type, SO_TIMESTAMPING among them, a wrong length or a value out of range; EPERM without the privilege.
   public static func parse(
     _ bytes: RawSpan, for kind: SocketID.Kind, privileges: SocketPrivileges
   ) throws(Errno) -> SendControl {
@@ -75,10 +70,6 @@ public enum ControlMessages {
       guard privileges.contains(.netAdmin) else { throw .EPERM }
       guard data.byteCount == 4 else { throw .EINVAL }
       control.mark = HostOrder.load32(data, 0)
-    case Kind.timestampingOld, Kind.timestampingNew:
-      guard data.byteCount == 4, HostOrder.load32(data, 0) & ~transmitTimestampFlags == 0 else {
-        throw .EINVAL
-      }
     // SO_TXTIME, SOF_TIMESTAMPING_OPT_ID and device memory cannot be switched on here, and TCP refuses the second.
     case Kind.txTime, Kind.timestampID, Kind.devmemDMABuf: throw .EINVAL
     case Kind.rights, Kind.credentials: break

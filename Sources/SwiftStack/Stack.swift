@@ -14,8 +14,7 @@ public final class Stack: Sendable {
   /// What Linux finishes for the stack; empty without offload or on a simulated wire.
   public let offloads: TapOffloads
   let shards: [Shard]
-  /// Held while a socket of one of several shards takes a port by its number.
-  let portTaking = Guarded<Void>(())
+  let portTaking = PortTaking()
   private let loops: Guarded<[EventLoop]>
   /// Signalled when the interface has been removed under the stack; `nil` on a simulated wire.
   let wireLoss: WakeDescriptor?

@@ -471,10 +471,10 @@ extension TCPLayer {
     return sockets[index].tuple.remote
   }
 
-  /// `SO_ERROR`: the pending error, cleared.
+  /// `SO_ERROR`: the pending error, or else a soft one that the connection lives with; cleared. Linux: `sk_err_soft`.
   public mutating func takeError(_ id: SocketID) -> Errno? {
     guard let index = try? slot(id) else { return nil }
-    let error = sockets[index].pendingError
+    guard let error = sockets[index].pendingError else { return sockets[index].softError.take() }
     sockets[index].pendingError = nil
     return error
   }

@@ -195,12 +195,13 @@ extension TCPLayer {
       case .synSent, .synReceived:
         sockets[index].fail(report.errno, net: &net)
       default:
-        // RFC 1122 4.2.3.9: soft; only reported if the connection then times out.
-        sockets[index].softError = report.errno
         if sockets[index].options.receiveErrors {
           // IP_RECVERR asks to be told at once; the connection goes on. Linux: `tcp_v4_err()`.
           sockets[index].pendingError = report.errno
           net.wake(sockets[index].id)
+        } else {
+          // RFC 1122 4.2.3.9: soft; reported if the connection then times out, or to who asks for SO_ERROR.
+          sockets[index].softError = report.errno
         }
       }
     }

@@ -46,7 +46,6 @@ import Wire
     #expect(try parse(message(99, 1, [1])) == SendControl())
     // A stream looks at SOL_SOCKET only.
     #expect(try parse(message(0, 2, [0, 0, 0, 0]), .tcp) == SendControl())
-    #expect(try parse(message(1, 37, [2, 0, 0, 0]), .tcp) == SendControl())
     #expect(try parse([]) == SendControl())
   }
 
@@ -55,7 +54,8 @@ import Wire
     arguments: [
       (UInt8(1), UInt8(99), [UInt8](repeating: 0, count: 4)), (1, 36, [1]), (1, 12, [1, 0]),
       (1, 61, [UInt8](repeating: 0, count: 8)), (1, 81, [1, 0, 0, 0]), (1, 79, [1, 0, 0, 0]),
-      (1, 37, [4, 0, 0, 0]), (0, 2, [0, 0, 0, 0]), (0, 2, [0, 1, 0, 0]), (0, 2, [1]), (0, 1, [0, 1, 0, 0]),
+      (1, 37, [2, 0, 0, 0]), (1, 65, [2, 0, 0, 0]), (0, 2, [0, 0, 0, 0]), (0, 2, [0, 1, 0, 0]), (0, 2, [1]),
+      (0, 1, [0, 1, 0, 0]),
       (0, 1, [1, 1]), (0, 8, [1, 0, 0, 0]), (0, 99, [1, 0, 0, 0]), (17, 103, [1]), (17, 1, [1, 0]),
     ])
   func invalid(level: UInt8, type: UInt8, data: [UInt8]) {

@@ -157,9 +157,13 @@ public final class Socket: Sendable {
   private func connect(to address: SocketAddress, _ patience: Patience) throws(SocketError) {
     var patience = patience
     do throws(Errno) {
-      guard try startConnecting(to: address) else { return }
-      if case .none = patience { throw .EINPROGRESS }
-      try waiting(for: .connect, &patience) { (state, id) throws(Errno) in try state.finishConnecting(id) }
+      guard let unfinished = try startConnecting(to: address) else { return }
+      if case .none = patience { throw unfinished }
+      do throws(Errno) {
+        try waiting(for: .connect, &patience) { (state, id) throws(Errno) in try state.finishConnecting(id) }
+      } catch {
+        throw error == Wait.connect.error(of: .timeout) ? unfinished : error
+      }
     } catch {
       throw SocketError("connect", error, address)
     }
@@ -168,10 +172,14 @@ public final class Socket: Sendable {
   public func connect(to address: SocketAddress) async throws(SocketError) {
     var patience = patience([], .sendTimeout)
     do throws(Errno) {
-      guard try startConnecting(to: address) else { return }
-      if case .none = patience { throw .EINPROGRESS }
-      try await suspending(for: .connect, &patience) { (state, id) throws(Errno) in
-        try state.finishConnecting(id)
+      guard let unfinished = try startConnecting(to: address) else { return }
+      if case .none = patience { throw unfinished }
+      do throws(Errno) {
+        try await suspending(for: .connect, &patience) { (state, id) throws(Errno) in
+          try state.finishConnecting(id)
+        }
+      } catch {
+        throw error == Wait.connect.error(of: .timeout) ? unfinished : error
       }
     } catch {
       throw SocketError("connect", error, address)
@@ -188,20 +196,23 @@ public final class Socket: Sendable {
     }
   }
 
-  /// Returns whether the answer is still to come.
-  private func startConnecting(to address: SocketAddress) throws(Errno) -> Bool {
+  /// - Returns: while the answer is still to come, what a call that waits no longer fails with; `nil`: it is there.
+  private func startConnecting(to address: SocketAddress) throws(Errno) -> Errno? {
     try enter { (state, id) throws(Errno) in
+      var unfinished = Errno.EINPROGRESS
       do throws(Errno) {
         try state.sockets.connect(id, to: address, ip: &state.ip, net: &state.net)
       } catch {
-        guard error == .EINPROGRESS else { throw error }
+        // An attempt that is on its way is waited for, too. Linux: SS_CONNECTING in `__inet_stream_connect()`.
+        guard error == .EINPROGRESS || error == .EALREADY else { throw error }
+        unfinished = error
       }
       do throws(Errno) {
         try state.finishConnecting(id)
-        return false
+        return nil
       } catch {
         guard error == .EAGAIN else { throw error }
-        return true
+        return unfinished
       }
     }
   }

@@ -1,5 +1,25 @@
+import Glibc
 import Sockets
+import Synchronization
 import TCP
+
+/// Held while a socket of one of several shards takes a port by its number, so that of two that ask at once one gets it.
+///
+/// A thread that leaves a shard wakes others, and what runs then may take a port on the same thread.
+final class PortTaking: Sendable {
+  private let lock = Guarded<Void>(())
+  private let holder = Atomic<UInt>(0)
+
+  func hold(_ body: () throws(Errno) -> Void) throws(Errno) {
+    let thread = UInt(pthread_self())
+    if holder.load(ordering: .relaxed) == thread { return try body() }
+    try lock.withLock { (_) throws(Errno) in
+      holder.store(thread, ordering: .relaxed)
+      defer { holder.store(0, ordering: .relaxed) }
+      try body()
+    }
+  }
+}
 
 extension Socket {
   /// Runs `body`, which takes a port by its number or listens on it, when no other shard's sockets are in the way: behind
@@ -9,8 +29,7 @@ extension Socket {
   /// - Throws: EADDRINUSE.
   func takingPort(_ asked: SocketAddress?, _ body: () throws(Errno) -> Void) throws(Errno) {
     guard type == .tcp, stack.shards.count > 1 else { return try body() }
-    // One at a time, so that of two sockets that ask at once one gets it.
-    try stack.portTaking.withLock { (_) throws(Errno) in
+    try stack.portTaking.hold { () throws(Errno) in
       let wish = try? enter { (state, id) throws(Errno) in try state.sockets.tcp.portWish(id, asked) }
       if let wish = wish ?? nil {
         for other in stack.shards where other !== shard {
