@@ -198,6 +198,9 @@ extension IPv4Layer {
     sendARP(.request, to: .broadcast, sender: .any, target: .zero, address, net: &net)
   }
 
+  /// Whether `takeAddressConflict()` has something to tell.
+  public var hasAddressConflict: Bool { conflicts.hasNews }
+
   /// An address of ours that another station was found to use; each pair of them once. `nil`: none.
   public mutating func takeAddressConflict() -> AddressConflict? { conflicts.takeNews() }
 

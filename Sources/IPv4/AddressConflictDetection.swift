@@ -39,6 +39,8 @@ struct AddressConflictDetection {
     told = told.filter { $0.address != address }
   }
 
+  var hasNews: Bool { !news.isEmpty }
+
   /// A conflict that was not seen before; `nil`: none.
   mutating func takeNews() -> AddressConflict? { news.isEmpty ? nil : news.removeFirst() }
 

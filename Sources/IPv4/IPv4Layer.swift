@@ -304,6 +304,8 @@ public struct IPv4Layer: ~Copyable {
 
   // MARK: Errors
 
+  public var hasTransportErrors: Bool { !errors.isEmpty }
+
   /// An error for a transport that IP found by itself; `nil` when there is none.
   public mutating func takeTransportError() -> TransportError? {
     errors.isEmpty ? nil : errors.removeFirst()

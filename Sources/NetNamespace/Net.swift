@@ -19,8 +19,7 @@ public struct Net: ~Copyable {
   public var random: RandomSource
   /// Sockets whose readiness may have changed since the composition root last took them, in the order of
   /// their events; a socket may stand in it twice. Linux: `sk->sk_data_ready()`, `sk->sk_write_space()`.
-  private var wakeups: [SocketID] = []
-  private var firstWakeup = 0
+  private var wakeups = Fifo<SocketID>(capacity: 1024, blank: .none)
 
   public init(
     pool: SkBuffPool, tracer: Tracer, settings: NetSettings = NetSettings(), seed: UInt64, now: Instant
@@ -31,7 +30,6 @@ public struct Net: ~Copyable {
     random = RandomSource(seed: seed)
     self.now = now
     tracer.now = now
-    wakeups.reserveCapacity(1024)
   }
 
   /// What to add to `now` for the time of day in UT; `nil`: not known.
@@ -51,16 +49,7 @@ public struct Net: ~Copyable {
   }
 
   /// Removes and returns the socket that has waited longest for its owner to be told; `nil` when there is none.
-  public mutating func takeWakeup() -> SocketID? {
-    guard firstWakeup < wakeups.count else { return nil }
-    let socket = wakeups[firstWakeup]
-    firstWakeup += 1
-    if firstWakeup == wakeups.count {
-      wakeups.removeAll(keepingCapacity: true)
-      firstWakeup = 0
-    }
-    return socket
-  }
+  public mutating func takeWakeup() -> SocketID? { wakeups.popFirst() }
 
   /// Moves the clock; a reading earlier than the last is ignored.
   public mutating func advance(to instant: Instant) {

@@ -21,6 +21,23 @@ public struct SipHash: Sendable {
     return state.finish()
   }
 
+  /// A hash of two words by one round for each and three at the end, without the length: for tables, where a peer sees
+  /// neither the hash nor the place. Linux: `hsiphash()`.
+  @inlinable public func tableHash(_ first: UInt64, _ second: UInt64) -> UInt64 {
+    var state = State(key)
+    state.v3 ^= first
+    state.round()
+    state.v0 ^= first
+    state.v3 ^= second
+    state.round()
+    state.v0 ^= second
+    state.v2 ^= 0xff
+    state.round()
+    state.round()
+    state.round()
+    return state.v0 ^ state.v1 ^ state.v2 ^ state.v3
+  }
+
   @frozen @usableFromInline
   struct State {
     @usableFromInline var v0: UInt64
@@ -52,7 +69,7 @@ public struct SipHash: Sendable {
       return v0 ^ v1 ^ v2 ^ v3
     }
 
-    @inlinable mutating func round() {
+    @inlinable @inline(__always) mutating func round() {
       v0 &+= v1
       v1 = Self.rotated(v1, 13) ^ v0
       v0 = Self.rotated(v0, 32)

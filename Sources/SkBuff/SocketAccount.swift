@@ -104,6 +104,11 @@ extension SkBuffPool {
     unsafe block.pointee.waiting[0].first != nil || block.pointee.waiting[1].first != nil
   }
 
+  /// Whether there is something to do about memory: pressure to count, others' queues to prune, somebody to wake.
+  @inlinable public var wantsRelief: Bool {
+    unsafe block.pointee.pressureEntries > 0 || hasMemoryWaiters || isExhausted
+  }
+
   /// The socket that has waited longest for memory, when there is some for it; it leaves the line and is to be woken.
   /// Those who want no more than each is guaranteed have a line of their own and come first.
   ///

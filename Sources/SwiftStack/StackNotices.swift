@@ -31,6 +31,10 @@ final class StackNotices: Sendable {
 }
 
 extension ShardState {
+  var hasConflictToReport: Bool {
+    ip.hasAddressConflict || ip.device.driver.ownAddressCount > 0 && !hasToldOwnAddress
+  }
+
   /// Tells about stations that use an address of ours, on the link or above it.
   mutating func reportConflicts() {
     while let conflict = ip.takeAddressConflict() {

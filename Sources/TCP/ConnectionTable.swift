@@ -70,7 +70,7 @@ struct ConnectionTable: ~Copyable {
   /// Keyed hash of a tuple.
   func hash(_ tuple: FourTuple) -> UInt32 {
     let (addresses, ports) = tuple.words
-    let hash = keyed.hash(addresses, ports)
+    let hash = keyed.tableHash(addresses, ports)
     return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
   }
 

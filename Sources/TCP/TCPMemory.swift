@@ -52,6 +52,7 @@ extension TCPLayer {
   /// Above `high`: out-of-order queues go, the oldest first, whoever has them, until memory is below it. When there is
   /// memory: those who wait for it are woken, in order. Linux: `tcp_prune_ofo_queue()`, `sk_stream_write_space()`.
   mutating func relieveMemory(net: inout Net) {
+    guard net.pool.wantsRelief else { return }
     let entries = net.pool.takePressureEntries()
     if entries > 0 { net.counters.count(.TcpExtTCPMemoryPressures, by: entries) }
     while net.pool.isExhausted, outOfOrderList.first >= 0 {

@@ -29,7 +29,7 @@ struct DemuxTable: ~Copyable {
     let addresses =
       UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote?.address.v4?.rawValue ?? 0)
     let ports = UInt64(local.port) << 16 | UInt64(remote?.port ?? 0)
-    return keyed.hash(addresses, ports)
+    return keyed.tableHash(addresses, ports)
   }
   private func bucket(_ local: SocketAddress, _ remote: SocketAddress?) -> Int {
     Int(truncatingIfNeeded: hash(local, remote)) & (heads.count - 1)

@@ -1,3 +1,5 @@
+import NetNamespace
+
 /// A program that the shard runs itself when its socket is ready, on the thread that made it ready. Plain data, so that
 /// the table of them costs nothing to walk or change.
 struct Application {
@@ -41,9 +43,8 @@ struct ApplicationTable: ~Copyable {
     var index: Int
     var generation: UInt32
   }
-  private var line: [Turn] = []
-  private var firstInLine = 0
-  var isLineEmpty: Bool { firstInLine == line.count }
+  private var line = Fifo(capacity: 64, blank: Turn(index: 0, generation: 0))
+  var isLineEmpty: Bool { line.isEmpty }
 
   /// Puts a program at the end of the line, if it does not stand there already.
   mutating func enqueue(_ index: Int) {
@@ -54,16 +55,7 @@ struct ApplicationTable: ~Copyable {
 
   /// The program whose turn it is; `nil` when nobody has anything to do.
   mutating func dequeue() -> Int? {
-    while firstInLine < line.count {
-      let turn = line[firstInLine]
-      firstInLine += 1
-      if firstInLine == line.count {
-        line.removeAll(keepingCapacity: true)
-        firstInLine = 0
-      } else if firstInLine >= 1024, firstInLine * 2 > line.count {
-        line.removeFirst(firstInLine)
-        firstInLine = 0
-      }
+    while let turn = line.popFirst() {
       guard slots[turn.index].generation == turn.generation, slots[turn.index].isQueued else { continue }
       slots[turn.index].isQueued = false
       return turn.index

@@ -35,11 +35,12 @@ extension ShardState {
         isQuiet = false
         receive(skb)
       }
-      while let error = ip.takeTransportError() {
+      // Asked first: the error is a large value, moved about even when there is none.
+      while ip.hasTransportErrors, let error = ip.takeTransportError() {
         isQuiet = false
         sockets.error(error, ip: &ip, net: &net)
       }
-      reportConflicts()
+      if hasConflictToReport { reportConflicts() }
       sockets.runPending(ip: &ip, net: &net)
       if ip.device.hasScheduledWork && !ip.device.isStopped {
         isQuiet = false
