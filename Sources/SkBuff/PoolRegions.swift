@@ -12,11 +12,27 @@ extension PoolBlock {
   // MARK: Pieces
 
   /// A piece of a slab; `nil` when the pool is too full for such a use, or at its limit.
-  @usableFromInline
+  @usableFromInline @inline(__always)
   static func take(
     _ kind: SlabKind, _ use: MemoryUse, from pool: UnsafeMutablePointer<PoolBlock>
   ) -> UnsafeMutableRawPointer? {
     guard unsafe pool.pointee.used <= pool.pointee.ceilings[Int(use.rawValue)] else { return nil }
+    // Mostly the first slab is in use, and has more than one free piece.
+    if let slab = unsafe pool.pointee.slabs[kind.rawValue].first, unsafe slab.pointee.used > 0,
+      let piece = unsafe slab.pointee.free, let next = unsafe piece.load(as: UnsafeMutableRawPointer?.self)
+    {
+      unsafe slab.pointee.used &+= 1
+      unsafe slab.pointee.free = next
+      return unsafe piece
+    }
+    return unsafe takeAtEdge(kind, from: pool)
+  }
+
+  /// The first piece of a slab, or its last.
+  @usableFromInline @inline(never)
+  static func takeAtEdge(
+    _ kind: SlabKind, from pool: UnsafeMutablePointer<PoolBlock>
+  ) -> UnsafeMutableRawPointer? {
     var found = unsafe pool.pointee.slabs[kind.rawValue].first
     if unsafe found == nil { unsafe found = newSlab(kind, pool) }
     guard let slab = unsafe found, let piece = unsafe slab.pointee.free else { return nil }
@@ -34,14 +50,20 @@ extension PoolBlock {
     return unsafe piece
   }
 
-  @usableFromInline
+  @usableFromInline @inline(__always)
   static func give(_ piece: UnsafeMutableRawPointer, to slab: UnsafeMutablePointer<PoolSlab>) {
+    let next = unsafe slab.pointee.free
+    unsafe piece.storeBytes(of: next, as: UnsafeMutableRawPointer?.self)
+    unsafe slab.pointee.free = piece
+    unsafe slab.pointee.used &-= 1
+    if unsafe slab.pointee.used == 0 || next == nil { unsafe giveAtEdge(slab, wasFull: next == nil) }
+  }
+
+  /// The slab has become empty, or has a free piece again.
+  @usableFromInline @inline(never)
+  static func giveAtEdge(_ slab: UnsafeMutablePointer<PoolSlab>, wasFull: Bool) {
     let pool = unsafe slab.pointee.pool
     let kind = unsafe slab.pointee.kind.rawValue
-    let wasFull = unsafe slab.pointee.free == nil
-    unsafe piece.storeBytes(of: slab.pointee.free, as: UnsafeMutableRawPointer?.self)
-    unsafe slab.pointee.free = piece
-    unsafe slab.pointee.used -= 1
     if unsafe slab.pointee.used == 0 {
       if !wasFull { unsafe pool.pointee.slabs[kind].remove(slab) }
       unsafe pool.pointee.noteUsed(-chunkCost)
