@@ -72,7 +72,7 @@ extension IPv4Layer {
   private func receiveError(
     _ skb: consuming SkBuff, message: ICMPHeader, from offender: IPv4Address, net: inout Net
   ) -> Input {
-    let most = ICMPHeader.byteCount + IPv4Header.maximumByteCount + 8
+    let most = ICMPHeader.byteCount + TransportError.quotedByteCount
     guard skb.mayPull(min(skb.length, most)) else {
       skb.drop(.noMemory)
       return .consumed

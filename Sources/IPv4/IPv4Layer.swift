@@ -186,7 +186,10 @@ public struct IPv4Layer: ~Copyable {
     // Linux: a destination of 0.0.0.0 is this host.
     let destination = to.isAny ? wanted ?? .loopback : to
     let link = device.mtu
-    if !device.isUp, local.lookup(destination)?.kind != .local { throw noRoute(.ENETUNREACH, net: &net) }
+    let isOwn = local.lookup(destination)?.kind == .local
+    // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
+    if let wanted, wanted.isLoopback, !isOwn { throw .EINVAL }
+    if !device.isUp, !isOwn { throw noRoute(.ENETUNREACH, net: &net) }
     if destination.isMulticast {
       let source = wanted ?? routes.lookup(destination)?.source ?? primary
       guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }

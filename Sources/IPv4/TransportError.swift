@@ -65,8 +65,11 @@ public struct TransportError: Sendable {
     self.isLocal = isLocal
   }
 
+  /// Most bytes of a quotation that are looked at: what a message of 576 bytes has room for (RFC 1812 section 4.3.2.3).
+  static let quotedByteCount = 576 - IPv4Header.minimumByteCount - ICMPHeader.byteCount
+
   private static func bytes(_ packet: RawSpan, from start: Int, _ header: IPv4Header) -> [UInt8] {
-    let end = min(packet.byteCount, header.totalByteCount)
+    let end = min(packet.byteCount, header.totalByteCount, quotedByteCount)
     return start < end ? (start..<end).map { packet.load8($0) } : []
   }
 

@@ -151,13 +151,17 @@ struct DatagramSocket: ~Copyable {
   private mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
     guard !errorQueue.isEmpty else { throw .EAGAIN }
     let entry = errorQueue.removeFirst()
+    // The next error in line becomes the socket's, when a packet brought it. Linux: sock_dequeue_err_skb().
+    if let next = errorQueue.first, next.origin == .icmp {
+      pendingError = next.errno
+    } else if entry.origin == .icmp {
+      pendingError = nil
+    }
     let count = min(entry.payload.count, iter.count)
     let copied = unsafe entry.payload.withUnsafeBytes { bytes in
       unsafe iter.copyTo(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
     }
     guard copied == count else { throw .EFAULT }
-    // The next error in line becomes the socket's. Linux: sock_dequeue_err_skb().
-    pendingError = errorQueue.first { $0.origin == .icmp }?.errno
     var message = ReceivedMessage(byteCount: count, source: entry.destination, flags: .errorQueue)
     if count < entry.payload.count { message.flags.insert(.truncate) }
     message.control.error = entry

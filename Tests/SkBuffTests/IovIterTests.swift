@@ -182,6 +182,17 @@ import Wire
         _ = unsafe withUnsafeMutableBytes(of: &byte) { unsafe iter.copyFrom(into: $0) }
       }
     }
+
+    @Test("I2 filling what is only to be read is refused")
+    func intoSource() async {
+      await #expect(processExitsWith: .failure) {
+        var byte: UInt8 = 0
+        unsafe withUnsafeBytes(of: &byte) { bytes in
+          var iter = unsafe IovIter(source: bytes)
+          _ = unsafe iter.copyTo(from: bytes)
+        }
+      }
+    }
   #endif
 
   @Test("I8 a negative length is refused, the total is clamped to 0x7ffff000")
