@@ -79,7 +79,7 @@ public struct IceStatistics: Sendable {
       ("rx_broadcast.nic", self[.GLPRT_BPRC]), ("tx_broadcast.nic", self[.GLPRT_BPTC]),
       ("rx_undersize.nic", self[.GLPRT_RUC]), ("rx_oversize.nic", self[.GLPRT_ROC]),
       ("rx_csum_bad.nic", rx.checksumErrorCount), ("tx_dropped_link_down.nic", self[.GLPRT_TDOLD]),
-      ("rx_errors", rx.errorCount), ("rx_filtered.nic", self[.GLV_REPC]), ("tx_dropped", tx.dropCount),
+      ("rx_errors", rx.errorCount), ("rx_filtered.nic", self[.GLV_REPC]), ("tx_ring_dropped", tx.dropCount),
       ("rx_own_address", rx.ownAddressCount), ("tx_dma_errors", tx.mappingErrorCount),
       ("tx_doorbells", tx.doorbellCount),
       ("iommu_faults.nic", self[.IOMMU_FAULTS]),

@@ -13,8 +13,6 @@ struct DownCommand: ParsableCommand {
 
   func run() throws {
     var client = try ControlClient(interface: interface, netns: netns)
-    guard case .done = try client.ask(.down) else { throw ControlError("the stack did not agree to end") }
-    // The daemon closes the conversation when everything is gone.
-    try client.waitForEnd()
+    try client.stop()
   }
 }

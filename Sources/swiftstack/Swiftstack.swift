@@ -24,6 +24,8 @@ struct Swiftstack: ParsableCommand {
 @main
 enum Main {
   static func main() {
+    // Nobody can be told why, if even that fails.
+    do { try StandardDescriptors.reserve() } catch { exit(1) }
     // The runtime's handler would print a crash report and go on.
     Signal.quit.restoreDefault()
     var command: any ParsableCommand

@@ -38,6 +38,7 @@ final class Bridge {
 struct BridgeTable: ~Copyable {
   private var slots: [Bridge?] = []
   subscript(index: Int) -> Bridge? { index < slots.count ? slots[index] : nil }
+  var indices: Range<Int> { slots.indices }
 
   mutating func insert(_ bridge: Bridge) -> Int {
     if let index = slots.firstIndex(where: { $0 == nil }) {
@@ -187,6 +188,10 @@ extension ShardState {
       if error == .EAGAIN { return false }
       throw error
     }
+  }
+
+  mutating func endBridges(_ outcome: Bridge.Outcome) {
+    for index in bridges.indices { endBridge(index, outcome) }
   }
 
   mutating func endBridge(_ index: Int, _ outcome: Bridge.Outcome) {

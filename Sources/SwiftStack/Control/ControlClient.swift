@@ -5,6 +5,7 @@ import LinuxHost
 public struct ControlClient: ~Copyable {
   private var channel: MessageChannel
   public let interface: String
+  private let path: String
 
   /// How long a stack that lives may take for the first answer to anything, and from piece to piece of a table.
   public static let patience = Nanoseconds.seconds(10)
@@ -47,6 +48,7 @@ public struct ControlClient: ~Copyable {
     self.patience = patience
     channel = MessageChannel(try UnixStream.connect(to: endpoint.path), messageLimit: 4 << 20)
     interface = endpoint.interface
+    path = endpoint.path
   }
 
   /// The descriptor to wait on for answers.
@@ -155,8 +157,30 @@ public struct ControlClient: ~Copyable {
   /// The descriptor that came with the last answer.
   public mutating func takeDescriptor() -> OwnedDescriptor? { channel.takePassed() }
 
+  /// Stops the stack and waits until it is gone. One that hangs up instead of an answer was about to end already.
+  public mutating func stop() throws {
+    do {
+      guard case .done = try ask(.down) else { throw ControlError("the stack did not agree to end") }
+    } catch let error as LinuxError where [ECONNRESET, EPIPE].contains(error.code) {
+      return try waitUntilGone(or: error)
+    } catch let error as ControlError where error == ended {
+      return try waitUntilGone(or: error)
+    }
+    // The daemon closes the conversation when everything is gone.
+    try waitForEnd()
+  }
+
+  private func waitUntilGone(or error: any Error) throws {
+    let deadline = MonotonicClock.now() + patience
+    while true {
+      if let code = Self.state(of: path)?.code, [ENOENT, ECONNREFUSED].contains(code) { return }
+      guard MonotonicClock.now() < deadline else { throw error }
+      usleep(10_000)
+    }
+  }
+
   /// Waits until the stack has closed the conversation.
-  public mutating func waitForEnd() throws {
+  mutating func waitForEnd() throws {
     let deadline = MonotonicClock.now() + .seconds(30)
     do throws(LinuxError) {
       while try channel.receive(until: deadline) != nil {}

@@ -61,6 +61,8 @@ struct PingRun {
   private var outstanding: [UInt16] = []
   private var next: Instant
   private var lastSent = Instant.origin
+  /// How often one request is tried to be sent while errors about others are in the way.
+  private static let mostAttempts = 4
 
   init(_ request: PingRequest, host: IPv4Address, now: Instant) {
     self.request = request
@@ -94,10 +96,20 @@ struct PingRun {
     var reports = [
       PingReport(event: .sent, sequence: Int(sequence), byteCount: message.count, from: "\(host)")
     ]
-    do {
-      try socket.send(message, flags: .dontWait)
-    } catch {
-      reports.append(failure(error.errno, sequence, from: nil))
+    // A send that finds an error about an earlier request waiting reports that and sends nothing.
+    for attempt in 0..<Self.mostAttempts {
+      do {
+        try socket.send(message, flags: .dontWait)
+        break
+      } catch {
+        let earlier = queuedFailures(on: socket, sending: sequence)
+        reports += earlier
+        if outstanding.last != sequence { break }
+        if earlier.isEmpty || attempt == Self.mostAttempts - 1 {
+          reports.append(failure(error.errno, sequence, from: nil))
+          break
+        }
+      }
     }
     return reports
   }
@@ -141,15 +153,24 @@ struct PingRun {
     }
   }
 
-  /// Each entry of the error queue is about one request, the oldest first; without any, the pending error is about one.
+  /// What the error queue says; without that, the pending error is about the oldest request.
   private mutating func failures(on socket: Socket, _ pending: Errno) -> [PingReport] {
-    var reports: [PingReport] = []
-    while let (_, message) = try? socket.recvmsg(upTo: 64, flags: [.errorQueue, .dontWait]) {
-      guard let error = message.control.error, let sequence = outstanding.first else { continue }
-      reports.append(failure(error.errno, sequence, from: error.offender))
-    }
+    let reports = queuedFailures(on: socket, sending: nil)
     if reports.isEmpty, let sequence = outstanding.first {
-      reports.append(failure(pending, sequence, from: nil))
+      return [failure(pending, sequence, from: nil)]
+    }
+    return reports
+  }
+
+  /// Each entry of the error queue quotes the request that it is about; a local one is about that being sent.
+  private mutating func queuedFailures(on socket: Socket, sending current: UInt16?) -> [PingReport] {
+    var reports: [PingReport] = []
+    while let (bytes, message) = try? socket.recvmsg(upTo: 64, flags: [.errorQueue, .dontWait]) {
+      guard let error = message.control.error else { continue }
+      var about = current
+      if error.origin == .icmp { about = bytes.count >= 8 ? UInt16(bytes[6]) << 8 | UInt16(bytes[7]) : nil }
+      guard let about, sentAt[about] != nil else { continue }
+      reports.append(failure(error.errno, about, from: error.offender))
     }
     return reports
   }

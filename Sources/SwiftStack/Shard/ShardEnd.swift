@@ -6,6 +6,7 @@ extension Shard {
   func closeAll() {
     inspectTimed { state in
       guard !state.isClosed else { return }
+      state.endBridges(.failed(.ENETDOWN))
       for id in state.sockets.sockets() {
         if id.kind != .tcp { try? state.sockets.close(id, ip: &state.ip, net: &state.net) }
       }
