@@ -57,7 +57,8 @@ extension TCPSocket {
 
     if segment.flags.contains(.urg) { noteUrgent(segment, net: &net) }
     var result = verdict
-    if state.canReceive {
+    // Behind the peer's FIN there is nothing to take; what comes again from before it is acknowledged.
+    if state.canReceive || segment.sequence.isBefore(rcvNxt) {
       if bringsUnwantedData(segment) {
         net.counters.count(.TcpExtTCPAbortOnData)
         skb.drop(.tcpAbortOnData)
@@ -69,7 +70,6 @@ extension TCPSocket {
       queueData(skb, ip: &ip, net: &net)
       if peerFinSeen && !hadFin { result.formUnion(processFin(ip: &ip, net: &net)) }
     } else {
-      if segment.payload > 0 || segment.flags.contains(.fin) { ack.isScheduled = true; enterQuickAck() }
       skb.drop(.tcpOldData)
     }
     if result.contains(.moveToTimeWait) {
@@ -83,10 +83,11 @@ extension TCPSocket {
     return result
   }
 
-  /// Data that nobody will read, after close or after both directions were shut down, or a FIN that follows such data;
+  /// Data that nobody will read, after close, after both directions were shut down or across the peer's own FIN, or a FIN
+  /// that follows such data;
   /// bytes that were read already do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13). Linux: `tcp_rcv_state_process()`, step 7.
   private func bringsUnwantedData(_ segment: IncomingSegment) -> Bool {
-    guard isOrphan || receiveShutdown, state == .finWait1 || state == .finWait2 else { return false }
+    guard isOrphan || receiveShutdown, state != .established else { return false }
     let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)
     return segment.sequence != segment.endSequence && dataEnd.isAfter(rcvNxt)
   }

@@ -149,7 +149,7 @@ public struct TCPLayer: ~Copyable {
   /// Whether a segment in TIME-WAIT is a SYN that may open the connection anew: its number or its timestamp is beyond
   /// the old connection's (RFC 6191).
   func isNewConnection(_ slot: Int, _ segment: IncomingSegment, now: Instant) -> Bool {
-    guard segment.flags.contains(.syn), segment.flags.isDisjoint(with: [.ack, .rst]),
+    guard segment.flags.contains(.syn), segment.flags.isDisjoint(with: [.ack, .rst, .fin]),
       !timeWaits[slot].isOld(segment, now: now)
     else { return false }
     if segment.sequence.isAfter(timeWaits[slot].rcvNxt) { return true }

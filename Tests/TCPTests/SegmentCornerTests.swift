@@ -201,4 +201,51 @@ struct SegmentCornerTests {
     let reset = try #require(open.peer.all().last)
     #expect(reset.isRst && reset.sequence == open.acknowledgment &+ 1000)
   }
+
+  @Test(
+    "RFC 9293 3.10.7.4 behind the peer's FIN: silence; what comes again is acknowledged; across it: a reset")
+  func behindFin() throws {
+    for isLastAck in [false, true] {
+      let open = try ScriptedConnection(peer: ScriptedPeer(), options: sackOptions)
+      open.send(data(10), flags: 0x19)
+      if isLastAck { try open.socket.shutdown(write: true) }
+      _ = open.peer.all()
+      open.peer.send(0x18, sequence: open.sequence, acknowledgment: open.acknowledgment, payload: data(5))
+      #expect(open.peer.all().isEmpty)
+      for _ in 0..<3 {
+        let first = open.sequence &- 11
+        open.peer.send(0x19, sequence: first, acknowledgment: open.acknowledgment, payload: data(10))
+        let answer = try #require(open.peer.next())
+        #expect(answer.acknowledgment == open.sequence)
+        #expect(answer.sackBlocks.map { [$0.0, $0.1] } == [[first, open.sequence]])
+      }
+      open.peer.send(
+        0x18, sequence: open.sequence &- 11, acknowledgment: open.acknowledgment, payload: data(30))
+      #expect(open.peer.all().map(\.isRst) == [true])
+      #expect(open.socket.takeError() == (isLastAck ? .ECONNRESET : .EPIPE))
+    }
+  }
+
+  @Test("RFC 9293 3.10.7.4 a SYN with FIN opens nothing in TIME-WAIT either, and does not end it")
+  func synFinInTimeWait() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer()) {
+      try $0.setReuseAddress(true)
+      try $0.bind(to: SocketAddress(.any, port: 5000))
+    }
+    open.socket.close()
+    open.acknowledge(open.acknowledgment &+ 1)
+    open.send([], flags: 0x11)
+    let server = try open.peer.host.stack.socket(.tcp)
+    server.isNonBlocking = true
+    try server.setReuseAddress(true)
+    try server.bind(to: SocketAddress(.any, port: 5000))
+    try server.listen()
+    _ = open.peer.all()
+    open.peer.send(0x03, sequence: open.sequence &+ 1000)
+    #expect(open.peer.all().allSatisfy { $0.flags == 0x10 })
+    #expect(open.peer.host.timeWaitCount == 1)
+    open.peer.send(0x02, sequence: open.sequence &+ 1000)
+    #expect(open.peer.all().map(\.flags) == [0x12])
+    withExtendedLifetime(server) {}
+  }
 }
