@@ -101,7 +101,6 @@ extension TCPSocket {
       // The stream ends here, whatever a peer sent for numbers behind it.
       outOfOrder.removeAll()
       outOfOrderHint = nil
-      sackBlockCount = 0
     }
   }
 

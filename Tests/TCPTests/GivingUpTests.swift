@@ -37,9 +37,11 @@ struct GivingUpTests {
 
   @Test(
     "T14 TCP_USER_TIMEOUT counts from this trouble, not from one that is over (RFC 5482)",
-    arguments: [0, 1, 5])
-  func userTimeoutAfterLoss(_ exchanges: Int) throws {
-    let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.set(Option.userTimeout, 30_000) }
+    arguments: [0, 1, 5], [false, true])
+  func userTimeoutAfterLoss(_ exchanges: Int, _ hasSACK: Bool) throws {
+    let open = try ScriptedConnection(
+      peer: ScriptedPeer(), options: [2, 4, 5, 0xB4] + (hasSACK ? [1, 1, 4, 2] : [])
+    ) { try $0.set(Option.userTimeout, 30_000) }
     // One loss, mended.
     try open.socket.send(data(100))
     _ = open.peer.all()

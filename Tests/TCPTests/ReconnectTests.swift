@@ -270,9 +270,20 @@ struct ReconnectTests {
     settings.localPorts = 40000...40000
     let peer = try ScriptedPeer(settings: settings)
     let open = try ScriptedConnection(peer: peer)
+    let other = try peer.host.stack.socket(.tcp)
+    #expect(errno { try other.bind(to: SocketAddress(.any, port: 40000)) } == .EADDRINUSE)
     peer.send(0x04, sequence: open.sequence)
+    try other.bind(to: SocketAddress(.any, port: 40000))
+    other.close()
     let socket = try peer.host.stack.socket(.tcp)
     _ = try connecting(peer, socket)
     #expect(open.socket.takeError() == .ECONNRESET)
+    // One that was asked for by bind() stays.
+    let bound = try ScriptedConnection(peer: ScriptedPeer()) {
+      try $0.bind(to: SocketAddress(.any, port: 5000))
+    }
+    bound.peer.send(0x04, sequence: bound.sequence)
+    let stranger = try bound.peer.host.stack.socket(.tcp)
+    #expect(errno { try stranger.bind(to: SocketAddress(.any, port: 5000)) } == .EADDRINUSE)
   }
 }
