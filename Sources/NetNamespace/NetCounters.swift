@@ -31,7 +31,7 @@ public struct NetCounters: Sendable {
     case TcpExtTCPRetransFail, TcpExtTCPWqueueTooBig
     case TcpExtTCPAbortOnData, TcpExtTCPAbortOnClose, TcpExtTCPAbortOnMemory, TcpExtTCPAbortOnTimeout
     case TcpExtTCPAbortOnLinger, TcpExtTCPMemoryPressures, TcpExtTCPRcvCoalesce
-    case TcpExtPruneCalled, TcpExtOfoPruned
+    case TcpExtPruneCalled, TcpExtRcvPruned, TcpExtOfoPruned
     case TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge, TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge
     case TcpExtTCPFromZeroWindowAdv, TcpExtTCPToZeroWindowAdv, TcpExtTCPWantZeroWindowAdv, TcpExtTCPSynRetrans
     case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPAutoCorking,

@@ -17,7 +17,9 @@ extension TCPSocket {
     collapse(net: &net)
     if canHold(truesize) { return true }
     pruneOutOfOrder(net: &net)
-    return canHold(truesize) || receiveQueue.isEmpty
+    if canHold(truesize) || receiveQueue.isEmpty { return true }
+    net.counters.count(.TcpExtRcvPruned)
+    return false
   }
 
   /// One packet may go beyond the buffer, because the window that was offered is honoured. Linux: `tcp_can_ingest()`.

@@ -70,6 +70,7 @@ extension TCPSocket {
       if hasSACK && segment.options.sackBlockCount > 0 {
         tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
         let allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &net)
+        _ = countDelivered(since: sample.priorDelivered, net: &net)
         sendAfterAck(allowed, ip: &ip, net: &net)
       }
       return .old
@@ -127,7 +128,7 @@ extension TCPSocket {
       allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: isDuplicate, net: &net)
     }
     if flags.contains(.setRetransmitTimer) { armRetransmit(net: &net) }
-    let newlyDelivered = Int(delivered &- sample.priorDelivered)
+    let newlyDelivered = countDelivered(since: sample.priorDelivered, net: &net)
     updateRate(sample, newlyDelivered: newlyDelivered, net: net)
     if recovery.isReducing {
       reduceWindow(
@@ -137,6 +138,13 @@ extension TCPSocket {
         &window, acked: newlyDelivered, rtt: sample.rtt, minimumRTT: rtt.minimum, now: net.now)
     }
     sendAfterAck(allowed, ip: &ip, net: &net)
+  }
+
+  /// Segments that this ACK or its SACK blocks told of for the first time. Linux: `tcp_newly_delivered()`.
+  private func countDelivered(since prior: UInt32, net: inout Net) -> Int {
+    let newlyDelivered = Int(delivered &- prior)
+    if newlyDelivered > 0 { net.counters.count(.TcpExtTCPDelivered, by: UInt64(newlyDelivered)) }
+    return newlyDelivered
   }
 
   /// Linux: `tcp_may_raise_cwnd()`.
@@ -224,13 +232,13 @@ extension TCPSocket {
       sample.acked += ackedSegments
       flags.insert(block.flags.contains(.syn) ? .synAcked : .dataAcked)
       if block.flags.contains(.syn) { retransmitStamp = .origin }
-      if !whole { break }
-      recovery.forget(place)
-      if let hintSequence = lostHintSequence, block.sequence.isBefore(hintSequence),
-        block.sacked.contains(.sacked)
+      if recovery.lostHint != place, let hintSequence = lostHintSequence,
+        block.sequence.isBefore(hintSequence), block.sacked.contains(.sacked)
       {
         recovery.lostHintSacked -= ackedSegments
       }
+      if !whole { break }
+      recovery.forget(place)
       writeQueuedMemory -= retransmitQueue.truesize(at: place)
       _ = retransmitQueue.remove(at: place)
     }
@@ -241,7 +249,6 @@ extension TCPSocket {
     updateRTT(firstSent: firstSent, flags: flags, segment: segment, sample: &sample, net: net)
     if flags.contains(.unaAdvanced) { flags.insert(.setRetransmitTimer) }
     guard !flags.isDisjoint(with: [.dataAcked, .synAcked]) else { return }
-    net.counters.count(.TcpExtTCPDelivered, by: UInt64(sample.acked))
     if hasSACK {
       // An original below what was SACKed arrived late, not never.
       if let from = reorderedFrom, from.isBefore(priorHighestSack) { noteReordering(from: from, net: &net) }

@@ -28,10 +28,11 @@ extension TCPSocket {
     // An earlier value would be half the sequence space away one day.
     if sackedOut == 0 { recovery.highestSacked = priorUna }
     var tagging = Tagging()
-    if isDuplicateSACK(blocks[0], count > 1 ? blocks[1] : nil, acknowledgment: segment.acknowledgment) {
+    if isDuplicateSACK(blocks[0], count > 1 ? blocks[1] : nil, acknowledgment: segment.acknowledgment),
       noteDuplicateSACK(
         blocks[0], acknowledgment: segment.acknowledgment, priorUna: priorUna, flags: &flags,
         tagging: &tagging, net: &net)
+    {
       for index in 1..<max(count, 1) { blocks[index - 1] = blocks[index] }
       count -= 1
     }
@@ -71,33 +72,36 @@ extension TCPSocket {
 
   /// The peer has received something twice. Only what can be ours counts against the retransmissions of this episode.
   /// Linux: `tcp_check_dsack()`, `tcp_dsack_seen()`.
+  ///
+  /// - Returns: false when it is not to be believed, and the block is one like any other.
   private mutating func noteDuplicateSACK(
     _ block: SACKBlock, acknowledgment: SequenceNumber, priorUna: SequenceNumber, flags: inout AckFlags,
     tagging: inout Tagging, net: inout Net
-  ) {
+  ) -> Bool {
     let isBelow = block.start.isBefore(acknowledgment)
     net.counters.count(isBelow ? .TcpExtTCPDSACKRecv : .TcpExtTCPDSACKOfoRecv)
     let byteCount = block.end.offset(from: block.start)
     // More than the peer's window ever held, or more than was ever sent again: not to be believed.
     guard byteCount > 0, byteCount <= maxWindow else {
       net.counters.count(.TcpExtTCPDSACKIgnoredDubious)
-      return
+      return false
     }
     let segments = (byteCount + mssCache - 1) / max(mssCache, 1)
     statistics.duplicateSACKs += segments
     guard statistics.duplicateSACKs <= statistics.totalRetransmissions else {
       net.counters.count(.TcpExtTCPDSACKIgnoredDubious)
-      return
+      return false
     }
     net.counters.count(.TcpExtTCPDSACKRecvSegs, by: UInt64(segments))
     flags.insert(.duplicateSACK)
-    guard let marker = recovery.undoMarker else { return }
+    guard let marker = recovery.undoMarker else { return true }
     if isBelow {
       // Data that is forgotten already: count it as it comes, if it is of this episode.
       if !block.end.isAfter(priorUna), block.end.isAfter(marker) { noteNeedless(segments) }
     } else if isPlausible(block) {
       noteNeedlessRetransmissions(in: block, tagging: &tagging)
     }
+    return true
   }
 
   private mutating func noteNeedless(_ segments: Int) {

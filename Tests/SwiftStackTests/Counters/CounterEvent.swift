@@ -25,7 +25,7 @@ struct CounterEvent: Sendable, CustomTestStringConvertible {
     self.prepare = prepare
   }
 
-  static let all = network + messages + datagrams + handshakes + reception + transmission
+  static let all = network + messages + datagrams + handshakes + reception + transmission + recovery + windows
 
   /// Makes it happen and tells what moved.
   func measure() throws -> [String: Int] {

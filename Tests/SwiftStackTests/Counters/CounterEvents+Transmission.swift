@@ -9,13 +9,14 @@ private typealias P = CounterPackets
 /// TCP segments sent, lost and found again.
 extension CounterEvent {
   /// A connection with `count` segments of 1,000 bytes in flight.
-  private static func inFlight(
+  static func inFlight(
     _ name: String, _ moves: [String: Int], count: Int = 8, sack: Bool = true, timestamps: Bool = false,
     before: @escaping @Sendable (ScriptedConnection) throws -> Void = { _ in },
     _ happen: @escaping @Sendable (ScriptedConnection) throws -> Void
   ) -> CounterEvent {
     CounterEvent(name, moves) {
-      let options: [UInt8] = [2, 4, UInt8(1000 >> 8), UInt8(1000 & 0xFF)] + (sack ? [4, 2] : [])
+      let mss = timestamps ? 1012 : 1000
+      let options: [UInt8] = [2, 4, UInt8(mss >> 8), UInt8(mss & 0xFF)] + (sack ? [4, 2] : [])
       let connection = try ScriptedConnection(peer: P.world(), options: options, timestamps: timestamps) {
         try $0.setNoDelay(true)
       }
@@ -31,7 +32,7 @@ extension CounterEvent {
     }
   }
   /// Selectively acknowledges the segments `range` of 1,000 bytes each.
-  private static func sack(_ connection: ScriptedConnection, _ ranges: Range<UInt32>...) {
+  static func sack(_ connection: ScriptedConnection, _ ranges: Range<UInt32>...) {
     let base = connection.acknowledgment
     connection.acknowledge(sack: ranges.map { (base &+ $0.lowerBound * 1000, base &+ $0.upperBound * 1000) })
   }
@@ -65,7 +66,8 @@ extension CounterEvent {
       "three segments above a hole begin a recovery",
       [
         "IpExtInNoECTPkts": 1, "IpExtInOctets": 52, "IpExtOutOctets": 1040, "IpInDelivers": 1,
-        "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPFastRetrans": 1,
+        "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPDelivered": 3,
+        "TcpExtTCPFastRetrans": 1,
         "TcpExtTCPPureAcks": 1, "TcpExtTCPSackRecovery": 1, "TcpInSegs": 1, "TcpRetransSegs": 1,
       ]
     ) { sack($0, 1..<4) },
@@ -73,7 +75,8 @@ extension CounterEvent {
       "three repeated acknowledgments begin a recovery without SACK",
       [
         "IpExtInNoECTPkts": 3, "IpExtInOctets": 120, "IpExtOutOctets": 1040, "IpInDelivers": 3,
-        "IpInReceives": 3, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPFastRetrans": 1,
+        "IpInReceives": 3, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPDelivered": 3,
+        "TcpExtTCPFastRetrans": 1,
         "TcpExtTCPPureAcks": 3, "TcpExtTCPRenoRecovery": 1, "TcpInSegs": 3, "TcpRetransSegs": 1,
       ], sack: false
     ) { connection in
@@ -107,7 +110,8 @@ extension CounterEvent {
       "the hole fills after two segments above it: reordering",
       [
         "IpExtInNoECTPkts": 2, "IpExtInOctets": 104, "IpExtOutOctets": 1040, "IpInDelivers": 2,
-        "IpInReceives": 2, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPFastRetrans": 1,
+        "IpInReceives": 2, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPDelivered": 3,
+        "TcpExtTCPFastRetrans": 1,
         "TcpExtTCPPureAcks": 2, "TcpExtTCPSACKReorder": 1, "TcpExtTCPSackRecovery": 1, "TcpInSegs": 2,
         "TcpRetransSegs": 1,
       ]
