@@ -96,8 +96,8 @@ extension CounterEvent {
       [
         "IpExtInNoECTPkts": 1, "IpExtInOctets": 41, "IpExtOutOctets": 40, "IpInDelivers": 1,
         "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtPruneCalled": 1,
-        "TcpExtRcvPruned": 1, "TcpExtTCPRcvCollapsed": 6, "TcpExtTCPRcvQDrop": 1,
-        "TcpExtTCPWantZeroWindowAdv": 1, "TcpInSegs": 1, "TcpOutSegs": 1,
+        "TcpExtRcvPruned": 1, "TcpExtTCPRcvCollapsed": 6, "TcpExtTCPRcvQDrop": 1, "TcpInSegs": 1,
+        "TcpOutSegs": 1,
       ]
     ) { $0.send([1]) },
     wasteful(
