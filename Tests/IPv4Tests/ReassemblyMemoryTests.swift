@@ -19,7 +19,7 @@ struct ReassemblyMemoryTests {
   }
 
   @Test(
-    "i3 P6 a datagram put together is charged what it holds: a receive buffer takes as many as memory allows",
+    "P6 a datagram put together is charged what it holds: a receive buffer takes as many as memory allows",
     arguments: [(400, 120), (2000, 35), (9000, 11), (60_000, 3)])
   func charge(length: Int, least: Int) throws {
     let peer = try FramePeer()
@@ -37,7 +37,7 @@ struct ReassemblyMemoryTests {
     #expect(held.count < 300 && (held.count - 1) * length <= 212_992)
   }
 
-  @Test("i4 P6 a datagram that was put together leaves no timer, one that is not leaves at 30 s")
+  @Test("P6 a datagram that was put together leaves no timer, one that is not leaves at 30 s")
   func timers() throws {
     let peer = try FramePeer()
     let socket = try Self.receiver(peer)

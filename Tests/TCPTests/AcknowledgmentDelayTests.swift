@@ -126,7 +126,7 @@ struct AcknowledgmentDelayTests {
     }
   }
 
-  @Test("t10 a delayed ACK comes within 200 ms at any round-trip time (RFC 1122: 500 ms)")
+  @Test("R a delayed ACK comes within 200 ms at any round-trip time (RFC 1122: 500 ms)")
   func longestDelay() throws {
     let peer = try ScriptedPeer()
     let socket = try peer.host.stack.socket(.tcp)
@@ -160,7 +160,7 @@ struct AcknowledgmentDelayTests {
     #expect(waits.last == 200)
   }
 
-  @Test("t11 after the peer's MSS went down to 536, still one ACK for two segments")
+  @Test("R after the peer's MSS went down to 536, still one ACK for two segments")
   func smallerSegments() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     func send(_ length: Int, _ count: Int) throws -> Int {
@@ -182,7 +182,7 @@ struct AcknowledgmentDelayTests {
     #expect(try #require(open.socket.tcpInfo).receiveMSS == 536)
   }
 
-  @Test("2b.10 a FIN that is the first thing received is acknowledged at once, not after 40 ms")
+  @Test("R a FIN that is the first thing received is acknowledged at once, not after 40 ms")
   func firstFin() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     open.send([], flags: 0x11)

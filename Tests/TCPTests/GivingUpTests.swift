@@ -177,7 +177,7 @@ struct GivingUpTests {
     #expect(open.socket.takeError() == .ETIMEDOUT)
   }
 
-  @Test("2b.13 TCP_SYNCNT counts on top of the linear tries")
+  @Test("R TCP_SYNCNT counts on top of the linear tries")
   func synCount() throws {
     let peer = try ScriptedPeer()
     let socket = try peer.host.stack.socket(.tcp)
@@ -190,7 +190,7 @@ struct GivingUpTests {
     #expect(socket.takeError() == .ETIMEDOUT)
   }
 
-  @Test("d14 an old connection's challenge ACK to our SYN: reset, and the SYN again at once")
+  @Test("R an old connection's challenge ACK to our SYN: reset, and the SYN again at once")
   func challengedSyn() throws {
     let peer = try ScriptedPeer()
     let socket = try peer.host.stack.socket(.tcp)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("RFC 9293 3.6 one direction closed", .everyVariation)
 struct HalfCloseTests {
-  @Test("2b.6 data that comes after shutdown(read) is acknowledged and can be read, then the stream ends")
+  @Test("R data that comes after shutdown(read) is acknowledged and can be read, then the stream ends")
   func dataAfterShutdown() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     try open.socket.shutdown(read: true)
@@ -15,7 +15,7 @@ struct HalfCloseTests {
     #expect(try open.socket.receive(upTo: 10).isEmpty)
   }
 
-  @Test("t21 shutdown(read) loses nothing that was unread when more comes")
+  @Test("R shutdown(read) loses nothing that was unread when more comes")
   func unreadBefore() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     open.send([1, 2])

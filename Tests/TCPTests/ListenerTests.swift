@@ -109,7 +109,7 @@ struct ListenerTests {
     #expect(peer.next()?.isRst == true)
   }
 
-  @Test("t19 an accepted connection that was reset before tells whom it was with")
+  @Test("R an accepted connection that was reset before tells whom it was with")
   func resetBeforeAccept() throws {
     let listening = try ListeningPeer()
     let peer = listening.peer

@@ -13,7 +13,7 @@ struct ReceiveWindowTests {
     return try #require(peer.next())
   }
 
-  @Test("2b.14 the first window is whole segments: 44 of 1460, or 45 of 1448 beside timestamps")
+  @Test("R the first window is whole segments: 44 of 1460, or 45 of 1448 beside timestamps")
   func firstWindow() throws {
     #expect(try syn().window == 64240)
     let listening = try ListeningPeer()
@@ -31,7 +31,7 @@ struct ReceiveWindowTests {
     return scale
   }
 
-  @Test("2b.14 SO_RCVBUF before connect or listen bounds the first window and its scale")
+  @Test("R SO_RCVBUF before connect or listen bounds the first window and its scale")
   func fixedBuffer() throws {
     #expect(try syn().option(3) == [windowScale])
     let bounded = try syn { try $0.setsockopt(level: 1, name: 8, 20000) }
@@ -57,7 +57,7 @@ struct ReceiveWindowTests {
     #expect(info.sendWindow == 1 << 14)
   }
 
-  @Test("2b.15 the ceiling of the window grows by twice what a segment brings, early ones included")
+  @Test("R the ceiling of the window grows by twice what a segment brings, early ones included")
   func growth() throws {
     for early in [false, true] {
       let open = try ScriptedConnection(
@@ -86,7 +86,7 @@ struct ReceiveWindowTests {
     return open
   }
 
-  @Test("2b.21 a bare FIN at a closed window is accepted")
+  @Test("R a bare FIN at a closed window is accepted")
   func finAtClosedWindow() throws {
     let open = try full()
     open.send([], flags: 0x11)
@@ -114,7 +114,7 @@ struct ReceiveWindowTests {
     #expect(open.peer.host.counter("TcpExtTCPFromZeroWindowAdv") == 1)
   }
 
-  @Test("2b.21 a bare FIN is accepted where one segment has overfilled the buffer")
+  @Test("R a bare FIN is accepted where one segment has overfilled the buffer")
   func finAtFullBuffer() throws {
     // The least buffer, a window of 1152 bytes, and a peer that sends a whole segment all the same.
     let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.setsockopt(level: 1, name: 8, 1) }

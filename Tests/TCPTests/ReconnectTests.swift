@@ -108,7 +108,7 @@ struct ReconnectTests {
   }
 
   @Test(
-    "d16 T18 shutdown of either side while connecting: error event, ECONNRESET; the socket may connect again",
+    "T18 shutdown of either side while connecting: error event, ECONNRESET; the socket may connect again",
     arguments: [(true, false), (false, true), (true, true)])
   func shutdownWhileConnecting(_ sides: (Bool, Bool)) throws {
     let peer = try ScriptedPeer()

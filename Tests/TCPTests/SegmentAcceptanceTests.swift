@@ -17,7 +17,7 @@ struct SegmentAcceptanceTests {
     return (socket, syn)
   }
 
-  @Test("t4 RFC 7323 3.2 a SYN-ACK that echoes a time we never sent is refused", arguments: [1_000_000, -1])
+  @Test("RFC 7323 3.2 a SYN-ACK that echoes a time we never sent is refused", arguments: [1_000_000, -1])
   func foreignEcho(_ distance: Int32) throws {
     let peer = try ScriptedPeer()
     let (socket, syn) = try connecting(peer)
@@ -57,7 +57,7 @@ struct SegmentAcceptanceTests {
     #expect(socket.takeError() == .ECONNREFUSED)
   }
 
-  @Test("t7 a SYN-ACK with FIN, with and without data: CLOSE-WAIT, end of stream, and our close ends it")
+  @Test("R a SYN-ACK with FIN, with and without data: CLOSE-WAIT, end of stream, and our close ends it")
   func synAckWithFin() throws {
     for payload in [[], [7, 8]] as [[UInt8]] {
       let peer = try ScriptedPeer()
@@ -80,7 +80,7 @@ struct SegmentAcceptanceTests {
   }
 
   @Test(
-    "t8 RFC 1122 4.2.2.13 after close: data that was read and comes again with a FIN ends the connection in order"
+    "RFC 1122 4.2.2.13 after close: data that was read and comes again with a FIN ends the connection in order"
   )
   func retransmissionAfterClose() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
@@ -109,7 +109,7 @@ struct SegmentAcceptanceTests {
     #expect(open.peer.host.counter("TcpExtTCPAbortOnData") == 1)
   }
 
-  @Test("t17 2b.12 a reset with the number of the FIN before it ends CLOSE-WAIT, LAST-ACK and CLOSING")
+  @Test("R a reset with the number of the FIN before it ends CLOSE-WAIT, LAST-ACK and CLOSING")
   func resetBehindFin() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     open.send([], flags: 0x11)
@@ -139,7 +139,7 @@ struct SegmentAcceptanceTests {
     #expect(established.socket.takeError() == nil)
   }
 
-  @Test("2b.16 a reset at the end of everything held out of order is exact, whichever block came last")
+  @Test("R a reset at the end of everything held out of order is exact, whichever block came last")
   func resetBehindHeldData() throws {
     for order in [[(0, 100), (200, 300)], [(200, 300), (0, 100)]] as [[(UInt32, UInt32)]] {
       let open = try ScriptedConnection(peer: ScriptedPeer(), options: sackOptions)

@@ -26,7 +26,7 @@ struct SendFaithTests {
   // MARK: TCP_NOTSENT_LOWAT
 
   @Test(
-    "2b.19 TCP_NOTSENT_LOWAT: a large write takes what Linux takes",
+    "R TCP_NOTSENT_LOWAT: a large write takes what Linux takes",
     arguments: [(32767, 26_000), (65535, 42_000)])
   func notSentWrite(window: Int, taken: Int) throws {
     let open = try connect(window: UInt16(window))

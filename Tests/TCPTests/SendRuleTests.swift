@@ -53,7 +53,7 @@ struct SendRuleTests {
     #expect(pushed == [23, 46])
   }
 
-  @Test("2b.9 TCP_NODELAY pushes what TCP_CORK or MSG_MORE holds, each time it is set")
+  @Test("R TCP_NODELAY pushes what TCP_CORK or MSG_MORE holds, each time it is set")
   func noDelayPushes() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.set(Option.cork, 1) }
     for number in 1...3 {
@@ -136,7 +136,7 @@ struct SendRuleTests {
     #expect(open.peer.all().map(\.isPush) == (0..<10).map { $0 % 2 == 1 })
   }
 
-  @Test("2b.4 deferral: not when the next ACK is further off than a millisecond or half of the RTT")
+  @Test("R deferral: not when the next ACK is further off than a millisecond or half of the RTT")
   func noDeferralFarAck() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer(), rtt: .milliseconds(50))
     try open.socket.send(data(9 * 1460))

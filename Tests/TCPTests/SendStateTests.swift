@@ -128,7 +128,7 @@ struct SendStateTests {
     #expect(info.totalRetransmissions == 1)
   }
 
-  @Test("t14 TCP_WINDOW_CLAMP on an open connection: the offer goes no further, and never back")
+  @Test("R TCP_WINDOW_CLAMP on an open connection: the offer goes no further, and never back")
   func windowClamp() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     try open.socket.set(Option.windowClamp, 5000)

@@ -24,7 +24,7 @@ struct TimeWaitTests {
     return open
   }
 
-  @Test("2b.8 everything but an exact bare ACK is answered; one below RCV.NXT too, twice a second at most")
+  @Test("R everything but an exact bare ACK is answered; one below RCV.NXT too, twice a second at most")
   func answers() throws {
     let open = try timeWait()
     open.acknowledge()
@@ -47,7 +47,7 @@ struct TimeWaitTests {
   }
 
   @Test(
-    "2b.8 TIME-WAIT lasts 60 s from the last segment with ACK; a SYN does not prolong it",
+    "R TIME-WAIT lasts 60 s from the last segment with ACK; a SYN does not prolong it",
     arguments: [true, false])
   func duration(_ isRestarted: Bool) throws {
     let open = try timeWait()
@@ -136,7 +136,7 @@ struct TimeWaitTests {
     withExtendedLifetime(server) {}
   }
 
-  @Test("t20 an acceptable SYN in TIME-WAIT for which nobody listens is acknowledged")
+  @Test("R an acceptable SYN in TIME-WAIT for which nobody listens is acknowledged")
   func nobodyListens() throws {
     let open = try timeWait()
     open.peer.send(0x02, sequence: open.sequence &+ 1000)

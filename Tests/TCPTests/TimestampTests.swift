@@ -10,7 +10,7 @@ struct TimestampTests {
   }
 
   @Test(
-    "t6 RFC 7323 5.5 after 24 idle days an older timestamp is taken, and echoed from then on; before, it is not"
+    "RFC 7323 5.5 after 24 idle days an older timestamp is taken, and echoed from then on; before, it is not"
   )
   func idleDays() throws {
     for (span, isTaken) in [(-60, false), (60, true)] as [(Int64, Bool)] {

@@ -44,7 +44,7 @@ struct UrgentDataTests {
     #expect(try open.socket.receive(upTo: 20) == text("cd"))
   }
 
-  @Test("t15 only an urgent byte waits: priority, not readable; receive has nothing")
+  @Test("R only an urgent byte waits: priority, not readable; receive has nothing")
   func readiness() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     take(open, "!", urgent: 0)
