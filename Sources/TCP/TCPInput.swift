@@ -84,8 +84,8 @@ extension TCPSocket {
   }
 
   /// Data that nobody will read, after close, after both directions were shut down or across the peer's own FIN, or a FIN
-  /// that follows such data;
-  /// bytes that were read already do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13). Linux: `tcp_rcv_state_process()`, step 7.
+  /// that follows such data; bytes that were read already do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13).
+  /// Linux: `tcp_rcv_state_process()`, step 7.
   private func bringsUnwantedData(_ segment: IncomingSegment) -> Bool {
     guard isOrphan || receiveShutdown, state != .established else { return false }
     let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)

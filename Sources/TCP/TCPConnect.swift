@@ -1,0 +1,138 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Timers
+import Trace
+import Wire
+
+// Opening a connection, and giving it up so that the socket may open another.
+extension TCPLayer {
+  /// Begins to open a connection. Readiness tells the outcome: writable, or error. Linux: `tcp_v4_connect()`.
+  ///
+  /// Called again, it tells how the first call ended: success once, or its error, after which the socket may connect anew.
+  ///
+  /// - Throws: `EISCONN`, also after the connection has ended; `EALREADY`; `ECONNABORTED` when the first call failed and its
+  ///   error was taken already; `ENETUNREACH` and what else routing says; `EADDRNOTAVAIL` without free ports;
+  ///   also when the bound port already has this very connection.
+  public mutating func connect(
+    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    switch sockets[index].connectPhase {
+    case .unconnected:
+      guard sockets[index].state == .close else { throw .EISCONN }
+    case .connecting:
+      if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EALREADY }
+      if let error = connectOutcome(index, net: net) { throw error }
+      return
+    case .connected: throw .EISCONN
+    }
+    sockets[index].prepareAnew(net: net)
+    guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
+    if destination.isAny { destination = .loopback }
+    let bound = sockets[index].tuple.local
+    let boundAddress = bound.address.v4 ?? .any
+    let route = try ip.route(
+      to: destination, from: boundAddress.isAny ? nil : boundAddress,
+      onLink: sockets[index].options.dontRoute,
+      net: &net)
+    // TCP is between two hosts (RFC 1122 4.2.3.10).
+    guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
+    let far = SocketAddress(IPAddress(destination), port: remote.port)
+    let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
+    var near = SocketAddress(source, port: bound.port)
+    if sockets[index].isBound {
+      guard isFree(FourTuple(local: near, remote: far), isBound: true, net: net) else { throw .EADDRNOTAVAIL }
+      if boundAddress.isAny { ports.move(id, from: bound.address, to: source, port: bound.port) }
+    } else {
+      var walk = ports.search(address: source, remote: far, net: &net)
+      var found = false
+      while let candidate = ports.next(&walk) {
+        near.port = candidate.port
+        if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: net) { continue }
+        ports.claim(
+          id, port: candidate.port, search: walk, reuseAddress: sockets[index].options.reuseAddress,
+          reusePort: sockets[index].options.reusePort)
+        found = true
+        break
+      }
+      guard found else { throw .EADDRNOTAVAIL }
+      sockets[index].isBound = true
+    }
+    let tuple = FourTuple(local: near, remote: far)
+    var initial = initialSequence(tuple, net: net)
+    if case .timeWait(let slot) = connections.find(tuple) {
+      // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.
+      initial = timeWaits[slot].nextInitialSequence
+      sockets[index].tsRecent = timeWaits[slot].timestampRecent
+      endTimeWait(slot, net: &net)
+    }
+    sockets[index].tuple = tuple
+    sockets[index].route = route
+    insert(tuple, socket: index)
+    net.counters.count(.TcpActiveOpens)
+    sockets[index].connectPhase = .connecting
+    sockets[index].connect(
+      initial: initial, timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
+    settle(index, net: &net)
+  }
+
+  /// Ends a connection, or an attempt at one, with a reset, and listening too: the socket is as it was after `bind()`,
+  /// may connect or listen anew, and has ECONNRESET as its pending error. `connect()` with AF_UNSPEC.
+  /// Linux: `tcp_disconnect()`.
+  public mutating func disconnect(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    let state = sockets[index].state
+    switch state {
+    case .close: break
+    case .listen:
+      stopListening(index, ip: &ip, net: &net)
+      sockets[index].setState(.close, net: &net)
+    case .synSent: sockets[index].fail(.ECONNRESET, net: &net)
+    case .closing, .lastAck:
+      // Both sides have said their last: a reset tells only that some of it never comes.
+      let isCut = sockets[index].unsentByteCount > 0
+      if isCut { sockets[index].sendReset(ip: &ip, net: &net) }
+      sockets[index].fail(isCut ? .ECONNRESET : nil, net: &net)
+    default:
+      sockets[index].sendReset(ip: &ip, net: &net)
+      sockets[index].fail(.ECONNRESET, net: &net)
+    }
+    if state != .close { settle(index, net: &net) }
+    sockets[index].disconnect(net: net)
+    net.wake(id)
+  }
+
+  /// How the connection that a call waits for came out: what a blocking `connect()` returns.
+  ///
+  /// - Throws: `EAGAIN` while it is on its way, its error when it failed. Linux: `__inet_stream_connect()`.
+  public mutating func finishConnect(_ id: SocketID, net: borrowing Net) throws(Errno) {
+    let index = try slot(id)
+    if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EAGAIN }
+    if let error = connectOutcome(index, net: net) { throw error }
+  }
+
+  private mutating func connectOutcome(_ index: Int, net: borrowing Net) -> Errno? {
+    if sockets[index].state != .close {
+      sockets[index].connectPhase = .connected
+      return nil
+    }
+    let error = sockets[index].pendingError ?? .ECONNABORTED
+    sockets[index].pendingError = nil
+    sockets[index].disconnect(net: net)
+    return error
+  }
+
+  /// A tuple nobody has, or one whose TIME-WAIT is a second old and protected by timestamps (RFC 6191, `tcp_tw_reuse`).
+  ///
+  /// - Parameter isBound: the caller has asked for this port by `bind()`: timestamps protect it without the second.
+  private func isFree(_ tuple: FourTuple, isBound: Bool = false, net: borrowing Net) -> Bool {
+    switch connections.find(tuple) {
+    case nil: return true
+    case .timeWait(let slot):
+      return timeWaits[slot].hasTimestamps
+        && (isBound || net.now - timeWaits[slot].timestampRecentAt > .seconds(1))
+    default: return false
+    }
+  }
+}
