@@ -71,11 +71,8 @@ class MutantTree:
         broken: list[tuple[Mutation, str]] = []
         while True:
             self.write(mutations)
-            # Without debug information: where a switch stands in a loop that consumes a value, Swift 6.3's pass over it
-            # (MovedAsyncVarDebugInfoPropagator) does not end.
             result = subprocess.run(
-                [os.environ.get("SWIFT", "swift"), "build", "--build-tests", "--scratch-path", str(self.scratch),
-                 "-Xswiftc", "-gnone"],
+                [os.environ.get("SWIFT", "swift"), "build", "--build-tests", "--scratch-path", str(self.scratch)],
                 cwd=self.copy, capture_output=True, text=True)
             if result.returncode == 0:
                 return mutations, broken
