@@ -176,15 +176,18 @@ struct DatagramSocket: ~Copyable {
     to destination: IPv4Address, from source: IPv4Address, onLink: Bool, ip: inout IPv4Layer, net: inout Net
   ) throws(Errno) {
     if let route, route.destination == destination, routeSource == source, !onLink, ip.isCurrent(route) {
-      if route.kind == .broadcast && !options.broadcast { throw .EACCES }
-      return
+      return try checkBroadcast(route)
     }
     let found = try ip.route(to: destination, from: source.isAny ? nil : source, net: &net)
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
-    if found.kind == .broadcast && !options.broadcast { throw .EACCES }
+    try checkBroadcast(found)
     route = found
     routeSource = source
+  }
+
+  private func checkBroadcast(_ route: Route) throws(Errno) {
+    if route.kind == .broadcast && !options.broadcast { throw .EACCES }
   }
 
   /// The bytes one packet may have, and whether more is refused. Linux: `ip_setup_cork()`, `ip_sk_ignore_df()`.
