@@ -205,6 +205,8 @@ final class ChildProcess: @unchecked Sendable {
 let patience = 6.0
 
 /// Asks until there is an answer or the time is over: what is awaited happens in another process.
+///
+/// - Parameter answer: `nil`: not yet; `false`: it will not happen any more.
 func poll(seconds: Double, every interval: Double = 0.01, _ answer: () -> Bool?) -> Bool {
   let deadline = ContinuousClock.now + .seconds(seconds * patience)
   while true {

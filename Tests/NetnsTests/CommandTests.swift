@@ -23,7 +23,10 @@ extension Netns {
           #expect(result.errors.contains("No space left on device"), "\(line): \(result.summary)")
         }
         let page = try world.startInside(["nc", "-l", "-N", "8080"], input: .text("a page\n"))
-        #expect(poll(seconds: 5) { (try? world.tryInside(["ss", "-Hltn"]))?.text.contains(":8080") })
+        #expect(
+          poll(seconds: 5) {
+            (try? world.tryInside(["ss", "-Hltn"]))?.text.contains(":8080") == true ? true : nil
+          })
         let netcat = try world.startShell(
           "$SWIFTSTACK nc --interface $IF \(world.host) 8080 </dev/null >/dev/full"
         ).wait(seconds: 20)
