@@ -99,6 +99,9 @@ extension ShardState {
       at: deadline)
   }
 
+  /// A source's turn: longer than others', as each ends with a packet that is not full.
+  private static let sourceTurnByteCount = 1 << 20
+
   mutating func runPerfSource(_ index: Int) {
     let socket = applications[index].socket
     let job = applications[index].job
@@ -114,14 +117,14 @@ extension ShardState {
     let piece = unsafe UnsafeRawBufferPointer(rebasing: scratch.bytes[..<jobs[job].length])
     var sent = 0
     do throws(Errno) {
-      while sent < Self.turnByteCount {
+      while sent < Self.sourceTurnByteCount {
         let count = unsafe try send(socket, from: piece, flags: [.dontWait, .noSignal])
         if sent == 0 { beginJob(job) }
         sent += count
         if count < piece.count { break }
       }
       jobs[job].bytes &+= UInt64(sent)
-      if sent >= Self.turnByteCount { net.wake(socket) }
+      if sent >= Self.sourceTurnByteCount { net.wake(socket) }
     } catch {
       jobs[job].bytes &+= UInt64(sent)
       guard error != .EAGAIN else { return }
