@@ -129,11 +129,8 @@ struct AcknowledgmentDelayTests {
   @Test("R a delayed ACK comes within 200 ms at any round-trip time (RFC 1122: 500 ms)")
   func longestDelay() throws {
     let peer = try ScriptedPeer()
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
+    defer { withExtendedLifetime(socket) {} }
     peer.advance(.milliseconds(450))
     var sequence = Variation.current.peerSequence
     peer.send(0x12, sequence: sequence, acknowledgment: syn.sequence &+ 1, options: [2, 4, 5, 0xB4])

@@ -65,11 +65,7 @@ struct FinTests {
   @Test("RFC 9293 3.6 closed in SYN-RECEIVED of a simultaneous open: FIN-WAIT-1, and an end in order")
   func closeInSynReceived() throws {
     let peer = try ScriptedPeer()
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
     peer.send(0x02, sequence: Variation.current.peerSequence, options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.flags == 0x12)
     socket.close()

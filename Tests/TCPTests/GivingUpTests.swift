@@ -193,11 +193,8 @@ struct GivingUpTests {
   @Test("R an old connection's challenge ACK to our SYN: reset, and the SYN again at once")
   func challengedSyn() throws {
     let peer = try ScriptedPeer()
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
+    defer { withExtendedLifetime(socket) {} }
     peer.advance(.milliseconds(1))
     peer.send(0x10, sequence: Variation.current.peerSequence, acknowledgment: syn.sequence &- 5000)
     let reset = try #require(peer.next())

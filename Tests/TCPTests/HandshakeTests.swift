@@ -123,11 +123,7 @@ struct HandshakeTests {
   @Test("RFC 9293 3.5 figure 7: simultaneous open")
   func simultaneous() throws {
     let peer = try ScriptedPeer()
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
     peer.send(0x02, sequence: Variation.current.peerSequence)
     let answer = try #require(peer.next())
     #expect(answer.flags == 0x12)
@@ -142,11 +138,7 @@ struct HandshakeTests {
   @Test("T2 a refused connection: ECONNREFUSED")
   func refused() throws {
     let peer = try ScriptedPeer()
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
     peer.send(0x14, sequence: 0, acknowledgment: syn.sequence &+ 1)
     #expect(socket.readiness.contains(.error))
     #expect(socket.takeError() == .ECONNREFUSED)

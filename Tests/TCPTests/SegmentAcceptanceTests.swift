@@ -9,11 +9,7 @@ struct SegmentAcceptanceTests {
 
   /// The stack's SYN, for a test that answers it.
   private func connecting(_ peer: ScriptedPeer) throws -> (Socket, ScriptedSegment) {
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
     return (socket, syn)
   }
 

@@ -128,11 +128,7 @@ struct SegmentCornerTests {
   )
   func foreignSynAck() throws {
     let peer = try ScriptedPeer()
-    let socket = try peer.host.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    try? socket.connect(to: ScriptedPeer.address)
-    let syn = try #require(peer.next())
-    peer.hostPort = syn.sourcePort
+    let (socket, syn) = try peer.connecting()
     let own = Variation.current.peerSequence
     peer.send(0x02, sequence: own)
     #expect(peer.all().map(\.flags) == [0x12])

@@ -256,6 +256,17 @@ public final class ScriptedPeer {
 
   // MARK: Opening a connection to a listener on `hostPort`
 
+  /// The stack connects to this end; its SYN is still to be answered.
+  public func connecting() throws -> (socket: Socket, syn: ScriptedSegment) {
+    let socket = try host.stack.socket(.tcp)
+    socket.isNonBlocking = true
+    // The answer is still to come: EINPROGRESS.
+    try? socket.connect(to: Self.address)
+    guard let syn = next(), syn.isSyn else { throw SocketError("connect", .EPROTO) }
+    hostPort = syn.sourcePort
+    return (socket, syn)
+  }
+
   /// SYN, and the SYN-ACK that answers it.
   ///
   /// - Parameter initial: of the SYN; the default is the variation's.
