@@ -81,18 +81,33 @@ extension SocketLayer {
   ) throws(Errno) -> ReceivedMessage {
     let message: ReceivedMessage
     switch id.kind {
-    case .tcp:
-      // Streams keep no error queue. Linux: inet_recv_error().
-      if flags.contains(.errorQueue) { throw .EAGAIN }
-      message = ReceivedMessage(
-        byteCount: try tcp.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net))
+    case .tcp: return ReceivedMessage(byteCount: try recv(id, iter: &iter, flags: flags, ip: &ip, net: &net))
     case .udp: message = try udp.recvmsg(id, iter: &iter, flags: flags, net: &net)
     case .ping: message = try ping.recvmsg(id, iter: &iter, flags: flags)
     case nil: throw .EBADF
     }
-    net.tracer.record(
-      .sock_recvmsg, socket: id.rawValue, UInt64(message.byteCount),
-      UInt64(UInt32(bitPattern: flags.rawValue)), UInt64(message.byteCount))
+    Self.recordReceive(id, message.byteCount, flags, net: net)
     return message
+  }
+
+  /// As `recvmsg`, for who wants the bytes and nothing beside them: of a stream there is nothing else, and a message with
+  /// room for an error's text is not handed up for each piece of it. Linux: `recv(2)`.
+  public mutating func recv(
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+  ) throws(Errno) -> Int {
+    guard id.kind == .tcp else {
+      return try recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net).byteCount
+    }
+    // Streams keep no error queue. Linux: inet_recv_error().
+    if flags.contains(.errorQueue) { throw .EAGAIN }
+    let count = try tcp.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    Self.recordReceive(id, count, flags, net: net)
+    return count
+  }
+
+  private static func recordReceive(_ id: SocketID, _ count: Int, _ flags: MessageFlags, net: borrowing Net) {
+    net.tracer.record(
+      .sock_recvmsg, socket: id.rawValue, UInt64(count), UInt64(UInt32(bitPattern: flags.rawValue)),
+      UInt64(count))
   }
 }

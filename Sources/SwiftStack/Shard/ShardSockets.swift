@@ -40,6 +40,9 @@ extension ShardState {
   mutating func receiveFrom(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
+    if id.kind == .tcp {
+      return Received(byteCount: unsafe try receive(id, into: buffer, flags: flags), source: nil)
+    }
     let message = unsafe try receiveMessage(id, into: buffer, flags: flags)
     return Received(
       byteCount: message.byteCount, source: message.source, flags: message.flags,
@@ -87,14 +90,17 @@ extension ShardState {
   mutating func receive(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Int {
-    unsafe try receiveFrom(id, into: buffer, flags: flags).byteCount
+    var iter = unsafe IovIter(destination: buffer)
+    let count = try sockets.recv(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    bytesMoved &+= count
+    return count
   }
 
   /// Takes up to `count` bytes, or one datagram, and throws them away.
   @discardableResult
   mutating func discard(_ id: SocketID, count: Int) throws(Errno) -> Int {
     var iter = IovIter(discarding: count)
-    let discarded = try sockets.recvmsg(id, iter: &iter, flags: .dontWait, ip: &ip, net: &net).byteCount
+    let discarded = try sockets.recv(id, iter: &iter, flags: .dontWait, ip: &ip, net: &net)
     bytesMoved &+= discarded
     return discarded
   }
