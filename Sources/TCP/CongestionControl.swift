@@ -71,10 +71,10 @@ struct CongestionWindow {
   static let initialSegments = 10
   static let clamp = 1 << 20
 
-  var segments = CongestionWindow.initialSegments
+  @Narrow<Int32> var segments = CongestionWindow.initialSegments
   /// `nil`: not yet known, slow start.
-  var threshold: Int? = nil
-  private var fraction = 0
+  @NarrowOptional var threshold: Int? = nil
+  @Narrow<Int32> private var fraction = 0
 
   var isInSlowStart: Bool { threshold.map { segments < $0 } ?? true }
 

@@ -16,8 +16,8 @@ struct RTTEstimator {
   private(set) var variation: Int64 = 0
   /// A window's end: the variance may decay when it is acknowledged.
   private var windowEnd: UInt32 = 0
+  @Narrow<Int32> var backoff = 0
   private(set) var timeout = RTTEstimator.initialTimeout
-  var backoff = 0
   /// Minimum over a sliding 5-minute window in two halves (`tcp_min_rtt_wlen` 300 s).
   private var minimumCurrent: Int64 = .max
   private var minimumPrevious: Int64 = .max

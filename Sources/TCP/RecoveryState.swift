@@ -8,7 +8,7 @@ struct RecoveryState {
   /// SND.NXT when the episode began: it ends when this is acknowledged.
   var highSeq = SequenceNumber(0)
   /// Segments the network may reorder before a gap means loss. Linux: `tp->reordering`.
-  var reordering = RecoveryState.initialReordering
+  @Narrow<Int32> var reordering = RecoveryState.initialReordering
   /// Linux: `net.ipv4.tcp_reordering`, `tcp_max_reordering`.
   static let initialReordering = 3
   static let maximumReordering = 300
@@ -18,18 +18,18 @@ struct RecoveryState {
   var lostTotal: UInt32 = 0
 
   // Proportional rate reduction.
-  var priorWindow = 0
-  var prrDelivered = 0
-  var prrOut = 0
+  @Narrow<Int32> var priorWindow = 0
+  @Narrow<Int32> var prrDelivered = 0
+  @Narrow<Int32> var prrOut = 0
 
   // Undo (RFC 3522, RFC 4015; D-SACK: RFC 3708).
   /// SND.UNA when the episode began; `nil`: there is nothing to undo.
   var undoMarker: SequenceNumber?
   /// Retransmissions not yet reported as duplicates; `nil`: none was made.
-  var undoRetransmissions: Int?
+  @NarrowOptional var undoRetransmissions: Int? = nil
   /// How far below the highest arrival, in bytes, what was sent again was when it arrived: if every retransmission was
   /// needless, the originals were that late.
-  var undoDistance = 0
+  @Narrow<Int32> var undoDistance = 0
   /// What undo gives back; `nil` when the reduction was made for another reason than loss. Linux: `prior_ssthresh`.
   var prior: CongestionSnapshot?
 
@@ -41,7 +41,7 @@ struct RecoveryState {
   var retransmitHint: SkBuffQueue.Position?
   var lostHint: SkBuffQueue.Position?
   /// SACKed segments before `lostHint`.
-  var lostHintSacked = 0
+  @Narrow<Int32> var lostHintSacked = 0
   /// One past the highest sequence number that was SACKed; only good while something is.
   var highestSacked = SequenceNumber(0)
 
@@ -67,7 +67,7 @@ struct RecoveryState {
 
 /// The congestion state before a reduction. RFC 9438 section 4.9 names what belongs to it.
 struct CongestionSnapshot {
-  var window: Int
-  var threshold: Int?
+  @Narrow<Int32> var window: Int
+  @NarrowOptional var threshold: Int?
   var control: CongestionControl
 }

@@ -47,8 +47,8 @@ struct TCPSocket: ~Copyable {
   /// Last byte marked with PSH.
   var pushedSeq = SequenceNumber(0)
   var initialSend = SequenceNumber(0)
-  var sndWnd = 0
-  var maxWindow = 0
+  @Narrow<Int32> var sndWnd = 0
+  @Narrow<Int32> var maxWindow = 0
   var writeQueue = SkBuffQueue()
   var retransmitQueue = SkBuffQueue()
   /// Memory in both send queues. Linux: `sk_wmem_queued`.
@@ -62,10 +62,10 @@ struct TCPSocket: ~Copyable {
   var isPushForced = false
 
   // MSS.
-  var peerMSS = 536
-  var advertisedMSS = 1460
-  var mssCache = 536
-  var mssPathMTU = 0
+  @Narrow<Int32> var peerMSS = 536
+  @Narrow<Int32> var advertisedMSS = 1460
+  @Narrow<Int32> var mssCache = 536
+  @Narrow<Int32> var mssPathMTU = 0
 
   // Receive sequence space.
   var rcvNxt = SequenceNumber(0)
@@ -81,9 +81,9 @@ struct TCPSocket: ~Copyable {
   var outOfOrderHint: SkBuffQueue.Position?
   /// Neighbours on the layer's list of sockets with an out-of-order queue.
   var outOfOrderLink = OutOfOrderLink()
-  var rcvMSS = 536
+  @Narrow<Int32> var rcvMSS = 536
   /// Out of 256: payload bytes per byte of memory in received packets. Linux: `scaling_ratio`.
-  var scalingRatio = 128
+  @Narrow<UInt16> var scalingRatio = 128
   var readSpace = ReadSpace()
   /// The newest urgent mark that the reader has not passed. Linux: `urg_seq`, `urg_data`.
   var urgent: UrgentMark?
@@ -93,8 +93,8 @@ struct TCPSocket: ~Copyable {
   var hasTimestamps = false
   var hasSACK = false
   var hasWindowScale = false
-  var sndWscale = 0
-  var rcvWscale = 0
+  @Narrow<UInt8> var sndWscale = 0
+  @Narrow<UInt8> var rcvWscale = 0
   var timestampOffset: UInt32 = 0
   var tsRecent: UInt32 = 0
   var tsRecentAt = Instant.origin
@@ -105,7 +105,7 @@ struct TCPSocket: ~Copyable {
   // SACK to send.
   var sackBlocks: InlineArray<4, SACKBlock> = .init(
     repeating: SACKBlock(start: SequenceNumber(0), end: SequenceNumber(0)))
-  var sackBlockCount = 0
+  @Narrow<UInt8> var sackBlockCount = 0
   var duplicateSACK: SACKBlock?
 
   // Acknowledgment delay. Linux: `icsk_ack`.
@@ -116,11 +116,11 @@ struct TCPSocket: ~Copyable {
   var congestion: CongestionControl
   var recovery = RecoveryState()
   var rtt = RTTEstimator()
-  var packetsOut = 0
-  var sackedOut = 0
-  var lostOut = 0
-  var retransOut = 0
-  var maxPacketsOut = 0
+  @Narrow<Int32> var packetsOut = 0
+  @Narrow<Int32> var sackedOut = 0
+  @Narrow<Int32> var lostOut = 0
+  @Narrow<Int32> var retransOut = 0
+  @Narrow<Int32> var maxPacketsOut = 0
   var maxPacketsSeq = SequenceNumber(0)
   var filledWindow = false
   /// When the window was last taken back for a pause.
@@ -139,9 +139,9 @@ struct TCPSocket: ~Copyable {
   var keepAliveDeadline = Instant.distantFuture
   /// Answers to segments that do not fit. Linux: `last_oow_ack_time`.
   var outOfWindow = AnswerLimit()
-  var retransmits = 0
+  @Narrow<Int32> var retransmits = 0
   /// Probes without an answer, of a closed window or of keep-alive. Linux: `icsk_probes_out`.
-  var probesOut = 0
+  @Narrow<Int32> var probesOut = 0
   var lastSent = Instant.origin
   var lastReceived = Instant.origin
   var retransmitStamp = Instant.origin
@@ -150,10 +150,10 @@ struct TCPSocket: ~Copyable {
   // Listener.
   var backlog = 0
   var acceptQueue: [SocketID] = []
-  var requestCount = 0
+  @Narrow<Int32> var requestCount = 0
   /// Slots of the requests that have waited longest and shortest.
-  var oldestRequest: Int?
-  var newestRequest: Int?
+  @NarrowOptional var oldestRequest: Int? = nil
+  @NarrowOptional var newestRequest: Int? = nil
   /// The listener a child waits at until it is accepted.
   var parent: SocketID = .none
 
@@ -301,11 +301,11 @@ struct SocketStatistics {
   var duplicateSACKs = 0
   var outOfOrderPackets = 0
   // Time accounting (`tcp_chrono_start()`).
-  var limit = Limit.none
   var limitSince = Instant.origin
   var busy = Nanoseconds.zero
   var windowLimited = Nanoseconds.zero
   var bufferLimited = Nanoseconds.zero
+  var limit = Limit.none
 
   /// What holds the sender back. Linux: `enum tcp_chrono`.
   enum Limit { case none, busy, receiveWindow, sendBuffer }
@@ -334,14 +334,16 @@ struct DelayedAck {
   /// `pingpong` of a conversation. Linux: `inet_csk_enter_pingpong_mode()`.
   static let conversation = 3
 
-  /// An ACK is owed.
-  var isScheduled = false
-  /// ACKs still to be sent at once.
-  var quick = 0
-  /// A conversation of requests and answers: ACKs ride on data. Linux: `inet_csk_in_pingpong_mode()`.
-  var pingpong = 0
   var timeout = Nanoseconds.zero
   var lastDataAt = Instant.origin
+  /// ACKs still to be sent at once.
+  @Narrow<Int32> var quick = 0
+  /// Length of the last small segment, two of which in a row mean a smaller MSS. Linux: `last_seg_size`.
+  @Narrow<Int32> var lastSegmentSize = 0
+  /// An ACK is owed.
+  var isScheduled = false
+  /// A conversation of requests and answers: ACKs ride on data. Linux: `inet_csk_in_pingpong_mode()`.
+  @Narrow<UInt8> var pingpong = 0
   var isBlocked = false
   /// A small or pushed segment came since the last ACK: a reader that has taken all is owed one at once, because the
   /// sender may be waiting for it. Linux: `ICSK_ACK_PUSHED`.
@@ -352,8 +354,6 @@ struct DelayedAck {
   var isImmediate = false
   /// Data was refused for want of memory: the window is closed. Linux: `ICSK_ACK_NOMEM`.
   var isOutOfMemory = false
-  /// Length of the last small segment, two of which in a row mean a smaller MSS. Linux: `last_seg_size`.
-  var lastSegmentSize = 0
 
   var isInteractive: Bool { pingpong >= 1 }
 }

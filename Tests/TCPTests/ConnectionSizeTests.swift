@@ -1,0 +1,37 @@
+import Testing
+
+@testable import TCP
+
+@Suite("What a connection takes")
+struct ConnectionSizeTests {
+  /// Ten thousand idle connections are this, their accounts and a little more: whoever adds to it should know.
+  @Test("a connection is at most 1,400 bytes, and without holes that order or width would close")
+  func size() {
+    #expect(MemoryLayout<TCPSocket>.stride <= 1400)
+    #expect(MemoryLayout<TCPSocketOptions>.stride <= 128)
+    #expect(MemoryLayout<RecoveryState>.stride <= 144)
+  }
+
+  @Test("a narrow number is the number it was given, within its width")
+  func narrow() {
+    @Narrow<UInt8> var scale = 14
+    @Narrow<Int32> var segments = 0
+    segments -= 1
+    #expect(scale == 14 && segments == -1)
+    segments = Int(Int32.max)
+    scale = 255
+    #expect(scale == 255 && segments == Int(Int32.max))
+  }
+
+  @Test("a narrow optional tells none from 0")
+  func narrowOptional() {
+    @NarrowOptional var slot: Int? = nil
+    #expect(slot == nil)
+    slot = 0
+    #expect(slot == 0)
+    slot = Int(Int32.max)
+    #expect(slot == Int(Int32.max))
+    slot = nil
+    #expect(slot == nil)
+  }
+}
