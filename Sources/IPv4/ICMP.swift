@@ -77,8 +77,6 @@ extension IPv4Layer {
       skb.drop(.noMemory)
       return .consumed
     }
-    // What is quoted beyond that is the error queue's.
-    _ = skb.mayPull(min(skb.length, 576))
     var mtu: Int? = nil
     if message.kind == .destinationUnreachable,
       message.code == ICMPHeader.Unreachable.fragmentationNeeded

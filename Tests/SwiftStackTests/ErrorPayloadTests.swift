@@ -41,4 +41,23 @@ import Wire
     // 576 bytes less IP and ICMP header, and less the datagram's own (RFC 1812 4.3.2.3).
     #expect(quoted == Array(bytes[..<(576 - 20 - 8 - 20 - 8)]))
   }
+
+  @Test(
+    "S7 an ICMP error from the wire: all that it quotes, up to what 576 bytes have room for",
+    arguments: [300, 1000])
+  func received(count: Int) throws {
+    let peer = try FramePeer()
+    let socket = try peer.host.stack.socket(.udp)
+    socket.isNonBlocking = true
+    // IP_RECVERR
+    try socket.setsockopt(level: 0, name: 11, 1)
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    try socket.send(bytes, to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 5000))
+    let packet = try #require(peer.takePackets().first)
+    // Longer than what the driver copies: only its headers are in the linear area.
+    peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 3, packet)))
+    let received = try socket.recvmsg(flags: .errorQueue)
+    #expect(received.message.control.error?.errno == .ECONNREFUSED)
+    #expect(received.bytes == Array(bytes.prefix(576 - 20 - 8 - 20 - 8)))
+  }
 }
