@@ -53,6 +53,23 @@ import Trace
     #expect(order == (0..<200).map { UInt8($0) })
   }
 
+  @Test("Q4 BUSY for a packet of more pieces than the driver keeps room for: requeued, counted, sent whole")
+  func requeueOversize() {
+    let bench = DeviceBench(ring: 64, isLimited: false)
+    for tag in 0..<40 { _ = bench.send(bench.frame(UInt8(tag))) }
+    // As many descriptors are left as the driver needs to go on: 17 pieces, the linear area, a context, a cache line.
+    #expect(!bench.device.driver.isQueueStopped && bench.device.queueLength == 0)
+    // A linear area of more than 16 KiB takes one more.
+    #expect(bench.send(bench.tcp(payload: 64200, linear: 20000, piece: 2600, mss: 1448)) == .success)
+    #expect(bench.device.driver.isQueueStopped && bench.device.queueLength == 1)
+    #expect(bench.device.qdiscSnapshot.statistics.requeues == 1)
+    #expect(bench.device.driver.statistics.tx.busyCount == 1)
+    bench.settle()
+    #expect(tags(Array(bench.frames.prefix(40))) == (0..<40).map { UInt8($0) })
+    #expect(bench.frames.dropFirst(40).flatMap { $0.dropFirst(66) } == pattern(0..<64200))
+    #expect(bench.device.queueLength == 0 && bench.pool.buffersInUse == 0)
+  }
+
   @Test("Q4 a full queue drops the newcomer and says so")
   func dropTail() {
     let bench = DeviceBench(queueLength: 10)
