@@ -37,6 +37,21 @@ import Timers
     try client.stop()
   }
 
+  @Test("down: a stack that reads the request, hangs up without an answer and is gone has ended")
+  func endsAfterReading()
+    throws
+  {
+    let endpoint = Self.endpoint("read")
+    defer { Self.remove(endpoint) }
+    let listener = try UnixListener(at: endpoint.path)
+    var client = try ControlClient(endpoint, patience: .seconds(60))
+    guard let stream = try listener.accept() else { throw ControlError("nobody came") }
+    Self.drop(listener)
+    // It takes the request and says nothing: an end of file for the client, and no error of the socket.
+    #expect(shutdown(stream.descriptor.rawValue, Int32(SHUT_WR)) == 0)
+    try client.stop()
+  }
+
   @Test("down: a stack that hangs up and lives on is an error") func hangsUp() throws {
     let endpoint = Self.endpoint("lives")
     defer { Self.remove(endpoint) }
