@@ -60,6 +60,9 @@ extension TCPSocket {
       return "\(recovery.lostHintSacked) SACKed below the hint, counted \(belowHint)"
     }
     if window.segments < 1 { return "no congestion window" }
+    if recovery.state == .open && retransmitStamp != .origin && !isOpening {
+      return "nothing was sent again, and the clock of it runs"
+    }
     return nil
   }
 

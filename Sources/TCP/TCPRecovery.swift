@@ -31,9 +31,7 @@ extension TCPSocket {
       flags.remove(.setRetransmitTimer)
       return .none
     }
-    if recovery.state == .open {
-      retransmitStamp = .origin
-    } else if !sndUna.isBefore(recovery.highSeq) {
+    if recovery.state != .open && !sndUna.isBefore(recovery.highSeq) {
       switch recovery.state {
       case .congestionWindowReduced:
         // Leave when something past the episode is acknowledged, so that late duplicates cannot start it again.

@@ -94,7 +94,7 @@ extension TCPSocket {
   /// Linux: `TCP_TIMEOUT_MIN`: two ticks of a kernel with HZ=1000.
   static let leastTimeout = Nanoseconds.milliseconds(2)
 
-  private var isOpening: Bool { state == .synSent || state == .synReceived }
+  var isOpening: Bool { state == .synSent || state == .synReceived }
 
   /// The connection ends because nobody answers. Linux: `tcp_write_err()`.
   private mutating func writeError(net: inout Net) {
