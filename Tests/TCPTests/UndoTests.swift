@@ -76,6 +76,17 @@ struct UndoTests {
     #expect(open.counter(.TcpExtTCPDSACKUndo) == 1)
   }
 
+  @Test("RFC 3708 a D-SACK undoes the episode that is over though its ACK brings news of what was sent since")
+  func duplicateWithNews() throws {
+    let (open, base) = try recovering()
+    open.acknowledge(base: base, upTo: 10)
+    #expect(open.info.congestionState == .open)
+    try open.flight(3)
+    open.acknowledge(base: base, upTo: 11, sack: [0..<1])
+    #expect(open.counter(.TcpExtTCPDSACKUndo) == 1)
+    #expect(open.info.slowStartThreshold == nil)
+  }
+
   @Test("RFC 2883 a D-SACK of more than was ever sent again, or than the window, is not believed")
   func dubiousDuplicate() throws {
     let (open, base) = try recovering()
