@@ -98,7 +98,7 @@ extension TCPSocket {
       guard split(place, at: limit, in: .retransmit, mss: mss, net: &net) else { return .failed }
     } else {
       if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 { resegment(place, mss: mss) }
-      collapseFollowing(place, upTo: min(available, mss))
+      collapseFollowing(place, upTo: mss)
     }
     net.tracer.record(
       .tcp_retransmit_skb, socket: id.rawValue, UInt64(block.sequence.rawValue),
