@@ -190,6 +190,21 @@ struct SendFaithTests {
     #expect(open.peer.all().map(\.payload.count) == [1000, 1000])
   }
 
+  @Test("T10 a window that ends inside a segment is not filled to its last byte while a small segment is out")
+  func edgeBehindSmall() throws {
+    let open = try connect(window: 20_000)
+    try open.socket.send(data(2000))
+    _ = open.takeData()
+    open.window = 2500
+    open.acknowledge()
+    try open.socket.send(data(10_000))
+    #expect(open.peer.all().map(\.payload.count) == [1000, 1000, 500])
+    // Room for 2,200 behind the 500.
+    open.window = 2700
+    open.acknowledge(open.acknowledgment &+ 2000)
+    #expect(open.peer.all().map(\.payload.count) == [1000, 1000])
+  }
+
   // MARK: Sent again
 
   @Test("RFC 9293 3.8.1 small segments that were lost together go again as one, up to an MSS and to MSG_EOR")
