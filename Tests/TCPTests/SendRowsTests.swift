@@ -65,6 +65,19 @@ struct SendRowsTests {
     #expect(open.counter(.TcpExtTCPAutoCorking) == 0)
   }
 
+  @Test("T9 tcp_autocorking: all is acknowledged though the ring has not given it back: nothing to wait for")
+  func noAutocorkingOnEmptyFlight() throws {
+    let open = try Connection(peer: ScriptedPeer()) { try $0.setNoDelay(true) }
+    stall(open.peer.host, true)
+    try open.socket.send(data(100))
+    open.acknowledge(open.acknowledgment &+ 100)
+    #expect(open.info.unacknowledged == 0)
+    #expect(open.inspect { $0.account.writeAllocated > 0 })
+    try open.socket.send([2])
+    #expect(open.info.notSentByteCount == 0)
+    #expect(open.counter(.TcpExtTCPAutoCorking) == 0)
+  }
+
   // MARK: T12
 
   /// Fills the ring and the queue before it with datagrams.
