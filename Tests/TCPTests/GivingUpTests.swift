@@ -1,3 +1,4 @@
+import NetNamespace
 import SwiftStack
 import TestSupport
 import Testing
@@ -140,6 +141,20 @@ struct GivingUpTests {
     // Nothing of it is left.
     peer.send(0x10, sequence: open.sequence, acknowledgment: open.acknowledgment)
     #expect(peer.next()?.isRst == true)
+  }
+
+  @Test("T20 tcp_orphan_retries of 5: an answered orphan at a closed window ends when the probes reach 120 s")
+  func orphanRetries() throws {
+    var settings = NetSettings()
+    settings.tcpOrphanRetries = 5
+    let open = try ScriptedConnection(peer: ScriptedPeer(settings: settings), window: 0)
+    try open.socket.send(data(3000))
+    open.socket.close()
+    // Answers count the probes anew; only the back-off ends it.
+    let probes = open.peer.timeline(for: .seconds(2000)) { _ in open.acknowledge() }
+    #expect(probes.count >= 7 && probes.count < 12)
+    open.peer.send(0x10, sequence: open.sequence, acknowledgment: open.acknowledgment)
+    #expect(open.peer.next()?.isRst == true)
   }
 
   @Test(
