@@ -32,6 +32,12 @@ private final class ShortOfMemory {
     for _ in 0..<60 { try hoard(3) }
   }
 
+  /// Fills the pool to less than a chunk below its high level.
+  func fill() throws {
+    while host.packetMemory.used + 8 * 32768 <= 3 << 20 { try hoard(50) }
+    while host.packetMemory.used + 32768 <= 3 << 20 { try hoard(1) }
+  }
+
   private func hoard(_ count: Int) throws {
     let port = UInt16(10_000 + hoarders.count)
     let socket = try host.stack.socket(.udp)
@@ -126,6 +132,28 @@ struct MemoryShortageTests {
     #expect(short.abortCount == 1)
     short.attacker.peer.advance(.seconds(2))
     #expect(short.abortCount == 2)
+  }
+
+  @Test("B4 a segment in order that finds no ordinary memory takes that of its own out-of-order queue")
+  func ownQueue() throws {
+    let short = try ShortOfMemory()
+    let (victim, socket) = try short.accept()
+    let payload = [UInt8](repeating: 7, count: 1000)
+    for index in 0..<90 {
+      short.attacker.send(
+        victim, to: 9000, sequence: victim.next &+ 40_001 &+ UInt32(index * 101), Array(payload[..<100]))
+    }
+    try short.fill()
+    let before = short.attacker.peer.count("TcpExtOfoPruned")
+    #expect(before == 0)
+    var next = victim.next
+    for _ in 0..<30 where short.attacker.peer.count("TcpExtOfoPruned") == before {
+      short.attacker.send(victim, to: 9000, sequence: next, payload)
+      next &+= 1000
+    }
+    #expect(short.attacker.peer.count("TcpExtOfoPruned") == 1)
+    #expect(short.attacker.peer.count("TcpExtTCPRcvQDrop") == 0)
+    #expect(try socket.receive(upTo: 60_000).count == Int(next &- victim.next))
   }
 
   @Test("B4 an out-of-order segment is never among the least that a socket may keep")
