@@ -100,7 +100,7 @@ extension ShardState {
   }
 
   /// A source's turn: longer than others', as each ends with a packet that is not full.
-  private static let sourceTurnByteCount = 1 << 20
+  private static let sourceTurnByteCount = 4 << 20
 
   mutating func runPerfSource(_ index: Int) {
     let socket = applications[index].socket
