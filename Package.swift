@@ -12,19 +12,20 @@ let settings: [SwiftSetting] = [
 
 /// The floors, bottom first. A floor may import only floors listed before it.
 let floors: [(name: String, imports: [String])] = [
+  ("Tables", []),
   ("Wire", []),
   ("Timers", []),
   ("Trace", ["Timers"]),
   ("SkBuff", ["Wire", "Timers", "Trace"]),
-  ("NetNamespace", ["Wire", "Timers", "Trace", "SkBuff"]),
+  ("NetNamespace", ["Tables", "Wire", "Timers", "Trace", "SkBuff"]),
   ("IceHardware", []),
-  ("IceModel", ["IceHardware", "Wire", "Timers"]),
-  ("Ice", ["IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("NetDevice", ["Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("Neighbour", ["NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("IPv4", ["Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("UDP", ["IPv4", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("TCP", ["IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("IceModel", ["Tables", "IceHardware", "Wire", "Timers"]),
+  ("Ice", ["Tables", "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("NetDevice", ["Tables", "Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("Neighbour", ["Tables", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("IPv4", ["Tables", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("UDP", ["Tables", "IPv4", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("TCP", ["Tables", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("Sockets", ["TCP", "UDP", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
 ]
 

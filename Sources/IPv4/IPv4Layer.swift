@@ -2,6 +2,7 @@ import Neighbour
 import NetDevice
 import NetNamespace
 import SkBuff
+import Tables
 import Timers
 import Wire
 

@@ -1,6 +1,7 @@
 import IceHardware
 import NetNamespace
 import SkBuff
+import Tables
 import Trace
 import Wire
 

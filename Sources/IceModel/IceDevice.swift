@@ -1,4 +1,5 @@
 import IceHardware
+import Tables
 import Timers
 import Wire
 
@@ -32,6 +33,7 @@ public struct IceDevice: ~Copyable {
     }
   }
 
+  private let addressOnly = AddressOnly()
   public let configuration: Configuration
   /// Faults to commit.
   public var faults = FaultInjection()

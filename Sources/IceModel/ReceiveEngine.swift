@@ -1,4 +1,5 @@
 import IceHardware
+import Tables
 import Wire
 
 /// What became of a frame that came in.
@@ -21,6 +22,7 @@ import Wire
 
 /// The receive half of the device: posted buffers out, written-back descriptors in.
 struct ReceiveEngine: ~Copyable {
+  private let addressOnly = AddressOnly()
   private let ring: RxDescriptorRing
   private let registers: RegisterFile
   private let iommu: IOMMU

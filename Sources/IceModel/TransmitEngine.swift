@@ -1,4 +1,5 @@
 import IceHardware
+import Tables
 import Timers
 import Wire
 
@@ -8,6 +9,7 @@ import Wire
 /// to the wire it hands over the packet in one piece, its payload untouched where the driver mapped it,
 /// and says in the metadata what is left to do.
 struct TransmitEngine: ~Copyable {
+  private let addressOnly = AddressOnly()
   let engines: OffloadEngines
   let maxFrameByteCount: Int
   private let fetch: DescriptorFetch

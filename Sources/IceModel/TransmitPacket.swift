@@ -1,8 +1,10 @@
 import IceHardware
+import Tables
 
 /// One packet as its descriptors describe it, and how far the device has got with it. Not copyable because a
 /// copy would only be a waste: there is one, in the transmit engine.
 struct TransmitPacket: ~Copyable {
+  private let addressOnly = AddressOnly()
   var firstDescriptor = 0
   /// The descriptor with EOP.
   var lastDescriptor = 0

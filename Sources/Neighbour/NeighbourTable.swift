@@ -1,6 +1,7 @@
 import NetDevice
 import NetNamespace
 import SkBuff
+import Tables
 import Timers
 import Wire
 
@@ -10,6 +11,7 @@ import Wire
 /// The table sends packets to the device by itself; ARP packets it only asks for (`takeSolicitation()`), and packets
 /// whose neighbour did not answer come back through `takeFailed()`. Both are to be emptied after every call.
 public struct NeighbourTable: ~Copyable {
+  private let addressOnly = AddressOnly()
   var entries = Slab<NeighbourEntry>(capacity: 64)
   /// Heads of the hash chains; -1: empty.
   var buckets: [Int32]

@@ -95,7 +95,7 @@ enum GenericReceiveOffload {
     guard before.flagWord & ending == 0,
       (before.flagWord ^ segment.flagWord) & ~push == 0,
       before.sequence + before.payload == segment.sequence, before.acknowledgment == segment.acknowledgment,
-      segment.payload <= size, before.payload % size == 0,
+      segment.payload <= size, before.payload == max(head.gsoSegments, 1) &* size,
       head.length + segment.payload <= maximumByteCount
     else { return .sameStream }
     let own = skb.linear

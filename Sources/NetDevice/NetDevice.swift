@@ -1,6 +1,7 @@
 import Ice
 import NetNamespace
 import SkBuff
+import Tables
 import Timers
 import Trace
 import Wire

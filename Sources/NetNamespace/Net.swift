@@ -1,4 +1,5 @@
 import SkBuff
+import Tables
 import Timers
 import Trace
 import Wire

@@ -1,6 +1,7 @@
 import IPv4
 import NetNamespace
 import SkBuff
+import Tables
 import Timers
 import Wire
 

@@ -1,11 +1,13 @@
 import IPv4
 import NetNamespace
 import SkBuff
+import Tables
 import Timers
 import Wire
 
 /// What UDP and ping sockets have in common. Linux: `struct inet_sock` of a `SOCK_DGRAM` socket.
 struct DatagramSocket: ~Copyable {
+  private let addressOnly = AddressOnly()
   let id: SocketID
   let account: SocketAccount
   var options: DatagramOptions

@@ -18,7 +18,8 @@ extension RawSpan {
     // Safe: in bounds by the check above.
     return unsafe UInt32(bigEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self))
   }
-  @inlinable public func loadMAC(_ offset: Int) -> MACAddress {
+  @inlinable @inline(__always)
+  public func loadMAC(_ offset: Int) -> MACAddress {
     MACAddress(UInt64(load16(offset)) << 32 | UInt64(load32(offset + 2)))
   }
   @inlinable public func loadIPv4(_ offset: Int) -> IPv4Address { IPv4Address(load32(offset)) }

@@ -50,22 +50,26 @@ public struct InternetChecksum: Sendable {
     let count = bytes.count
     var offset = 0
     if count >= 64 {
-      // 32-bit lanes summed in 64-bit accumulators: no carry can be lost below 2^32 words.
-      var low = SIMD4<UInt64>.zero
+      // The sum of the 64-bit words modulo 2^64, and that of their upper halves: together they give the exact sum of
+      // the lower halves too, without a carry lost below 2^32 words.
+      var words = SIMD4<UInt64>.zero
       var high = SIMD4<UInt64>.zero
-      let mask = SIMD4<UInt64>(repeating: 0xFFFF_FFFF)
       while offset &+ 64 <= count {
         let first = unsafe base.loadUnaligned(fromByteOffset: offset, as: SIMD4<UInt64>.self)
         let second = unsafe base.loadUnaligned(fromByteOffset: offset &+ 32, as: SIMD4<UInt64>.self)
-        low &+= (first & mask) &+ (second & mask)
+        words &+= first &+ second
         high &+= (first &>> 32) &+ (second &>> 32)
         offset &+= 64
       }
-      let lanes = low &+ high
+      let lanes = (words &- (high &<< 32)) &+ high
       // Each lane is below 2^49 for the largest packet, so the plain total cannot wrap.
       sum = fold32(sum) &+ fold32(lanes[0]) &+ fold32(lanes[1]) &+ fold32(lanes[2]) &+ fold32(lanes[3])
     }
-    while offset &+ 4 <= count {
+    while offset &+ 8 <= count {
+      sum &+= unsafe fold32(base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+      offset &+= 8
+    }
+    if offset &+ 4 <= count {
       sum &+= unsafe UInt64(base.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
       offset &+= 4
     }

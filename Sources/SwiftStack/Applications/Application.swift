@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 
 /// A program that the shard runs itself when its socket is ready, on the thread that made it ready. Plain data, so that
 /// the table of them costs nothing to walk or change.
