@@ -140,7 +140,7 @@ extension ShardState {
     var moved = 0
     if bridge.isUnread { return try discardUnread(bridge, socket) }
     while !applications[application].isOutputDone && bridge.mayWrite {
-      let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<65536])
+      let buffer = unsafe scratch.prefix(65536)
       let count: Int
       do throws(Errno) {
         count = unsafe try receive(socket, into: buffer, flags: [.peek, .dontWait])

@@ -10,7 +10,7 @@ extension ShardState {
   mutating func runDatagramService(_ index: Int) {
     let application = applications[index]
     for _ in 0..<Self.turnCount {
-      let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<65536])
+      let buffer = unsafe scratch.prefix(65536)
       do throws(Errno) {
         let datagram = unsafe try receiveFrom(application.socket, into: buffer, flags: .dontWait)
         guard let source = datagram.source, !Self.servicePorts.contains(source.port) else { continue }

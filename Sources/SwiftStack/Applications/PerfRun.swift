@@ -114,7 +114,7 @@ extension ShardState {
       }
       return closePerfStream(index)
     }
-    let piece = unsafe UnsafeRawBufferPointer(rebasing: scratch.bytes[..<jobs[job].length])
+    let piece = unsafe UnsafeRawBufferPointer(scratch.prefix(jobs[job].length))
     var sent = 0
     do throws(Errno) {
       while sent < Self.sourceTurnByteCount {
@@ -136,7 +136,7 @@ extension ShardState {
   mutating func runPerfSink(_ index: Int) {
     let socket = applications[index].socket
     let job = applications[index].job
-    let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<jobs[job].length])
+    let buffer = unsafe scratch.prefix(jobs[job].length)
     var received = 0
     do throws(Errno) {
       while received < Self.turnByteCount {

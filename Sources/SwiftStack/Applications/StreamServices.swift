@@ -10,7 +10,7 @@ extension ShardState {
     let socket = applications[index].socket
     var moved = 0
     while moved < Self.turnByteCount {
-      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch.bytes[..<Self.pieceByteCount])
+      let piece = unsafe scratch.prefix(Self.pieceByteCount)
       do throws(Errno) {
         let count = unsafe try receive(socket, into: piece, flags: [.peek, .dontWait])
         if count == 0 { return end(index) }

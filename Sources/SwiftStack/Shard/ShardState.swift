@@ -48,7 +48,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   var jobs = JobTable()
   var bridges = BridgeTable()
   /// Memory that applications move bytes through.
-  let scratch = ScratchBuffer()
+  var scratch = ScratchBuffer()
 
   /// The wire would not take a frame: when to try again.
   var retryAt = Instant.distantFuture
@@ -130,26 +130,29 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// A buffer that lives as long as the shard. Its contents mean nothing from one use to the next.
+/// A buffer that lives as long as the shard. Its contents mean nothing from one use to the next. Memory that nobody asked
+/// for yet is not touched, so that a stack costs only what its programs use.
 ///
 /// Safety: `bytes` is allocated here and freed in `deinit`; whoever uses it holds the shard's lock.
 @safe
 struct ScratchBuffer: ~Copyable {
   static let byteCount = 1 << 20
-  let bytes: UnsafeMutableRawBufferPointer
+  private let bytes: UnsafeMutableRawBufferPointer
+  private var filled = 0
 
-  init() {
-    unsafe bytes = .allocate(byteCount: Self.byteCount, alignment: 64)
-    // Bulk senders send from here: a pattern that shows where it came from, never memory of others.
-    for index in 0..<95 { unsafe bytes[index] = UInt8(truncatingIfNeeded: 0x20 &+ index) }
-    guard let base = unsafe bytes.baseAddress else { return }
-    // What stands is doubled: a million single stores would be most of a simulated stack's start.
-    var filled = 95
-    while filled < Self.byteCount {
-      let count = min(filled, Self.byteCount - filled)
-      unsafe (base + filled).copyMemory(from: base, byteCount: count)
-      filled += count
-    }
+  init() { unsafe bytes = .allocate(byteCount: Self.byteCount, alignment: 64) }
+
+  /// The first `count` bytes, at most `byteCount`.
+  mutating func prefix(_ count: Int) -> UnsafeMutableRawBufferPointer {
+    if count > filled { fill(count) }
+    return unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
   }
+
+  /// Bulk senders send from here: a pattern that shows where it came from, never memory of others.
+  private mutating func fill(_ count: Int) {
+    for index in filled..<count { unsafe bytes[index] = UInt8(truncatingIfNeeded: 0x20 &+ index % 95) }
+    filled = count
+  }
+
   deinit { unsafe bytes.deallocate() }
 }
