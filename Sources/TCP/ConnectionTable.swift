@@ -45,27 +45,20 @@ enum ConnectionEntry: Equatable {
 
 /// Four-tuple to connection: open addressing, keyed hash (a peer chooses ports and must not choose chains), growing by
 /// doubling. Linux: `inet_ehashfn()`.
+///
+/// The tuples themselves stand in the connections: a slot has 32 bits of its tuple's hash, and whoever looks compares
+/// tuples with those that have the same.
 struct ConnectionTable: ~Copyable {
   private struct Slot {
     var hash: UInt32
     var value: UInt32
-    var tuple: FourTuple
   }
   private static let free = UInt32.max
-  private var slots: [Slot]
+  private var slots = [Slot](repeating: Slot(hash: 0, value: free), count: 256)
   private(set) var count = 0
   private let keyed: SipHash
 
-  init(hash: SipHash) {
-    keyed = hash
-    slots = Self.empty(256)
-  }
-  private static func empty(_ capacity: Int) -> [Slot] {
-    let nowhere = SocketAddress(.any, port: 0)
-    return Array(
-      repeating: Slot(hash: 0, value: free, tuple: FourTuple(local: nowhere, remote: nowhere)),
-      count: capacity)
-  }
+  init(hash: SipHash) { keyed = hash }
 
   /// Keyed hash of a tuple.
   func hash(_ tuple: FourTuple) -> UInt32 {
@@ -74,56 +67,53 @@ struct ConnectionTable: ~Copyable {
     return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
   }
 
-  func find(_ tuple: FourTuple) -> ConnectionEntry? {
+  /// A walk over the connections that may have a tuple.
+  struct Search {
+    fileprivate let hash: UInt32
+    fileprivate var index: Int
+  }
+  func search(_ tuple: FourTuple) -> Search {
     let hash = hash(tuple)
+    return Search(hash: hash, index: Int(hash))
+  }
+  func next(_ search: inout Search) -> ConnectionEntry? {
     let mask = slots.count - 1
-    var index = Int(hash) & mask
-    while slots[index].value != Self.free {
-      if slots[index].hash == hash && slots[index].tuple == tuple {
-        return ConnectionEntry(encoded: slots[index].value)
-      }
-      index = (index + 1) & mask
+    while true {
+      let slot = slots[search.index & mask]
+      if slot.value == Self.free { return nil }
+      search.index += 1
+      if slot.hash == search.hash { return ConnectionEntry(encoded: slot.value) }
     }
-    return nil
   }
 
-  /// Adds the tuple, or changes what it belongs to.
-  mutating func set(_ tuple: FourTuple, to entry: ConnectionEntry) {
+  /// Adds a connection whose tuple no other has.
+  mutating func insert(_ tuple: FourTuple, _ entry: ConnectionEntry) {
     if (count + 1) * 2 > slots.count { grow() }
-    insert(Slot(hash: hash(tuple), value: entry.encoded, tuple: tuple))
+    insert(Slot(hash: hash(tuple), value: entry.encoded))
   }
 
   private mutating func insert(_ slot: Slot) {
     let mask = slots.count - 1
     var index = Int(slot.hash) & mask
-    while slots[index].value != Self.free {
-      if slots[index].hash == slot.hash && slots[index].tuple == slot.tuple {
-        slots[index].value = slot.value
-        return
-      }
-      index = (index + 1) & mask
-    }
+    while slots[index].value != Self.free { index = (index + 1) & mask }
     slots[index] = slot
     count += 1
   }
 
   private mutating func grow() {
     let old = slots
-    slots = Self.empty(old.count * 2)
+    slots = Array(repeating: Slot(hash: 0, value: Self.free), count: old.count * 2)
     count = 0
     for slot in old where slot.value != Self.free { insert(slot) }
   }
 
-  /// Removes the tuple if it belongs to `entry`.
-  mutating func remove(_ tuple: FourTuple, entry: ConnectionEntry) {
-    let hash = hash(tuple)
+  /// Removes a connection, which has had this tuple since it was added; nothing happens when it is not there.
+  mutating func remove(_ tuple: FourTuple, _ entry: ConnectionEntry) {
+    let value = entry.encoded
     let mask = slots.count - 1
-    var index = Int(hash) & mask
+    var index = Int(hash(tuple)) & mask
     while slots[index].value != Self.free {
-      if slots[index].hash == hash && slots[index].tuple == tuple {
-        if slots[index].value == entry.encoded { close(index) }
-        return
-      }
+      if slots[index].value == value { return close(index) }
       index = (index + 1) & mask
     }
   }

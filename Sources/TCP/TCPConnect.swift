@@ -61,7 +61,7 @@ extension TCPLayer {
     }
     let tuple = FourTuple(local: near, remote: far)
     var initial = initialSequence(tuple, net: net)
-    if case .timeWait(let slot) = connections.find(tuple) {
+    if case .timeWait(let slot) = findConnection(tuple) {
       // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.
       initial = timeWaits[slot].nextInitialSequence
       sockets[index].tsRecent = timeWaits[slot].timestampRecent
@@ -127,7 +127,7 @@ extension TCPLayer {
   ///
   /// - Parameter isBound: the caller has asked for this port by `bind()`: timestamps protect it without the second.
   private func isFree(_ tuple: FourTuple, isBound: Bool = false, net: borrowing Net) -> Bool {
-    switch connections.find(tuple) {
+    switch findConnection(tuple) {
     case nil: return true
     case .timeWait(let slot):
       return timeWaits[slot].hasTimestamps

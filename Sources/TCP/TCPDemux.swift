@@ -58,7 +58,7 @@ extension TCPLayer {
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
     ip: inout IPv4Layer, net: inout Net
   ) {
-    switch connections.find(tuple) {
+    switch findConnection(tuple) {
     case .socket(let index):
       let verdict: SegmentVerdict
       switch sockets[index].state {
@@ -174,7 +174,7 @@ extension TCPLayer {
   public mutating func error(_ report: TransportError, ip: inout IPv4Layer, net: inout Net) {
     let tuple = FourTuple(local: report.local, remote: report.remote)
     let index: Int
-    switch connections.find(tuple) {
+    switch findConnection(tuple) {
     case .socket(let found): index = found
     case .request(let slot):
       requestFailed(slot, report, net: &net)

@@ -54,14 +54,34 @@ public struct TCPLayer: ~Copyable {
   }
 
   mutating func insert(_ tuple: FourTuple, socket index: Int) {
-    connections.set(tuple, to: .socket(index))
+    enter(tuple, .socket(index))
     sockets[index].isHashed = true
+  }
+
+  /// What a segment between two ends belongs to.
+  func findConnection(_ tuple: FourTuple) -> ConnectionEntry? {
+    var search = connections.search(tuple)
+    while let entry = connections.next(&search) {
+      let isFound =
+        switch entry {
+        case .socket(let index): sockets[index].tuple == tuple
+        case .request(let slot): requests[slot].tuple == tuple
+        case .timeWait(let slot): timeWaits[slot].tuple == tuple
+        }
+      if isFound { return entry }
+    }
+    return nil
+  }
+
+  mutating func enter(_ tuple: FourTuple, _ entry: ConnectionEntry) {
+    assert(findConnection(tuple) == nil, "a four-tuple has one connection")
+    connections.insert(tuple, entry)
   }
 
   private mutating func unhash(_ index: Int) {
     guard sockets[index].isHashed else { return }
     sockets[index].isHashed = false
-    connections.remove(sockets[index].tuple, entry: .socket(index))
+    connections.remove(sockets[index].tuple, .socket(index))
   }
 
   /// After any work on a socket: brings timers, tables and slots in line with its state.
@@ -117,7 +137,7 @@ public struct TCPLayer: ~Copyable {
       let taken = timeWaits.insert(entry)
       precondition(taken == slot, "a reserved slab slot is the next one used")
       unhash(index)
-      connections.set(tuple, to: .timeWait(slot))
+      enter(tuple, .timeWait(slot))
       if sockets[index].isBound {
         ports.share(id, with: sockets[index].id, address: tuple.local.address, port: tuple.local.port)
       }
@@ -141,7 +161,7 @@ public struct TCPLayer: ~Copyable {
   mutating func endTimeWait(_ slot: Int, net: inout Net) {
     timeWaits[slot].timer.cancel(in: &net.timers)
     let entry = timeWaits.remove(slot)
-    connections.remove(entry.tuple, entry: .timeWait(slot))
+    connections.remove(entry.tuple, .timeWait(slot))
     if entry.ownsPort {
       ports.release(entry.id, address: entry.tuple.local.address, port: entry.tuple.local.port)
     }

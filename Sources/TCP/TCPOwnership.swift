@@ -5,7 +5,7 @@ import Wire
 extension TCPLayer {
   /// Whether a connection, a handshake or a TIME-WAIT between these ends lives here.
   public func hasConnection(local: SocketAddress, remote: SocketAddress) -> Bool {
-    connections.find(FourTuple(local: local, remote: remote)) != nil
+    findConnection(FourTuple(local: local, remote: remote)) != nil
   }
 
   /// Whether a socket here listens at this address.

@@ -50,7 +50,7 @@ extension TCPLayer {
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
     enqueueRequest(slot)
-    connections.set(tuple, to: .request(slot))
+    enter(tuple, .request(slot))
     sendSynAck(slot, ip: &ip, net: &net)
     armRequest(slot, net: &net)
     return nil
@@ -131,7 +131,7 @@ extension TCPLayer {
   mutating func removeRequest(_ slot: Int, net: inout Net) {
     requests[slot].timer.cancel(in: &net.timers)
     let request = requests.remove(slot)
-    connections.remove(request.tuple, entry: .request(slot))
+    connections.remove(request.tuple, .request(slot))
     if let older = request.older { requests[older].newer = request.newer }
     if let newer = request.newer { requests[newer].older = request.older }
     let listener = request.listener
