@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Timers
 import Wire
 
@@ -19,10 +20,10 @@ struct ICMPRateLimit {
   private var buckets: [Bucket]
   private var credit: Int64 = globalBurst
   private var creditStamp: Instant
-  private let key: UInt64
+  private let keyed: SipHash
 
   init(net: inout Net) {
-    key = net.random.next() | 1
+    keyed = net.random.nextKey()
     creditStamp = net.now
     buckets = Array(repeating: Bucket(), count: Self.bucketCount)
   }
@@ -40,8 +41,8 @@ struct ICMPRateLimit {
     let cost = net.settings.icmpRateLimit
     if cost > .zero {
       let full = cost * Self.hostBurst
-      let mixed = (UInt64(host.rawValue) ^ key) &* 0x9E37_79B9_7F4A_7C15
-      let index = Int(truncatingIfNeeded: (mixed ^ mixed >> 32) &* key >> 48) & (Self.bucketCount - 1)
+      let index =
+        Int(truncatingIfNeeded: keyed.tableHash(UInt64(host.rawValue), 0)) & (Self.bucketCount - 1)
       var tokens = min(full, buckets[index].tokens + (now - buckets[index].last))
       // A host takes over another's bucket only when that is full again; until then they share it.
       if buckets[index].address != host && (buckets[index].address.isAny || tokens == full) {

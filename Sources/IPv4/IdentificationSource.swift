@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Wire
 
 /// Identification values for packets that may be fragmented: unique per source, destination and protocol for as long
@@ -9,10 +10,10 @@ struct IdentificationSource {
   private var counters: [UInt32]
   /// Millisecond of the last use of each bucket.
   private var stamps: [UInt32]
-  private let key: UInt64
+  private let keyed: SipHash
 
   init(net: inout Net) {
-    key = net.random.next() | 1
+    keyed = net.random.nextKey()
     stamps = Array(repeating: 0, count: Self.bucketCount)
     counters = (0..<Self.bucketCount).map { _ in UInt32(truncatingIfNeeded: net.random.next()) }
   }
@@ -21,10 +22,9 @@ struct IdentificationSource {
   mutating func reserve(
     _ count: Int, source: IPv4Address, destination: IPv4Address, protocol number: IPProtocol, net: inout Net
   ) -> UInt16 {
-    var mixed = (UInt64(source.rawValue) << 32 | UInt64(destination.rawValue)) ^ key
-    mixed = (mixed ^ mixed >> 31 ^ UInt64(number.rawValue)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ mixed >> 29) &* key
-    let bucket = Int(truncatingIfNeeded: mixed >> 40) & (Self.bucketCount - 1)
+    let hash = keyed.tableHash(
+      UInt64(source.rawValue) << 32 | UInt64(destination.rawValue), UInt64(number.rawValue))
+    let bucket = Int(truncatingIfNeeded: hash) & (Self.bucketCount - 1)
     let now = net.now.milliseconds32
     let elapsed = now &- stamps[bucket]
     // Time adds a random step, so that an observer cannot count the packets in between.

@@ -1,6 +1,7 @@
 import NetNamespace
 import Neighbour
 import SkBuff
+import Tables
 import Timers
 import Wire
 
@@ -58,14 +59,15 @@ struct ReassemblyTable: ~Copyable {
   /// Truesize of everything that waits.
   var memory = 0
   private(set) var count = 0
-  private var hashKey: UInt64 = 0
+  private var keyed: SipHash?
 
   private mutating func bucket(_ key: ReassemblyKey, net: inout Net) -> Int {
-    if hashKey == 0 { hashKey = net.random.next() | 1 }
-    var mixed = (UInt64(key.source.rawValue) << 32 | UInt64(key.destination.rawValue)) ^ hashKey
-    mixed ^= UInt64(key.identification) << 8 | UInt64(key.protocol.rawValue)
-    mixed = (mixed ^ mixed >> 31) &* 0x9E37_79B9_7F4A_7C15
-    return Int(truncatingIfNeeded: (mixed ^ mixed >> 29) &* hashKey >> 40) & (Self.bucketCount - 1)
+    let keyed = self.keyed ?? net.random.nextKey()
+    self.keyed = keyed
+    let hash = keyed.tableHash(
+      UInt64(key.source.rawValue) << 32 | UInt64(key.destination.rawValue),
+      UInt64(key.identification) << 8 | UInt64(key.protocol.rawValue))
+    return Int(truncatingIfNeeded: hash) & (Self.bucketCount - 1)
   }
 
   /// The datagram's queue, made when there is none.

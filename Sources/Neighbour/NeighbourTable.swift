@@ -16,7 +16,7 @@ public struct NeighbourTable: ~Copyable {
   /// Heads of the hash chains; -1: empty.
   var buckets: [Int32]
   var freeSlots: Int32 = -1
-  let hashKey: UInt64
+  private let keyed: SipHash
   public var parameters = NeighbourParameters()
   /// Drawn anew every 300 s. Linux: `reachable_time`.
   var reachableTime: Nanoseconds
@@ -34,7 +34,7 @@ public struct NeighbourTable: ~Copyable {
 
   public init(net: inout Net) {
     buckets = Array(repeating: -1, count: 256)
-    hashKey = net.random.next() | 1
+    keyed = net.random.nextKey()
     reachableTime = parameters.baseReachableTime
     reachableTimeDrawn = net.now
     solicitations.reserveCapacity(64)
@@ -152,8 +152,7 @@ public struct NeighbourTable: ~Copyable {
   // MARK: Look-up
 
   func bucket(of address: IPv4Address) -> Int {
-    let mixed = (UInt64(address.rawValue) ^ hashKey) &* 0x9E37_79B9_7F4A_7C15
-    return Int(truncatingIfNeeded: (mixed ^ mixed >> 29) &* hashKey >> 32) & (buckets.count - 1)
+    Int(truncatingIfNeeded: keyed.tableHash(UInt64(address.rawValue), 0)) & (buckets.count - 1)
   }
 
   /// Linux: `neigh_lookup()`.

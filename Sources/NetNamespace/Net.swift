@@ -72,6 +72,8 @@ public struct RandomSource: Sendable {
     counter &+= 1
     return keyed.hash(counter, 0)
   }
+  /// A key that nobody else has, for the hash of a table.
+  public mutating func nextKey() -> SipHash { SipHash(key: (next(), next())) }
   /// A value in `0..<bound`; `bound` is above 0.
   public mutating func next(below bound: UInt32) -> UInt32 {
     precondition(bound > 0, "a random range is not empty")

@@ -1,3 +1,4 @@
+import Tables
 import Wire
 
 /// The ports in use for one protocol. Linux: `struct inet_bind_bucket`, `inet_csk_get_port()`, `udp_lib_get_port()`.
@@ -214,7 +215,7 @@ public struct PortTable: ~Copyable {
 
   /// Begins the walk for a connection from `address` to `remote` (RFC 6056 section 3.3.4, double-hash selection).
   public mutating func search(address: IPAddress, remote: SocketAddress, net: inout Net) -> Search {
-    let keyed = self.keyed ?? SipHash(key: (net.random.next(), net.random.next()))
+    let keyed = self.keyed ?? net.random.nextKey()
     self.keyed = keyed
     let range = net.settings.localPorts
     let hash = keyed.hash(

@@ -129,7 +129,7 @@ public final class Stack: Sendable {
   private static func join(_ shards: [Shard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
-    let owners = PortOwners(key: shards[0].inspect { $0.net.random.next() })
+    let owners = PortOwners(hash: shards[0].inspect { $0.net.random.nextKey() })
     for (index, shard) in shards.enumerated() {
       shard.inspect { $0.join(inboxes, as: index, portOwners: owners) }
     }

@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Wire
 
 /// The two ends of a connection.

@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Wire
 
 /// Which socket a datagram is for: a hash of chains, one entry for each bound socket's slot.

@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Testing
 import Timers
 import Wire

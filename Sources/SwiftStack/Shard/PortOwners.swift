@@ -1,4 +1,5 @@
 import Synchronization
+import Tables
 
 /// Which shards have a local TCP port: bound, listening, or with a connection on it. One table for all shards, read
 /// without a lock for every segment.
@@ -10,10 +11,10 @@ final class PortOwners: Sendable {
   /// A bit for each shard, by port.
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
   /// Spreads the flows to a port that several shards have; the same in all of them.
-  private let key: UInt64
+  private let keyed: SipHash
 
-  init(key: UInt64) {
-    self.key = key
+  init(hash: SipHash) {
+    keyed = hash
     unsafe words = .allocate(capacity: Self.portCount)
     for port in 0..<Self.portCount { unsafe (words + port).initialize(to: Atomic(0)) }
   }
@@ -37,10 +38,9 @@ final class PortOwners: Sendable {
 
   /// The `turn`-th shard to be asked for a flow among those of `mask`; the first is the flow's own.
   func candidate(_ turn: Int, of mask: UInt64, remote: SocketAddress) -> Int {
-    var mixed = (UInt64(remote.address.v4?.rawValue ?? 0) << 16 | UInt64(remote.port)) ^ key
-    mixed = (mixed ^ mixed >> 31) &* 0x9E37_79B9_7F4A_7C15
+    let hash = keyed.tableHash(UInt64(remote.address.v4?.rawValue ?? 0), UInt64(remote.port))
     let count = UInt64(mask.nonzeroBitCount)
-    let first = ((mixed ^ mixed >> 29) &* (key | 1) >> 32) &* count >> 32
+    let first = hash.multipliedFullWidth(by: count).high
     var left = (first + UInt64(turn)) % count
     var rest = mask
     while left > 0 {

@@ -14,28 +14,20 @@ public struct SipHash: Sendable {
   /// The hash of 16 bytes: two little-endian words.
   @inlinable public func hash(_ first: UInt64, _ second: UInt64) -> UInt64 {
     var state = State(key)
-    state.absorb(first)
-    state.absorb(second)
+    state.absorb(first, rounds: 2)
+    state.absorb(second, rounds: 2)
     // The last word carries the length in its upper byte.
-    state.absorb(16 << 56)
-    return state.finish()
+    state.absorb(16 << 56, rounds: 2)
+    return state.finish(rounds: 4)
   }
 
   /// A hash of two words by one round for each and three at the end, without the length: for tables, where a peer sees
   /// neither the hash nor the place. Linux: `hsiphash()`.
   @inlinable public func tableHash(_ first: UInt64, _ second: UInt64) -> UInt64 {
     var state = State(key)
-    state.v3 ^= first
-    state.round()
-    state.v0 ^= first
-    state.v3 ^= second
-    state.round()
-    state.v0 ^= second
-    state.v2 ^= 0xff
-    state.round()
-    state.round()
-    state.round()
-    return state.v0 ^ state.v1 ^ state.v2 ^ state.v3
+    state.absorb(first, rounds: 1)
+    state.absorb(second, rounds: 1)
+    return state.finish(rounds: 3)
   }
 
   @frozen @usableFromInline
@@ -53,19 +45,15 @@ public struct SipHash: Sendable {
       v3 = key.1 ^ 0x7465_6462_7974_6573
     }
 
-    @inlinable mutating func absorb(_ word: UInt64) {
+    @inlinable @inline(__always) mutating func absorb(_ word: UInt64, rounds: Int) {
       v3 ^= word
-      round()
-      round()
+      for _ in 0..<rounds { round() }
       v0 ^= word
     }
 
-    @inlinable mutating func finish() -> UInt64 {
+    @inlinable @inline(__always) mutating func finish(rounds: Int) -> UInt64 {
       v2 ^= 0xff
-      round()
-      round()
-      round()
-      round()
+      for _ in 0..<rounds { round() }
       return v0 ^ v1 ^ v2 ^ v3
     }
 

@@ -1,4 +1,4 @@
-import NetNamespace
+import Tables
 import Testing
 
 @Suite("SipHash-2-4")
