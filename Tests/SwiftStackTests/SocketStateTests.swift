@@ -39,6 +39,15 @@ import Wire
     return (client, server)
   }
 
+  @Test("S7 T17 an urgent byte is there to be received though nothing else is") func urgentByteAlone() throws
+  {
+    let (client, server) = try pair(4000)
+    try client.send([9], flags: .outOfBand)
+    wait()
+    #expect(try server.receive(upTo: 1, flags: .outOfBand) == [9])
+    #expect(throws: SocketError("receive", .EINVAL)) { try server.receive(upTo: 1, flags: .outOfBand) }
+  }
+
   @Test("S7 a stream shut down before it connects: ENOTCONN, and shut it stays", arguments: [true, false])
   func shutdownUnconnected(write: Bool) throws {
     let listener = try listener(4000)

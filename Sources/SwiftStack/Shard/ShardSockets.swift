@@ -57,13 +57,9 @@ extension ShardState {
     let available = isError ? sockets.queuedErrorByteCount(id) : sockets.receivableByteCount(id)
     let count = min(limit, available)
     guard count > 0 else {
-      // Nothing is there, or nothing but an error, an urgent byte or the end: one byte of room tells them apart.
-      var byte: UInt8 = 0
-      let message = unsafe try withUnsafeMutableBytes(of: &byte) { (room) throws(Errno) in
-        let room = unsafe UnsafeMutableRawBufferPointer(rebasing: room[..<min(max(limit, 0), 1)])
-        return unsafe try receiveMessage(id, into: room, flags: flags)
-      }
-      return (message.byteCount == 1 && limit > 0 ? [byte] : [], message)
+      // Nothing is there, or nothing but an error or the end: which, the call says without any room.
+      let nowhere = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
+      return ([], unsafe try receiveMessage(id, into: nowhere, flags: flags))
     }
     // Safe: as many bytes as the array is said to have were written.
     var message: ReceivedMessage?
