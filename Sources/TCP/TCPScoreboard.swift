@@ -327,6 +327,7 @@ extension TCPSocket {
   mutating func markLost(_ place: SkBuffQueue.Position, net: inout Net) {
     var block = retransmitQueue[tcp: place]
     guard !block.sacked.contains(.sacked) else { return }
+    noteToRetransmit(place, block.sequence)
     let segments = Int(block.segmentCount)
     if block.sacked.contains(.lost) {
       guard block.sacked.contains(.retransmitted) else { return }
@@ -340,11 +341,17 @@ extension TCPSocket {
     }
     recovery.lostTotal &+= UInt32(truncatingIfNeeded: segments)
     retransmitQueue[tcp: place] = block
+  }
+
+  /// Retransmission goes on no later than at this packet. Without a place to go on at it begins at the queue's head, and
+  /// still has to where lost packets wait there. Linux: `tcp_verify_retransmit_hint()`.
+  private mutating func noteToRetransmit(_ place: SkBuffQueue.Position, _ sequence: SequenceNumber) {
     if let hint = recovery.retransmitHint {
-      if block.sequence.isBefore(retransmitQueue[tcp: hint].sequence) { recovery.retransmitHint = place }
+      guard sequence.isBefore(retransmitQueue[tcp: hint].sequence) else { return }
     } else {
-      recovery.retransmitHint = place
+      guard retransOut >= lostOut else { return }
     }
+    recovery.retransmitHint = place
   }
 
   /// Lost whatever was sent again; after undo a segment may be sent again and not lost.

@@ -60,6 +60,17 @@ struct RecoveryRowsTests {
     #expect(open.sent(from: base) == [0, 3])
   }
 
+  @Test("RFC 6675 4 NextSeg: the lowest lost segment first, also when an ACK of the last one sent has news")
+  func lowestFirst() throws {
+    let open = try Connection.withSACK()
+    let base = try open.flight(10)
+    for end in 4...6 { open.acknowledge(base: base, upTo: 0, sack: [3..<end]) }
+    #expect(open.info.lost == 3)
+    #expect(open.sent(from: base) == [0])
+    open.acknowledge(base: base, upTo: 1, sack: [3..<6, 7..<10])
+    #expect(open.sent(from: base) == [1, 2, 6])
+  }
+
   @Test("RFC 6675 what is first sent during recovery can be lost and sent again in it")
   func lossDuringRecovery() throws {
     let open = try Connection.withSACK()
