@@ -8,6 +8,7 @@ extension TCPSocket {
     var packets = 0
     var sacked = 0
     var lost = 0
+    var lostAgain = 0
     var again = 0
     var memory = 0
     var belowHint = 0
@@ -27,12 +28,18 @@ extension TCPSocket {
       }
       if block.sacked.isSuperset(of: [.sacked, .lost]) { return "SACKed and lost" }
       if recovery.lostHint == current { hintSeen = true }
+      if recovery.retransmitHint == current {
+        if lost > lostAgain { return "lost, and behind where retransmission goes on" }
+      }
       packets += count
       if block.sacked.contains(.sacked) {
         sacked += count
         if !hintSeen { belowHint += count }
       }
-      if block.sacked.contains(.lost) { lost += count }
+      if block.sacked.contains(.lost) {
+        lost += count
+        if block.sacked.contains(.retransmitted) { lostAgain += count }
+      }
       if block.sacked.contains(.retransmitted) { again += count }
       memory += retransmitQueue.truesize(at: current)
       next = block.endSequence
