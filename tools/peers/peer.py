@@ -435,7 +435,8 @@ def do_relay(first: str, second: str, duplicate: str, reorder: str, loss: str, s
                 for item in items:
                     put(out, item[1])
                 items.clear()
-        if time.monotonic() - last_report > 0.5:
+        # Silent until it has done what it is for.
+        if time.monotonic() - last_report > 0.5 and counts["moved"] + counts["lost"] > 0:
             last_report = time.monotonic()
             print(" ".join(f"{key}={value}" for key, value in counts.items()), file=sys.stderr, flush=True)
 
