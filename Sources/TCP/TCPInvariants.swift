@@ -28,8 +28,8 @@ extension TCPSocket {
       }
       if block.sacked.isSuperset(of: [.sacked, .lost]) { return "SACKed and lost" }
       if recovery.lostHint == current { hintSeen = true }
-      if recovery.retransmitHint == current {
-        if lost > lostAgain { return "lost, and behind where retransmission goes on" }
+      if recovery.retransmitHint == current && lost > lostAgain {
+        return "lost, and behind where retransmission goes on"
       }
       packets += count
       if block.sacked.contains(.sacked) {
