@@ -113,6 +113,13 @@ extension IPv4Layer {
       address, hardwareAddress: hardwareAddress, state: state, device: &device, net: &net)
   }
 
+  /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.
+  public mutating func flushNeighbours(net: inout Net) {
+    for entry in neighbours.snapshot(now: net.now) where entry.state.isDynamic {
+      neighbours.delete(entry.address, net: &net)
+    }
+  }
+
   /// Sends the requests that the neighbour table asks for, and reports the packets it gave up.
   mutating func serveNeighbours(net: inout Net) {
     while let wanted = neighbours.takeSolicitation() {
@@ -174,6 +181,12 @@ extension IPv4Layer {
   /// (RFC 5227 section 2.3).
   public mutating func announceAddresses(net: inout Net) {
     for prefix in addresses { conflicts.claim(prefix.address, at: net.now) }
+    announceDue(net: &net)
+  }
+
+  /// As `announceAddresses`, one of them.
+  public mutating func announceAddress(_ address: IPv4Address, net: inout Net) {
+    conflicts.claim(address, at: net.now)
     announceDue(net: &net)
   }
 

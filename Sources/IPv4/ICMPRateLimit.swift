@@ -31,9 +31,10 @@ struct ICMPRateLimit {
   mutating func allow(_ host: IPv4Address, net: borrowing Net) -> Verdict {
     let now = net.now
     // The global bucket: whole messages that the time since has earned.
-    let interval = Int64(1_000_000_000) / Int64(max(1, net.settings.icmpMessagesPerSecond))
+    let perSecond = Int64(net.settings.icmpMessagesPerSecond)
+    let interval = max(1, 1_000_000_000 / max(1, perSecond))
     let earned = (now - creditStamp).rawValue / interval
-    if earned > 0 {
+    if earned > 0 && perSecond > 0 {
       credit = min(Self.globalBurst, credit + earned)
       creditStamp = creditStamp + Nanoseconds(earned &* interval)
     }

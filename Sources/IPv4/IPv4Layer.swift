@@ -40,6 +40,9 @@ public struct IPv4Layer: ~Copyable {
   static let conflictTimerID = UInt32.max - 1
   /// `net.core.netdev_max_backlog`.
   static let loopbackLimit = 1000
+  /// Most addresses and routes, so that a change stays quick.
+  static let addressLimit = 1024
+  static let routeLimit = 65536
   /// Most errors kept for `takeTransportError()`; later ones are lost, as ICMP may be.
   static let errorLimit = 256
 
@@ -65,13 +68,14 @@ public struct IPv4Layer: ~Copyable {
 
   /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`, `fib_add_ifaddr()`.
   ///
-  /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already.
+  /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already, ENOBUFS for too many.
   public mutating func addAddress(_ prefix: IPv4Prefix, net: inout Net) throws(Errno) {
     let address = prefix.address
     guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
       prefix.length > 0
     else { throw .EINVAL }
     guard !addresses.contains(where: { $0.address == address }) else { throw .EEXIST }
+    guard addresses.count < Self.addressLimit else { throw .ENOBUFS }
     addresses.append(prefix)
     if primary.isAny { primary = address }
     rebuildLocal()
@@ -82,7 +86,8 @@ public struct IPv4Layer: ~Copyable {
     routesChanged()
   }
 
-  /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`.
+  /// Routes with this source go with it; with the last address, all that lead over the link.
+  /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`, `fib_disable_ip()`.
   ///
   /// - Throws: EADDRNOTAVAIL when the address is not ours.
   public mutating func removeAddress(_ address: IPv4Address, net: inout Net) throws(Errno) {
@@ -91,7 +96,8 @@ public struct IPv4Layer: ~Copyable {
     primary = addresses.first?.address ?? .any
     conflicts.forget(address)
     rebuildLocal()
-    routes.remove { $0.source == address }
+    let isLast = addresses.isEmpty
+    routes.remove { $0.source == address || isLast && $0.kind == .unicast }
     let heir = addresses.first { $0.length == prefix.length && $0.network == prefix.network }
     if let heir, heir.length < 32 { try? routes.insert(RouteEntry(heir, source: heir.address)) }
     routesChanged()
@@ -111,8 +117,28 @@ public struct IPv4Layer: ~Copyable {
   /// Adds a route. Linux: `fib_table_insert()`, `fib_check_nh()`.
   ///
   /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
-  ///   EEXIST when a route with this prefix and metric is there.
+  ///   EEXIST when a route with this prefix and metric is there, ENOBUFS for too many.
   public mutating func addRoute(_ entry: RouteEntry, net: inout Net) throws(Errno) {
+    try check(entry)
+    guard routes.count < Self.routeLimit else { throw .ENOBUFS }
+    try routes.insert(entry)
+    routesChanged()
+  }
+
+  /// Adds a route in the place of the one with its prefix and metric, if there is one. Linux: `NLM_F_REPLACE`.
+  ///
+  /// - Throws: as `addRoute`, without EEXIST.
+  public mutating func replaceRoute(_ entry: RouteEntry, net: inout Net) throws(Errno) {
+    try check(entry)
+    let old = RouteSelector(entry.prefix, metric: entry.metric)
+    if routes.remove(where: { old.fits($0) }) == 0 {
+      guard routes.count < Self.routeLimit else { throw .ENOBUFS }
+    }
+    try routes.insert(entry)
+    routesChanged()
+  }
+
+  private func check(_ entry: RouteEntry) throws(Errno) {
     if let gateway = entry.gateway {
       guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
       guard let way = routes.lookup(gateway), way.scope == .link, way.kind == .unicast else {
@@ -121,8 +147,6 @@ public struct IPv4Layer: ~Copyable {
     }
     if let source = entry.source, !isLocal(source) { throw .EINVAL }
     if let mtu = entry.mtu, mtu < 68 { throw .EINVAL }
-    try routes.insert(entry)
-    routesChanged()
   }
 
   /// Removes a route; with `metric` `nil`, all for the prefix.
@@ -130,11 +154,18 @@ public struct IPv4Layer: ~Copyable {
   /// - Throws: ESRCH when there is none.
   public mutating func removeRoute(_ prefix: IPv4Prefix, metric: UInt32? = nil, net: inout Net) throws(Errno)
   {
-    let removed = routes.remove {
-      $0.prefix.network == prefix.network && $0.prefix.length == prefix.length
-        && (metric == nil || $0.metric == metric)
-    }
-    if removed == 0 { throw .ESRCH }
+    let doomed = RouteSelector(prefix, metric: metric)
+    if routes.remove(where: { doomed.fits($0) }) == 0 { throw .ESRCH }
+    routesChanged()
+  }
+
+  /// Removes one route. Linux: `fib_table_delete()`.
+  ///
+  /// - Throws: ESRCH when none fits.
+  public mutating func removeRoute(_ selector: RouteSelector) throws(Errno) {
+    // Of one prefix no two have the same metric.
+    guard let found = routes.entries.first(where: { selector.fits($0) }) else { throw .ESRCH }
+    routes.remove { $0 == found }
     routesChanged()
   }
 
@@ -272,10 +303,10 @@ public struct IPv4Layer: ~Copyable {
     routesChanged()
   }
 
-  /// What was learned and has not expired: destination, MTU, time left.
-  public func pathMTUSnapshot(now: Instant) -> [(destination: IPv4Address, mtu: Int, expires: Nanoseconds)] {
-    pathMTUs.all.filter { $0.exception.expires > now }
-      .map { ($0.destination, $0.exception.mtu, $0.exception.expires - now) }
+  /// Forgets what was learned: another time of expiry would break the order in which it expires.
+  public mutating func forgetPathMTUs() {
+    pathMTUs = PathMTUTable()
+    routesChanged()
   }
 
   private mutating func armPathMTUTimer(at deadline: Instant, net: inout Net) {

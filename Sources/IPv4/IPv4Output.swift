@@ -200,5 +200,4 @@ extension IPv4Layer {
 
   /// A packet that we sent to ourselves; it goes to `receive(_:net:)`.
   public mutating func takeLocal() -> SkBuff? { looped.popFirst() }
-  public var hasLocal: Bool { !looped.isEmpty }
 }

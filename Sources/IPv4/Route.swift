@@ -30,6 +30,4 @@ public struct Route: Sendable {
   public var neighbour: NeighbourHandle
   /// Next identification for packets that carry DF. Linux: `inet_id`.
   public var identification: UInt16
-
-  @inlinable public var usesGateway: Bool { nextHop != destination }
 }

@@ -51,6 +51,30 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+/// Which route is meant: that of a prefix, and of several the one with the least metric. What is `nil` is not asked.
+/// Linux: `struct fib_config` as `fib_table_delete()` compares it.
+public struct RouteSelector: Equatable, Sendable {
+  public var prefix: IPv4Prefix
+  public var kind: RouteEntry.Kind?
+  public var gateway: IPv4Address?
+  public var metric: UInt32?
+
+  public init(
+    _ prefix: IPv4Prefix, kind: RouteEntry.Kind? = nil, gateway: IPv4Address? = nil, metric: UInt32? = nil
+  ) {
+    self.prefix = prefix
+    self.kind = kind
+    self.gateway = gateway
+    self.metric = metric
+  }
+
+  func fits(_ entry: RouteEntry) -> Bool {
+    entry.prefix.network == prefix.network && entry.prefix.length == prefix.length
+      && (kind ?? entry.kind) == entry.kind && (gateway == nil || gateway == entry.gateway)
+      && (metric ?? entry.metric) == entry.metric
+  }
+}
+
 /// Routes by longest prefix, in a path-compressed binary trie. Linux: `net/ipv4/fib_trie.c`.
 ///
 /// Look-up visits at most 33 nodes whatever the number of routes, and allocates nothing.
@@ -176,9 +200,4 @@ public struct RouteTable: ~Copyable {
   @inline(__always) private static func mask(_ length: Int) -> UInt32 {
     length == 0 ? 0 : UInt32.max << UInt32(32 - length)
   }
-}
-
-extension Errno {
-  static let EEXIST = Errno(rawValue: 17)
-  static let ESRCH = Errno(rawValue: 3)
 }

@@ -13,10 +13,6 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   public static let error = Readiness(rawValue: 0x008)
   /// EPOLLHUP: both directions are closed.
   public static let hangUp = Readiness(rawValue: 0x010)
-  /// EPOLLRDHUP: the peer will send no more.
-  public static let peerClosed = Readiness(rawValue: 0x2000)
-  /// EPOLLONESHOT: disabled after one report, until modified.
-  public static let oneShot = Readiness(rawValue: 1 << 30)
   /// EPOLLET: reported on change only. Without it a descriptor is reported while it is ready.
   public static let edgeTriggered = Readiness(rawValue: 1 << 31)
 }

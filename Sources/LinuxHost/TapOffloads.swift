@@ -10,8 +10,6 @@ public struct TapOffloads: OptionSet, Hashable, Sendable {
   public static let checksum = TapOffloads(rawValue: UInt32(TUN_F_CSUM))
   /// TUN_F_TSO4: TCP over IPv4 frames up to 64 KiB.
   public static let tso4 = TapOffloads(rawValue: UInt32(TUN_F_TSO4))
-  /// TUN_F_TSO6: TCP over IPv6 frames up to 64 KiB.
-  public static let tso6 = TapOffloads(rawValue: UInt32(TUN_F_TSO6))
   /// TUN_F_TSO_ECN: such frames may carry CWR.
   public static let tsoECN = TapOffloads(rawValue: UInt32(TUN_F_TSO_ECN))
   /// TUN_F_USO4, Linux 6.2.

@@ -50,8 +50,6 @@ public struct NetDevice: ~Copyable {
 
   /// The largest packet with segmentation, Ethernet header included. Linux: `gso_max_size`.
   public static let gsoMaximumByteCount = 65536
-  /// The largest IP packet.
-  public static let maximumPacketByteCount = 65535
   /// Least and largest MTU. Linux: `ETH_MIN_MTU`; RFC 791 for the upper end.
   public static let mtuRange = 68...65535
   /// Packets one run of the queue may take before others get their turn. Linux: `dev_tx_weight`.

@@ -5,12 +5,15 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringCo
   @inlinable public init(rawValue: Int32) { self.rawValue = rawValue }
 
   public static let EPERM = Errno(rawValue: 1)
+  public static let ENOENT = Errno(rawValue: 2)
+  public static let ESRCH = Errno(rawValue: 3)
   public static let EINTR = Errno(rawValue: 4)
   public static let EBADF = Errno(rawValue: 9)
   public static let EAGAIN = Errno(rawValue: 11)
   public static let ENOMEM = Errno(rawValue: 12)
   public static let EACCES = Errno(rawValue: 13)
   public static let EFAULT = Errno(rawValue: 14)
+  public static let EEXIST = Errno(rawValue: 17)
   public static let EINVAL = Errno(rawValue: 22)
   public static let EPIPE = Errno(rawValue: 32)
   public static let ENOTSOCK = Errno(rawValue: 88)

@@ -1,7 +1,6 @@
 /// Why a packet was thrown away. Linux: `enum skb_drop_reason`.
 @frozen
 public enum DropReason: UInt8, Sendable, CaseIterable {
-  case notSpecified
   case noSocket
   case packetTooSmall
   case tcpChecksum

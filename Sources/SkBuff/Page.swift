@@ -41,8 +41,6 @@ public struct Page: ~Copyable {
   /// Where the page's bytes begin; valid for `byteCount` bytes while this use lives.
   @inlinable public var base: UnsafeMutableRawPointer { unsafe header.pointee.base }
   @inlinable public var byteCount: Int { unsafe Int(header.pointee.byteCount) }
-  /// Whether nobody else uses the page, so that it may be written again.
-  @inlinable public var isUnique: Bool { unsafe header.pointee.references == 1 }
 
   @inlinable public func clone() -> Page {
     unsafe header.pointee.references += 1

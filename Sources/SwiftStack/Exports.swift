@@ -1,10 +1,13 @@
 // What a user of the library names beside this module's own types: addresses, errors, readiness, instants, and the few
 // types of other floors that its calls take or return. One import is enough for them.
+@_exported import struct IPv4.RouteEntry
+@_exported import struct IPv4.RouteSelector
 @_exported import struct IceModel.FaultInjection
 @_exported import struct IceModel.WireFrameMetadata
 @_exported import struct LinuxHost.InterfaceName
 @_exported import struct LinuxHost.LinuxError
 @_exported import NetNamespace
+@_exported import struct Neighbour.NeighbourState
 @_exported import struct Sockets.MessageHeader
 @_exported import struct TCP.TCPInfo
 @_exported import Timers

@@ -82,6 +82,7 @@ public final class SimulatedStack: Sendable {
     settle()
   }
 
+  /// A frame without metadata arrives from the wire.
   public func receive(_ bytes: [UInt8], queue: Int? = nil) {
     receive(SimulatedFrame(bytes: bytes), queue: queue)
   }

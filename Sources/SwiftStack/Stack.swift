@@ -10,6 +10,7 @@ import Sockets
 /// try socket.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 80))
 /// ```
 public final class Stack: Sendable {
+  /// What the stack was started with.
   public let configuration: StackConfiguration
   /// What Linux finishes for the stack; empty without offload or on a simulated wire.
   public let offloads: TapOffloads
@@ -20,6 +21,8 @@ public final class Stack: Sendable {
   let wireLoss: WakeDescriptor?
   let notices: StackNotices
   private let threads: Guarded<[LoopThread]>
+  /// The settings as they are now. Its lock is held while shards are changed one after the other.
+  let administered: Guarded<NetSettings>
   /// What to put back on an interface that outlives the stack; `nil` when nothing, or when that is done.
   private let restoration: Guarded<TapRestoration?>
 
@@ -69,6 +72,7 @@ public final class Stack: Sendable {
     }
     Self.join(shards)
     self.configuration = configuration
+    administered = Guarded(configuration.settings)
     self.shards = shards
     self.loops = Guarded(loops)
     self.wireLoss = wireLoss
@@ -93,6 +97,7 @@ public final class Stack: Sendable {
   ) throws {
     try configuration.validate(queues: queues)
     self.configuration = configuration
+    administered = Guarded(configuration.settings)
     offloads = []
     var shards: [Shard] = []
     for index in 0..<queues {
@@ -149,7 +154,7 @@ public final class Stack: Sendable {
   }
 
   /// Each shard picks ephemeral ports from its own part of the range, so that no two pick the same.
-  private static func part(
+  static func part(
     _ index: Int, of count: Int, of range: ClosedRange<UInt16>
   ) -> ClosedRange<UInt16> {
     let size = range.count / count

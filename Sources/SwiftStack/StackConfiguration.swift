@@ -134,5 +134,10 @@ public struct TapParameters: Sendable {
 /// What was wrong with a request to the stack as a whole, a sentence.
 public struct StackError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String
-  public init(_ description: String) { self.description = description }
+  /// The error that Linux has for it; `nil`: none.
+  public var code: Errno?
+  public init(_ description: String, code: Errno? = nil) {
+    self.description = description
+    self.code = code
+  }
 }

@@ -55,11 +55,13 @@ public final class StackDaemon: Sendable {
     }
   }
 
+  /// Who the stack is now: its first address.
   public var report: StackReport {
-    StackReport(
-      interface: plan.tap.interface.text, address: "\(plan.stack.address)",
-      hostAddress: plan.tap.hostAddress.map { "\($0)" }, macAddress: "\(plan.stack.macAddress)",
-      mtu: plan.stack.mtu, queues: plan.tap.queues, processID: getpid())
+    let link = stack.interfaceReport
+    return StackReport(
+      interface: plan.tap.interface.text, address: link.addresses.first ?? "none",
+      hostAddress: plan.tap.hostAddress.map { "\($0)" }, macAddress: link.macAddress, mtu: link.mtu,
+      queues: plan.tap.queues, processID: getpid())
   }
 
   /// For the greeting.

@@ -361,9 +361,4 @@ extension TCPLayer {
       (timeWaits[$0].tuple, timeWaits[$0].expires - now)
     }
   }
-
-  /// Connections that wait for the handshake's last ACK.
-  public func requestedConnections() -> [FourTuple] {
-    (0..<requests.capacity).filter { requests.isLive($0) }.map { requests[$0].tuple }
-  }
 }

@@ -3,8 +3,6 @@
 public enum TimerKind: UInt8, Sendable {
   /// A TCP socket's earliest deadline (retransmission, delayed ACK, probe, keep-alive, TIME-WAIT).
   case tcp
-  /// A UDP or raw socket's deadline.
-  case datagram
   /// A neighbour entry's NUD timer.
   case neighbour
   /// Fragment reassembly time limit.
@@ -13,8 +11,6 @@ public enum TimerKind: UInt8, Sendable {
   case qdisc
   /// Transmit watchdog.
   case watchdog
-  /// The device's interrupt moderation.
-  case interrupt
   /// A program that the shard runs itself.
   case application
   /// The limit of a call that waits, on the stack's own clock.

@@ -108,13 +108,6 @@ public struct UDPLayer: ~Copyable {
     return message
   }
 
-  /// The length of the first datagram; 0: none. Linux: `SIOCINQ`.
-  public func nextDatagramByteCount(_ id: SocketID) throws(Errno) -> Int {
-    let index = try table.slot(id)
-    guard let first = table.sockets[index].receiveQueue.first else { return 0 }
-    return table.sockets[index].receiveQueue.withPacket(at: first) { $0.length }
-  }
-
   /// Every socket, for `ss`.
   public func sockets() -> [SocketID] { table.all }
   /// What `ss -u` tells of a socket.

@@ -15,10 +15,23 @@ struct ClientOptions: ParsableArguments {
 
   /// Connects to the stack.
   func connect() throws -> ControlClient { try ControlClient(interface: interface, netns: netns) }
+
+  /// Changes the stack; words that cannot be understood never get there.
+  func change(_ object: String, _ words: [String]) throws {
+    let all = [object] + words
+    do { _ = try StackChange(words: all, device: nil) } catch { throw ValidationError("\(error)") }
+    var client = try connect()
+    try client.make(all)
+  }
 }
 
 /// What commands that print a table take beside that.
 struct ReportOptions: ParsableArguments {
   @OptionGroup var client: ClientOptions
   @Flag(help: "Print JSON.") var json = false
+
+  func change(_ object: String, _ words: [String]) throws {
+    if json { throw ValidationError("--json prints the table; \(object) \(words[0]) prints none") }
+    try client.change(object, words)
+  }
 }

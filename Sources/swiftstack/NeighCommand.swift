@@ -3,7 +3,13 @@ import SwiftStack
 
 struct NeighCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "neigh", abstract: "Show the stack's neighbours, as \"ip neigh\" does.")
+    commandName: "neigh", abstract: "Show or change the stack's neighbours, as \"ip neigh\" does.",
+    discussion: """
+      neigh [replace ADDRESS lladdr MAC [nud permanent | noarp | reachable | stale]]
+      neigh [del ADDRESS]
+      neigh [flush [all]]
+      """)
+  @Argument(help: "replace, del or flush, and the neighbour.") var words: [String] = []
   @OptionGroup var options: ReportOptions
 
   /// As `ip -json neigh`.
@@ -15,6 +21,7 @@ struct NeighCommand: ParsableCommand {
   }
 
   func run() throws {
+    if !words.isEmpty { return try options.change("neigh", words) }
     var client = try options.client.connect()
     let neighbours = try client.table(.neigh) { if case .neigh(let rows) = $0 { rows } else { nil } }
     if options.json {

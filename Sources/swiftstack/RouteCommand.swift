@@ -3,7 +3,13 @@ import SwiftStack
 
 struct RouteCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "route", abstract: "Show the stack's routes, as \"ip route\" does.")
+    commandName: "route", abstract: "Show or change the stack's routes, as \"ip route\" does.",
+    discussion: """
+      route [add | replace [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]]
+      route [del [TYPE] PREFIX [via GATEWAY] [metric N]]
+      TYPE: unicast, blackhole (senders get EINVAL), unreachable (EHOSTUNREACH), prohibit (EACCES)
+      """)
+  @Argument(help: "add, replace or del, and the route.") var words: [String] = []
   @OptionGroup var options: ReportOptions
 
   /// As `ip -json route`.
@@ -18,6 +24,7 @@ struct RouteCommand: ParsableCommand {
   }
 
   func run() throws {
+    if !words.isEmpty { return try options.change("route", words) }
     var client = try options.client.connect()
     let routes = try client.table(.route) { if case .route(let rows) = $0 { rows } else { nil } }
     if options.json {

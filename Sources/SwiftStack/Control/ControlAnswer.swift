@@ -11,6 +11,7 @@ public struct ControlAnswer: Codable, Equatable, Sendable {
   }
 }
 
+/// The answers, those to a table named as its command.
 public enum ControlAnswerBody: Codable, Equatable, Sendable {
   /// Final: what was asked did not happen, and why, a sentence.
   case error(String)
@@ -19,11 +20,13 @@ public enum ControlAnswerBody: Codable, Equatable, Sendable {
   case describe(StackReport)
   // Tables come in pieces, as many as it takes; `done` follows the last.
   case ss([SocketReport])
+  case addr([InterfaceReport])
   case neigh([NeighbourReport])
   case route([RouteReport])
   case qdisc([QdiscReport])
   case nic([NICReport])
   case stats([CounterReport])
+  case sysctl([SettingReport])
   /// Records in their order, and how many have been overwritten before they could be read since the last piece.
   case trace([TraceReport], lost: UInt64)
   /// Final: a capture, which went through the descriptor that came with `started`, has ended.

@@ -54,6 +54,7 @@ public struct ControlClient: ~Copyable {
   /// The descriptor to wait on for answers.
   public var rawDescriptor: Int32 { channel.stream.descriptor.rawValue }
 
+  /// Sends a command. One that a daemon turns away throws what it said.
   public mutating func send(_ command: ControlCommand) throws {
     do {
       try channel.send(ControlCodec.encode(ControlRequest(command)))
@@ -131,6 +132,13 @@ public struct ControlClient: ~Copyable {
   public mutating func ask(_ command: ControlCommand) throws -> ControlAnswerBody {
     try send(command)
     return try receiveSoon()
+  }
+
+  /// Has the stack make a change, given in the words of `StackChange`.
+  public mutating func make(_ change: [String]) throws {
+    guard case .done = try ask(.change(change)) else {
+      throw ControlError("the stack answered with something else; is it of another version?")
+    }
   }
 
   /// Asks for a table and collects its pieces.

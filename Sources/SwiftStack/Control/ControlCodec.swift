@@ -18,6 +18,7 @@ public enum ControlCodec {
     return request
   }
 
+  /// Reads an answer. Any bytes at all give an answer or a sentence.
   public static func decodeAnswer(_ line: [UInt8]) throws(ControlError) -> ControlAnswer {
     do {
       return try JSONDecoder().decode(ControlAnswer.self, from: Data(line))

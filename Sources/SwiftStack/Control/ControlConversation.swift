@@ -63,6 +63,13 @@ final class ControlConversation {
     case (_, .describe): try send(.describe(daemon.report))
     case (.reserved, _): throw ControlError("too many control clients are there already; try again later")
     case (_, .ss): try stack.forEachSocketReports { try send(.ss($0)) }
+    case (_, .addr): try send([stack.interfaceReport]) { .addr($0) }
+    case (_, .sysctl(nil)): try send(stack.settingReports) { .sysctl($0) }
+    case (_, .sysctl(let name?)):
+      try send([SettingReport(name: name, value: try stack.setting(name))]) { .sysctl($0) }
+    case (_, .change(let words)):
+      try stack.apply(StackChange(words: words, device: stack.configuration.name))
+      try send(.done)
     case (_, .neigh): try send(stack.neighbourReports) { .neigh($0) }
     case (_, .route): try send(stack.routeReports) { .route($0) }
     case (_, .qdisc): try send(stack.qdiscReports) { .qdisc($0) }
@@ -124,7 +131,7 @@ extension ControlCommand {
   /// Answered with pieces of a table and `done`.
   var isTable: Bool {
     switch self {
-    case .ss, .neigh, .route, .qdisc, .nic, .stats, .drops: true
+    case .ss, .addr, .sysctl, .neigh, .route, .qdisc, .nic, .stats, .drops: true
     default: false
     }
   }

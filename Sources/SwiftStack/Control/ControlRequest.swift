@@ -28,6 +28,7 @@ public enum ControlCommand: Codable, Equatable, Sendable {
   /// Who and where the stack is.
   case describe
   case ss
+  case addr
   case neigh
   case route
   case qdisc
@@ -35,6 +36,10 @@ public enum ControlCommand: Codable, Equatable, Sendable {
   case stats
   /// Answered as `stats`: packets dropped, by reason.
   case drops
+  /// The settings: the one of a name, or all.
+  case sysctl(String?)
+  /// A change, in the words of `StackChange`; answered with `.done` once it is made.
+  case change([String])
   case trace(TraceRequest)
   case capture(CaptureRequest)
   case ping(PingRequest)

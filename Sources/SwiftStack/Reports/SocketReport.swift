@@ -37,6 +37,7 @@ public struct TCPReport: Codable, Equatable, Sendable {
   }
 }
 
+/// A value with its name, as in `rto:204`.
 public struct TCPValue: Codable, Equatable, Sendable {
   public var name: String
   public var value: String

@@ -40,6 +40,8 @@ extension Stack {
 
   public var qdiscReports: [QdiscReport] { shards.map { $0.inspect { $0.qdiscReport } } }
   public var nicReports: [NICReport] { shards.map { $0.inspect { $0.nicReport } } }
+  /// The interface is the same in every shard.
+  public var interfaceReport: InterfaceReport { shards[0].inspect { $0.interfaceReport } }
   /// Routes are the same in every shard.
   public var routeReports: [RouteReport] { shards.first?.inspect { $0.routeReports } ?? [] }
 
@@ -103,12 +105,20 @@ extension ShardState {
       features: ip.device.features.description.split(separator: " ").map(String.init), statistics: counters)
   }
 
+  var interfaceReport: InterfaceReport {
+    InterfaceReport(
+      device: ip.device.name, mtu: ip.device.mtu, macAddress: "\(ip.device.macAddress)", isUp: ip.device.isUp,
+      qdisc: ip.device.qdiscSnapshot.kind.rawValue, transmitQueueLength: ip.device.transmitQueueLength,
+      addresses: ip.addresses.map { "\($0)" })
+  }
+
   var routeReports: [RouteReport] {
     ip.routes.entries.map { entry in
       let prefix = entry.prefix
       let isLink = entry.kind == .unicast && entry.gateway == nil
       return RouteReport(
-        kind: "\(entry.kind)", destination: prefix.length == 0 ? "default" : "\(prefix)",
+        kind: "\(entry.kind)",
+        destination: prefix.length == 0 ? "default" : prefix.length == 32 ? "\(prefix.address)" : "\(prefix)",
         gateway: entry.gateway.map { "\($0)" }, device: entry.kind == .unicast ? ip.device.name : nil,
         scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
         mtu: entry.mtu)

@@ -21,6 +21,42 @@ public struct StackReport: Codable, Equatable, Sendable {
   }
 }
 
+/// What `ip addr` and `ip link` show of an interface.
+public struct InterfaceReport: Codable, Equatable, Sendable {
+  public var device: String
+  /// Bytes.
+  public var mtu: Int
+  public var macAddress: String
+  public var isUp: Bool
+  public var qdisc: String
+  /// Packets that the queueing discipline holds.
+  public var transmitQueueLength: Int
+  /// The stack's addresses with their prefix lengths, in the order they were added.
+  public var addresses: [String]
+  public init(
+    device: String, mtu: Int, macAddress: String, isUp: Bool, qdisc: String, transmitQueueLength: Int,
+    addresses: [String]
+  ) {
+    self.device = device
+    self.mtu = mtu
+    self.macAddress = macAddress
+    self.isUp = isUp
+    self.qdisc = qdisc
+    self.transmitQueueLength = transmitQueueLength
+    self.addresses = addresses
+  }
+}
+
+/// A setting, as `sysctl` shows it.
+public struct SettingReport: Codable, Equatable, Sendable {
+  public var name: String
+  public var value: String
+  public init(name: String, value: String) {
+    self.name = name
+    self.value = value
+  }
+}
+
 /// A line of `ip neigh`.
 public struct NeighbourReport: Codable, Equatable, Sendable {
   public var address: String
@@ -150,6 +186,7 @@ public struct TraceReport: Codable, Equatable, Sendable {
   }
 }
 
+/// What a tracepoint says about its packet: a number with its name.
 public struct TraceArgument: Codable, Equatable, Sendable {
   public var name: String
   public var value: UInt64
@@ -174,6 +211,7 @@ public struct CaptureReport: Codable, Equatable, Sendable {
 
 /// One thing that happened to a ping.
 public struct PingReport: Codable, Equatable, Sendable {
+  /// What happened.
   public enum Event: String, Codable, Sendable {
     case sent
     case reply

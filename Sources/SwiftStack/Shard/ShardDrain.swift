@@ -146,9 +146,8 @@ extension ShardState {
   mutating func runTimers() {
     while let (key, due) = net.timers.popExpired(now: net.now) {
       switch key.kind {
-      case .tcp, .datagram: sockets.timerExpired(key, due: due, ip: &ip, net: &net)
+      case .tcp: sockets.timerExpired(key, due: due, ip: &ip, net: &net)
       case .neighbour, .reassembly, .qdisc, .watchdog: ip.timerExpired(key, due: due, net: &net)
-      case .interrupt: break
       case .application: applicationTimerExpired(key)
       case .wait: waitTimerExpired(key, due: due)
       }

@@ -132,6 +132,9 @@ public final class Socket: Sendable {
   /// accepted.
   public let acceptedFrom: SocketAddress?
 
+  /// As the blocking form, suspending the task.
+  ///
+  /// - Throws: as the blocking form; ECANCELED when the task was cancelled.
   public func accept() async throws(SocketError) -> Socket {
     var patience = patience([], .receiveTimeout)
     let child: SocketID
@@ -169,6 +172,9 @@ public final class Socket: Sendable {
     }
   }
 
+  /// As the blocking form, suspending the task.
+  ///
+  /// - Throws: as the blocking form; ECANCELED when the task was cancelled.
   public func connect(to address: SocketAddress) async throws(SocketError) {
     var patience = patience([], .sendTimeout)
     do throws(Errno) {

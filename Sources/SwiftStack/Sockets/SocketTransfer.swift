@@ -19,6 +19,7 @@ extension Socket {
     }
   }
 
+  /// As above, from an array.
   @discardableResult
   public func send(
     _ bytes: [UInt8], to address: SocketAddress? = nil, flags: MessageFlags = []
@@ -151,6 +152,9 @@ extension Socket {
     try await receiveMessage(upTo: limit, flags: flags).bytes
   }
 
+  /// Receives a message with its sender, suspending the task until there is one.
+  ///
+  /// - Throws: as the blocking form; ECANCELED when the task was cancelled, and what came stays with the socket.
   public func receiveMessage(
     upTo limit: Int = 65535, flags: MessageFlags = []
   ) async throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?) {

@@ -1,0 +1,166 @@
+import Timers
+
+/// A setting by its dotted name: how it is read, written and checked. Linux: `struct ctl_table` with its `proc_handler`.
+///
+/// Where Linux takes a value that means nothing (a negative time), the range here begins where it means something.
+public struct Sysctl: Sendable {
+  /// `net.ipv4.ip_default_ttl` and so on.
+  public let name: String
+  private let kind: Kind
+
+  private typealias Path<Value> = any WritableKeyPath<NetSettings, Value> & Sendable
+
+  /// What kind of value it is, where it lives, and what it may be.
+  private enum Kind: Sendable {
+    case count(Path<Int>, ClosedRange<Int>)
+    case byte(Path<UInt8>, ClosedRange<Int>)
+    case flag(Path<Bool>)
+    /// A time in units of so many nanoseconds.
+    case time(Path<Nanoseconds>, unit: Int64, ClosedRange<Int>)
+    /// Least, first and most bytes of a buffer.
+    case buffer(Path<(least: Int, initial: Int, most: Int)>)
+    case ports(Path<ClosedRange<UInt16>>)
+    case congestionControl(Path<CongestionControlKind>)
+  }
+
+  private init(_ name: String, _ kind: Kind) {
+    self.name = name
+    self.kind = kind
+  }
+
+  /// The setting of a name; `nil`: there is none.
+  public static func named(_ name: String) -> Sysctl? { all.first { $0.name == name } }
+
+  /// The value as `sysctl(8)` shows it.
+  public func value(in settings: NetSettings) -> String {
+    switch kind {
+    case .count(let path, _): return "\(settings[keyPath: path])"
+    case .byte(let path, _): return "\(settings[keyPath: path])"
+    case .flag(let path): return settings[keyPath: path] ? "1" : "0"
+    case .time(let path, let unit, _): return "\(settings[keyPath: path].rawValue / unit)"
+    case .buffer(let path):
+      let value = settings[keyPath: path]
+      return "\(value.least) \(value.initial) \(value.most)"
+    case .ports(let path):
+      let value = settings[keyPath: path]
+      return "\(value.lowerBound) \(value.upperBound)"
+    case .congestionControl(let path): return settings[keyPath: path].name
+    }
+  }
+
+  /// Writes a value given as text. Of several numbers those that are missing stay what they are.
+  ///
+  /// - Throws: `SysctlError` with EINVAL for what is not a number or out of range, ENOENT for a congestion control that
+  ///   does not exist; `settings` is as it was then.
+  public func set(_ text: String, in settings: inout NetSettings) throws(SysctlError) {
+    switch kind {
+    case .count(let path, let range): settings[keyPath: path] = try number(text, in: range)
+    case .byte(let path, let range): settings[keyPath: path] = UInt8(try number(text, in: range))
+    case .flag(let path): settings[keyPath: path] = try number(text, in: 0...1) == 1
+    case .time(let path, let unit, let range):
+      settings[keyPath: path] = Nanoseconds(Int64(try number(text, in: range)) * unit)
+    case .buffer(let path):
+      let old = settings[keyPath: path]
+      let values = try numbers(text, replacing: [old.least, old.initial, old.most], in: 1...Self.most)
+      settings[keyPath: path] = (values[0], values[1], values[2])
+    case .ports(let path):
+      let old = settings[keyPath: path]
+      let values = try numbers(
+        text, replacing: [Int(old.lowerBound), Int(old.upperBound)], in: 1...Int(UInt16.max))
+      guard values[0] <= values[1] else {
+        throw SysctlError(name, text, .EINVAL, "the first port is above the last")
+      }
+      settings[keyPath: path] = UInt16(values[0])...UInt16(values[1])
+    case .congestionControl(let path):
+      let kinds = CongestionControlKind.allCases
+      guard let kind = kinds.first(where: { $0.name == text }) else {
+        throw SysctlError(
+          name, text, .ENOENT, "there are " + kinds.map(\.name).joined(separator: " and "))
+      }
+      settings[keyPath: path] = kind
+    }
+  }
+
+  private func number(_ text: String, in range: ClosedRange<Int>) throws(SysctlError) -> Int {
+    try numbers(text, replacing: [0], in: range)[0]
+  }
+
+  private func numbers(
+    _ text: String, replacing old: [Int], in range: ClosedRange<Int>
+  ) throws(SysctlError) -> [Int] {
+    let words = text.split { $0 == " " || $0 == "\t" }
+    guard !words.isEmpty, words.count <= old.count else {
+      let wanted = old.count == 1 ? "one number is" : "1 to \(old.count) numbers are"
+      throw SysctlError(name, text, .EINVAL, wanted + " expected")
+    }
+    var values = old
+    for (index, word) in words.enumerated() {
+      guard let value = Int(word) else { throw SysctlError(name, text, .EINVAL, "\(word) is not a number") }
+      guard range.contains(value) else {
+        throw SysctlError(
+          name, text, .EINVAL, "\(word) is out of range: \(range.lowerBound) to \(range.upperBound)")
+      }
+      values[index] = value
+    }
+    return values
+  }
+
+  private static let most = Int(Int32.max)
+  /// Linux: `SOCK_MIN_SNDBUF`, `SOCK_MIN_RCVBUF` are 4608 and 2304.
+  private static let sendBuffers = 4608...most
+  private static let receiveBuffers = 2304...most
+  private static let second: Int64 = 1_000_000_000
+  /// Linux: `INT_MAX / HZ`.
+  private static let seconds = 0...2_147_483
+
+  /// All of them, by name.
+  public static let all: [Sysctl] = [
+    Sysctl("net.core.rmem_default", .count(\.defaultReadMemory, receiveBuffers)),
+    Sysctl("net.core.rmem_max", .count(\.maximumReadMemory, receiveBuffers)),
+    Sysctl("net.core.somaxconn", .count(\.maximumBacklog, 0...most)),
+    Sysctl("net.core.wmem_default", .count(\.defaultWriteMemory, sendBuffers)),
+    Sysctl("net.core.wmem_max", .count(\.maximumWriteMemory, sendBuffers)),
+    Sysctl("net.ipv4.icmp_echo_ignore_broadcasts", .flag(\.icmpIgnoreBroadcasts)),
+    Sysctl("net.ipv4.icmp_msgs_per_sec", .count(\.icmpMessagesPerSecond, 0...most)),
+    Sysctl("net.ipv4.icmp_ratelimit", .time(\.icmpRateLimit, unit: 1_000_000, 0...most)),
+    Sysctl("net.ipv4.ip_default_ttl", .byte(\.defaultTimeToLive, 1...255)),
+    Sysctl("net.ipv4.ip_local_port_range", .ports(\.localPorts)),
+    Sysctl("net.ipv4.ipfrag_high_thresh", .count(\.reassemblyMemory, 0...most)),
+    Sysctl("net.ipv4.ipfrag_time", .time(\.reassemblyTime, unit: second, seconds)),
+    Sysctl("net.ipv4.route.min_pmtu", .count(\.leastPathMTU, 68...most)),
+    Sysctl("net.ipv4.route.mtu_expires", .time(\.pathMTUExpires, unit: second, seconds)),
+    Sysctl("net.ipv4.tcp_autocorking", .flag(\.tcpAutocorking)),
+    Sysctl("net.ipv4.tcp_congestion_control", .congestionControl(\.tcpCongestionControl)),
+    Sysctl("net.ipv4.tcp_fin_timeout", .time(\.tcpFinTimeout, unit: second, seconds)),
+    Sysctl(
+      "net.ipv4.tcp_keepalive_intvl", .time(\.tcpKeepaliveInterval, unit: second, 1...seconds.upperBound)),
+    Sysctl("net.ipv4.tcp_keepalive_probes", .count(\.tcpKeepaliveProbes, 0...255)),
+    Sysctl("net.ipv4.tcp_keepalive_time", .time(\.tcpKeepaliveTime, unit: second, 1...seconds.upperBound)),
+    Sysctl("net.ipv4.tcp_limit_output_bytes", .count(\.tcpLimitOutput, 0...most)),
+    Sysctl("net.ipv4.tcp_max_orphans", .count(\.maximumOrphans, 0...most)),
+    Sysctl("net.ipv4.tcp_max_syn_backlog", .count(\.maximumSynBacklog, 0...most)),
+    Sysctl("net.ipv4.tcp_max_tw_buckets", .count(\.maximumTimeWait, 0...most)),
+    Sysctl("net.ipv4.tcp_orphan_retries", .count(\.tcpOrphanRetries, 0...255)),
+    Sysctl("net.ipv4.tcp_retries2", .count(\.tcpRetries2, 0...255)),
+    Sysctl("net.ipv4.tcp_rmem", .buffer(\.tcpReadMemory)),
+    Sysctl("net.ipv4.tcp_sack", .flag(\.tcpSack)),
+    Sysctl("net.ipv4.tcp_syn_linear_timeouts", .count(\.tcpSynLinearTimeouts, 0...127)),
+    Sysctl("net.ipv4.tcp_syn_retries", .count(\.tcpSynRetries, 1...127)),
+    Sysctl("net.ipv4.tcp_synack_retries", .count(\.tcpSynackRetries, 0...255)),
+    Sysctl("net.ipv4.tcp_timestamps", .flag(\.tcpTimestamps)),
+    Sysctl("net.ipv4.tcp_window_scaling", .flag(\.tcpWindowScaling)),
+    Sysctl("net.ipv4.tcp_wmem", .buffer(\.tcpWriteMemory)),
+    Sysctl("net.ipv4.udp_rmem_min", .count(\.udpReadMemoryLeast, 1...most)),
+  ]
+}
+
+/// Why a setting was not written: a sentence with its name, the value and the range.
+public struct SysctlError: Error, Equatable, Sendable, CustomStringConvertible {
+  public let errno: Errno
+  public let description: String
+
+  init(_ name: String, _ value: String, _ errno: Errno, _ reason: String) {
+    self.errno = errno
+    description = "setting key \"\(name)\" to \"\(value)\": \(errno): \(reason)"
+  }
+}
