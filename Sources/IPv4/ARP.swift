@@ -207,7 +207,7 @@ extension IPv4Layer {
   }
 
   /// Asks whether an address is in use, without claiming it (RFC 5227 section 2.1.1).
-  public mutating func probeAddress(_ address: IPv4Address, net: inout Net) {
+  package mutating func probeAddress(_ address: IPv4Address, net: inout Net) {
     sendARP(.request, to: .broadcast, sender: .any, target: .zero, address, net: &net)
   }
 
@@ -218,5 +218,5 @@ extension IPv4Layer {
   public mutating func takeAddressConflict() -> AddressConflict? { conflicts.takeNews() }
 
   /// Our addresses that another station used as well, with its link-layer address.
-  public var addressConflicts: [IPv4Address: MACAddress] { conflicts.conflicts }
+  package var addressConflicts: [IPv4Address: MACAddress] { conflicts.conflicts }
 }

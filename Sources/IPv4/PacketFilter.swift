@@ -5,7 +5,9 @@ import Wire
 /// Rules that packets pass on their way in and out: a small fixed part of what netfilter's hooks can do.
 /// Linux: `NF_INET_LOCAL_IN`, `NF_INET_LOCAL_OUT`.
 public struct PacketFilter: Sendable {
+  /// Where packets are asked about: on the way in to a socket, and out of one.
   public enum Hook: UInt8, Sendable { case localIn, localOut }
+  /// What becomes of a packet.
   public enum Verdict: UInt8, Sendable {
     case accept
     case drop

@@ -3,11 +3,13 @@ import Wire
 
 /// One line of `ip route`. Linux: `struct fib_info` with its `struct fib_alias`.
 public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
+  /// What becomes of packets. Linux: `RTN_*`.
   public enum Kind: UInt8, Sendable {
     case unicast, local, broadcast
     /// Refused with EHOSTUNREACH, EINVAL (silently, for forwarded packets), EACCES.
     case unreachable, blackhole, prohibit
   }
+  /// How far a destination is. Linux: `RT_SCOPE_*`.
   public enum Scope: UInt8, Sendable {
     case universe = 0
     case link = 253

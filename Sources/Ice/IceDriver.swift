@@ -111,9 +111,9 @@ public struct IceDriver: ~Copyable {
   /// The driver takes no packets until completions have made room. Linux: `netif_xmit_stopped()`.
   public var isQueueStopped: Bool { tx.isStopped }
   /// Free Tx descriptors.
-  public var unusedDescriptorCount: Int { tx.unusedCount }
+  package var unusedDescriptorCount: Int { tx.unusedCount }
   /// Packets are on the ring and not yet given back: what the transmit watchdog asks.
-  public var hasTransmitsInFlight: Bool { tx.nextToUse != tx.nextToClean }
+  package var hasTransmitsInFlight: Bool { tx.nextToUse != tx.nextToClean }
 
   /// Takes back transmitted packets. Linux: `ice_clean_tx_irq()`.
   public mutating func cleanTx(budget: Int = IceDriver.txBudget, net: inout Net) -> TxCompletion {

@@ -197,7 +197,7 @@ public struct IceDevice: ~Copyable {
   // MARK: Interrupt and reset
 
   /// Whether the interrupt would fire now.
-  public func interruptPending(now: Instant) -> Bool {
+  package func interruptPending(now: Instant) -> Bool {
     guard let deadline = interrupt.deadline else { return false }
     return deadline <= now
   }

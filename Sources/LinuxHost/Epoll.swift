@@ -27,7 +27,7 @@ public struct Epoll: ~Copyable, Sendable {
   }
 
   /// Changes what a watched descriptor is watched for, and its token.
-  public func modify(rawDescriptor: Int32, for readiness: Readiness, token: UInt64) throws(LinuxError) {
+  package func modify(rawDescriptor: Int32, for readiness: Readiness, token: UInt64) throws(LinuxError) {
     try control(EPOLL_CTL_MOD, rawDescriptor, readiness, token, "change the watch on")
   }
 

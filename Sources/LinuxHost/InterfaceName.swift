@@ -6,6 +6,7 @@ public struct InterfaceName: Hashable, Sendable, CustomStringConvertible {
   /// IFNAMSIZ less the terminating NUL.
   public static let longest = 15
 
+  /// The name.
   public let text: String
 
   public init(_ text: String) throws(LinuxError) {

@@ -45,7 +45,7 @@ public struct LinkFlags: OptionSet, Hashable, Sendable {
   /// IFF_RUNNING: up, and something is plugged in.
   public static let running = LinkFlags(rawValue: 0x40)
   /// IFF_LOWER_UP
-  public static let lowerUp = LinkFlags(rawValue: 0x10000)
+  package static let lowerUp = LinkFlags(rawValue: 0x10000)
 }
 
 extension LinkDescription {

@@ -48,7 +48,7 @@ extension NetlinkSocket {
   }
 
   /// Sets the MAC address of the kernel's side.
-  public mutating func setHardwareAddress(_ address: MACAddress, of link: LinkDescription) throws(LinuxError)
+  package mutating func setHardwareAddress(_ address: MACAddress, of link: LinkDescription) throws(LinuxError)
   {
     let octets = (0..<6).map { UInt8(truncatingIfNeeded: address.rawValue >> UInt64(40 - 8 * $0)) }
     try change(link, "set the MAC address \(address) on") { $0.put(IFLA_ADDRESS, octets) }

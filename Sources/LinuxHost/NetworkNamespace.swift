@@ -48,7 +48,7 @@ public struct NetworkNamespace: ~Copyable, Sendable {
   }
 
   /// A new, empty namespace without a name. It lives as long as something holds it open.
-  public static func anonymous() throws(LinuxError) -> NetworkNamespace {
+  package static func anonymous() throws(LinuxError) -> NetworkNamespace {
     let home = try current()
     guard clinux_unshare(clinux_new_network_namespace) == 0 else {
       throw .last("make", "a network namespace", advice: "It takes CAP_SYS_ADMIN: run as root.")

@@ -19,13 +19,13 @@ public struct VirtioNetHeader: Equatable, Sendable, BitwiseCopyable {
   @inlinable public static var dataValid: UInt8 { 2 }
 
   /// VIRTIO_NET_HDR_GSO_NONE
-  @inlinable public static var gsoNone: UInt8 { 0 }
+  package static var gsoNone: UInt8 { 0 }
   /// VIRTIO_NET_HDR_GSO_TCPV4
-  @inlinable public static var gsoTCPv4: UInt8 { 1 }
+  package static var gsoTCPv4: UInt8 { 1 }
   /// VIRTIO_NET_HDR_GSO_TCPV6
-  @inlinable public static var gsoTCPv6: UInt8 { 4 }
+  package static var gsoTCPv6: UInt8 { 4 }
   /// VIRTIO_NET_HDR_GSO_UDP_L4
-  @inlinable public static var gsoUDPL4: UInt8 { 5 }
+  package static var gsoUDPL4: UInt8 { 5 }
   /// VIRTIO_NET_HDR_GSO_ECN, or-ed to a TCP type.
   @inlinable public static var gsoECN: UInt8 { 0x80 }
 

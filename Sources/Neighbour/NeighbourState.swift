@@ -2,6 +2,7 @@
 /// Linux: `NUD_INCOMPLETE` and so on.
 @frozen
 public struct NeighbourState: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+  /// Linux's bits: `NUD_REACHABLE` and the others.
   public var rawValue: UInt8
   @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
 

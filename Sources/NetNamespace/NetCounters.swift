@@ -2,6 +2,7 @@
 /// event there is: no header prediction, socket backlog or shifting of SACKed segments, so no `TCPHPHits` and kin.
 public struct NetCounters: Sendable {
   @frozen
+  /// The counters, each named as `nstat` has it.
   public enum Name: UInt8, CaseIterable, Sendable {
     case IpInReceives, IpInHdrErrors, IpInAddrErrors, IpInUnknownProtos, IpInDiscards, IpInDelivers
     case IpOutRequests, IpOutDiscards, IpOutNoRoutes, IpOutTransmits

@@ -7,6 +7,7 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
   public var generation: UInt32
 
   @frozen
+  /// The protocol that a socket is of.
   public enum Kind: UInt32, Sendable {
     case tcp = 0
     case udp = 1

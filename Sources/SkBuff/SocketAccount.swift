@@ -62,7 +62,7 @@ public struct SocketAccount: ~Copyable {
   // MARK: Waiting for memory
 
   /// Whether the socket was refused memory and its turn has not come.
-  @inlinable public var isWaitingForMemory: Bool { unsafe block.pointee.isWaiting }
+  package var isWaitingForMemory: Bool { unsafe block.pointee.isWaiting }
 
   /// Whether a writer would get memory for such a use: room for an empty segment, which takes two pieces, and for a byte
   /// in it. What `takeMemoryWaiter()` waits for too.

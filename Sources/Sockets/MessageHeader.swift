@@ -6,7 +6,9 @@ import Wire
 public struct MessageHeader: Sendable {
   /// `nil`: the connected peer. A connected stream socket ignores it.
   public var address: SocketAddress?
+  /// Control messages. Linux: `msg_control`.
   public var control: SendControl
+  /// `MSG_*`. Linux: the argument of `sendmsg()`.
   public var flags: MessageFlags
 
   public init(

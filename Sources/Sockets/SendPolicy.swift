@@ -5,6 +5,7 @@ import Wire
 ///
 /// The first rule that fits decides; a send that no rule fits is allowed.
 public struct SendPolicy: Sendable {
+  /// What has to fit, and what a send that fits comes to.
   public struct Rule: Sendable {
     /// What has to fit; `nil` fits everything.
     public var kind: SocketID.Kind?

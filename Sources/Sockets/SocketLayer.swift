@@ -232,7 +232,7 @@ public struct SocketLayer: ~Copyable {
 
   /// Whether a send that failed with `error` also raises SIGPIPE: on a stream, unless `MSG_NOSIGNAL`.
   /// Linux: `sk_stream_error()`.
-  public static func raisesSIGPIPE(_ error: Errno, kind: SocketID.Kind?, flags: MessageFlags) -> Bool {
+  package static func raisesSIGPIPE(_ error: Errno, kind: SocketID.Kind?, flags: MessageFlags) -> Bool {
     error == .EPIPE && kind == .tcp && !flags.contains(.noSignal)
   }
 }

@@ -6,6 +6,7 @@ import IceModel
 /// Time-outs of its sockets go by its clock, too: use them non-blocking, or from a thread or task other than the one that
 /// drives.
 public final class SimulatedStack: Sendable {
+  /// The stack, with the calls that every stack has.
   public let stack: Stack
   let time: ManualTime
   private var shards: [Shard] { stack.shards }
@@ -23,6 +24,7 @@ public final class SimulatedStack: Sendable {
       simulated: configuration, queues: queues, lendsEngines: lendsEngines, time: time, seed: seed)
   }
 
+  /// The stack's time, which only `advance(to:)` moves.
   public var now: Instant { time.now }
 
   /// Moves the clock and runs what is due until then, each timer at its time.

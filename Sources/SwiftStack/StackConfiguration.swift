@@ -39,7 +39,9 @@ public struct StackConfiguration: Sendable {
   public static let packetMemoryRange = 4 << 20...1 << 40
   /// Linux: `MAX_TAP_QUEUES` is 256; a shard each has no use for that many.
   public static let queueRange = 1...64
+  /// The stack's address when none is given: 10.0.0.2/24.
   public static let defaultAddress = IPv4Prefix(IPv4Address(10, 0, 0, 2), length: 24)!
+  /// Linux's address when none is given: 10.0.0.1/24.
   public static let defaultHostAddress = IPv4Prefix(IPv4Address(10, 0, 0, 1), length: 24)!
 
   public init(
@@ -110,11 +112,13 @@ public struct StackConfiguration: Sendable {
 
 /// What Linux's side of a TAP stack is like.
 public struct TapParameters: Sendable {
+  /// The TAP's name.
   public var interface: InterfaceName
   /// Linux's address on the interface; `nil` leaves the interface without one.
   public var hostAddress: IPv4Prefix?
   /// Namespace the interface is created in; `nil`: the calling thread's.
   public var namespace: String?
+  /// Queue pairs, each with a shard of its own: 1 to 64.
   public var queues: Int
   /// Lend the NIC's TSO and checksum engines to the TAP (`IFF_VNET_HDR`).
   public var offload: Bool
@@ -133,9 +137,11 @@ public struct TapParameters: Sendable {
 
 /// What was wrong with a request to the stack as a whole, a sentence.
 public struct StackError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The sentence.
   public var description: String
   /// The error that Linux has for it; `nil`: none.
   public var code: Errno?
+  /// An error with its sentence.
   public init(_ description: String, code: Errno? = nil) {
     self.description = description
     self.code = code

@@ -4,6 +4,7 @@ import Logging
 
 /// What `swiftstack up` runs: the stack on its TAP, the control socket beside it, until a signal or `down`.
 public final class StackDaemon: Sendable {
+  /// The stack it runs.
   public let stack: Stack
   private let plan: StackPlan
   /// Given to `run`, which closes it and removes its path when all is over.

@@ -2,7 +2,9 @@ import LinuxHost
 
 /// The arguments of `up`, checked and completed. Nothing has been touched yet.
 public struct StackPlan: Sendable {
+  /// The stack's side.
   public var stack: StackConfiguration
+  /// Linux's side.
   public var tap: TapParameters
 
   /// - Throws: `LinuxError` or `StackError` naming the argument, its value and what to do.

@@ -40,6 +40,15 @@ extension TCPSocket {
     return max(mssCache - establishedOptionByteCount, 28)
   }
 
+  /// Whether there is a way to the peer, found again if need be; why not is the soft error.
+  /// Linux: `inet_sk_rebuild_header()`.
+  mutating func hasRoute(ip: inout IPv4Layer, net: inout Net) -> Bool {
+    if let route, ip.isCurrent(route) { return true }
+    guard let error = refreshRoute(ip: &ip, net: &net) else { return true }
+    softError = error
+    return false
+  }
+
   /// Finds the route again. Linux: `__sk_dst_check()`.
   mutating func refreshRoute(ip: inout IPv4Layer, net: inout Net) -> Errno? {
     guard let remote = tuple.remote.address.v4, let local = tuple.local.address.v4 else {
@@ -183,7 +192,7 @@ extension TCPSocket {
         segments = (limit + mss - 1) / mss
       }
       if exceedsSmallQueue(truesize: writeQueue.truesize(at: head), net: net) { break }
-      guard sendHead(head, mss: mss, ip: &ip, net: &net) else { break }
+      if sendHead(head, mss: mss, ip: &ip, net: &net).isLost { break }
       sent += segments
       if only { break }
     }
@@ -232,18 +241,16 @@ extension TCPSocket {
     pushPending(mss: mss, nagle: nagle, ip: &ip, net: &net)
   }
 
-  /// Sends the head of the write queue, which is cut to what may go.
-  ///
-  /// - Returns: false when the floors below could not take it; it stays where it is.
+  /// Sends the head of the write queue, which is cut to what may go; when it is lost on the way it stays where it is.
   mutating func sendHead(
     _ head: SkBuffQueue.Position, mss: Int, ip: inout IPv4Layer, net: inout Net
-  ) -> Bool {
+  ) -> XmitResult {
     let segments = max(1, (writeQueue.length(at: head) + mss - 1) / mss)
     writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
     writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
-    if transmitHead(head, in: .write, ip: &ip, net: &net).isLost { return false }
-    eventNewDataSent(head, mss: mss, net: &net)
-    return true
+    let result = transmitHead(head, in: .write, ip: &ip, net: &net)
+    if !result.isLost { eventNewDataSent(head, mss: mss, net: &net) }
+    return result
   }
 
   /// A segment went out for the first time. Linux: `tcp_event_new_data_sent()`.

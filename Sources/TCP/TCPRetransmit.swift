@@ -81,6 +81,7 @@ extension TCPSocket {
       guard bytes <= retransmitQueue.length(at: place), trimHead(place, bytes: bytes) else { return .failed }
       block = retransmitQueue[tcp: place]
     }
+    guard hasRoute(ip: &ip, net: &net) else { return .failed }
     // The peer has shrunk its window below what is outstanding: only the head may probe it (RFC 9293 3.8.6).
     var available = windowEnd.offset(from: block.sequence)
     if available <= 0 {

@@ -202,7 +202,7 @@ extension TCPSocket {
   /// Linux: `tcp_write_wakeup()`.
   ///
   /// - Parameter counter: what a probe without data counts as.
-  /// - Returns: false when the floors below could not take it.
+  /// - Returns: false when a queue below had no room. A probe that fails otherwise, as without a route, counts as one.
   mutating func writeWakeup(_ counter: NetCounters.Name, ip: inout IPv4Layer, net: inout Net) -> Bool {
     net.tracer.record(
       .tcp_write_wakeup, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
@@ -214,10 +214,10 @@ extension TCPSocket {
       if pushedSeq.isBefore(block.endSequence) { pushedSeq = block.endSequence }
       // Data that fills the window goes without the FIN that does not fit any more.
       if room < block.endSequence.offset(from: block.sequence) || length > mss {
-        guard split(head, at: min(room, mss, length), in: .write, mss: mss, net: &net) else { return false }
+        guard split(head, at: min(room, mss, length), in: .write, mss: mss, net: &net) else { return true }
       }
       writeQueue[tcp: head].flags.insert(.psh)
-      return sendHead(head, mss: mss, ip: &ip, net: &net)
+      return sendHead(head, mss: mss, ip: &ip, net: &net) != .dropped
     }
     // An old sequence number with no data: the peer must answer (RFC 9293 3.8.6.1).
     if urgentMode && sndUp.isBetween(sndUna + 1, sndUna + 0xFFFF) {
@@ -225,7 +225,7 @@ extension TCPSocket {
       _ = sendControl(.ack, sequence: sndUna, ip: &ip, net: &net)
     }
     net.counters.count(counter)
-    return sendControl(.ack, sequence: sndUna - 1, ip: &ip, net: &net)
+    return sendControl(.ack, sequence: sndUna - 1, ip: &ip, net: &net) != .dropped
   }
 
   /// Keep-alive, and the orphan's wait in FIN-WAIT-2. Linux: `tcp_keepalive_timer()`.

@@ -57,14 +57,11 @@ extension TCPSocket {
   mutating func transmit(_ skb: consuming SkBuff, ip: inout IPv4Layer, net: inout Net) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4 else {
       skb.drop(.ipOutNoRoute)
-      return .dropped
+      return .failed(.EAFNOSUPPORT)
     }
-    if route.map({ !ip.isCurrent($0) }) ?? true {
-      if let error = refreshRoute(ip: &ip, net: &net) {
-        softError = error
-        skb.drop(.ipOutNoRoute)
-        return .dropped
-      }
+    guard hasRoute(ip: &ip, net: &net) else {
+      skb.drop(.ipOutNoRoute)
+      return .failed(.EHOSTUNREACH)
     }
     let block = skb.tcp
     let payload = skb.length
@@ -227,7 +224,7 @@ extension TCPSocket {
   /// An ACK now. Linux: `tcp_send_ack()`.
   mutating func sendAck(ip: inout IPv4Layer, net: inout Net) {
     guard state != .close, state != .listen else { return }
-    guard sendControl(.ack, sequence: acceptableSequence, ip: &ip, net: &net) else {
+    if sendControl(.ack, sequence: acceptableSequence, ip: &ip, net: &net).isLost {
       // No memory: try again later.
       ack.isScheduled = true
       ackDeadline = min(ackDeadline, net.now + DelayedAck.maximum)
@@ -240,12 +237,14 @@ extension TCPSocket {
   @discardableResult
   mutating func sendControl(
     _ flags: TCPFlags, sequence: SequenceNumber, ip: inout IPv4Layer, net: inout Net
-  ) -> Bool {
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else { return false }
+  ) -> XmitResult {
+    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else {
+      return .failed(.ENOBUFS)
+    }
     skb.tcp.sequence = sequence
     skb.tcp.endSequence = sequence + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
     skb.tcp.flags = flags
-    return !transmit(skb, ip: &ip, net: &net).isLost
+    return transmit(skb, ip: &ip, net: &net)
   }
 
   /// Tells the peer that the connection is gone. Linux: `tcp_send_active_reset()`.

@@ -208,7 +208,7 @@ public struct TimerQueue: ~Copyable {
   }
 
   /// Recounts what must agree: every entry knows its place, and no parent is later than a child.
-  public func checkInvariants() {
+  package func checkInvariants() {
     for place in heap.indices {
       precondition(Int(nodes[Int(heap[place].node)].place) == place, "an entry's node names its place")
       precondition(

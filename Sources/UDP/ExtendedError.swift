@@ -10,10 +10,13 @@ public struct ExtendedError: Sendable, Equatable {
     case local = 1
     case icmp = 2
   }
+  /// The error. Linux: `ee_errno`.
   public var errno: Errno
+  /// Who found it. Linux: `ee_origin`.
   public var origin: Origin
   /// ICMP type and code; 0 for a local error.
   public var kind: UInt8
+  /// The ICMP code. Linux: `ee_code`.
   public var code: UInt8
   /// Path MTU for EMSGSIZE; 0 otherwise.
   public var info: UInt32

@@ -10,6 +10,7 @@ public struct ReceivedMessage: Sendable {
   public var source: SocketAddress?
   /// `.truncate` when the datagram was longer than the buffer; `.errorQueue`.
   public var flags: MessageFlags
+  /// What the options asked for. Linux: `msg_control`.
   public var control: ReceivedControl
 
   public init(
@@ -28,6 +29,7 @@ public struct ReceivedControl: Sendable, Equatable {
   public var destination: IPv4Address? = nil
   /// `IP_TTL`, `IP_TOS`.
   public var timeToLive: UInt8? = nil
+  /// The byte of the IP header. Linux: `IP_TOS`, with `IP_RECVTOS`.
   public var typeOfService: UInt8? = nil
   /// `IP_RECVERR`, from the error queue.
   public var error: ExtendedError? = nil

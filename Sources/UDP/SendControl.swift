@@ -5,11 +5,13 @@ import Wire
 public struct SendControl: Sendable, Equatable {
   /// `IP_TOS`, `IP_TTL`.
   public var typeOfService: UInt8? = nil
+  /// Linux: `IP_TTL`; `nil`: the socket's.
   public var timeToLive: UInt8? = nil
   /// `IP_PKTINFO`: the source address.
   public var source: IPv4Address? = nil
   /// `SO_PRIORITY`, `SO_MARK`.
   public var priority: UInt32? = nil
+  /// Linux: `SO_MARK`; `nil`: the socket's.
   public var mark: UInt32? = nil
   /// `UDP_SEGMENT`: 0 to 65,535, else the send is EINVAL.
   public var segmentByteCount: Int? = nil

@@ -7,6 +7,7 @@
 public struct ARPPacket: Sendable {
   public static let byteCount = 28
 
+  /// Request or reply (RFC 826).
   @frozen public enum Operation: UInt16, Sendable {
     case request = 1
     case reply = 2

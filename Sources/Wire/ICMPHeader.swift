@@ -6,6 +6,7 @@
 public struct ICMPHeader: Sendable {
   public static let byteCount = 8
 
+  /// The type of a message (RFC 792).
   @frozen public struct Kind: RawRepresentable, Hashable, Sendable {
     public var rawValue: UInt8
     @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }

@@ -99,17 +99,48 @@ import Timers
     #expect(stack.interfaceReport.addresses == ["10.0.0.2/24"])
   }
 
-  @Test("addr del under a connection: it has no way any more, and nothing breaks")
-  func removeUnderConnection() throws {
+  @Test(
+    "addr del and add under a connection: it tries less and less often, and goes on when the address is back",
+    arguments: [false, true])
+  func addressAway(isInFlight: Bool) throws {
     let wire = try SimulatedWire()
     let socket = try wire.left.stack.socket(.tcp)
     socket.isNonBlocking = true
     _ = try? socket.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 7))
     try wire.run(for: .seconds(1))
-    try wire.left.stack.removeAddress(try prefix("10.0.0.1/24"))
-    _ = try? socket.send([1, 2, 3])
-    try wire.run(for: .seconds(100))
+    let own = try prefix("10.0.0.1/24")
+    if isInFlight {
+      wire.leftToRight.loss = 1
+      #expect(try socket.send([1, 2, 3]) == 3)
+      try wire.run(for: .milliseconds(50))
+      wire.leftToRight.loss = 0
+    }
+    try wire.left.stack.removeAddress(own)
+    if !isInFlight { #expect(try socket.send([1, 2, 3]) == 3) }
+    func count(_ name: String) -> UInt64 {
+      wire.left.stack.counterReports.first { $0.name == name }?.value ?? .max
+    }
+    let (segments, failures) = (count("TcpRetransSegs"), count("TcpExtTCPRetransFail"))
+    try wire.run(for: .seconds(30))
+    #expect(count("TcpRetransSegs") == segments && count("TcpExtTCPRetransFail") == failures)
+    try wire.left.stack.addAddress(own)
+    // Tries at 0.2 s, 0.4 s, ... of which the one after 25.6 s finds the address there.
     #expect(throws: SocketError.self) { try socket.receive(upTo: 3) }
+    try wire.run(for: .seconds(15))
+    #expect((try? socket.receive(upTo: 3)) == nil)
+    try wire.run(for: .seconds(15))
+    #expect(try socket.receive(upTo: 3) == [1, 2, 3])
+  }
+
+  @Test("addr add: as many as 1,024, and then ENOBUFS") func manyAddresses() throws {
+    let stack = try SimulatedStack().stack
+    for number in 1..<1024 {
+      try stack.addAddress(try prefix("10.1.\(number / 200).\(number % 200 + 1)/32"))
+    }
+    #expect(refusal(stack, "addr add 10.2.0.1/32") == .ENOBUFS)
+    #expect(stack.interfaceReport.addresses.count == 1024)
+    try change(stack, "addr del 10.1.5.24/32")
+    #expect(refusal(stack, "addr add 10.2.0.1/32") == nil)
   }
 
   // MARK: Routes

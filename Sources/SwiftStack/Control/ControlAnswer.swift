@@ -2,9 +2,12 @@ import FoundationEssentials
 
 /// What the daemon says back, one JSON object on one line: `{"version":2,"body":{"ss":{"_0":[...]}}}`.
 public struct ControlAnswer: Codable, Equatable, Sendable {
+  /// The version of the conversation that the daemon speaks.
   public var version: Int
+  /// What it says.
   public var body: ControlAnswerBody
 
+  /// An answer in the version spoken here.
   public init(_ body: ControlAnswerBody) {
     version = ControlRequest.currentVersion
     self.body = body

@@ -4,6 +4,7 @@ import LinuxHost
 /// A client's connection to a running stack.
 public struct ControlClient: ~Copyable {
   private var channel: MessageChannel
+  /// The stack's interface.
   public let interface: String
   private let path: String
 

@@ -57,6 +57,8 @@ public enum ControlCodec {
 
 /// A sentence about a control conversation that went wrong.
 public struct ControlError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The sentence.
   public var description: String
+  /// An error with its sentence.
   public init(_ description: String) { self.description = description }
 }

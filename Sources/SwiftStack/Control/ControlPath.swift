@@ -4,8 +4,11 @@ import LinuxHost
 
 /// A control socket: the stack on `interface`, whose Linux side is in the network namespace of that number.
 public struct ControlEndpoint: Equatable, Sendable {
+  /// The stack's interface.
   public var interface: String
+  /// The network namespace's inode number, as in `readlink /proc/self/ns/net`.
   public var namespace: UInt64
+  /// Where the socket is.
   public var path: String
 
   public init(interface: String, namespace: UInt64, path: String) {

@@ -12,9 +12,12 @@ public struct ControlRequest: Codable, Equatable, Sendable {
   /// The longest request line, bytes.
   public static let longestLine = 65536
 
+  /// The version of the conversation that the client speaks.
   public var version: Int
+  /// What it wants.
   public var command: ControlCommand
 
+  /// A request in the version spoken here.
   public init(_ command: ControlCommand) {
     version = Self.currentVersion
     self.command = command
@@ -64,6 +67,7 @@ public struct CaptureRequest: Codable, Equatable, Sendable {
 
 /// `swiftstack ping`: a `.pingReply` for each event, then `.done`.
 public struct PingRequest: Codable, Equatable, Sendable {
+  /// Whom to ask: an address.
   public var host: String
   /// How many requests; `nil`: until the client hangs up.
   public var count: Int?
@@ -87,9 +91,11 @@ public struct PingRequest: Codable, Equatable, Sendable {
 public struct PerfRequest: Codable, Equatable, Sendable {
   /// Peer to send to; `nil` receives.
   public var host: String?
+  /// TCP port to connect to, or to listen on.
   public var port: UInt16
   /// Seconds.
   public var time: Double
+  /// Connections side by side.
   public var streams: Int
   /// Bytes of one write or read.
   public var length: Int
@@ -108,7 +114,9 @@ public struct PerfRequest: Codable, Equatable, Sendable {
 public struct NetcatRequest: Codable, Equatable, Sendable {
   /// Peer to connect to; `nil` listens on `port` and takes the first client.
   public var host: String?
+  /// Port to connect to, or to listen on.
   public var port: UInt16
+  /// Datagrams instead of a connection.
   public var isUDP: Bool
   /// Seconds the connection may take to come about.
   public var timeout: Double?

@@ -4,9 +4,13 @@ public struct SocketReport: Codable, Equatable, Sendable {
   public var netid: String
   /// `ESTAB`, `LISTEN`, `TIME-WAIT`, `UNCONN` ...
   public var state: String
+  /// Bytes that wait for the reader; a listener's connections that wait to be accepted.
   public var receiveQueue: Int
+  /// Bytes that are not acknowledged yet; the most connections that may wait at a listener.
   public var sendQueue: Int
+  /// `ADDRESS:PORT` here; `*` where there is none.
   public var local: String
+  /// `ADDRESS:PORT` of the other end; `*` where there is none.
   public var peer: String
   /// `nil` for sockets without a connection.
   public var tcp: TCPReport?
@@ -39,8 +43,11 @@ public struct TCPReport: Codable, Equatable, Sendable {
 
 /// A value with its name, as in `rto:204`.
 public struct TCPValue: Codable, Equatable, Sendable {
+  /// The name, as in `ss`.
   public var name: String
+  /// The value, as `ss` prints it.
   public var value: String
+  /// A value with its name.
   public init(_ name: String, _ value: String) {
     self.name = name
     self.value = value

@@ -10,6 +10,7 @@ import UDP
 
 /// The tables of every shard, for people.
 extension Stack {
+  /// All sockets, as `ss -ati`.
   public var socketReports: [SocketReport] {
     var all: [SocketReport] = []
     forEachSocketReports { all += $0 }
@@ -38,7 +39,9 @@ extension Stack {
   /// Sockets looked at under one hold of the lock.
   private static let slice = 32
 
+  /// The queueing discipline of each queue, as `tc -s qdisc`.
   public var qdiscReports: [QdiscReport] { shards.map { $0.inspect { $0.qdiscReport } } }
+  /// The NIC of each queue, as `ethtool -g` and `-S`.
   public var nicReports: [NICReport] { shards.map { $0.inspect { $0.nicReport } } }
   /// The interface is the same in every shard.
   public var interfaceReport: InterfaceReport { shards[0].inspect { $0.interfaceReport } }

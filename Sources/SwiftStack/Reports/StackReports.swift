@@ -1,11 +1,18 @@
 /// Who the stack is.
 public struct StackReport: Codable, Equatable, Sendable {
+  /// The interface.
   public var interface: String
+  /// The stack's first address, with its prefix length.
   public var address: String
+  /// Linux's address on the interface, with its prefix length; `nil`: none.
   public var hostAddress: String?
+  /// The stack's station address.
   public var macAddress: String
+  /// Bytes of the largest IP packet.
   public var mtu: Int
+  /// Queue pairs, each with a shard of its own.
   public var queues: Int
+  /// The process that the stack runs in.
   public var processID: Int32
   public init(
     interface: String, address: String, hostAddress: String?, macAddress: String, mtu: Int, queues: Int,
@@ -23,11 +30,15 @@ public struct StackReport: Codable, Equatable, Sendable {
 
 /// What `ip addr` and `ip link` show of an interface.
 public struct InterfaceReport: Codable, Equatable, Sendable {
+  /// The interface's name.
   public var device: String
   /// Bytes.
   public var mtu: Int
+  /// The stack's station address.
   public var macAddress: String
+  /// Whether packets come and go. Linux: `IFF_UP`.
   public var isUp: Bool
+  /// The kind of its queueing discipline.
   public var qdisc: String
   /// Packets that the queueing discipline holds.
   public var transmitQueueLength: Int
@@ -49,7 +60,9 @@ public struct InterfaceReport: Codable, Equatable, Sendable {
 
 /// A setting, as `sysctl` shows it.
 public struct SettingReport: Codable, Equatable, Sendable {
+  /// The name, as `net.ipv4.ip_default_ttl`.
   public var name: String
+  /// The value, as `sysctl` prints it.
   public var value: String
   public init(name: String, value: String) {
     self.name = name
@@ -59,8 +72,11 @@ public struct SettingReport: Codable, Equatable, Sendable {
 
 /// A line of `ip neigh`.
 public struct NeighbourReport: Codable, Equatable, Sendable {
+  /// IP address.
   public var address: String
+  /// The interface it is on.
   public var device: String
+  /// Its station address; `nil`: not known.
   public var macAddress: String?
   /// `REACHABLE`, `STALE` ...
   public var state: String
@@ -78,12 +94,17 @@ public struct RouteReport: Codable, Equatable, Sendable {
   public var kind: String
   /// A prefix, or `default`.
   public var destination: String
+  /// The next hop; `nil`: the destination itself is on the link.
   public var gateway: String?
+  /// The interface; `nil` for routes that refuse.
   public var device: String?
   /// `link` or `global`, `host`.
   public var scope: String
+  /// The source address that senders get who have none; `nil`: chosen by the network.
   public var source: String?
+  /// Of two routes to a prefix the one with the least is taken.
   public var metric: Int
+  /// Bytes of the largest packet this way; `nil`: the link's.
   public var mtu: Int?
   public init(
     kind: String, destination: String, gateway: String?, device: String?, scope: String, source: String?,
@@ -102,17 +123,27 @@ public struct RouteReport: Codable, Equatable, Sendable {
 
 /// A qdisc with what `tc -s qdisc` shows, and its device's byte queue limit.
 public struct QdiscReport: Codable, Equatable, Sendable {
+  /// Its name, as `pfifo_fast`.
   public var kind: String
+  /// The interface.
   public var device: String
+  /// Bytes that went to the device.
   public var sentBytes: UInt64
+  /// Packets that went to the device.
   public var sentPackets: UInt64
+  /// Packets it had no room for.
   public var dropped: UInt64
+  /// Times it had to hold back.
   public var overlimits: UInt64
+  /// Packets that the device gave back.
   public var requeues: UInt64
+  /// Bytes that wait.
   public var backlogBytes: UInt64
+  /// Packets that wait.
   public var backlogPackets: UInt64
   /// BQL: bytes the device may hold, and holds.
   public var limit: UInt64
+  /// BQL: bytes the device holds.
   public var inFlight: UInt64
   public init(
     kind: String, device: String, sentBytes: UInt64 = 0, sentPackets: UInt64 = 0, dropped: UInt64 = 0,
@@ -135,12 +166,17 @@ public struct QdiscReport: Codable, Equatable, Sendable {
 
 /// The NIC of one queue: ring sizes as `ethtool -g`, statistics as `ethtool -S`.
 public struct NICReport: Codable, Equatable, Sendable {
+  /// The interface.
   public var device: String
+  /// Descriptors of the transmit ring.
   public var transmitRing: Int
+  /// Descriptors of the receive ring.
   public var receiveRing: Int
+  /// The most descriptors that a ring can have.
   public var maximumRing: Int
   /// Features that are on, `ethtool -k` names.
   public var features: [String]
+  /// As `ethtool -S`.
   public var statistics: [CounterReport]
   public init(
     device: String, transmitRing: Int, receiveRing: Int, maximumRing: Int, features: [String],
@@ -157,8 +193,11 @@ public struct NICReport: Codable, Equatable, Sendable {
 
 /// A counter with its name, as `nstat` and `ethtool -S` print them.
 public struct CounterReport: Codable, Equatable, Sendable {
+  /// The name, as `nstat` and `ethtool -S` have it.
   public var name: String
+  /// How often.
   public var value: UInt64
+  /// A counter with its name.
   public init(_ name: String, _ value: UInt64) {
     self.name = name
     self.value = value
@@ -169,10 +208,15 @@ public struct CounterReport: Codable, Equatable, Sendable {
 public struct TraceReport: Codable, Equatable, Sendable {
   /// Nanoseconds on the stack's clock.
   public var time: UInt64
+  /// The shard's number.
   public var queue: Int
+  /// The tracepoint: the name of the Linux function.
   public var point: String
+  /// The packet's serial number; 0: none.
   public var skb: UInt32
+  /// The socket's identifier; 0: none.
   public var socket: UInt32
+  /// What the point says, each with its name.
   public var arguments: [TraceArgument]
   public init(
     time: UInt64, queue: Int, point: String, skb: UInt32, socket: UInt32, arguments: [TraceArgument]
@@ -188,10 +232,13 @@ public struct TraceReport: Codable, Equatable, Sendable {
 
 /// What a tracepoint says about its packet: a number with its name.
 public struct TraceArgument: Codable, Equatable, Sendable {
+  /// What it is.
   public var name: String
+  /// The number.
   public var value: UInt64
   /// What the value is called, where it stands for something: a drop reason, a device's event.
   public var text: String?
+  /// An argument with its name.
   public init(_ name: String, _ value: UInt64, text: String? = nil) {
     self.name = name
     self.value = value
@@ -201,7 +248,9 @@ public struct TraceArgument: Codable, Equatable, Sendable {
 
 /// What a capture has kept, and what came too fast for it.
 public struct CaptureReport: Codable, Equatable, Sendable {
+  /// Frames that were written.
   public var frames: Int
+  /// Frames that came too fast.
   public var dropped: UInt64
   public init(frames: Int, dropped: UInt64) {
     self.frames = frames
@@ -220,13 +269,19 @@ public struct PingReport: Codable, Equatable, Sendable {
     /// `text` says what went wrong with the request.
     case failed
   }
+  /// What happened.
   public var event: Event
+  /// The ICMP sequence number of the request, counted on beyond 65,535.
   public var sequence: Int
   /// Bytes of the ICMP message.
   public var byteCount: Int
+  /// Of the reply; `nil`: there is none.
   public var timeToLive: Int?
+  /// Who answered, or was asked.
   public var from: String
+  /// From request to reply; `nil`: no reply.
   public var milliseconds: Double?
+  /// What went wrong; `nil`: nothing.
   public var text: String?
   public init(
     event: Event, sequence: Int, byteCount: Int, timeToLive: Int? = nil, from: String,
@@ -244,10 +299,15 @@ public struct PingReport: Codable, Equatable, Sendable {
 
 /// What `perf` measured.
 public struct PerfReport: Codable, Equatable, Sendable {
+  /// Payload bytes.
   public var bytes: UInt64
+  /// How long it took.
   public var seconds: Double
+  /// Payload bits in a second.
   public var bitsPerSecond: Double
+  /// Segments sent again.
   public var retransmits: UInt64
+  /// Connections side by side.
   public var streams: Int
   public init(bytes: UInt64, seconds: Double, bitsPerSecond: Double, retransmits: UInt64, streams: Int) {
     self.bytes = bytes

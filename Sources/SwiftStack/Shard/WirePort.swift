@@ -89,6 +89,7 @@ public struct SimulatedFrame: Sendable {
   /// What the engines were asked to do; nothing unless the stack lends its engines to the wire.
   public var metadata: WireFrameMetadata
 
+  /// A frame as it is on the wire, without its check sequence.
   public init(bytes: [UInt8], metadata: WireFrameMetadata = WireFrameMetadata()) {
     self.bytes = bytes
     self.metadata = metadata

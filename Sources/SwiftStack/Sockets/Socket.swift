@@ -9,6 +9,7 @@ import Synchronization
 /// set, or the flag `.dontWait`, they fail with EAGAIN instead. The `async` forms suspend the task. The socket closes
 /// when the last reference goes.
 public final class Socket: Sendable {
+  /// The kind it was opened as.
   public let type: SocketKind
   /// Kept alive by its sockets.
   let stack: Stack

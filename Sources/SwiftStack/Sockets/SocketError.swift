@@ -2,12 +2,14 @@
 public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
   /// `connect`, `sendmsg` ...
   public var operation: String
+  /// The error, as `errno` has it.
   public var errno: Errno
   /// The other end or the address asked for, where there is one.
   public var address: SocketAddress?
   /// Bytes of an `async` send that were taken before it failed.
   public var byteCount = 0
 
+  /// An error of a call.
   public init(
     _ operation: String, _ errno: Errno, _ address: SocketAddress? = nil, byteCount: Int = 0
   ) {
