@@ -24,9 +24,13 @@ let floors: [(name: String, imports: [String])] = [
   ("NetDevice", ["Tables", "Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("Neighbour", ["Tables", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("IPv4", ["Tables", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("UDP", ["Tables", "IPv4", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("TCP", ["Tables", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("Sockets", ["TCP", "UDP", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("Internet", ["IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire"]),
+  ("UDP", ["Tables", "Internet", "IPv4", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("TCP", ["Tables", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  (
+    "Sockets",
+    ["TCP", "UDP", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]
+  ),
 ]
 
 let package = Package(

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import TCP
@@ -10,40 +11,40 @@ import Wire
 extension SocketLayer {
   /// Gives IP's answer to the protocol it is for. A datagram for a port that nobody has is answered with an ICMP port
   /// unreachable (RFC 1122 section 4.1.3.1).
-  public mutating func receive(_ input: consuming IPv4Layer.Input, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func receive(_ input: consuming IPv4Layer.Input, host: inout Host) {
     switch consume input {
     case .consumed: break
-    case .tcp(let skb, let header): tcp.receive(skb, header: header, ip: &ip, net: &net)
+    case .tcp(let skb, let header): tcp.receive(skb, header: header, host: &host)
     case .udp(let skb, let header):
-      let isForMany = ip.isForMany(header.destination)
-      switch udp.receive(skb, header: header, isForMany: isForMany, net: &net) {
+      let isForMany = host.internet.isForMany(header.destination)
+      switch udp.receive(skb, header: header, isForMany: isForMany, net: &host.net) {
       case .consumed: break
       case .noSocket(let skb):
-        ip.sendICMPError(
+        host.internet.sendICMPError(
           for: skb, reason: .noSocket, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port,
           info: 0,
-          net: &net)
+          net: &host.net)
       }
-    case .icmp(let skb, let header): ping.receive(skb, header: header, net: &net)
-    case .error(let report): error(report, ip: &ip, net: &net)
+    case .icmp(let skb, let header): ping.receive(skb, header: header, net: &host.net)
+    case .error(let report): error(report, host: &host)
     }
   }
 
   /// Gives an error to the socket whose packet caused it.
-  public mutating func error(_ report: TransportError, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func error(_ report: TransportError, host: inout Host) {
     switch report.protocol {
-    case .tcp: tcp.error(report, ip: &ip, net: &net)
-    case .udp: udp.error(report, ip: &ip, net: &net)
-    case .icmp: ping.error(report, ip: &ip, net: &net)
+    case .tcp: tcp.error(report, host: &host)
+    case .udp: udp.error(report, host: &host)
+    case .icmp: ping.error(report, host: &host)
     default: break
     }
   }
 
   /// A timer of kind `.tcp` is due. Datagram sockets have none.
-  public mutating func timerExpired(_ key: TimerKey, due: Instant, ip: inout IPv4Layer, net: inout Net) {
-    if key.kind == .tcp { tcp.timerExpired(key, due: due, ip: &ip, net: &net) }
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, host: inout Host) {
+    if key.kind == .tcp { tcp.timerExpired(key, due: due, host: &host) }
   }
 
   /// Sockets that had stopped until packets were freed go on.
-  public mutating func runPending(ip: inout IPv4Layer, net: inout Net) { tcp.runPending(ip: &ip, net: &net) }
+  public mutating func runPending(host: inout Host) { tcp.runPending(host: &host) }
 }

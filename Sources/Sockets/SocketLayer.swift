@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import TCP
@@ -67,14 +68,14 @@ public struct SocketLayer: ~Copyable {
   /// Ends the caller's use of the socket. A stream is closed in order unless SO_LINGER with 0 asks for a reset.
   ///
   /// - Throws: EBADF when there is no such socket; it is gone otherwise.
-  public mutating func close(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
-    try leaveGroups(id, ip: &ip)
+  public mutating func close(_ id: SocketID, host: inout Host) throws(Errno) {
+    try leaveGroups(id, host: &host)
     switch id.kind {
     case .tcp:
       _ = try tcp.options(id)
       let resets = extra(id).linger == .zero
       extras[id] = nil
-      tcp.close(id, resets: resets, ip: &ip, net: &net)
+      tcp.close(id, resets: resets, host: &host)
     case .udp:
       _ = try udp.options(id)
       extras[id] = nil
@@ -88,24 +89,22 @@ public struct SocketLayer: ~Copyable {
   }
 
   /// Ends the socket at once; a connection is reset.
-  public mutating func abort(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func abort(_ id: SocketID, host: inout Host) {
     guard id.kind == .tcp else {
-      try? close(id, ip: &ip, net: &net)
+      try? close(id, host: &host)
       return
     }
     extras[id] = nil
-    tcp.abort(id, ip: &ip, net: &net)
+    tcp.abort(id, host: &host)
   }
 
   // MARK: Addresses
 
-  public mutating func bind(
-    _ id: SocketID, to address: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     switch id.kind {
-    case .tcp: try tcp.bind(id, to: address, ip: &ip, net: &net)
-    case .udp: try udp.bind(id, to: address, ip: ip, net: &net)
-    case .ping: try ping.bind(id, to: address, ip: ip, net: &net)
+    case .tcp: try tcp.bind(id, to: address, host: &host)
+    case .udp: try udp.bind(id, to: address, host: &host)
+    case .ping: try ping.bind(id, to: address, host: &host)
     case nil: throw .EBADF
     }
   }
@@ -132,13 +131,11 @@ public struct SocketLayer: ~Copyable {
   }
 
   /// Starts a connection, or sets a datagram socket's peer.
-  public mutating func connect(
-    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
     switch id.kind {
-    case .tcp: try tcp.connect(id, to: remote, ip: &ip, net: &net)
-    case .udp: try udp.connect(id, to: remote, ip: &ip, net: &net)
-    case .ping: try ping.connect(id, to: remote, ip: &ip, net: &net)
+    case .tcp: try tcp.connect(id, to: remote, host: &host)
+    case .udp: try udp.connect(id, to: remote, host: &host)
+    case .ping: try ping.connect(id, to: remote, host: &host)
     case nil: throw .EBADF
     }
   }
@@ -151,9 +148,9 @@ public struct SocketLayer: ~Copyable {
   }
 
   /// Takes a socket's peer away, a stream's by a reset: `connect` with AF_UNSPEC.
-  public mutating func disconnect(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+  public mutating func disconnect(_ id: SocketID, host: inout Host) throws(Errno) {
     switch id.kind {
-    case .tcp: try tcp.disconnect(id, ip: &ip, net: &net)
+    case .tcp: try tcp.disconnect(id, host: &host)
     case .udp: try udp.disconnect(id)
     case .ping: try ping.disconnect(id)
     case nil: throw .EBADF
@@ -161,13 +158,11 @@ public struct SocketLayer: ~Copyable {
   }
 
   /// - Throws: ENOTCONN without a peer.
-  public mutating func shutdown(
-    _ id: SocketID, read: Bool, write: Bool, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, host: inout Host) throws(Errno) {
     switch id.kind {
-    case .tcp: try tcp.shutdown(id, read: read, write: write, ip: &ip, net: &net)
-    case .udp: try udp.shutdown(id, read: read, write: write, net: &net)
-    case .ping: try ping.shutdown(id, read: read, write: write, net: &net)
+    case .tcp: try tcp.shutdown(id, read: read, write: write, host: &host)
+    case .udp: try udp.shutdown(id, read: read, write: write, net: &host.net)
+    case .ping: try ping.shutdown(id, read: read, write: write, net: &host.net)
     case nil: throw .EBADF
     }
   }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import TCP
@@ -13,8 +14,7 @@ extension SocketLayer {
   /// - Throws: EBADF; what the policy says; EFAULT when no byte can be read; and the protocol's errors: EAGAIN, EPIPE,
   ///   EMSGSIZE, EDESTADDRREQ, ENOTCONN ...
   public mutating func sendmsg(
-    _ id: SocketID, header: MessageHeader = MessageHeader(), iter: inout IovIter, ip: inout IPv4Layer,
-    net: inout Net
+    _ id: SocketID, header: MessageHeader = MessageHeader(), iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
     let flags = header.flags.subtracting(.internalFlags)
     if !policy.rules.isEmpty {
@@ -24,16 +24,16 @@ extension SocketLayer {
     let asked = iter.count
     let sent: Int
     switch id.kind {
-    case .tcp: sent = try tcp.sendmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    case .tcp: sent = try tcp.sendmsg(id, iter: &iter, flags: flags, host: &host)
     case .udp:
       sent = try udp.sendmsg(
-        id, iter: &iter, to: header.address, control: header.control, flags: flags, ip: &ip, net: &net)
+        id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
     case .ping:
       sent = try ping.sendmsg(
-        id, iter: &iter, to: header.address, control: header.control, flags: flags, ip: &ip, net: &net)
+        id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
     case nil: throw .EBADF
     }
-    net.tracer.record(
+    host.net.tracer.record(
       .sock_sendmsg, socket: id.rawValue, UInt64(asked), UInt64(UInt32(bitPattern: flags.rawValue)),
       UInt64(sent))
     return sent
@@ -55,7 +55,7 @@ extension SocketLayer {
   /// - Throws: EINVAL, EFAULT, EAFNOSUPPORT for the name; EINVAL, EPERM for control messages; and as `sendmsg`.
   public mutating func sendmsg(
     _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags,
-    iter: inout IovIter, ip: inout IPv4Layer, net: inout Net
+    iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
     guard let kind = id.kind else { throw .EBADF }
     var header = MessageHeader(flags: flags)
@@ -69,7 +69,7 @@ extension SocketLayer {
     if control.byteCount > 0 {
       header.control = try ControlMessages.parse(control, for: kind, privileges: privileges)
     }
-    return try sendmsg(id, header: header, iter: &iter, ip: &ip, net: &net)
+    return try sendmsg(id, header: header, iter: &iter, host: &host)
   }
 
   /// Takes a datagram, or what a stream has. Never blocks.
@@ -77,31 +77,31 @@ extension SocketLayer {
   /// - Returns: for a stream, 0 bytes is its end.
   /// - Throws: EBADF; EAGAIN when there is nothing; ENOTCONN; the pending error; EFAULT.
   public mutating func recvmsg(
-    _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> ReceivedMessage {
     let message: ReceivedMessage
     switch id.kind {
-    case .tcp: return ReceivedMessage(byteCount: try recv(id, iter: &iter, flags: flags, ip: &ip, net: &net))
-    case .udp: message = try udp.recvmsg(id, iter: &iter, flags: flags, net: &net)
+    case .tcp: return ReceivedMessage(byteCount: try recv(id, iter: &iter, flags: flags, host: &host))
+    case .udp: message = try udp.recvmsg(id, iter: &iter, flags: flags, net: &host.net)
     case .ping: message = try ping.recvmsg(id, iter: &iter, flags: flags)
     case nil: throw .EBADF
     }
-    Self.recordReceive(id, message.byteCount, flags, net: net)
+    Self.recordReceive(id, message.byteCount, flags, net: host.net)
     return message
   }
 
   /// As `recvmsg`, for who wants the bytes and nothing beside them: of a stream there is nothing else, and a message with
   /// room for an error's text is not handed up for each piece of it. Linux: `recv(2)`.
   public mutating func recv(
-    _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> Int {
     guard id.kind == .tcp else {
-      return try recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net).byteCount
+      return try recvmsg(id, iter: &iter, flags: flags, host: &host).byteCount
     }
     // Streams keep no error queue. Linux: inet_recv_error().
     if flags.contains(.errorQueue) { throw .EAGAIN }
-    let count = try tcp.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
-    Self.recordReceive(id, count, flags, net: net)
+    let count = try tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
+    Self.recordReceive(id, count, flags, net: host.net)
     return count
   }
 

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import TCP
 import Timers
@@ -11,7 +12,7 @@ extension SocketLayer {
   ///
   /// - Throws: EBADF; ENOPROTOOPT for an option that is not there; EINVAL for a short or senseless value; EPERM.
   public mutating func setsockopt(
-    _ id: SocketID, level: Int32, name: Int32, value: RawSpan, ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, level: Int32, name: Int32, value: RawSpan, host: inout Host
   ) throws(Errno) {
     if Self.takesInts(level, name, id.kind), value.byteCount < 4 { throw .EINVAL }
     switch id.kind {
@@ -20,22 +21,22 @@ extension SocketLayer {
       var extra = extra(id)
       switch level {
       case SocketOptionLevel.socket:
-        try setSocketLevel(name, value, &options, &extra, net: net)
+        try setSocketLevel(name, value, &options, &extra, net: host.net)
       case SocketOptionLevel.tcp:
-        let state = try tcp.info(id, now: net.now).state
+        let state = try tcp.info(id, now: host.net.now).state
         try setTCPLevel(name, value, &options, state: state)
       case SocketOptionLevel.ip:
-        if try setMembership(id, name, value, ip: &ip) { return }
+        if try setMembership(id, name, value, host: &host) { return }
         try setIPLevel(name, value, &options, &extra)
       default: throw .ENOPROTOOPT
       }
       extras[id] = extra
-      try tcp.setOptions(id, options, ip: &ip, net: &net)
+      try tcp.setOptions(id, options, host: &host)
       if level == SocketOptionLevel.tcp && name == TCPOptionName.noDelay && options.noDelay {
-        try tcp.push(id, ip: &ip, net: &net)
+        try tcp.push(id, host: &host)
       }
       if level == SocketOptionLevel.tcp && name == TCPOptionName.quickAck {
-        try tcp.setQuickAck(id, SocketOptionValue.int(value), ip: &ip, net: &net)
+        try tcp.setQuickAck(id, SocketOptionValue.int(value), host: &host)
       }
     case .udp, .ping:
       let isUDP = id.kind == .udp
@@ -43,10 +44,10 @@ extension SocketLayer {
       switch level {
       case SocketOptionLevel.socket:
         var extra = extra(id)
-        try setSocketLevel(name, value, &options, &extra, net: net)
+        try setSocketLevel(name, value, &options, &extra, net: host.net)
         extras[id] = extra
       case SocketOptionLevel.ip:
-        if try setMembership(id, name, value, ip: &ip) { return }
+        if try setMembership(id, name, value, host: &host) { return }
         try setIPLevel(name, value, &options)
       case SocketOptionLevel.udp where isUDP:
         switch name {
@@ -58,9 +59,9 @@ extension SocketLayer {
       default: throw .ENOPROTOOPT
       }
       if isUDP {
-        try udp.setOptions(id, options, ip: &ip, net: &net)
+        try udp.setOptions(id, options, host: &host)
         if level == SocketOptionLevel.udp && name == UDPOptionName.cork && !options.cork {
-          try udp.pushPending(id, ip: &ip, net: &net)
+          try udp.pushPending(id, host: &host)
         }
       } else {
         try ping.setOptions(id, options)
@@ -314,7 +315,7 @@ extension SocketLayer {
   ///
   /// - Returns: whether the option was one of them.
   private mutating func setMembership(
-    _ id: SocketID, _ name: Int32, _ value: RawSpan, ip: inout IPv4Layer
+    _ id: SocketID, _ name: Int32, _ value: RawSpan, host: inout Host
   ) throws(Errno) -> Bool {
     guard name == IPOptionName.addMembership || name == IPOptionName.dropMembership else { return false }
     if id.kind == .tcp { throw .EPROTO }
@@ -324,24 +325,24 @@ extension SocketLayer {
     if name == IPOptionName.addMembership {
       guard group.isMulticast else { throw .EINVAL }
       guard !joined.contains(group) else { throw .EADDRINUSE }
-      try ip.joinGroup(group)
+      try host.internet.joinGroup(group)
       memberships[id] = joined + [group]
     } else {
       guard joined.contains(group) else { throw .EADDRNOTAVAIL }
       memberships[id] = joined.filter { $0 != group }
-      try leaveUnused(group, ip: &ip)
+      try leaveUnused(group, host: &host)
     }
     return true
   }
 
   /// The layer leaves a group with the last socket in it.
-  private func leaveUnused(_ group: IPv4Address, ip: inout IPv4Layer) throws(Errno) {
+  private func leaveUnused(_ group: IPv4Address, host: inout Host) throws(Errno) {
     for groups in memberships.values where groups.contains(group) { return }
-    try ip.leaveGroup(group)
+    try host.internet.leaveGroup(group)
   }
 
-  mutating func leaveGroups(_ id: SocketID, ip: inout IPv4Layer) throws(Errno) {
+  mutating func leaveGroups(_ id: SocketID, host: inout Host) throws(Errno) {
     guard let groups = memberships.removeValue(forKey: id) else { return }
-    for group in groups { try leaveUnused(group, ip: &ip) }
+    for group in groups { try leaveUnused(group, host: &host) }
   }
 }

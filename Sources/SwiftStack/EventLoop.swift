@@ -76,7 +76,7 @@ extension Shard {
     inspectTimed { state in
       guard !state.isClosed else { return (false, .distantFuture) }
       state.loopWakesAt = .origin
-      state.net.timeOfDayOffset = state.clock.timeOfDayOffset
+      state.host.net.timeOfDayOffset = state.clock.timeOfDayOffset
       state.runTimers()
       state.takeHandovers()
       let mayHaveMore = isReadable ? state.receiveFromWire(limit: frameLimit) : false

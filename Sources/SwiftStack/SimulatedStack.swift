@@ -114,15 +114,15 @@ public final class SimulatedStack: Sendable {
   public func removeLink() { for shard in shards { shard.linkGone() } }
 
   /// Packet buffers in use, for tests that nothing leaks.
-  public var buffersInUse: Int { sum { $0.net.pool.buffersInUse } }
+  public var buffersInUse: Int { sum { $0.host.net.pool.buffersInUse } }
 
   /// Packet memory that is in use, and that is taken from the system, in bytes.
   public var packetMemory: (used: Int, allocated: Int) {
-    (sum { $0.net.pool.usedByteCount }, sum { $0.net.pool.allocatedByteCount })
+    (sum { $0.host.net.pool.usedByteCount }, sum { $0.host.net.pool.allocatedByteCount })
   }
 
   /// Entries of the stack's timer queue, for tests that one leaves with what it timed.
-  public var timerCount: Int { sum { $0.net.timers.count } }
+  public var timerCount: Int { sum { $0.host.net.timers.count } }
 
   private func sum(_ value: (borrowing ShardState) -> Int) -> Int {
     shards.reduce(0) { total, shard in total + shard.inspect { value($0) } }

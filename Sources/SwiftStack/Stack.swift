@@ -122,7 +122,9 @@ public final class Stack: Sendable {
   /// What every stack does first.
   private func begin() {
     for shard in shards { shard.inspect { [notices] in $0.notices = notices } }
-    if configuration.announcesAddress { shards[0].enter { $0.ip.announceAddresses(net: &$0.net) } }
+    if configuration.announcesAddress {
+      shards[0].enter { $0.host.internet.announceAddresses(net: &$0.host.net) }
+    }
   }
 
   /// Sentences for whoever runs the stack, each once: addresses of ours that another station uses.
@@ -134,7 +136,7 @@ public final class Stack: Sendable {
   private static func join(_ shards: [Shard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
-    let owners = PortOwners(hash: shards[0].inspect { $0.net.random.nextKey() })
+    let owners = PortOwners(hash: shards[0].inspect { $0.host.net.random.nextKey() })
     for (index, shard) in shards.enumerated() {
       shard.inspect { $0.join(inboxes, as: index, portOwners: owners) }
     }

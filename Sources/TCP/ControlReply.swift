@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetDevice
 import NetNamespace
 import SkBuff
@@ -17,12 +18,12 @@ struct ControlReply {
 
   /// Sends it; a reply that cannot be sent is dropped, the peer will ask again.
   @discardableResult
-  func send(ip: inout IPv4Layer, net: inout Net) -> XmitResult {
+  func send(host: inout Host) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
-      var route = try? ip.route(to: destination, from: source, net: &net)
+      var route = try? host.internet.route(to: destination, from: source, net: &host.net)
     else { return .dropped }
     let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
-    guard let skb = net.pool.allocate(headroom: TCPSocket.headroom, linear: 0, use: .transit) else {
+    guard let skb = host.net.pool.allocate(headroom: TCPSocket.headroom, linear: 0, use: .transit) else {
       return .dropped
     }
     skb.push(headerByteCount)
@@ -38,11 +39,11 @@ struct ControlReply {
     header.write(to: &bytes)
     options.write(to: &bytes, at: TCPHeader.minimumByteCount)
     packet.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
-    net.counters.count(.TcpOutSegs)
-    if flags.contains(.rst) { net.counters.count(.TcpOutRsts) }
+    host.net.counters.count(.TcpOutSegs)
+    if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
     var sendOptions = IPv4SendOptions(protocol: .tcp)
     sendOptions.typeOfService = typeOfService
-    return ip.output(packet, route: &route, options: sendOptions, net: &net)
+    return host.internet.output(packet, route: &route, options: sendOptions, net: &host.net)
   }
 
   /// The reset that answers a segment nobody wants (RFC 9293 3.10.7.1).

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -56,7 +57,7 @@ extension TCPSocket {
     case challenge
   }
 
-  mutating func processAck(_ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net) -> AckVerdict {
+  mutating func processAck(_ segment: IncomingSegment, host: inout Host) -> AckVerdict {
     let priorUna = sndUna
     let acknowledged = segment.acknowledgment
     sawTimestamp = hasTimestamps && segment.options.hasTimestamps
@@ -68,10 +69,10 @@ extension TCPSocket {
       let plausible = min(UInt64(maxWindow), statistics.bytesAcknowledged)
       if acknowledged.isBefore(priorUna - UInt32(truncatingIfNeeded: plausible)) { return .challenge }
       if hasSACK && segment.options.sackBlockCount > 0 {
-        tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
-        let allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &net)
-        _ = countDelivered(since: sample.priorDelivered, net: &net)
-        sendAfterAck(allowed, ip: &ip, net: &net)
+        tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &host.net)
+        let allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &host.net)
+        _ = countDelivered(since: sample.priorDelivered, net: &host.net)
+        sendAfterAck(allowed, host: &host)
       }
       return .old
     }
@@ -85,29 +86,29 @@ extension TCPSocket {
     if segment.payload > 0 || segment.flags.contains(.syn) || segment.flags.contains(.fin) {
       flags.insert(.data)
     } else {
-      net.counters.count(.TcpExtTCPPureAcks)
+      host.net.counters.count(.TcpExtTCPPureAcks)
     }
     updateWindow(segment, flags: &flags)
     if hasSACK && segment.options.sackBlockCount > 0 {
-      tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &net)
+      tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &host.net)
     }
     softError = nil
     probesOut = 0
-    lastReceived = net.now
+    lastReceived = host.net.now
     if packetsOut == 0 {
       // Nothing outstanding: news of a needless retransmission, an answer to a probe, or a window update.
       if flags.contains(.duplicateSACK) {
-        _ = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &net)
+        _ = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &host.net)
       }
-      if retransmitKind == .probe || !writeQueue.isEmpty { probeAnswered(net: &net) }
-      net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
+      if retransmitKind == .probe || !writeQueue.isEmpty { probeAnswered(net: &host.net) }
+      host.net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
       return .accepted
     }
     cleanRetransmitQueue(
       segment, priorUna: priorUna, priorHighestSack: priorHighestSack, flags: &flags, sample: &sample,
-      net: &net)
-    controlCongestion(&flags, priorUna: priorUna, sample: sample, ip: &ip, net: &net)
-    net.tracer.record(
+      net: &host.net)
+    controlCongestion(&flags, priorUna: priorUna, sample: sample, host: &host)
+    host.net.tracer.record(
       .tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue),
       UInt64(acknowledged.distance(from: priorUna)), UInt64(max(0, inFlight)))
     return .accepted
@@ -115,29 +116,28 @@ extension TCPSocket {
 
   /// Congestion control's part of an ACK. Linux: the end of `tcp_ack()`, `tcp_cong_control()`.
   private mutating func controlCongestion(
-    _ flags: inout AckFlags, priorUna: SequenceNumber, sample: RateSample, ip: inout IPv4Layer,
-    net: inout Net
+    _ flags: inout AckFlags, priorUna: SequenceNumber, sample: RateSample, host: inout Host
   ) {
-    if flags.contains(.unaAdvanced), let route { ip.confirmNeighbour(route, net: &net) }
+    if flags.contains(.unaAdvanced), let route { host.internet.confirmNeighbour(route, net: &host.net) }
     let priorLost = recovery.lostTotal
     var allowed = Retransmission.none
     let isDubious =
       flags.isDisjoint(with: .notDuplicate) || !flags.isDisjoint(with: .alert) || recovery.state != .open
     if isDubious {
       let isDuplicate = flags.isDisjoint(with: AckFlags.notDuplicate.union([.unaAdvanced, .duplicateSACK]))
-      allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: isDuplicate, net: &net)
+      allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: isDuplicate, net: &host.net)
     }
-    if flags.contains(.setRetransmitTimer) { armRetransmit(net: &net) }
-    let newlyDelivered = countDelivered(since: sample.priorDelivered, net: &net)
-    updateRate(sample, newlyDelivered: newlyDelivered, net: net)
+    if flags.contains(.setRetransmitTimer) { armRetransmit(net: &host.net) }
+    let newlyDelivered = countDelivered(since: sample.priorDelivered, net: &host.net)
+    updateRate(sample, newlyDelivered: newlyDelivered, net: host.net)
     if recovery.isReducing {
       reduceWindow(
         newlyDelivered: newlyDelivered, newlyLost: Int(recovery.lostTotal &- priorLost), flags: flags)
     } else if mayRaiseWindow(flags) && newlyDelivered > 0 && isWindowLimited {
       congestion.avoid(
-        &window, acked: newlyDelivered, rtt: sample.rtt, minimumRTT: rtt.minimum, now: net.now)
+        &window, acked: newlyDelivered, rtt: sample.rtt, minimumRTT: rtt.minimum, now: host.net.now)
     }
-    sendAfterAck(allowed, ip: &ip, net: &net)
+    sendAfterAck(allowed, host: &host)
   }
 
   /// Segments that this ACK or its SACK blocks told of for the first time. Linux: `tcp_newly_delivered()`.

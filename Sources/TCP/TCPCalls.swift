@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -23,16 +24,14 @@ extension TCPLayer {
   /// Takes a local address and port; port 0 asks for an ephemeral one. Linux: `inet_bind()`.
   ///
   /// - Throws: `EADDRNOTAVAIL` for an address that is not ours, `EADDRINUSE`, `EINVAL` when bound or connected already.
-  public mutating func bind(
-    _ id: SocketID, to address: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard let local = address.address.v4 else { throw .EAFNOSUPPORT }
     guard sockets[index].state == .close, !sockets[index].isBound else { throw .EINVAL }
-    guard local.isAny || ip.isLocal(local) else { throw .EADDRNOTAVAIL }
+    guard local.isAny || host.internet.isLocal(local) else { throw .EADDRNOTAVAIL }
     let port = try ports.bind(
       id, address: address.address, port: address.port, reuseAddress: sockets[index].options.reuseAddress,
-      reusePort: sockets[index].options.reusePort, net: &net)
+      reusePort: sockets[index].options.reusePort, net: &host.net)
     sockets[index].tuple.local = SocketAddress(address.address, port: port)
     sockets[index].isBound = true
     sockets[index].boundTo = address
@@ -83,75 +82,73 @@ extension TCPLayer {
   /// Takes bytes to send. See `TCPSocket.sendmsg`; a count below what was offered means that the caller's next call, after
   /// pending input had its turn, may take more or throw `EAGAIN`.
   public mutating func sendmsg(
-    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, host: inout Host
   ) throws(Errno) -> Int {
     let index = try slot(id)
     if sockets[index].state == .close && sockets[index].pendingError == nil && !sockets[index].sendShutdown {
       throw .EPIPE
     }
     do {
-      let count = try sockets[index].sendmsg(&iter, flags: flags, ip: &ip, net: &net)
-      settle(index, net: &net)
+      let count = try sockets[index].sendmsg(&iter, flags: flags, host: &host)
+      settle(index, net: &host.net)
       return count
     } catch {
-      settle(index, net: &net)
+      settle(index, net: &host.net)
       throw error
     }
   }
 
   /// Hands out bytes of the stream. 0 is the end of it.
   public mutating func recvmsg(
-    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, host: inout Host
   ) throws(Errno) -> Int {
     let index = try slot(id)
-    let count = try sockets[index].recvmsg(&iter, flags: flags, ip: &ip, net: &net)
-    settle(index, net: &net)
+    let count = try sockets[index].recvmsg(&iter, flags: flags, host: &host)
+    settle(index, net: &host.net)
     return count
   }
 
   // MARK: Closing
 
   /// Linux: `inet_shutdown()`.
-  public mutating func shutdown(
-    _ id: SocketID, read: Bool, write: Bool, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, host: inout Host) throws(Errno) {
     let index = try slot(id)
     switch sockets[index].state {
     case .listen:
       // The read side is all that a listener has.
       if read {
-        stopListening(index, ip: &ip, net: &net)
-        sockets[index].setState(.close, net: &net)
-        settle(index, net: &net)
+        stopListening(index, host: &host)
+        sockets[index].setState(.close, net: &host.net)
+        settle(index, net: &host.net)
       }
-      net.wake(id)
+      host.net.wake(id)
       return
-    case .synSent: return try disconnect(id, ip: &ip, net: &net)
+    case .synSent: return try disconnect(id, host: &host)
     case .close:
       // Stays shut for the connection, or the listener's children, to come.
       if read { sockets[index].receiveShutdown = true }
       if write { sockets[index].sendShutdown = true }
-      net.wake(id)
+      host.net.wake(id)
       throw .ENOTCONN
     default: break
     }
     if read { sockets[index].receiveShutdown = true }
-    if write { closeWrite(index, ip: &ip, net: &net) }
-    net.wake(id)
-    settle(index, net: &net)
+    if write { closeWrite(index, host: &host) }
+    host.net.wake(id)
+    settle(index, net: &host.net)
   }
 
   /// FIN behind the data. Linux: `tcp_close_state()`, `tcp_shutdown()`.
-  private mutating func closeWrite(_ index: Int, ip: inout IPv4Layer, net: inout Net) {
+  private mutating func closeWrite(_ index: Int, host: inout Host) {
     switch sockets[index].state {
     case .established, .synReceived:
       sockets[index].sendShutdown = true
-      sockets[index].setState(.finWait1, net: &net)
-      sockets[index].sendFin(ip: &ip, net: &net)
+      sockets[index].setState(.finWait1, net: &host.net)
+      sockets[index].sendFin(host: &host)
     case .closeWait:
       sockets[index].sendShutdown = true
-      sockets[index].setState(.lastAck, net: &net)
-      sockets[index].sendFin(ip: &ip, net: &net)
+      sockets[index].setState(.lastAck, net: &host.net)
+      sockets[index].sendFin(host: &host)
     default:
       sockets[index].sendShutdown = true
     }
@@ -160,13 +157,11 @@ extension TCPLayer {
   /// Orderly end; the number means nothing to the caller afterwards. Linux: `tcp_close()`.
   ///
   /// - Parameter resets: SO_LINGER with 0 seconds. Linux: `tcp_disconnect()` in `__tcp_close()`.
-  public mutating func close(
-    _ id: SocketID, resets: Bool = false, ip: inout IPv4Layer, net: inout Net
-  ) {
+  public mutating func close(_ id: SocketID, resets: Bool = false, host: inout Host) {
     guard let index = try? slot(id) else { return }
     if sockets[index].state == .listen {
-      stopListening(index, ip: &ip, net: &net)
-      sockets[index].setState(.close, net: &net)
+      stopListening(index, host: &host)
+      sockets[index].setState(.close, net: &host.net)
     }
     let unread = sockets[index].readableByteCount > 0
     sockets[index].receiveQueue.removeAll()
@@ -174,64 +169,64 @@ extension TCPLayer {
     if state.isConnected && state != .synSent {
       if unread {
         // RFC 2525 2.17: closing with unread data tells the peer that it was not read.
-        net.counters.count(.TcpExtTCPAbortOnClose)
-        sockets[index].sendReset(ip: &ip, net: &net)
-        sockets[index].fail(nil, net: &net)
+        host.net.counters.count(.TcpExtTCPAbortOnClose)
+        sockets[index].sendReset(host: &host)
+        sockets[index].fail(nil, net: &host.net)
       } else if resets && state != .closing && state != .lastAck {
-        net.counters.count(.TcpExtTCPAbortOnData)
-        sockets[index].sendReset(ip: &ip, net: &net)
-        sockets[index].fail(nil, net: &net)
+        host.net.counters.count(.TcpExtTCPAbortOnData)
+        sockets[index].sendReset(host: &host)
+        sockets[index].fail(nil, net: &host.net)
       } else {
-        closeWrite(index, ip: &ip, net: &net)
+        closeWrite(index, host: &host)
         sockets[index].keepAliveDeadline = .distantFuture
         if sockets[index].state == .finWait2 {
-          let wait = sockets[index].options.finTimeout ?? net.settings.tcpFinTimeout
+          let wait = sockets[index].options.finTimeout ?? host.net.settings.tcpFinTimeout
           if wait < .zero {
-            net.counters.count(.TcpExtTCPAbortOnLinger)
-            sockets[index].sendReset(ip: &ip, net: &net)
-            sockets[index].fail(nil, net: &net)
+            host.net.counters.count(.TcpExtTCPAbortOnLinger)
+            sockets[index].sendReset(host: &host)
+            sockets[index].fail(nil, net: &host.net)
           } else {
-            sockets[index].keepAliveDeadline = net.now + wait
+            sockets[index].keepAliveDeadline = host.net.now + wait
           }
         }
       }
     } else if state == .synSent {
-      sockets[index].fail(nil, net: &net)
+      sockets[index].fail(nil, net: &host.net)
     }
     sockets[index].isOrphan = true
     sockets[index].purgeOutOfOrder()
     if sockets[index].state != .close {
       sockets[index].isCountedOrphan = true
       orphanCount += 1
-      if isOutOfResources(index, net: net) { return abortOnMemory(index, ip: &ip, net: &net) }
+      if isOutOfResources(index, net: host.net) { return abortOnMemory(index, host: &host) }
     }
-    settle(index, net: &net)
+    settle(index, net: &host.net)
   }
 
   /// Ends the connection with a reset.
-  public mutating func abort(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) {
-    close(id, resets: true, ip: &ip, net: &net)
+  public mutating func abort(_ id: SocketID, host: inout Host) {
+    close(id, resets: true, host: &host)
   }
 
   /// Resets everything that waited at a listener. Linux: `inet_csk_listen_stop()`.
-  mutating func stopListening(_ index: Int, ip: inout IPv4Layer, net: inout Net) {
+  mutating func stopListening(_ index: Int, host: inout Host) {
     let port = sockets[index].tuple.local.port
     listeners[port]?.removeAll { $0 == index }
     if listeners[port]?.isEmpty ?? false { listeners[port] = nil }
     ports.stopListening(
       sockets[index].id, address: sockets[index].tuple.local.address, port: port)
-    for child in sockets[index].acceptQueue { abort(child, ip: &ip, net: &net) }
+    for child in sockets[index].acceptQueue { abort(child, host: &host) }
     sockets[index].acceptQueue.removeAll()
-    while let slot = sockets[index].oldestRequest { removeRequest(slot, net: &net) }
+    while let slot = sockets[index].oldestRequest { removeRequest(slot, net: &host.net) }
   }
 
   /// Resets or closes every connection: the stack is going away.
-  public mutating func shutdownAll(ip: inout IPv4Layer, net: inout Net) {
-    for id in socketIDs() { abort(id, ip: &ip, net: &net) }
+  public mutating func shutdownAll(host: inout Host) {
+    for id in socketIDs() { abort(id, host: &host) }
     for index in 0..<sockets.capacity where sockets.isLive(index) && sockets[index].state.isConnected {
-      sockets[index].sendReset(ip: &ip, net: &net)
-      sockets[index].fail(nil, net: &net)
-      settle(index, net: &net)
+      sockets[index].sendReset(host: &host)
+      sockets[index].fail(nil, net: &host.net)
+      settle(index, net: &host.net)
     }
   }
 
@@ -241,7 +236,7 @@ extension TCPLayer {
 
   /// Sets options and does at once what they ask for: uncorking sends, quick ACK acknowledges.
   public mutating func setOptions(
-    _ id: SocketID, _ options: TCPSocketOptions, ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, _ options: TCPSocketOptions, host: inout Host
   ) throws(Errno) {
     let index = try slot(id)
     let old = sockets[index].options
@@ -261,24 +256,24 @@ extension TCPLayer {
     }
     if old.windowClamp != options.windowClamp { sockets[index].applyWindowClamp() }
     if old.keepAlive != options.keepAlive || old.keepAliveIdle != options.keepAliveIdle {
-      sockets[index].applyKeepAlive(idleChanged: old.keepAlive == options.keepAlive, net: net)
+      sockets[index].applyKeepAlive(idleChanged: old.keepAlive == options.keepAlive, net: host.net)
     }
     if sockets[index].state.isConnected && sockets[index].state != .synSent {
       if old.cork && !options.cork {
         sockets[index].isPushForced = options.noDelay
-        sockets[index].sendPending(ip: &ip, net: &net)
+        sockets[index].sendPending(host: &host)
       }
     }
-    settle(index, net: &net)
+    settle(index, net: &host.net)
   }
 
   /// What setting TCP_NODELAY does each time: what waits goes, cork or not. Linux: `__tcp_sock_set_nodelay()`.
-  public mutating func push(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+  public mutating func push(_ id: SocketID, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
     sockets[index].isPushForced = true
-    sockets[index].sendPending(ip: &ip, net: &net)
-    settle(index, net: &net)
+    sockets[index].sendPending(host: &host)
+    settle(index, net: &host.net)
   }
 
   /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to
@@ -286,9 +281,7 @@ extension TCPLayer {
   /// `__tcp_sock_set_quickack()`.
   ///
   /// - Parameter value: 0 to enter; even: only for the ACK that is owed now.
-  public mutating func setQuickAck(
-    _ id: SocketID, _ value: Int32, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func setQuickAck(_ id: SocketID, _ value: Int32, host: inout Host) throws(Errno) {
     let index = try slot(id)
     sockets[index].ack.pingpong = value == 0 ? DelayedAck.conversation : 0
     let state = sockets[index].state
@@ -296,9 +289,9 @@ extension TCPLayer {
       return
     }
     sockets[index].ack.isPushed = true
-    sockets[index].cleanReceiveBuffer(copied: 1, ip: &ip, net: &net)
+    sockets[index].cleanReceiveBuffer(copied: 1, host: &host)
     if value & 1 == 0 { sockets[index].ack.pingpong = DelayedAck.conversation }
-    settle(index, net: &net)
+    settle(index, net: &host.net)
   }
 
   /// What `TCP_QUICKACK` reads: not in a conversation.

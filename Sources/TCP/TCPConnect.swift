@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -14,42 +15,42 @@ extension TCPLayer {
   /// - Throws: `EISCONN`, also after the connection has ended; `EALREADY`; `ECONNABORTED` when the first call failed and its
   ///   error was taken already; `ENETUNREACH` and what else routing says; `EADDRNOTAVAIL` without free ports;
   ///   also when the bound port already has this very connection.
-  public mutating func connect(
-    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     switch sockets[index].connectPhase {
     case .unconnected:
       guard sockets[index].state == .close else { throw .EISCONN }
     case .connecting:
       if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EALREADY }
-      if let error = connectOutcome(index, net: net) { throw error }
+      if let error = connectOutcome(index, net: host.net) { throw error }
       return
     case .connected: throw .EISCONN
     }
-    sockets[index].prepareAnew(net: net)
+    sockets[index].prepareAnew(net: host.net)
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
     if destination.isAny { destination = .loopback }
     let bound = sockets[index].tuple.local
     let boundAddress = bound.address.v4 ?? .any
-    let route = try ip.route(
+    let route = try host.internet.route(
       to: destination, from: boundAddress.isAny ? nil : boundAddress,
       onLink: sockets[index].options.dontRoute,
-      net: &net)
+      net: &host.net)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = SocketAddress(IPAddress(destination), port: remote.port)
     let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].isBound {
-      guard isFree(FourTuple(local: near, remote: far), isBound: true, net: net) else { throw .EADDRNOTAVAIL }
+      guard isFree(FourTuple(local: near, remote: far), isBound: true, net: host.net) else {
+        throw .EADDRNOTAVAIL
+      }
       if boundAddress.isAny { ports.move(id, from: bound.address, to: source, port: bound.port) }
     } else {
-      var walk = ports.search(address: source, remote: far, net: &net)
+      var walk = ports.search(address: source, remote: far, net: &host.net)
       var found = false
       while let candidate = ports.next(&walk) {
         near.port = candidate.port
-        if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: net) { continue }
+        if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: host.net) { continue }
         ports.claim(
           id, port: candidate.port, search: walk, reuseAddress: sockets[index].options.reuseAddress,
           reusePort: sockets[index].options.reusePort)
@@ -60,47 +61,46 @@ extension TCPLayer {
       sockets[index].isBound = true
     }
     let tuple = FourTuple(local: near, remote: far)
-    var initial = initialSequence(tuple, net: net)
+    var initial = initialSequence(tuple, net: host.net)
     if case .timeWait(let slot) = findConnection(tuple) {
       // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.
       initial = timeWaits[slot].nextInitialSequence
       sockets[index].tsRecent = timeWaits[slot].timestampRecent
-      endTimeWait(slot, net: &net)
+      endTimeWait(slot, net: &host.net)
     }
     sockets[index].tuple = tuple
     sockets[index].route = route
     insert(tuple, socket: index)
-    net.counters.count(.TcpActiveOpens)
+    host.net.counters.count(.TcpActiveOpens)
     sockets[index].connectPhase = .connecting
-    sockets[index].connect(
-      initial: initial, timestampOffset: timestampOffset(tuple), ip: &ip, net: &net)
-    settle(index, net: &net)
+    sockets[index].connect(initial: initial, timestampOffset: timestampOffset(tuple), host: &host)
+    settle(index, net: &host.net)
   }
 
   /// Ends a connection, or an attempt at one, with a reset, and listening too: the socket is as it was after `bind()`,
   /// may connect or listen anew, and has ECONNRESET as its pending error. `connect()` with AF_UNSPEC.
   /// Linux: `tcp_disconnect()`.
-  public mutating func disconnect(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+  public mutating func disconnect(_ id: SocketID, host: inout Host) throws(Errno) {
     let index = try slot(id)
     let state = sockets[index].state
     switch state {
     case .close: break
     case .listen:
-      stopListening(index, ip: &ip, net: &net)
-      sockets[index].setState(.close, net: &net)
-    case .synSent: sockets[index].fail(.ECONNRESET, net: &net)
+      stopListening(index, host: &host)
+      sockets[index].setState(.close, net: &host.net)
+    case .synSent: sockets[index].fail(.ECONNRESET, net: &host.net)
     case .closing, .lastAck:
       // Both sides have said their last: a reset tells only that some of it never comes.
       let isCut = sockets[index].unsentByteCount > 0
-      if isCut { sockets[index].sendReset(ip: &ip, net: &net) }
-      sockets[index].fail(isCut ? .ECONNRESET : nil, net: &net)
+      if isCut { sockets[index].sendReset(host: &host) }
+      sockets[index].fail(isCut ? .ECONNRESET : nil, net: &host.net)
     default:
-      sockets[index].sendReset(ip: &ip, net: &net)
-      sockets[index].fail(.ECONNRESET, net: &net)
+      sockets[index].sendReset(host: &host)
+      sockets[index].fail(.ECONNRESET, net: &host.net)
     }
-    if state != .close { settle(index, net: &net) }
-    sockets[index].disconnect(net: net)
-    net.wake(id)
+    if state != .close { settle(index, net: &host.net) }
+    sockets[index].disconnect(net: host.net)
+    host.net.wake(id)
   }
 
   /// How the connection that a call waits for came out: what a blocking `connect()` returns.

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -8,10 +9,8 @@ import Wire
 // A segment arrives. Linux: `tcp_v4_rcv()`.
 extension TCPLayer {
   /// Takes a segment whose data begins at its TCP header.
-  public mutating func receive(
-    _ skb: consuming SkBuff, header: IPv4Header, ip: inout IPv4Layer, net: inout Net
-  ) {
-    net.counters.count(.TcpInSegs, by: UInt64(max(1, skb.gsoSegments)))
+  public mutating func receive(_ skb: consuming SkBuff, header: IPv4Header, host: inout Host) {
+    host.net.counters.count(.TcpInSegs, by: UInt64(max(1, skb.gsoSegments)))
     guard skb.packetType == .host else {
       skb.drop(.otherHost)
       return
@@ -19,7 +18,7 @@ extension TCPLayer {
     guard skb.mayPull(TCPHeader.minimumByteCount), skb.mayPull(Int(skb.linear.load8(12) >> 4) * 4),
       let tcp = TCPHeader(parsing: skb.linear)
     else {
-      net.counters.count(.TcpInErrs)
+      host.net.counters.count(.TcpInErrs)
       skb.drop(.packetTooSmall)
       return
     }
@@ -28,8 +27,8 @@ extension TCPLayer {
         source: header.source, destination: header.destination, protocol: .tcp, byteCount: skb.length)
       sum.add(skb.checksum(from: 0, count: skb.length), at: 0)
       guard sum.isValid else {
-        net.counters.count(.TcpInCsumErrors)
-        net.counters.count(.TcpInErrs)
+        host.net.counters.count(.TcpInCsumErrors)
+        host.net.counters.count(.TcpInErrs)
         skb.drop(.tcpChecksum)
         return
       }
@@ -45,65 +44,66 @@ extension TCPLayer {
     skb.tcp.sequence = segment.sequence
     skb.tcp.endSequence = segment.endSequence
     skb.tcp.flags = tcp.flags
-    net.tracer.record(
+    host.net.tracer.record(
       .tcp_v4_rcv, skb: skb.serial, UInt64(segment.sequence.rawValue), UInt64(segment.payload),
       UInt64(tcp.flags.rawValue))
     let tuple = FourTuple(
       local: SocketAddress(header.destination, port: tcp.destinationPort),
       remote: SocketAddress(header.source, port: tcp.sourcePort))
-    dispatch(skb, segment, tuple, typeOfService: header.typeOfService, ip: &ip, net: &net)
+    dispatch(skb, segment, tuple, typeOfService: header.typeOfService, host: &host)
   }
 
   private mutating func dispatch(
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
-    ip: inout IPv4Layer, net: inout Net
+    host: inout Host
   ) {
     switch findConnection(tuple) {
     case .socket(let index):
       let verdict: SegmentVerdict
       switch sockets[index].state {
       case .synSent:
-        verdict = sockets[index].receiveInSynSent(skb, segment, ip: &ip, net: &net)
+        verdict = sockets[index].receiveInSynSent(skb, segment, host: &host)
       case .synReceived:
-        verdict = receiveInSimultaneousOpen(index, skb, segment, ip: &ip, net: &net)
+        verdict = receiveInSimultaneousOpen(index, skb, segment, host: &host)
       default:
-        verdict = sockets[index].receiveSynchronised(skb, segment, ip: &ip, net: &net)
+        verdict = sockets[index].receiveSynchronised(skb, segment, host: &host)
       }
-      if verdict.contains(.reset) { ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net) }
-      settle(index, verdict, net: &net)
+      if verdict.contains(.reset) { ControlReply.reset(for: segment, tuple: tuple).send(host: &host) }
+      settle(index, verdict, net: &host.net)
     case .request(let slot):
-      receiveForRequest(slot, skb, segment, ip: &ip, net: &net)
+      receiveForRequest(slot, skb, segment, host: &host)
     case .timeWait(let slot):
-      if isNewConnection(slot, segment, now: net.now), let listener = findListener(tuple) {
+      if isNewConnection(slot, segment, now: host.net.now), let listener = findListener(tuple) {
         let floor = timeWaits[slot].nextInitialSequence
-        endTimeWait(slot, net: &net)
-        net.counters.count(.TcpExtTWRecycled)
+        endTimeWait(slot, net: &host.net)
+        host.net.counters.count(.TcpExtTWRecycled)
         let refusal = requestConnection(
-          listener, segment, tuple, initial: floor, typeOfService: typeOfService, ip: &ip, net: &net)
+          listener, segment, tuple, initial: floor, typeOfService: typeOfService, host: &host)
         if let refusal { skb.drop(refusal) } else { skb.consumed() }
       } else {
-        receiveInTimeWait(slot, segment, ip: &ip, net: &net)
+        receiveInTimeWait(slot, segment, host: &host)
         skb.drop(.tcpClose)
       }
     case nil:
-      receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, ip: &ip, net: &net)
+      receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, host: &host)
     }
   }
 
   /// RFC 9293 3.10.7.1 and 3.10.7.2: a listener, or nobody.
   private mutating func receiveForStranger(
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
-    ip: inout IPv4Layer, net: inout Net
+    host: inout Host
   ) {
     // TCP is between two hosts: nothing sent to a group is answered, not even with a reset (RFC 1122 4.2.3.10).
-    guard !segment.flags.contains(.rst), let local = tuple.local.address.v4, ip.isLocal(local) else {
+    guard !segment.flags.contains(.rst), let local = tuple.local.address.v4, host.internet.isLocal(local)
+    else {
       skb.drop(.noSocket)
       return
     }
     let listener = findListener(tuple)
     guard let listener, !segment.flags.contains(.ack) else {
       skb.drop(.noSocket)
-      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
+      ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
       return
     }
     guard segment.flags.contains(.syn), !segment.flags.contains(.fin) else {
@@ -111,7 +111,7 @@ extension TCPLayer {
       return
     }
     let refusal = requestConnection(
-      listener, segment, tuple, initial: nil, typeOfService: typeOfService, ip: &ip, net: &net)
+      listener, segment, tuple, initial: nil, typeOfService: typeOfService, host: &host)
     if let refusal { skb.drop(refusal) } else { skb.consumed() }
   }
 
@@ -137,7 +137,7 @@ extension TCPLayer {
 
   /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.
   private mutating func receiveInSimultaneousOpen(
-    _ index: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+    _ index: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
   ) -> SegmentVerdict {
     // The peer's SYN-ACK is older than what is expected now, and still the answer that is waited for. Linux: the exception
     // in `tcp_validate_incoming()`.
@@ -145,7 +145,7 @@ extension TCPLayer {
       segment.flags.isSuperset(of: [.syn, .ack]) && !segment.flags.contains(.rst)
       && segment.sequence + 1 == sockets[index].rcvNxt
     if !isAnswer,
-      let verdict = sockets[index].refuse(segment, ip: &ip, net: &net)
+      let verdict = sockets[index].refuse(segment, host: &host)
     {
       skb.drop(verdict.reason)
       return verdict.answer
@@ -156,28 +156,28 @@ extension TCPLayer {
       skb.drop(.tcpFlags)
       return segment.flags.contains(.ack) ? .reset : []
     }
-    _ = sockets[index].processAck(segment, ip: &ip, net: &net)
+    _ = sockets[index].processAck(segment, host: &host)
     sockets[index].sndWnd =
       segment.flags.contains(.syn) ? segment.window : segment.window << sockets[index].sndWscale
-    sockets[index].finishHandshake(net: &net)
+    sockets[index].finishHandshake(net: &host.net)
     if segment.flags.contains(.syn) {
       _ = consume skb
-      sockets[index].sendAck(ip: &ip, net: &net)
+      sockets[index].sendAck(host: &host)
       return []
     }
-    return sockets[index].receiveSynchronised(skb, segment, ip: &ip, net: &net)
+    return sockets[index].receiveSynchronised(skb, segment, host: &host)
   }
 
   // MARK: ICMP
 
   /// An error message about one of our segments, already found to quote it. Linux: `tcp_v4_err()`.
-  public mutating func error(_ report: TransportError, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func error(_ report: TransportError, host: inout Host) {
     let tuple = FourTuple(local: report.local, remote: report.remote)
     let index: Int
     switch findConnection(tuple) {
     case .socket(let found): index = found
     case .request(let slot):
-      requestFailed(slot, report, net: &net)
+      requestFailed(slot, report, net: &host.net)
       return
     default: return
     }
@@ -185,26 +185,28 @@ extension TCPLayer {
     let quoted = SequenceNumber(report.sequence)
     guard report.isLocal || quoted.isBetween(sockets[index].sndUna, sockets[index].sndNxt) else { return }
     if let mtu = report.mtu {
-      if let remote = tuple.remote.address.v4 { ip.learnPathMTU(destination: remote, mtu: mtu, net: &net) }
+      if let remote = tuple.remote.address.v4 {
+        host.internet.learnPathMTU(destination: remote, mtu: mtu, net: &host.net)
+      }
       // Without DF a router cuts what is on its way; what follows is cut to the new size here.
       if sockets[index].options.pathMTUDiscovery != .dont {
-        sockets[index].pathMTUReduced(ip: &ip, net: &net)
+        sockets[index].pathMTUReduced(host: &host)
       }
     } else {
       switch sockets[index].state {
       case .synSent, .synReceived:
-        sockets[index].fail(report.errno, net: &net)
+        sockets[index].fail(report.errno, net: &host.net)
       default:
         if sockets[index].options.receiveErrors {
           // IP_RECVERR asks to be told at once; the connection goes on. Linux: `tcp_v4_err()`.
           sockets[index].pendingError = report.errno
-          net.wake(sockets[index].id)
+          host.net.wake(sockets[index].id)
         } else {
           // RFC 1122 4.2.3.9: soft; reported if the connection then times out, or to who asks for SO_ERROR.
           sockets[index].softError = report.errno
         }
       }
     }
-    settle(index, net: &net)
+    settle(index, net: &host.net)
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -9,10 +10,8 @@ import Wire
 // `tcp_rcv_synsent_state_process()`, `tcp_finish_connect()`.
 extension TCPSocket {
   /// Sends the SYN. The route and both ends are set.
-  mutating func connect(
-    initial: SequenceNumber, timestampOffset offset: UInt32, ip: inout IPv4Layer, net: inout Net
-  ) {
-    prepareBuffers(net: net)
+  mutating func connect(initial: SequenceNumber, timestampOffset offset: UInt32, host: inout Host) {
+    prepareBuffers(net: host.net)
     initialSend = initial
     timestampOffset = offset
     sndUna = initial
@@ -23,15 +22,15 @@ extension TCPSocket {
     sndSml = initial
     rcvNxt = SequenceNumber(0)
     copiedSeq = SequenceNumber(0)
-    hasWindowScale = net.settings.tcpWindowScaling
+    hasWindowScale = host.net.settings.tcpWindowScaling
     advertisedMSS = min(options.maximumSegment ?? .max, max((route?.mtu ?? 1500) - 40, 48))
     syncMSS(mtu: route?.mtu ?? 1500)
-    selectInitialWindow(segment: advertisedMSS, net: net)
-    setState(.synSent, net: &net)
+    selectInitialWindow(segment: advertisedMSS, net: host.net)
+    setState(.synSent, net: &host.net)
     rtt = RTTEstimator()
-    retransmitStamp = net.now
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
-      fail(.ENOBUFS, net: &net)
+    retransmitStamp = host.net.now
+    guard let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
+      fail(.ENOBUFS, net: &host.net)
       return
     }
     skb.tcp.sequence = writeSeq
@@ -42,9 +41,9 @@ extension TCPSocket {
     writeQueuedMemory += skb.truesize
     retransmitQueue.append(skb)
     packetsOut = 1
-    if let head = retransmitQueue.first { _ = transmitHead(head, in: .retransmit, ip: &ip, net: &net) }
+    if let head = retransmitQueue.first { _ = transmitHead(head, in: .retransmit, host: &host) }
     sndNxt = writeSeq
-    armRetransmit(net: &net)
+    armRetransmit(net: &host.net)
   }
 
   mutating func prepareBuffers(net: borrowing Net) {
@@ -55,26 +54,27 @@ extension TCPSocket {
 
   /// RFC 9293 3.10.7.3.
   mutating func receiveInSynSent(
-    _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
   ) -> SegmentVerdict {
     statistics.segmentsIn += 1
     let hasAck = segment.flags.contains(.ack)
     if hasAck {
       guard segment.acknowledgment.isAfter(sndUna), !segment.acknowledgment.isAfter(sndNxt) else {
         // Its old connection may be gone with our reset: ask again at once, the first time.
-        if retransmits == 0 { retransmitDeadline = net.now + Self.leastTimeout }
+        if retransmits == 0 { retransmitDeadline = host.net.now + Self.leastTimeout }
         skb.drop(.tcpInvalidAcknowledgment)
         return segment.flags.contains(.rst) ? [] : .reset
       }
-      if net.settings.tcpTimestamps && segment.options.hasTimestamps && !isOurTimestamp(segment, now: net.now)
+      if host.net.settings.tcpTimestamps && segment.options.hasTimestamps
+        && !isOurTimestamp(segment, now: host.net.now)
       {
-        net.counters.count(.TcpExtPAWSActive)
+        host.net.counters.count(.TcpExtPAWSActive)
         skb.drop(.tcpPAWS)
         return segment.flags.contains(.rst) ? [] : .reset
       }
     }
     if segment.flags.contains(.rst) {
-      if hasAck { resetByPeer(net: &net) }
+      if hasAck { resetByPeer(net: &host.net) }
       skb.drop(.tcpReset)
       return []
     }
@@ -82,29 +82,29 @@ extension TCPSocket {
       skb.drop(.tcpFlags)
       return []
     }
-    acceptPeerSyn(segment, net: net)
+    acceptPeerSyn(segment, net: host.net)
     sndWl1 = segment.sequence
     if hasAck {
-      _ = processAck(segment, ip: &ip, net: &net)
-      finishHandshake(net: &net)
+      _ = processAck(segment, host: &host)
+      finishHandshake(net: &host.net)
       if statistics.totalRetransmissions > 0 { window.segments = 1 }
       if segment.flags.contains(.fin) || segment.payload > 0 {
         // Data or FIN on a SYN-ACK is legal: it follows the SYN.
         skb.tcp.sequence = segment.sequence + 1
-        queueData(skb, ip: &ip, net: &net)
-        if peerFinSeen { _ = processFin(ip: &ip, net: &net) }
+        queueData(skb, host: &host)
+        if peerFinSeen { _ = processFin(host: &host) }
       } else {
         _ = consume skb
       }
-      sendAck(ip: &ip, net: &net)
-      sendPending(ip: &ip, net: &net)
+      sendAck(host: &host)
+      sendPending(host: &host)
       return []
     }
     // Simultaneous open: answer with SYN-ACK (RFC 9293 3.5, figure 7).
-    setState(.synReceived, net: &net)
+    setState(.synReceived, net: &host.net)
     if let head = retransmitQueue.first {
       retransmitQueue[tcp: head].flags.insert(.ack)
-      _ = transmitHead(head, in: .retransmit, ip: &ip, net: &net)
+      _ = transmitHead(head, in: .retransmit, host: &host)
     }
     _ = consume skb
     return []

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -20,13 +21,13 @@ struct SegmentVerdict: OptionSet {
 extension TCPSocket {
   /// Works on one segment in any synchronised state. RFC 9293 3.10.7.4, in its order.
   mutating func receiveSynchronised(
-    _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
   ) -> SegmentVerdict {
     statistics.segmentsIn += skb.gsoSegments > 1 ? UInt64(skb.gsoSegments) : 1
-    net.tracer.record(
+    host.net.tracer.record(
       .tcp_rcv_established, skb: skb.serial, socket: id.rawValue, UInt64(segment.sequence.rawValue),
       UInt64(segment.payload), UInt64(segment.flags.rawValue))
-    if let verdict = refuse(segment, ip: &ip, net: &net) {
+    if let verdict = refuse(segment, host: &host) {
       skb.drop(verdict.reason)
       return verdict.answer
     }
@@ -34,52 +35,52 @@ extension TCPSocket {
       skb.drop(.tcpFlags)
       return []
     }
-    switch processAck(segment, ip: &ip, net: &net) {
+    switch processAck(segment, host: &host) {
     case .accepted: break
     case .old: break
     case .invalid:
       // RFC 9293 3.10.7.4: acknowledges what was not sent: answer with an ACK, drop.
-      sendChallengeAck(ip: &ip, net: &net)
+      sendChallengeAck(host: &host)
       skb.drop(.tcpInvalidAcknowledgment)
       return []
     case .challenge:
-      sendChallengeAck(ip: &ip, net: &net)
+      sendChallengeAck(host: &host)
       skb.drop(.tcpInvalidAcknowledgment)
       return []
     }
-    replaceRecentTimestamp(segment, net: net)
-    checkWriterSpace(net: &net)
-    let verdict = advanceClosing(segment, net: &net)
+    replaceRecentTimestamp(segment, net: host.net)
+    checkWriterSpace(net: &host.net)
+    let verdict = advanceClosing(segment, net: &host.net)
     if verdict.contains(.moveToTimeWait) || state == .close {
       skb.drop(.tcpClose)
       return verdict
     }
 
-    if segment.flags.contains(.urg) { noteUrgent(segment, net: &net) }
+    if segment.flags.contains(.urg) { noteUrgent(segment, net: &host.net) }
     var result = verdict
     // Behind the peer's FIN there is nothing to take; what comes again from before it is acknowledged.
     if state.canReceive || segment.sequence.isBefore(rcvNxt) {
       if bringsUnwantedData(segment) {
-        net.counters.count(.TcpExtTCPAbortOnData)
+        host.net.counters.count(.TcpExtTCPAbortOnData)
         skb.drop(.tcpAbortOnData)
-        resetByPeer(net: &net)
+        resetByPeer(net: &host.net)
         return .reset
       }
       let hadFin = peerFinSeen
-      saveUrgentByte(skb, net: &net)
-      queueData(skb, ip: &ip, net: &net)
-      if peerFinSeen && !hadFin { result.formUnion(processFin(ip: &ip, net: &net)) }
+      saveUrgentByte(skb, net: &host.net)
+      queueData(skb, host: &host)
+      if peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
     } else {
       skb.drop(.tcpOldData)
     }
     if result.contains(.moveToTimeWait) {
-      sendAck(ip: &ip, net: &net)
+      sendAck(host: &host)
       return result
     }
-    sendPending(ip: &ip, net: &net)
+    sendPending(host: &host)
     // What has just been sent may make room below TCP_NOTSENT_LOWAT.
-    wakeWriter(net: &net)
-    sendAckIfDue(ip: &ip, net: &net)
+    wakeWriter(net: &host.net)
+    sendAckIfDue(host: &host)
     return result
   }
 
@@ -94,18 +95,18 @@ extension TCPSocket {
 
   /// What makes a segment unacceptable, and what is owed for it. Linux: `tcp_validate_incoming()`.
   mutating func refuse(
-    _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+    _ segment: IncomingSegment, host: inout Host
   ) -> (reason: DropReason, answer: SegmentVerdict)? {
     if hasTimestamps && segment.options.hasTimestamps {
       let recent = RecentTimestamp(value: tsRecent, at: tsRecentAt)
-      if !recent.admits(segment.options.timestampValue, now: net.now) && !segment.flags.contains(.rst)
+      if !recent.admits(segment.options.timestampValue, now: host.net.now) && !segment.flags.contains(.rst)
         && !isDuplicateAck(segment)
       {
-        net.counters.count(.TcpExtPAWSEstab)
+        host.net.counters.count(.TcpExtPAWSEstab)
         if segment.flags.contains(.syn) {
-          challengeSyn(ip: &ip, net: &net)
+          challengeSyn(host: &host)
         } else {
-          sendDuplicateAck(segment, ip: &ip, net: &net)
+          sendDuplicateAck(segment, host: &host)
         }
         return (.tcpPAWS, [])
       }
@@ -114,27 +115,27 @@ extension TCPSocket {
     let acceptable = !segment.endSequence.isBefore(rcvWup) && !segment.sequence.isAfter(windowEnd)
     if !acceptable {
       if segment.flags.contains(.rst) {
-        if isResetBehindFin(segment) { resetByPeer(net: &net) }
+        if isResetBehindFin(segment) { resetByPeer(net: &host.net) }
         return (.tcpInvalidSequence, [])
       }
       if segment.flags.contains(.syn) {
-        challengeSyn(ip: &ip, net: &net)
+        challengeSyn(host: &host)
         return (.tcpInvalidSYN, [])
       }
-      sendDuplicateAck(segment, ip: &ip, net: &net)
+      sendDuplicateAck(segment, host: &host)
       return (.tcpInvalidSequence, [])
     }
     if segment.flags.contains(.rst) {
       // RFC 5961 3.2: exactly the next byte resets; anything else in the window is challenged.
       if segment.sequence == rcvNxt || isResetBehindFin(segment) || segment.sequence == highestHeld {
-        resetByPeer(net: &net)
+        resetByPeer(net: &host.net)
       } else {
-        sendChallengeAck(ip: &ip, net: &net)
+        sendChallengeAck(host: &host)
       }
       return (.tcpReset, [])
     }
     if segment.flags.contains(.syn) {
-      challengeSyn(ip: &ip, net: &net)
+      challengeSyn(host: &host)
       return (.tcpInvalidSYN, [])
     }
     return nil
@@ -175,29 +176,29 @@ extension TCPSocket {
   }
 
   /// RFC 5961 section 7: challenge ACKs are limited for each socket. Linux: `tcp_send_challenge_ack()`.
-  private mutating func sendChallengeAck(ip: inout IPv4Layer, net: inout Net) {
-    guard outOfWindow.admits(now: net.now) else { return }
-    net.counters.count(.TcpExtTCPChallengeACK)
-    sendAck(ip: &ip, net: &net)
+  private mutating func sendChallengeAck(host: inout Host) {
+    guard outOfWindow.admits(now: host.net.now) else { return }
+    host.net.counters.count(.TcpExtTCPChallengeACK)
+    sendAck(host: &host)
   }
 
   /// RFC 5961 4.2: a SYN never resets a connection that exists, wherever it lies.
-  private mutating func challengeSyn(ip: inout IPv4Layer, net: inout Net) {
-    net.counters.count(.TcpExtTCPSYNChallenge)
-    sendChallengeAck(ip: &ip, net: &net)
+  private mutating func challengeSyn(host: inout Host) {
+    host.net.counters.count(.TcpExtTCPSYNChallenge)
+    sendChallengeAck(host: &host)
   }
 
   /// What an old or too new segment is owed, at a limited rate, so that two ends that disagree do not keep each other
   /// busy. Linux: `tcp_send_dupack()`.
-  private mutating func sendDuplicateAck(_ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net) {
-    guard outOfWindow.admits(segment, now: net.now) else { return }
+  private mutating func sendDuplicateAck(_ segment: IncomingSegment, host: inout Host) {
+    guard outOfWindow.admits(segment, now: host.net.now) else { return }
     if segment.sequence != segment.endSequence && segment.sequence.isBefore(rcvNxt) {
-      net.counters.count(.TcpExtDelayedACKLost)
+      host.net.counters.count(.TcpExtDelayedACKLost)
       enterQuickAck()
       let end = segment.endSequence.isAfter(rcvNxt) ? rcvNxt : segment.endSequence
-      noteDuplicate(segment.sequence, end, net: &net)
+      noteDuplicate(segment.sequence, end, net: &host.net)
     }
-    sendAck(ip: &ip, net: &net)
+    sendAck(host: &host)
   }
 
   /// RFC 7323 4.3: only a segment that covers the last ACK sent updates what is echoed. Linux:
@@ -258,19 +259,19 @@ extension TCPSocket {
   }
 
   /// The peer will send no more. Linux: `tcp_fin()`.
-  mutating func processFin(ip: inout IPv4Layer, net: inout Net) -> SegmentVerdict {
+  mutating func processFin(host: inout Host) -> SegmentVerdict {
     ack.isScheduled = true
     receiveShutdown = true
     duplicateSACK = nil
-    net.wake(id)
+    host.net.wake(id)
     switch state {
     case .established, .synReceived:
-      setState(.closeWait, net: &net)
+      setState(.closeWait, net: &host.net)
       ack.pingpong = DelayedAck.conversation
       return []
     case .finWait1:
-      sendAck(ip: &ip, net: &net)
-      setState(.closing, net: &net)
+      sendAck(host: &host)
+      setState(.closing, net: &host.net)
       return []
     case .finWait2:
       return .moveToTimeWait

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Tables
@@ -179,33 +180,31 @@ public struct TCPLayer: ~Copyable {
   }
 
   /// RFC 9293 3.10.7.4 for TIME-WAIT. Linux: `tcp_timewait_state_process()`.
-  mutating func receiveInTimeWait(
-    _ slot: Int, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
-  ) {
-    let isOld = timeWaits[slot].isOld(segment, now: net.now)
+  mutating func receiveInTimeWait(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
+    let isOld = timeWaits[slot].isOld(segment, now: host.net.now)
     let isExact = !isOld && segment.sequence == timeWaits[slot].rcvNxt
     if segment.flags.contains(.rst) {
       // RFC 1337 would ignore it; Linux lets an exact one end the wait by default.
-      if isExact { endTimeWait(slot, net: &net) }
+      if isExact { endTimeWait(slot, net: &host.net) }
       return
     }
-    if isOld { net.counters.count(.TcpExtPAWSEstab) }
+    if isOld { host.net.counters.count(.TcpExtPAWSEstab) }
     let isBareAck = isExact && segment.sequence == segment.endSequence
     if isBareAck && timeWaits[slot].hasTimestamps && segment.options.hasTimestamps {
       timeWaits[slot].timestampRecent = segment.options.timestampValue
-      timeWaits[slot].timestampRecentAt = net.now
+      timeWaits[slot].timestampRecentAt = host.net.now
     }
     // A SYN without ACK may be an old duplicate: it must not prolong the wait.
     if isBareAck || isOld || segment.flags.contains(.ack) {
-      timeWaits[slot].expires = net.now + TimeWaitSocket.duration
+      timeWaits[slot].expires = host.net.now + TimeWaitSocket.duration
     }
     if isBareAck { return }
-    guard timeWaits[slot].outOfWindow.admits(segment, now: net.now) else { return }
-    acknowledgeInTimeWait(slot, ip: &ip, net: &net)
+    guard timeWaits[slot].outOfWindow.admits(segment, now: host.net.now) else { return }
+    acknowledgeInTimeWait(slot, host: &host)
   }
 
   /// Linux: `tcp_v4_timewait_ack()`.
-  private func acknowledgeInTimeWait(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+  private func acknowledgeInTimeWait(_ slot: Int, host: inout Host) {
     var reply = ControlReply(
       tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
       acknowledgment: timeWaits[slot].rcvNxt, flags: .ack)
@@ -213,10 +212,10 @@ public struct TCPLayer: ~Copyable {
       truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
     if timeWaits[slot].hasTimestamps {
       reply.options.hasTimestamps = true
-      reply.options.timestampValue = net.now.milliseconds32 &+ timeWaits[slot].timestampOffset
+      reply.options.timestampValue = host.net.now.milliseconds32 &+ timeWaits[slot].timestampOffset
       reply.options.timestampEcho = timeWaits[slot].timestampRecent
     }
-    reply.send(ip: &ip, net: &net)
+    reply.send(host: &host)
   }
 
   // MARK: Ports of several shards
@@ -246,45 +245,45 @@ public struct TCPLayer: ~Copyable {
   static let timeWaitTag: UInt32 = 0xC000_0000
 
   /// Hands an expiry of kind `.tcp` to its owner; one that came too late for its owner does nothing.
-  public mutating func timerExpired(_ key: TimerKey, due: Instant, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, host: inout Host) {
     switch key.id & Self.timeWaitTag {
     case Self.timeWaitTag:
       let slot = Int(key.id & ~Self.timeWaitTag)
       guard timeWaits.isCurrent(slot, generation: key.generation), timeWaits[slot].timer.expire(at: due)
       else { return }
-      if timeWaits[slot].expires <= net.now {
-        endTimeWait(slot, net: &net)
+      if timeWaits[slot].expires <= host.net.now {
+        endTimeWait(slot, net: &host.net)
       } else {
-        armTimeWait(slot, net: &net)
+        armTimeWait(slot, net: &host.net)
       }
     case Self.requestTag:
       let slot = Int(key.id & ~Self.timeWaitTag)
       guard requests.isCurrent(slot, generation: key.generation), requests[slot].timer.expire(at: due) else {
         return
       }
-      requestExpired(slot, ip: &ip, net: &net)
+      requestExpired(slot, host: &host)
     default:
       let index = SocketID(rawValue: key.id).index
       guard sockets.isCurrent(index, generation: key.generation), sockets[index].timer.expire(at: due) else {
         return
       }
-      if sockets[index].isOrphan && isOutOfResources(index, net: net) {
-        return abortOnMemory(index, ip: &ip, net: &net)
+      if sockets[index].isOrphan && isOutOfResources(index, net: host.net) {
+        return abortOnMemory(index, host: &host)
       }
-      sockets[index].timersExpired(ip: &ip, net: &net)
-      settle(index, net: &net)
+      sockets[index].timersExpired(host: &host)
+      settle(index, net: &host.net)
     }
   }
 
   /// Lets sockets that stopped at their small-queue limit go on. Linux: `tcp_tasklet_func()`.
-  public mutating func runPending(ip: inout IPv4Layer, net: inout Net) {
-    relieveMemory(net: &net)
-    while let raw = net.pool.takePending() {
+  public mutating func runPending(host: inout Host) {
+    relieveMemory(net: &host.net)
+    while let raw = host.net.pool.takePending() {
       let id = SocketID(rawValue: raw)
       guard raw != 0 else { continue }
       guard id.kind == .tcp else {
         // A datagram socket that had no room: its writer is told.
-        net.wake(id)
+        host.net.wake(id)
         continue
       }
       let index = id.index
@@ -292,11 +291,11 @@ public struct TCPLayer: ~Copyable {
       sockets[index].account.isThrottled = false
       guard sockets[index].state.isConnected, sockets[index].state != .synSent else { continue }
       if sockets[index].lostOut > sockets[index].retransOut {
-        sockets[index].retransmitLost(ip: &ip, net: &net)
+        sockets[index].retransmitLost(host: &host)
       }
-      sockets[index].sendPending(ip: &ip, net: &net)
-      sockets[index].wakeWriter(net: &net)
-      settle(index, net: &net)
+      sockets[index].sendPending(host: &host)
+      sockets[index].wakeWriter(net: &host.net)
+      settle(index, net: &host.net)
     }
   }
 }

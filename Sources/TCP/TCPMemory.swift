@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 
@@ -79,10 +80,10 @@ extension TCPLayer {
   private static let leastSendBuffer = 4608
 
   /// Ends an orphan with a reset.
-  mutating func abortOnMemory(_ index: Int, ip: inout IPv4Layer, net: inout Net) {
-    net.counters.count(.TcpExtTCPAbortOnMemory)
-    sockets[index].sendReset(ip: &ip, net: &net)
-    sockets[index].fail(nil, net: &net)
-    settle(index, net: &net)
+  mutating func abortOnMemory(_ index: Int, host: inout Host) {
+    host.net.counters.count(.TcpExtTCPAbortOnMemory)
+    sockets[index].sendReset(host: &host)
+    sockets[index].fail(nil, net: &host.net)
+    settle(index, net: &host.net)
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetDevice
 import NetNamespace
 import SkBuff
@@ -31,32 +32,32 @@ extension TCPSocket {
   }
 
   /// Payload of a full segment, after the route's MTU, the peer's limit and the options. Linux: `tcp_current_mss()`.
-  mutating func currentMSS(ip: inout IPv4Layer, net: inout Net) -> Int {
-    if let route, ip.isCurrent(route) {
+  mutating func currentMSS(host: inout Host) -> Int {
+    if let route, host.internet.isCurrent(route) {
       if route.mtu != mssPathMTU { syncMSS(mtu: route.mtu) }
     } else {
-      _ = refreshRoute(ip: &ip, net: &net)
+      _ = refreshRoute(host: &host)
     }
     return max(mssCache - establishedOptionByteCount, 28)
   }
 
   /// Whether there is a way to the peer, found again if need be; why not is the soft error.
   /// Linux: `inet_sk_rebuild_header()`.
-  mutating func hasRoute(ip: inout IPv4Layer, net: inout Net) -> Bool {
-    if let route, ip.isCurrent(route) { return true }
-    guard let error = refreshRoute(ip: &ip, net: &net) else { return true }
+  mutating func hasRoute(host: inout Host) -> Bool {
+    if let route, host.internet.isCurrent(route) { return true }
+    guard let error = refreshRoute(host: &host) else { return true }
     softError = error
     return false
   }
 
   /// Finds the route again. Linux: `__sk_dst_check()`.
-  mutating func refreshRoute(ip: inout IPv4Layer, net: inout Net) -> Errno? {
+  mutating func refreshRoute(host: inout Host) -> Errno? {
     guard let remote = tuple.remote.address.v4, let local = tuple.local.address.v4 else {
       return .EAFNOSUPPORT
     }
     do {
-      let fresh = try ip.route(
-        to: remote, from: local.isAny ? nil : local, onLink: options.dontRoute, net: &net)
+      let fresh = try host.internet.route(
+        to: remote, from: local.isAny ? nil : local, onLink: options.dontRoute, net: &host.net)
       route = fresh
       syncMSS(mtu: fresh.mtu)
       return nil
@@ -153,12 +154,10 @@ extension TCPSocket {
   /// - Parameter only: send one packet at most (`tcp_push_one()`).
   /// - Returns: true when data stays queued with nothing in flight to bring an ACK: the probe timer is needed.
   @discardableResult
-  mutating func writeXmit(
-    mss: Int, nagle: Nagle, only: Bool = false, ip: inout IPv4Layer, net: inout Net
-  ) -> Bool {
+  mutating func writeXmit(mss: Int, nagle: Nagle, only: Bool = false, host: inout Host) -> Bool {
     var sent = 0
     var windowLimited = false
-    if packetsOut == 0 { restartAfterIdle(now: net.now) }
+    if packetsOut == 0 { restartAfterIdle(now: host.net.now) }
     let maxSegments = tsoSegments(mss: mss)
     while let head = writeQueue.first {
       let length = writeQueue.length(at: head)
@@ -178,7 +177,8 @@ extension TCPSocket {
         if !passesNagle(block, length: length, mss: mss, nagle: isLast ? nagle : .push) { break }
       } else {
         if !only,
-          shouldDefer(block, length: length, isLast: isLast, mss: mss, maxSegments: maxSegments, now: net.now)
+          shouldDefer(
+            block, length: length, isLast: isLast, mss: mss, maxSegments: maxSegments, now: host.net.now)
         {
           break
         }
@@ -188,20 +188,21 @@ extension TCPSocket {
         }
       }
       if length > limit {
-        guard limit > 0, split(head, at: limit, in: .write, mss: mss, net: &net) else { break }
+        guard limit > 0, split(head, at: limit, in: .write, mss: mss, net: &host.net) else { break }
         segments = (limit + mss - 1) / mss
       }
-      if exceedsSmallQueue(truesize: writeQueue.truesize(at: head), net: net) { break }
-      if sendHead(head, mss: mss, ip: &ip, net: &net).isLost { break }
+      if exceedsSmallQueue(truesize: writeQueue.truesize(at: head), net: host.net) { break }
+      if sendHead(head, mss: mss, host: &host).isLost { break }
       sent += segments
       if only { break }
     }
     statistics.note(
-      windowLimited ? .receiveWindow : packetsOut > 0 || !writeQueue.isEmpty ? .busy : .none, now: net.now)
+      windowLimited ? .receiveWindow : packetsOut > 0 || !writeQueue.isEmpty ? .busy : .none,
+      now: host.net.now)
     if sent > 0 || inFlight >= window.segments { noteWindowUse() }
     if sent > 0 {
       if recovery.isReducing { recovery.prrOut += sent }
-      net.tracer.record(
+      host.net.tracer.record(
         .tcp_write_xmit, socket: id.rawValue, UInt64(mss), UInt64(window.segments), UInt64(max(0, inFlight)))
       return false
     }
@@ -224,32 +225,30 @@ extension TCPSocket {
   }
 
   /// Linux: `__tcp_push_pending_frames()`.
-  mutating func pushPending(mss: Int, nagle: Nagle, ip: inout IPv4Layer, net: inout Net) {
+  mutating func pushPending(mss: Int, nagle: Nagle, host: inout Host) {
     if state == .close || writeQueue.isEmpty { return }
-    if writeXmit(mss: mss, nagle: nagle, ip: &ip, net: &net) { armProbe(net: &net) }
+    if writeXmit(mss: mss, nagle: nagle, host: &host) { armProbe(net: &host.net) }
   }
 
   /// Linux: `tcp_push_one()`.
-  mutating func pushOne(mss: Int, ip: inout IPv4Layer, net: inout Net) {
-    writeXmit(mss: mss, nagle: .push, only: true, ip: &ip, net: &net)
+  mutating func pushOne(mss: Int, host: inout Host) {
+    writeXmit(mss: mss, nagle: .push, only: true, host: &host)
   }
 
   /// After an ACK or a window update: send what has become possible. Linux: `tcp_data_snd_check()`.
-  mutating func sendPending(ip: inout IPv4Layer, net: inout Net) {
+  mutating func sendPending(host: inout Host) {
     guard !writeQueue.isEmpty, state != .close else { return }
-    let mss = currentMSS(ip: &ip, net: &net)
-    pushPending(mss: mss, nagle: nagle, ip: &ip, net: &net)
+    let mss = currentMSS(host: &host)
+    pushPending(mss: mss, nagle: nagle, host: &host)
   }
 
   /// Sends the head of the write queue, which is cut to what may go; when it is lost on the way it stays where it is.
-  mutating func sendHead(
-    _ head: SkBuffQueue.Position, mss: Int, ip: inout IPv4Layer, net: inout Net
-  ) -> XmitResult {
+  mutating func sendHead(_ head: SkBuffQueue.Position, mss: Int, host: inout Host) -> XmitResult {
     let segments = max(1, (writeQueue.length(at: head) + mss - 1) / mss)
     writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
     writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
-    let result = transmitHead(head, in: .write, ip: &ip, net: &net)
-    if !result.isLost { eventNewDataSent(head, mss: mss, net: &net) }
+    let result = transmitHead(head, in: .write, host: &host)
+    if !result.isLost { eventNewDataSent(head, mss: mss, net: &host.net) }
     return result
   }
 

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -8,30 +9,30 @@ import Wire
 // Data from the peer, in order or not, and when to acknowledge it. Linux: `tcp_data_queue()`.
 extension TCPSocket {
   /// Takes the payload of an acceptable segment.
-  mutating func queueData(_ skb: consuming SkBuff, ip: inout IPv4Layer, net: inout Net) {
+  mutating func queueData(_ skb: consuming SkBuff, host: inout Host) {
     let block = skb.tcp
     let payload = skb.length
     if payload == 0 && !block.flags.contains(.fin) { return }
     if block.sequence == rcvNxt {
-      if receiveWindow == 0 && payload > 0 { return refuseAtClosedWindow(skb, net: &net) }
+      if receiveWindow == 0 && payload > 0 { return refuseAtClosedWindow(skb, net: &host.net) }
       // A FIN alone takes no memory, so that a full buffer does not keep the connection from ending.
-      guard payload == 0 || makeRoom(for: skb.truesize, net: &net) else {
-        return refuseForMemory(skb, net: &net)
+      guard payload == 0 || makeRoom(for: skb.truesize, net: &host.net) else {
+        return refuseForMemory(skb, net: &host.net)
       }
-      acceptInOrder(skb, net: &net)
+      acceptInOrder(skb, net: &host.net)
       if !outOfOrder.isEmpty {
-        drainOutOfOrder(net: &net)
+        drainOutOfOrder(net: &host.net)
         // RFC 5681 4.2: fill a gap, acknowledge at once.
         if outOfOrder.isEmpty { ack.isImmediate = true }
       }
       trimSACKBlocks()
-      net.wake(id)
+      host.net.wake(id)
       return
     }
     if !block.endSequence.isAfter(rcvNxt) {
       // Wholly old: a retransmission of what we have. Tell the sender which (RFC 2883).
-      net.counters.count(.TcpExtDelayedACKLost)
-      noteDuplicate(block.sequence, block.endSequence, net: &net)
+      host.net.counters.count(.TcpExtDelayedACKLost)
+      noteDuplicate(block.sequence, block.endSequence, net: &host.net)
       enterQuickAck()
       ack.isScheduled = true
       skb.drop(.tcpOldData)
@@ -45,16 +46,16 @@ extension TCPSocket {
     }
     if block.sequence.isBefore(rcvNxt) {
       // Its front is old.
-      noteDuplicate(block.sequence, rcvNxt, net: &net)
-      guard receiveWindow > 0 else { return refuseAtClosedWindow(skb, net: &net) }
-      guard makeRoom(for: skb.truesize, net: &net) else { return refuseForMemory(skb, net: &net) }
-      acceptInOrder(skb, net: &net)
-      drainOutOfOrder(net: &net)
+      noteDuplicate(block.sequence, rcvNxt, net: &host.net)
+      guard receiveWindow > 0 else { return refuseAtClosedWindow(skb, net: &host.net) }
+      guard makeRoom(for: skb.truesize, net: &host.net) else { return refuseForMemory(skb, net: &host.net) }
+      acceptInOrder(skb, net: &host.net)
+      drainOutOfOrder(net: &host.net)
       trimSACKBlocks()
-      net.wake(id)
+      host.net.wake(id)
       return
     }
-    queueOutOfOrder(skb, net: &net)
+    queueOutOfOrder(skb, net: &host.net)
   }
 
   /// Data that was offered no room. Linux: `tcp_data_queue()`, `out_of_window`.
@@ -171,7 +172,7 @@ extension TCPSocket {
   // MARK: Acknowledging
 
   /// Linux: `__tcp_ack_snd_check()`.
-  mutating func sendAckIfDue(ip: inout IPv4Layer, net: inout Net) {
+  mutating func sendAckIfDue(host: inout Host) {
     guard ack.isScheduled else { return }
     let unacknowledged = rcvNxt.offset(from: rcvWup)
     let isMoreThanOne =
@@ -179,24 +180,24 @@ extension TCPSocket {
     if isMoreThanOne || (ack.quick > 0 && !ack.isInteractive) || ack.isImmediate || !outOfOrder.isEmpty
       || duplicateSACK != nil
     {
-      sendAck(ip: &ip, net: &net)
+      sendAck(host: &host)
       return
     }
-    delayAck(ip: &ip, net: &net)
+    delayAck(host: &host)
   }
 
   /// Linux: `tcp_send_delayed_ack()`.
-  private mutating func delayAck(ip: inout IPv4Layer, net: inout Net) {
+  private mutating func delayAck(host: inout Host) {
     // No data came yet: nothing tells how long an answer takes, so the ACK of a FIN alone does not wait.
     var delay = min(ack.timeout, DelayedAck.maximum)
     if delay > DelayedAck.minimum && rtt.hasSample {
       delay = min(delay, max(rtt.smoothed, DelayedAck.minimum))
     }
     // One that is nearly due goes now.
-    if ackDeadline <= net.now + delay / 4 {
-      sendAck(ip: &ip, net: &net)
+    if ackDeadline <= host.net.now + delay / 4 {
+      sendAck(host: &host)
       return
     }
-    ackDeadline = min(ackDeadline, net.now + delay)
+    ackDeadline = min(ackDeadline, host.net.now + delay)
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Wire
@@ -9,9 +10,7 @@ extension TCPSocket {
   ///
   /// - Returns: bytes copied; 0 at the end of the stream.
   /// - Throws: `EAGAIN` when nothing is there, a pending error, `ENOTCONN`, `EFAULT`, `EINVAL` for absent urgent data.
-  mutating func recvmsg(
-    _ iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) -> Int {
+  mutating func recvmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
     if state == .listen { throw .ENOTCONN }
     if flags.contains(.outOfBand) { return try receiveUrgent(&iter, peek: flags.contains(.peek)) }
     let requested = iter.count
@@ -58,12 +57,12 @@ extension TCPSocket {
         place =
           sequence.offset(from: block.sequence) >= length ? receiveQueue.position(after: current) : current
       } else {
-        advanceReader(to: sequence, net: net)
+        advanceReader(to: sequence, net: host.net)
         place = receiveQueue.first
       }
     }
     if copied > 0 {
-      if !flags.contains(.peek) { cleanReceiveBuffer(copied: copied, ip: &ip, net: &net) }
+      if !flags.contains(.peek) { cleanReceiveBuffer(copied: copied, host: &host) }
       return copied
     }
     // Asking for nothing tells whether there is something.
@@ -93,7 +92,7 @@ extension TCPSocket {
 
   /// A window update when reading has opened the window enough (RFC 9293 3.8.6.2.2). Linux:
   /// `tcp_cleanup_rbuf()`.
-  mutating func cleanReceiveBuffer(copied: Int, ip: inout IPv4Layer, net: inout Net) {
+  mutating func cleanReceiveBuffer(copied: Int, host: inout Host) {
     guard state.canReceive || state == .closeWait else { return }
     var due = false
     if ack.isScheduled {
@@ -108,7 +107,7 @@ extension TCPSocket {
         if new > 0 && new >= 2 * current { due = true }
       }
     }
-    if due { sendAck(ip: &ip, net: &net) }
+    if due { sendAck(host: &host) }
   }
 
   /// Linux: `tcp_recv_urg()`.

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -12,47 +13,47 @@ extension TCPLayer {
   mutating func requestConnection(
     _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, initial: SequenceNumber?,
     typeOfService: UInt8,
-    ip: inout IPv4Layer, net: inout Net
+    host: inout Host
   ) -> DropReason? {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
     else { return .ipInvalidSource }
     if sockets[listener].acceptQueue.count > sockets[listener].backlog {
-      net.counters.count(.TcpExtListenOverflows)
-      net.counters.count(.TcpExtListenDrops)
+      host.net.counters.count(.TcpExtListenOverflows)
+      host.net.counters.count(.TcpExtListenDrops)
       return .tcpListenOverflow
     }
-    if sockets[listener].requestCount >= net.settings.maximumSynBacklog {
+    if sockets[listener].requestCount >= host.net.settings.maximumSynBacklog {
       // Under a flood the newest has the best chance: a real client answers within a round trip (RFC 4987 3.4).
-      net.counters.count(.TcpExtTCPReqQFullDrop)
-      net.counters.count(.TcpExtListenDrops)
+      host.net.counters.count(.TcpExtTCPReqQFullDrop)
+      host.net.counters.count(.TcpExtListenDrops)
       guard let oldest = sockets[listener].oldestRequest else { return .tcpListenOverflow }
-      removeRequest(oldest, net: &net)
+      removeRequest(oldest, net: &host.net)
     }
     // The window and scale the child will offer.
-    var model = TCPSocket(id: .none, family: .inet, net: net)
+    var model = TCPSocket(id: .none, family: .inet, net: host.net)
     model.options = sockets[listener].options
-    model.prepareBuffers(net: net)
-    let windowScale = net.settings.tcpWindowScaling ? segment.options.windowScale : nil
+    model.prepareBuffers(net: host.net)
+    let windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
     model.hasWindowScale = windowScale != nil
-    let hasTimestamps = net.settings.tcpTimestamps && segment.options.hasTimestamps
-    let mss = advertisedMSS(listener, tuple, ip: &ip, net: &net)
-    model.selectInitialWindow(segment: mss - (hasTimestamps ? 12 : 0), net: net)
+    let hasTimestamps = host.net.settings.tcpTimestamps && segment.options.hasTimestamps
+    let mss = advertisedMSS(listener, tuple, host: &host)
+    model.selectInitialWindow(segment: mss - (hasTimestamps ? 12 : 0), net: host.net)
 
     let request = RequestSocket(
       tuple: tuple, listener: listener,
-      initialSend: initial ?? initialSequence(tuple, net: net), initialReceive: segment.sequence,
+      initialSend: initial ?? initialSequence(tuple, net: host.net), initialReceive: segment.sequence,
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
       peerMSS: segment.peerMSS, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: model.rcvWscale), receiveWindow: model.rcvWnd,
-      sackPermitted: net.settings.tcpSack && segment.options.sackPermitted,
-      hasTimestamps: hasTimestamps, typeOfService: typeOfService, sentAt: net.now,
+      sackPermitted: host.net.settings.tcpSack && segment.options.sackPermitted,
+      hasTimestamps: hasTimestamps, typeOfService: typeOfService, sentAt: host.net.now,
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
     enqueueRequest(slot)
     enter(tuple, .request(slot))
-    sendSynAck(slot, ip: &ip, net: &net)
-    armRequest(slot, net: &net)
+    sendSynAck(slot, host: &host)
+    armRequest(slot, net: &host.net)
     return nil
   }
 
@@ -71,29 +72,28 @@ extension TCPLayer {
       at: net.now + requests[slot].timeout, in: &net.timers)
   }
 
-  private func sendSynAck(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+  private func sendSynAck(_ slot: Int, host: inout Host) {
     let tuple = requests[slot].tuple
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
       flags: [.syn, .ack])
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(
-      truncatingIfNeeded: advertisedMSS(requests[slot].listener, tuple, ip: &ip, net: &net))
+      truncatingIfNeeded: advertisedMSS(requests[slot].listener, tuple, host: &host))
     if requests[slot].hasTimestamps {
       reply.options.hasTimestamps = true
-      reply.options.timestampValue = net.now.milliseconds32 &+ requests[slot].timestampOffset
+      reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
       reply.options.timestampEcho = requests[slot].timestampRecent
     }
     reply.options.sackPermitted = requests[slot].sackPermitted
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
-    reply.send(ip: &ip, net: &net)
+    reply.send(host: &host)
   }
 
-  private func advertisedMSS(_ listener: Int, _ tuple: FourTuple, ip: inout IPv4Layer, net: inout Net) -> Int
-  {
+  private func advertisedMSS(_ listener: Int, _ tuple: FourTuple, host: inout Host) -> Int {
     var mtu = 1500
     if let local = tuple.local.address.v4, let remote = tuple.remote.address.v4,
-      let route = try? ip.route(to: remote, from: local, net: &net)
+      let route = try? host.internet.route(to: remote, from: local, net: &host.net)
     {
       mtu = route.mtu
     }
@@ -101,9 +101,9 @@ extension TCPLayer {
   }
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
-  mutating func requestExpired(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
-    guard !isHopeless(slot, net: net) else {
-      removeRequest(slot, net: &net)
+  mutating func requestExpired(_ slot: Int, host: inout Host) {
+    guard !isHopeless(slot, net: host.net) else {
+      removeRequest(slot, net: &host.net)
       return
     }
     let deferral = Int(sockets[requests[slot].listener].options.deferAcceptRetransmits)
@@ -113,10 +113,10 @@ extension TCPLayer {
     requests[slot].timeout = min(requests[slot].timeout << 1, RTTEstimator.maximumTimeout)
     if isDue {
       requests[slot].retransmits += 1
-      net.counters.count(.TcpRetransSegs)
-      sendSynAck(slot, ip: &ip, net: &net)
+      host.net.counters.count(.TcpRetransSegs)
+      sendSynAck(slot, host: &host)
     }
-    armRequest(slot, net: &net)
+    armRequest(slot, net: &host.net)
   }
 
   /// Whether a request has been asked often enough; a deferred one that was acknowledged may wait out its deferral.
@@ -141,7 +141,7 @@ extension TCPLayer {
   }
 
   /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
-  private func acknowledgeForRequest(_ slot: Int, ip: inout IPv4Layer, net: inout Net) {
+  private func acknowledgeForRequest(_ slot: Int, host: inout Host) {
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
       acknowledgment: requests[slot].initialReceive + 1, flags: .ack)
@@ -149,10 +149,10 @@ extension TCPLayer {
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {
       reply.options.hasTimestamps = true
-      reply.options.timestampValue = net.now.milliseconds32 &+ requests[slot].timestampOffset
+      reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
       reply.options.timestampEcho = requests[slot].timestampRecent
     }
-    reply.send(ip: &ip, net: &net)
+    reply.send(host: &host)
   }
 
   /// An ICMP error that quotes our SYN-ACK: the peer cannot be reached, so nobody waits for it. Linux: `tcp_req_err()`.
@@ -168,34 +168,34 @@ extension TCPLayer {
 
   /// A segment for a connection that waits for its last ACK. Linux: `tcp_check_req()`.
   mutating func receiveForRequest(
-    _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
+    _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
   ) {
     let tuple = requests[slot].tuple
     let next = requests[slot].initialReceive + 1
     var isOld = false
     if requests[slot].hasTimestamps && segment.options.hasTimestamps && !segment.flags.contains(.rst) {
       let recent = RecentTimestamp(value: requests[slot].timestampRecent, at: requests[slot].sentAt)
-      isOld = !recent.admits(segment.options.timestampValue, now: net.now)
+      isOld = !recent.admits(segment.options.timestampValue, now: host.net.now)
     }
     // ECN's bits on it are no matter (RFC 3168 6.1.1).
     let isSyn = segment.flags.contains(.syn) && segment.flags.isDisjoint(with: [.ack, .rst])
     if isSyn && segment.sequence == requests[slot].initialReceive && !isOld {
       // The SYN again: our SYN-ACK was lost. Not faster than twice a second (RFC 9293 3.10.7.4).
       skb.drop(.tcpInvalidSYN)
-      if requests[slot].outOfWindow.admits(now: net.now) {
+      if requests[slot].outOfWindow.admits(now: host.net.now) {
         requests[slot].retransmits += 1
-        net.counters.count(.TcpRetransSegs)
-        sendSynAck(slot, ip: &ip, net: &net)
+        host.net.counters.count(.TcpRetransSegs)
+        sendSynAck(slot, host: &host)
       }
       return
     }
     let end = next + max(requests[slot].receiveWindow, 1)
     let inWindow = segment.sequence.isBetween(next, end) || segment.endSequence.isBetween(next, end)
     guard inWindow, !isOld else {
-      if isOld { net.counters.count(.TcpExtPAWSEstab) }
+      if isOld { host.net.counters.count(.TcpExtPAWSEstab) }
       skb.drop(isOld ? .tcpPAWS : .tcpInvalidSequence)
-      if !segment.flags.contains(.rst) && requests[slot].outOfWindow.admits(segment, now: net.now) {
-        acknowledgeForRequest(slot, ip: &ip, net: &net)
+      if !segment.flags.contains(.rst) && requests[slot].outOfWindow.admits(segment, now: host.net.now) {
+        acknowledgeForRequest(slot, host: &host)
       }
       return
     }
@@ -203,18 +203,18 @@ extension TCPLayer {
       // RFC 5961 3.2: exact, or challenged.
       skb.drop(.tcpReset)
       if segment.sequence == next {
-        net.counters.count(.TcpAttemptFails)
-        removeRequest(slot, net: &net)
-      } else if requests[slot].outOfWindow.admits(now: net.now) {
-        acknowledgeForRequest(slot, ip: &ip, net: &net)
+        host.net.counters.count(.TcpAttemptFails)
+        removeRequest(slot, net: &host.net)
+      } else if requests[slot].outOfWindow.admits(now: host.net.now) {
+        acknowledgeForRequest(slot, host: &host)
       }
       return
     }
     if segment.flags.contains(.syn) {
       skb.drop(.tcpInvalidSYN)
-      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
-      net.counters.count(.TcpAttemptFails)
-      removeRequest(slot, net: &net)
+      ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
+      host.net.counters.count(.TcpAttemptFails)
+      removeRequest(slot, net: &host.net)
       return
     }
     guard segment.flags.contains(.ack) else {
@@ -223,7 +223,7 @@ extension TCPLayer {
     }
     guard segment.acknowledgment == requests[slot].initialSend + 1 else {
       skb.drop(.tcpInvalidAcknowledgment)
-      ControlReply.reset(for: segment, tuple: tuple).send(ip: &ip, net: &net)
+      ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
       return
     }
     let listener = requests[slot].listener
@@ -236,44 +236,42 @@ extension TCPLayer {
     }
     if sockets[listener].acceptQueue.count > sockets[listener].backlog {
       // No room: the ACK is lost for now, the SYN-ACK's timer brings it again.
-      net.counters.count(.TcpExtListenOverflows)
-      net.counters.count(.TcpExtListenDrops)
+      host.net.counters.count(.TcpExtListenOverflows)
+      host.net.counters.count(.TcpExtListenDrops)
       skb.drop(.tcpListenOverflow)
       return
     }
-    if sockets.count >= net.settings.maximumSockets {
-      net.counters.count(.TcpExtListenDrops)
+    if sockets.count >= host.net.settings.maximumSockets {
+      host.net.counters.count(.TcpExtListenDrops)
       skb.drop(.tcpListenOverflow)
       return
     }
-    let child = makeChild(slot, segment, ip: &ip, net: &net)
-    let verdict = sockets[child].receiveSynchronised(skb, segment, ip: &ip, net: &net)
+    let child = makeChild(slot, segment, host: &host)
+    let verdict = sockets[child].receiveSynchronised(skb, segment, host: &host)
     sockets[listener].acceptQueue.append(sockets[child].id)
-    net.counters.count(.TcpPassiveOpens)
-    net.wake(sockets[listener].id)
-    settle(child, verdict, net: &net)
+    host.net.counters.count(.TcpPassiveOpens)
+    host.net.wake(sockets[listener].id)
+    settle(child, verdict, net: &host.net)
   }
 
   /// A full socket from a request. Linux: `tcp_v4_syn_recv_sock()`, `tcp_create_openreq_child()`.
-  private mutating func makeChild(
-    _ slot: Int, _ segment: IncomingSegment, ip: inout IPv4Layer, net: inout Net
-  ) -> Int {
+  private mutating func makeChild(_ slot: Int, _ segment: IncomingSegment, host: inout Host) -> Int {
     let index = sockets.reserve()
     let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
     let listener = requests[slot].listener
-    var child = TCPSocket(id: id, family: sockets[listener].family, net: net)
+    var child = TCPSocket(id: id, family: sockets[listener].family, net: host.net)
     child.options = sockets[listener].options
     child.receiveShutdown = sockets[listener].receiveShutdown
     child.sendShutdown = sockets[listener].sendShutdown
     child.tuple = requests[slot].tuple
     child.parent = sockets[listener].id
     child.ack.pingpong = sockets[listener].ack.pingpong
-    child.prepareBuffers(net: net)
+    child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
-    child.advertisedMSS = advertisedMSS(listener, child.tuple, ip: &ip, net: &net)
+    child.advertisedMSS = advertisedMSS(listener, child.tuple, host: &host)
     let headerOptions = requests[slot].hasTimestamps ? 12 : 0
-    child.selectInitialWindow(segment: child.advertisedMSS - headerOptions, net: net)
-    _ = child.refreshRoute(ip: &ip, net: &net)
+    child.selectInitialWindow(segment: child.advertisedMSS - headerOptions, net: host.net)
+    _ = child.refreshRoute(host: &host)
 
     var opening = segment
     opening.sequence = requests[slot].initialReceive
@@ -281,7 +279,7 @@ extension TCPLayer {
     opening.options.sackPermitted = requests[slot].sackPermitted
     opening.options.hasTimestamps = requests[slot].hasTimestamps
     opening.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].peerMSS)
-    child.acceptPeerSyn(opening, net: net)
+    child.acceptPeerSyn(opening, net: host.net)
     child.tsRecent = requests[slot].timestampRecent
     child.timestampOffset = requests[slot].timestampOffset
     let initial = requests[slot].initialSend
@@ -299,8 +297,9 @@ extension TCPLayer {
     child.maxWindow = child.sndWnd
     if requests[slot].retransmits == 0 {
       child.rtt.sample(
-        net.now - requests[slot].sentAt, acknowledged: child.sndUna.rawValue, next: child.sndNxt.rawValue,
-        now: net.now)
+        host.net.now - requests[slot].sentAt, acknowledged: child.sndUna.rawValue,
+        next: child.sndNxt.rawValue,
+        now: host.net.now)
     } else {
       // RFC 6298 5.7, RFC 6928: a lost SYN or SYN-ACK asks for caution.
       child.rtt.useInitialFallback()
@@ -309,10 +308,10 @@ extension TCPLayer {
     // The SYN-ACK arrived, and so had the SYN. Linux: `tcp_rcv_state_process()`, `tcp_create_openreq_child()`.
     child.delivered = 1
     child.statistics.segmentsIn = 1
-    child.finishHandshake(net: &net)
+    child.finishHandshake(net: &host.net)
     let tuple = child.tuple
     child.isBound = true
-    removeRequest(slot, net: &net)
+    removeRequest(slot, net: &host.net)
     let taken = sockets.insert(child)
     precondition(taken == index, "a reserved slab slot is the next one used")
     ports.share(id, address: tuple.local.address, port: tuple.local.port)

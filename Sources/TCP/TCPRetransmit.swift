@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -8,10 +9,10 @@ import Wire
 // Sending again what is lost. Linux: `tcp_xmit_retransmit_queue()`, `tcp_retransmit_skb()`.
 extension TCPSocket {
   /// Sends lost segments again while the window allows. Linux: `tcp_xmit_retransmit_queue()`.
-  mutating func retransmitLost(ip: inout IPv4Layer, net: inout Net) {
+  mutating func retransmitLost(host: inout Host) {
     guard packetsOut > 0 else { return }
     var place = recovery.retransmitHint ?? retransmitQueue.first
-    let mss = currentMSS(ip: &ip, net: &net)
+    let mss = currentMSS(host: &host)
     var rearm = false
     while let current = place, retransOut < lostOut {
       let block = retransmitQueue[tcp: current]
@@ -23,29 +24,29 @@ extension TCPSocket {
         continue
       }
       let limit = min(quota, tsoSegments(mss: mss))
-      guard retransmit(current, segments: limit, mss: mss, ip: &ip, net: &net) == .sent else { break }
+      guard retransmit(current, segments: limit, mss: mss, host: &host) == .sent else { break }
       let sent = Int(retransmitQueue[tcp: current].segmentCount)
-      net.counters.count(
+      host.net.counters.count(
         recovery.state == .loss ? .TcpExtTCPSlowStartRetrans : .TcpExtTCPFastRetrans, by: UInt64(sent))
       if recovery.isReducing { recovery.prrOut += sent }
       if current == retransmitQueue.first { rearm = true }
       place = retransmitQueue.position(after: current)
     }
-    if rearm { armRetransmit(net: &net) }
+    if rearm { armRetransmit(net: &host.net) }
   }
 
   /// What an ACK allows. Linux: `tcp_xmit_recovery()`.
-  mutating func sendAfterAck(_ allowed: Retransmission, ip: inout IPv4Layer, net: inout Net) {
+  mutating func sendAfterAck(_ allowed: Retransmission, host: inout Host) {
     switch allowed {
     case .none: return
     case .lost: break
     case .new:
-      let mss = currentMSS(ip: &ip, net: &net)
-      pushPending(mss: mss, nagle: .off, ip: &ip, net: &net)
+      let mss = currentMSS(host: &host)
+      pushPending(mss: mss, nagle: .off, host: &host)
       if sndNxt.isAfter(recovery.highSeq) { return }
       recovery.isProbingTimeout = false
     }
-    retransmitLost(ip: &ip, net: &net)
+    retransmitLost(host: &host)
   }
 
   /// The last transmission still waits in the qdisc or the ring: sending it twice helps nobody. When it leaves, the
@@ -69,11 +70,11 @@ extension TCPSocket {
 
   /// Sends up to `segments` of a queued packet again; what was cut for it stays cut. Linux: `tcp_retransmit_skb()`.
   mutating func retransmit(
-    _ place: SkBuffQueue.Position, segments: Int, mss: Int, ip: inout IPv4Layer, net: inout Net
+    _ place: SkBuffQueue.Position, segments: Int, mss: Int, host: inout Host
   ) -> RetransmitResult {
     // Of the first attempt, whatever comes of it: the connection times out by it.
-    if retransmitStamp == .origin { retransmitStamp = net.now }
-    if isStillQueued(place, net: &net) { return .failed }
+    if retransmitStamp == .origin { retransmitStamp = host.net.now }
+    if isStillQueued(place, net: &host.net) { return .failed }
     var block = retransmitQueue[tcp: place]
     if block.sequence.isBefore(sndUna) && !block.flags.contains(.syn) {
       // All of the data may be acknowledged and the FIN not: then the FIN goes alone.
@@ -81,7 +82,7 @@ extension TCPSocket {
       guard bytes <= retransmitQueue.length(at: place), trimHead(place, bytes: bytes) else { return .failed }
       block = retransmitQueue[tcp: place]
     }
-    guard hasRoute(ip: &ip, net: &net) else { return .failed }
+    guard hasRoute(host: &host) else { return .failed }
     // The peer has shrunk its window below what is outstanding: only the head may probe it (RFC 9293 3.8.6).
     var available = windowEnd.offset(from: block.sequence)
     if available <= 0 {
@@ -96,25 +97,25 @@ extension TCPSocket {
       limit = whole > 0 ? whole : available
     }
     if retransmitQueue.length(at: place) > limit {
-      guard split(place, at: limit, in: .retransmit, mss: mss, net: &net) else { return .failed }
+      guard split(place, at: limit, in: .retransmit, mss: mss, net: &host.net) else { return .failed }
     } else {
       if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 { resegment(place, mss: mss) }
       collapseFollowing(place, upTo: mss)
     }
-    net.tracer.record(
+    host.net.tracer.record(
       .tcp_retransmit_skb, socket: id.rawValue, UInt64(block.sequence.rawValue),
       UInt64(retransmitQueue.length(at: place)), UInt64(block.flags.rawValue))
     let count = Int(max(1, retransmitQueue[tcp: place].segmentCount))
     statistics.totalRetransmissions += count
     statistics.bytesRetransmitted += UInt64(retransmitQueue.length(at: place))
-    net.counters.count(.TcpRetransSegs, by: UInt64(count))
-    if block.flags.contains(.syn) { net.counters.count(.TcpExtTCPSynRetrans) }
-    let result = transmitHead(place, in: .retransmit, ip: &ip, net: &net)
+    host.net.counters.count(.TcpRetransSegs, by: UInt64(count))
+    if block.flags.contains(.syn) { host.net.counters.count(.TcpExtTCPSynRetrans) }
+    let result = transmitHead(place, in: .retransmit, host: &host)
     // Marked though it did not go: its time stamp is that of the attempt, and so no RTT sample.
     retransmitQueue[tcp: place].sacked.insert(.everRetransmitted)
     recovery.undoRetransmissions = (recovery.undoRetransmissions ?? 0) + count
     if result.isLost {
-      net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))
+      host.net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))
       return result == .dropped ? .dropped : .failed
     }
     if !retransmitQueue[tcp: place].sacked.contains(.retransmitted) { retransOut += count }
@@ -177,14 +178,14 @@ extension TCPSocket {
 
   /// The path takes less than was sent: cut what is outstanding to the new size and send it again.
   /// Linux: `tcp_v4_mtu_reduced()`, `tcp_simple_retransmit()`.
-  mutating func pathMTUReduced(ip: inout IPv4Layer, net: inout Net) {
+  mutating func pathMTUReduced(host: inout Host) {
     guard state != .listen, state != .close else { return }
-    let mss = currentMSS(ip: &ip, net: &net)
+    let mss = currentMSS(host: &host)
     var place = retransmitQueue.first
     while let current = place {
       let block = retransmitQueue[tcp: current]
       let largest = block.segmentCount > 1 ? Int(block.segmentSize) : retransmitQueue.length(at: current)
-      if largest > mss { markLostAgain(current, net: &net) }
+      if largest > mss { markLostAgain(current, net: &host.net) }
       place = retransmitQueue.position(after: current)
     }
     guard lostOut > 0 else { return }
@@ -197,6 +198,6 @@ extension TCPSocket {
       recovery.isProbingTimeout = false
       setRecoveryState(.loss)
     }
-    retransmitLost(ip: &ip, net: &net)
+    retransmitLost(host: &host)
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -34,9 +35,7 @@ extension TCPSocket {
   ///
   /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
   /// - Throws: `EAGAIN` when none could be taken, `EPIPE` after shutdown, a pending error first, `EFAULT`.
-  mutating func sendmsg(
-    _ iter: inout IovIter, flags: MessageFlags, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) -> Int {
+  mutating func sendmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
     if let error = pendingError {
       pendingError = nil
       throw error
@@ -54,7 +53,7 @@ extension TCPSocket {
 
     let requested = iter.count
     let outOfBand = flags.contains(.outOfBand)
-    var mss = currentMSS(ip: &ip, net: &net)
+    var mss = currentMSS(host: &host)
     var goal = sizeGoal(mss: mss, largeAllowed: !outOfBand)
     var copied = 0
     var made = 0
@@ -71,7 +70,7 @@ extension TCPSocket {
           stopped = true
           break
         }
-        guard makeSegment(net: &net) else { break }
+        guard makeSegment(net: &host.net) else { break }
         made += 1
         room = goal
       }
@@ -110,11 +109,11 @@ extension TCPSocket {
           break
         }
         markPush(tail)
-        guard net.pool.refillFragment(use: sendUse) > 0 else {
+        guard host.net.pool.refillFragment(use: sendUse) > 0 else {
           account.waitForMemory(sendUse)
           break
         }
-        guard makeSegment(net: &net) else { break }
+        guard makeSegment(net: &host.net) else { break }
         made += 1
         continue
       }
@@ -122,26 +121,26 @@ extension TCPSocket {
       if taken < room || outOfBand { continue }
       if writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) {
         markPush(tail)
-        pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
+        pushPending(mss: mss, nagle: .push, host: &host)
       } else if writeQueue.count == 1 {
-        pushOne(mss: mss, ip: &ip, net: &net)
+        pushOne(mss: mss, host: &host)
       }
-      mss = currentMSS(ip: &ip, net: &net)
+      mss = currentMSS(host: &host)
       goal = sizeGoal(mss: mss, largeAllowed: !outOfBand)
     }
 
     if copied > 0 {
-      net.tracer.record(.tcp_sendmsg, socket: id.rawValue, UInt64(requested), UInt64(copied))
+      host.net.tracer.record(.tcp_sendmsg, socket: id.rawValue, UInt64(requested), UInt64(copied))
       if iter.count == 0 {
         if flags.contains(.endOfRecord), let tail = writeQueue.last {
           writeQueue[tcp: tail].endOfRecord = true
         }
-        push(flags: flags, mss: mss, goal: goal, ip: &ip, net: &net)
+        push(flags: flags, mss: mss, goal: goal, host: &host)
       } else {
         // More is to come as soon as there is room: send what stands, never hold it back for Nagle.
         if !stopped { noSpace = true }
         if let tail = writeQueue.last { markPush(tail) }
-        pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
+        pushPending(mss: mss, nagle: .push, host: &host)
       }
       return copied
     }
@@ -149,8 +148,8 @@ extension TCPSocket {
     noSpace = true
     // With nothing queued at all it is not the buffer that is too small.
     let isEmpty = writeQueue.isEmpty && retransmitQueue.isEmpty
-    statistics.note(isEmpty ? .none : .sendBuffer, now: net.now)
-    pushPending(mss: mss, nagle: .push, ip: &ip, net: &net)
+    statistics.note(isEmpty ? .none : .sendBuffer, now: host.net.now)
+    pushPending(mss: mss, nagle: .push, host: &host)
     throw .EAGAIN
   }
 
@@ -226,18 +225,18 @@ extension TCPSocket {
   }
 
   /// The end of a send call: marks, corks, or sends. Linux: `tcp_push()`.
-  mutating func push(flags: MessageFlags, mss: Int, goal: Int, ip: inout IPv4Layer, net: inout Net) {
+  mutating func push(flags: MessageFlags, mss: Int, goal: Int, host: inout Host) {
     guard let tail = writeQueue.last else { return }
     let more = flags.contains(.more)
     if !more || writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) { markPush(tail) }
     if flags.contains(.outOfBand) { sndUp = writeSeq; urgentMode = true }
-    if shouldAutocork(tail: tail, goal: goal, net: net) {
-      if !account.isThrottled { net.counters.count(.TcpExtTCPAutoCorking) }
+    if shouldAutocork(tail: tail, goal: goal, net: host.net) {
+      if !account.isThrottled { host.net.counters.count(.TcpExtTCPAutoCorking) }
       // The next freed packet asks for another run.
       account.isThrottled = true
       if account.writeAllocated > 0 { return }
     }
-    pushPending(mss: mss, nagle: more ? .cork : nagle, ip: &ip, net: &net)
+    pushPending(mss: mss, nagle: more ? .cork : nagle, host: &host)
   }
 
   /// While earlier packets sit in the qdisc or the ring, a small segment waits for company.

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Timers
@@ -7,30 +8,30 @@ import Wire
 
 // What happens when nothing happens. Linux: `net/ipv4/tcp_timer.c`.
 extension TCPSocket {
-  mutating func timersExpired(ip: inout IPv4Layer, net: inout Net) {
-    let now = net.now
+  mutating func timersExpired(host: inout Host) {
+    let now = host.net.now
     if ackDeadline <= now {
       ackDeadline = .distantFuture
-      delayedAckExpired(ip: &ip, net: &net)
+      delayedAckExpired(host: &host)
     }
     if retransmitDeadline <= now {
       let kind = retransmitKind
       retransmitDeadline = .distantFuture
       retransmitKind = .none
       switch kind {
-      case .retransmission: retransmissionExpired(ip: &ip, net: &net)
-      case .probe: probeExpired(ip: &ip, net: &net)
+      case .retransmission: retransmissionExpired(host: &host)
+      case .probe: probeExpired(host: &host)
       case .none: break
       }
     }
     if keepAliveDeadline <= now {
       keepAliveDeadline = .distantFuture
-      keepAliveExpired(ip: &ip, net: &net)
+      keepAliveExpired(host: &host)
     }
   }
 
   /// Linux: `tcp_delack_timer_handler()`.
-  private mutating func delayedAckExpired(ip: inout IPv4Layer, net: inout Net) {
+  private mutating func delayedAckExpired(host: inout Host) {
     guard ack.isScheduled, state != .close, state != .listen else { return }
     if !ack.isInteractive {
       ack.timeout = min(ack.timeout << 1, rtt.timeout)
@@ -39,14 +40,14 @@ extension TCPSocket {
       ack.pingpong = 0
       ack.timeout = DelayedAck.minimum
     }
-    net.counters.count(.TcpExtDelayedACKs)
-    sendAck(ip: &ip, net: &net)
+    host.net.counters.count(.TcpExtDelayedACKs)
+    sendAck(host: &host)
   }
 
   /// Linux: `tcp_retransmit_timer()`.
-  private mutating func retransmissionExpired(ip: inout IPv4Layer, net: inout Net) {
+  private mutating func retransmissionExpired(host: inout Host) {
     guard packetsOut > 0, let head = retransmitQueue.first else { return }
-    net.tracer.record(
+    host.net.tracer.record(
       .tcp_retransmit_timer, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
     if !isOpening && retransmits == 0 && retransOut == 0
       && recovery.state.rawValue < CongestionState.recovery.rawValue
@@ -56,37 +57,37 @@ extension TCPSocket {
     }
     if sndWnd == 0 && !isOrphan && !isOpening {
       // The peer closed its window on data in flight: keep asking as long as it answers.
-      if closedWindowTimedOut(sentAt: retransmitQueue[tcp: head].sentAt, now: net.now) {
-        writeError(net: &net)
+      if closedWindowTimedOut(sentAt: retransmitQueue[tcp: head].sentAt, now: host.net.now) {
+        writeError(net: &host.net)
         return
       }
-      enterLoss(net: &net)
-      let mss = currentMSS(ip: &ip, net: &net)
-      _ = retransmit(head, segments: 1, mss: mss, ip: &ip, net: &net)
+      enterLoss(net: &host.net)
+      let mss = currentMSS(host: &host)
+      _ = retransmit(head, segments: 1, mss: mss, host: &host)
       rtt.backOff()
-      armRetransmit(net: &net)
-      clampToUserTimeout(since: retransmitStamp, now: net.now)
+      armRetransmit(net: &host.net)
+      clampToUserTimeout(since: retransmitStamp, now: host.net.now)
       return
     }
-    if hasGivenUp(net: net) {
-      writeError(net: &net)
+    if hasGivenUp(net: host.net) {
+      writeError(net: &host.net)
       return
     }
-    if retransmits == 0 { net.counters.count(.TcpExtTCPTimeouts) }
-    enterLoss(net: &net)
+    if retransmits == 0 { host.net.counters.count(.TcpExtTCPTimeouts) }
+    enterLoss(net: &host.net)
     retransmits += 1
-    let mss = currentMSS(ip: &ip, net: &net)
+    let mss = currentMSS(host: &host)
     let first = retransmitQueue.first ?? head
-    if retransmit(first, segments: 1, mss: mss, ip: &ip, net: &net) == .dropped {
+    if retransmit(first, segments: 1, mss: mss, host: &host) == .dropped {
       // Local trouble: try again soon, without backing off for it.
       retransmitKind = .retransmission
-      retransmitDeadline = net.now + min(rtt.timeout, Self.resourceProbeInterval)
+      retransmitDeadline = host.net.now + min(rtt.timeout, Self.resourceProbeInterval)
       return
     }
     // The first SYNs follow each other at the same distance (`tcp_syn_linear_timeouts`).
-    if state != .synSent || retransmits > net.settings.tcpSynLinearTimeouts { rtt.backOff() }
-    armRetransmit(net: &net)
-    clampToUserTimeout(since: retransmitStamp, now: net.now)
+    if state != .synSent || retransmits > host.net.settings.tcpSynLinearTimeouts { rtt.backOff() }
+    armRetransmit(net: &host.net)
+    clampToUserTimeout(since: retransmitStamp, now: host.net.now)
   }
 
   /// How soon to try again what local trouble prevented. Linux: `TCP_RESOURCE_PROBE_INTERVAL`.
@@ -153,38 +154,38 @@ extension TCPSocket {
   }
 
   /// Linux: `tcp_probe_timer()`.
-  private mutating func probeExpired(ip: inout IPv4Layer, net: inout Net) {
+  private mutating func probeExpired(host: inout Host) {
     guard packetsOut == 0, !writeQueue.isEmpty else {
       probesOut = 0
       probeSince = .origin
       return
     }
     if probeSince == .origin {
-      probeSince = net.now
-    } else if let timeout = options.userTimeout, net.now - probeSince >= timeout {
-      writeError(net: &net)
+      probeSince = host.net.now
+    } else if let timeout = options.userTimeout, host.net.now - probeSince >= timeout {
+      writeError(net: &host.net)
       return
     }
-    var most = net.settings.tcpRetries2
+    var most = host.net.settings.tcpRetries2
     if isOrphan {
       // An orphan does not wait for ever for a peer that answers and keeps its window shut.
       let isAlive = probeInterval < RTTEstimator.maximumTimeout
-      most = orphanRetries(isAlive: isAlive, net: net)
+      most = orphanRetries(isAlive: isAlive, net: host.net)
       if !isAlive && rtt.backoff >= most {
-        writeError(net: &net)
+        writeError(net: &host.net)
         return
       }
     }
     if probesOut >= most {
-      writeError(net: &net)
+      writeError(net: &host.net)
       return
     }
-    sendWindowProbe(ip: &ip, net: &net)
+    sendWindowProbe(host: &host)
   }
 
   /// Linux: `tcp_send_probe0()`.
-  private mutating func sendWindowProbe(ip: inout IPv4Layer, net: inout Net) {
-    let sent = writeWakeup(.TcpExtTCPWinProbe, ip: &ip, net: &net)
+  private mutating func sendWindowProbe(host: inout Host) {
+    let sent = writeWakeup(.TcpExtTCPWinProbe, host: &host)
     if packetsOut > 0 || writeQueue.isEmpty {
       probesOut = 0
       rtt.backoff = 0
@@ -192,10 +193,10 @@ extension TCPSocket {
       return
     }
     probesOut += 1
-    if sent && rtt.backoff < net.settings.tcpRetries2 { rtt.backoff += 1 }
+    if sent && rtt.backoff < host.net.settings.tcpRetries2 { rtt.backoff += 1 }
     retransmitKind = .probe
-    retransmitDeadline = net.now + (sent ? probeInterval : Self.resourceProbeInterval)
-    clampToUserTimeout(since: probeSince, now: net.now)
+    retransmitDeadline = host.net.now + (sent ? probeInterval : Self.resourceProbeInterval)
+    clampToUserTimeout(since: probeSince, now: host.net.now)
   }
 
   /// Sends what the window allows, if only to draw an ACK: a probe even with no room and no data.
@@ -203,64 +204,66 @@ extension TCPSocket {
   ///
   /// - Parameter counter: what a probe without data counts as.
   /// - Returns: false when a queue below had no room. A probe that fails otherwise, as without a route, counts as one.
-  mutating func writeWakeup(_ counter: NetCounters.Name, ip: inout IPv4Layer, net: inout Net) -> Bool {
-    net.tracer.record(
+  mutating func writeWakeup(_ counter: NetCounters.Name, host: inout Host) -> Bool {
+    host.net.tracer.record(
       .tcp_write_wakeup, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
     if let head = writeQueue.first, writeQueue[tcp: head].sequence.isBefore(windowEnd) {
-      let mss = currentMSS(ip: &ip, net: &net)
+      let mss = currentMSS(host: &host)
       let block = writeQueue[tcp: head]
       let room = windowEnd.offset(from: block.sequence)
       let length = writeQueue.length(at: head)
       if pushedSeq.isBefore(block.endSequence) { pushedSeq = block.endSequence }
       // Data that fills the window goes without the FIN that does not fit any more.
       if room < block.endSequence.offset(from: block.sequence) || length > mss {
-        guard split(head, at: min(room, mss, length), in: .write, mss: mss, net: &net) else { return true }
+        guard split(head, at: min(room, mss, length), in: .write, mss: mss, net: &host.net) else {
+          return true
+        }
       }
       writeQueue[tcp: head].flags.insert(.psh)
-      return sendHead(head, mss: mss, ip: &ip, net: &net) != .dropped
+      return sendHead(head, mss: mss, host: &host) != .dropped
     }
     // An old sequence number with no data: the peer must answer (RFC 9293 3.8.6.1).
     if urgentMode && sndUp.isBetween(sndUna + 1, sndUna + 0xFFFF) {
-      net.counters.count(counter)
-      _ = sendControl(.ack, sequence: sndUna, ip: &ip, net: &net)
+      host.net.counters.count(counter)
+      _ = sendControl(.ack, sequence: sndUna, host: &host)
     }
-    net.counters.count(counter)
-    return sendControl(.ack, sequence: sndUna - 1, ip: &ip, net: &net) != .dropped
+    host.net.counters.count(counter)
+    return sendControl(.ack, sequence: sndUna - 1, host: &host) != .dropped
   }
 
   /// Keep-alive, and the orphan's wait in FIN-WAIT-2. Linux: `tcp_keepalive_timer()`.
-  private mutating func keepAliveExpired(ip: inout IPv4Layer, net: inout Net) {
+  private mutating func keepAliveExpired(host: inout Host) {
     if isOrphan && state == .finWait2 {
-      fail(nil, net: &net)
+      fail(nil, net: &host.net)
       return
     }
     if isOrphan && (state == .finWait1 || state == .closing || state == .lastAck) {
       return
     }
     guard options.keepAlive, state != .close, state != .listen, state != .synSent else { return }
-    let idle = options.keepAliveIdle ?? net.settings.tcpKeepaliveTime
+    let idle = options.keepAliveIdle ?? host.net.settings.tcpKeepaliveTime
     if packetsOut > 0 || !writeQueue.isEmpty {
-      keepAliveDeadline = net.now + idle
+      keepAliveDeadline = host.net.now + idle
       return
     }
-    let elapsed = net.now - lastReceived
+    let elapsed = host.net.now - lastReceived
     guard elapsed >= idle else {
-      keepAliveDeadline = net.now + (idle - elapsed)
+      keepAliveDeadline = host.net.now + (idle - elapsed)
       return
     }
-    let most = options.keepAliveCount ?? net.settings.tcpKeepaliveProbes
+    let most = options.keepAliveCount ?? host.net.settings.tcpKeepaliveProbes
     let expired = options.userTimeout.map { elapsed >= $0 && probesOut > 0 } ?? (probesOut >= most)
     if expired {
-      sendReset(ip: &ip, net: &net)
-      writeError(net: &net)
+      sendReset(host: &host)
+      writeError(net: &host.net)
       return
     }
-    let interval = options.keepAliveInterval ?? net.settings.tcpKeepaliveInterval
-    if writeWakeup(.TcpExtTCPKeepAlive, ip: &ip, net: &net) {
+    let interval = options.keepAliveInterval ?? host.net.settings.tcpKeepaliveInterval
+    if writeWakeup(.TcpExtTCPKeepAlive, host: &host) {
       probesOut += 1
-      keepAliveDeadline = net.now + interval
+      keepAliveDeadline = host.net.now + interval
     } else {
-      keepAliveDeadline = net.now + Self.resourceProbeInterval
+      keepAliveDeadline = host.net.now + Self.resourceProbeInterval
     }
   }
 

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetDevice
 import NetNamespace
 import SkBuff
@@ -11,15 +12,13 @@ extension TCPSocket {
   /// Sends a queued segment: a clone goes down, the original stays for retransmission.
   ///
   /// - Returns: what the floors below said; if they could not take it, the segment stays where it is.
-  mutating func transmitHead(
-    _ place: SkBuffQueue.Position, in queue: Queue, ip: inout IPv4Layer, net: inout Net
-  ) -> XmitResult {
+  mutating func transmitHead(_ place: SkBuffQueue.Position, in queue: Queue, host: inout Host) -> XmitResult {
     // Delivery-rate state at departure. Linux: tcp_rate_skb_sent().
     if packetsOut == 0 {
-      firstSentAt = net.now
-      deliveredAt = net.now
+      firstSentAt = host.net.now
+      deliveredAt = host.net.now
     }
-    let now = net.now
+    let now = host.net.now
     let first = firstSentAt
     let deliveredTime = deliveredAt
     let deliveredCount = delivered
@@ -39,7 +38,7 @@ extension TCPSocket {
       }
     }
     guard let copy else { return .failed(.ENOBUFS) }
-    return transmit(copy, ip: &ip, net: &net)
+    return transmit(copy, host: &host)
   }
 
   private static func stamp(
@@ -54,12 +53,12 @@ extension TCPSocket {
   }
 
   /// Writes the header and hands the packet to IP.
-  mutating func transmit(_ skb: consuming SkBuff, ip: inout IPv4Layer, net: inout Net) -> XmitResult {
+  mutating func transmit(_ skb: consuming SkBuff, host: inout Host) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4 else {
       skb.drop(.ipOutNoRoute)
       return .failed(.EAFNOSUPPORT)
     }
-    guard hasRoute(ip: &ip, net: &net) else {
+    guard hasRoute(host: &host) else {
       skb.drop(.ipOutNoRoute)
       return .failed(.EHOSTUNREACH)
     }
@@ -68,7 +67,7 @@ extension TCPSocket {
     let flags = block.flags
     let tcpOptions =
       flags.contains(.syn)
-      ? synOptions(isReply: flags.contains(.ack), net: net) : establishedOptions(net: net)
+      ? synOptions(isReply: flags.contains(.ack), net: host.net) : establishedOptions(net: host.net)
     let headerByteCount = TCPHeader.minimumByteCount + tcpOptions.byteCount
     var header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: block.sequence,
@@ -76,7 +75,7 @@ extension TCPSocket {
       flags: flags)
     // The window on a SYN is never scaled (RFC 7323 2.2).
     header.window =
-      flags.contains(.syn) ? UInt16(truncatingIfNeeded: min(rcvWnd, 65535)) : selectWindow(net: &net)
+      flags.contains(.syn) ? UInt16(truncatingIfNeeded: min(rcvWnd, 65535)) : selectWindow(net: &host.net)
     if urgentMode && block.sequence.isBefore(sndUp) {
       let distance = sndUp.offset(from: block.sequence)
       if distance <= 0xFFFF {
@@ -114,24 +113,24 @@ extension TCPSocket {
     } else {
       skb.socket = id.rawValue
     }
-    if flags.contains(.ack) { acknowledgmentSent(net: &net) }
-    if payload > 0 { dataSent(payload, segments: max(1, Int(block.segmentCount)), net: &net) }
+    if flags.contains(.ack) { acknowledgmentSent(net: &host.net) }
+    if payload > 0 { dataSent(payload, segments: max(1, Int(block.segmentCount)), net: &host.net) }
     statistics.segmentsOut += UInt64(max(1, block.segmentCount))
     // New data and pure ACKs; what goes again is RetransSegs.
     if block.endSequence.isAfter(sndNxt) || block.sequence == block.endSequence {
-      net.counters.count(.TcpOutSegs, by: UInt64(max(1, block.segmentCount)))
+      host.net.counters.count(.TcpOutSegs, by: UInt64(max(1, block.segmentCount)))
     }
-    net.tracer.record(
+    host.net.tracer.record(
       .tcp_transmit_skb, skb: skb.serial, socket: id.rawValue, UInt64(block.sequence.rawValue),
       UInt64(payload),
       UInt64(header.flags.rawValue))
-    let result = sendDown(skb, ip: &ip, net: &net)
+    let result = sendDown(skb, host: &host)
     // The queue is full, or soon will be. Linux: any positive answer.
     if result == .congestion || result == .dropped { enterCongestionWindowReduced() }
     return result
   }
 
-  private mutating func sendDown(_ skb: consuming SkBuff, ip: inout IPv4Layer, net: inout Net) -> XmitResult {
+  private mutating func sendDown(_ skb: consuming SkBuff, host: inout Host) -> XmitResult {
     guard var path = route else {
       skb.drop(.ipOutNoRoute)
       return .dropped
@@ -141,7 +140,7 @@ extension TCPSocket {
     sendOptions.timeToLive = options.timeToLive
     sendOptions.pmtuDiscovery = options.pathMTUDiscovery
     sendOptions.mark = options.mark
-    let result = ip.output(skb, route: &path, options: sendOptions, net: &net)
+    let result = host.internet.output(skb, route: &path, options: sendOptions, net: &host.net)
     route = path
     return result
   }
@@ -222,44 +221,42 @@ extension TCPSocket {
   }
 
   /// An ACK now. Linux: `tcp_send_ack()`.
-  mutating func sendAck(ip: inout IPv4Layer, net: inout Net) {
+  mutating func sendAck(host: inout Host) {
     guard state != .close, state != .listen else { return }
-    if sendControl(.ack, sequence: acceptableSequence, ip: &ip, net: &net).isLost {
+    if sendControl(.ack, sequence: acceptableSequence, host: &host).isLost {
       // No memory: try again later.
       ack.isScheduled = true
-      ackDeadline = min(ackDeadline, net.now + DelayedAck.maximum)
+      ackDeadline = min(ackDeadline, host.net.now + DelayedAck.maximum)
       return
     }
-    net.tracer.record(.tcp_send_ack, socket: id.rawValue, UInt64(rcvNxt.rawValue), UInt64(rcvWnd))
+    host.net.tracer.record(.tcp_send_ack, socket: id.rawValue, UInt64(rcvNxt.rawValue), UInt64(rcvWnd))
   }
 
   /// A segment with no payload.
   @discardableResult
-  mutating func sendControl(
-    _ flags: TCPFlags, sequence: SequenceNumber, ip: inout IPv4Layer, net: inout Net
-  ) -> XmitResult {
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else {
+  mutating func sendControl(_ flags: TCPFlags, sequence: SequenceNumber, host: inout Host) -> XmitResult {
+    guard let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else {
       return .failed(.ENOBUFS)
     }
     skb.tcp.sequence = sequence
     skb.tcp.endSequence = sequence + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
     skb.tcp.flags = flags
-    return transmit(skb, ip: &ip, net: &net)
+    return transmit(skb, host: &host)
   }
 
   /// Tells the peer that the connection is gone. Linux: `tcp_send_active_reset()`.
-  mutating func sendReset(ip: inout IPv4Layer, net: inout Net) {
-    net.counters.count(.TcpOutRsts)
-    sendControl([.rst, .ack], sequence: acceptableSequence, ip: &ip, net: &net)
+  mutating func sendReset(host: inout Host) {
+    host.net.counters.count(.TcpOutRsts)
+    sendControl([.rst, .ack], sequence: acceptableSequence, host: &host)
   }
 
   /// Queues a FIN behind the data: on the last unsent segment when there is one. Linux: `tcp_send_fin()`.
-  mutating func sendFin(ip: inout IPv4Layer, net: inout Net) {
+  mutating func sendFin(host: inout Host) {
     if let tail = writeQueue.last {
       writeQueue[tcp: tail].flags.insert(.fin)
       writeQueue[tcp: tail].endSequence += 1
       writeSeq += 1
-    } else if let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) {
+    } else if let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) {
       skb.tcp.sequence = writeSeq
       skb.tcp.endSequence = writeSeq + 1
       skb.tcp.flags = [.ack, .fin]
@@ -269,11 +266,11 @@ extension TCPSocket {
       writeQueue.append(skb)
     } else {
       // Without memory for a FIN the connection cannot be closed in order.
-      sendReset(ip: &ip, net: &net)
-      fail(.ENOMEM, net: &net)
+      sendReset(host: &host)
+      fail(.ENOMEM, net: &host.net)
       return
     }
-    let mss = currentMSS(ip: &ip, net: &net)
-    pushPending(mss: mss, nagle: .off, ip: &ip, net: &net)
+    let mss = currentMSS(host: &host)
+    pushPending(mss: mss, nagle: .off, host: &host)
   }
 }

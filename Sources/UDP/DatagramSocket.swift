@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Tables
@@ -175,12 +176,14 @@ struct DatagramSocket: ~Copyable {
   /// Makes sure that `route` leads to `destination`; a route that is current is kept.
   /// Linux: `sk_dst_check()`, `ip_route_output_flow()`.
   mutating func findRoute(
-    to destination: IPv4Address, from source: IPv4Address, onLink: Bool, ip: inout IPv4Layer, net: inout Net
+    to destination: IPv4Address, from source: IPv4Address, onLink: Bool, host: inout Host
   ) throws(Errno) {
-    if let route, route.destination == destination, routeSource == source, !onLink, ip.isCurrent(route) {
+    if let route, route.destination == destination, routeSource == source, !onLink,
+      host.internet.isCurrent(route)
+    {
       return try checkBroadcast(route)
     }
-    let found = try ip.route(to: destination, from: source.isAny ? nil : source, net: &net)
+    let found = try host.internet.route(to: destination, from: source.isAny ? nil : source, net: &host.net)
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Wire
@@ -31,15 +32,13 @@ struct DatagramTable: ~Copyable {
   }
 
   /// Linux: `inet_bind()`.
-  mutating func bind(
-    _ id: SocketID, to address: SocketAddress, ip: borrowing IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard let v4 = address.address.v4 else { throw .EAFNOSUPPORT }
     guard !sockets[index].isBound else { throw .EINVAL }
-    let isGroup = v4.isMulticast || Self.isBroadcast(v4, ip: ip)
-    guard v4.isAny || isGroup || ip.isLocal(v4) else { throw .EADDRNOTAVAIL }
-    try claim(index, address: address.address, port: address.port, net: &net)
+    let isGroup = v4.isMulticast || Self.isBroadcast(v4, ip: host.internet)
+    guard v4.isAny || isGroup || host.internet.isLocal(v4) else { throw .EADDRNOTAVAIL }
+    try claim(index, address: address.address, port: address.port, net: &host.net)
     sockets[index].isPortChosen = address.port == 0
     sockets[index].isGroupBound = isGroup
   }
@@ -83,17 +82,15 @@ struct DatagramTable: ~Copyable {
   }
 
   /// Linux: `__ip4_datagram_connect()`.
-  mutating func connect(
-    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
+  mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
-    try autobind(index, net: &net)
+    try autobind(index, net: &host.net)
     let source = sockets[index].isGroupBound ? .any : sockets[index].boundAddress.v4 ?? .any
     if destination.isAny { destination = source.isAny ? .loopback : source }
     sockets[index].route = nil
     try sockets[index].findRoute(
-      to: destination, from: source, onLink: sockets[index].options.dontRoute, ip: &ip, net: &net)
+      to: destination, from: source, onLink: sockets[index].options.dontRoute, host: &host)
     if let route = sockets[index].route, sockets[index].boundAddress.isAny {
       sockets[index].local.address = IPAddress(route.source)
       // The cache is keyed by the source that sends will ask for.

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Wire
@@ -16,15 +17,11 @@ public struct PingLayer: ~Copyable {
     try table.create(family: family, net: &net)
   }
   /// The port is the identifier; 0: any.
-  public mutating func bind(
-    _ id: SocketID, to address: SocketAddress, ip: borrowing IPv4Layer, net: inout Net
-  ) throws(Errno) {
-    try table.bind(id, to: address, ip: ip, net: &net)
+  public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
+    try table.bind(id, to: address, host: &host)
   }
-  public mutating func connect(
-    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
-    try table.connect(id, to: remote, ip: &ip, net: &net)
+  public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
+    try table.connect(id, to: remote, host: &host)
   }
   public mutating func disconnect(_ id: SocketID) throws(Errno) { try table.disconnect(id) }
   public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, net: inout Net) throws(Errno) {
@@ -75,7 +72,7 @@ public struct PingLayer: ~Copyable {
   ///   EACCES; EAGAIN; ENETUNREACH; the pending error.
   public mutating func sendmsg(
     _ id: SocketID, iter: inout IovIter, to: SocketAddress? = nil, control: SendControl = SendControl(),
-    flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+    flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> Int {
     let index = try table.slot(id)
     let length = iter.count
@@ -86,27 +83,29 @@ public struct PingLayer: ~Copyable {
     guard request.kind == .echoRequest, request.code == 0 else { throw .EINVAL }
     guard let destination = (to ?? table.sockets[index].remote)?.address else { throw .EDESTADDRREQ }
     guard var address = destination.v4 else { throw .EAFNOSUPPORT }
-    try table.autobind(index, net: &net)
+    try table.autobind(index, net: &host.net)
     if let error = table.sockets[index].takeError() { throw error }
     if table.sockets[index].isWriteShutdown { throw .EPIPE }
     var source = control.source ?? table.sockets[index].source ?? .any
     if source.isMulticast || source.isBroadcast { source = .any }
     if address.isAny { address = source.isAny ? .loopback : source }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
-    try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, ip: &ip, net: &net)
+    try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
     table.sockets[index].pendingTarget.isConfirming = flags.contains(.confirm)
     if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].route {
-      ip.confirmNextHop(route, net: &net)
+      host.internet.confirmNextHop(route, net: &host.net)
     }
     if flags.contains(.probe) { return length }
     table.sockets[index].pending = table.sockets[index].collect(
-      header: ICMPHeader.byteCount, segments: false, deviceMTU: ip.device.mtu,
-      headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather))
+      header: ICMPHeader.byteCount, segments: false, deviceMTU: host.internet.device.mtu,
+      headroom: host.internet.device.neededHeadroom,
+      scatterGather: host.internet.device.features.contains(.scatterGather))
     try table.sockets[index].appendPending(
-      from: &iter, count: length - ICMPHeader.byteCount, flags: flags, deviceMTU: ip.device.mtu, net: &net)
-    try push(index, sequence: request.sequence, control: control, ip: &ip, net: &net)
+      from: &iter, count: length - ICMPHeader.byteCount, flags: flags, deviceMTU: host.internet.device.mtu,
+      net: &host.net)
+    try push(index, sequence: request.sequence, control: control, host: &host)
     return length
   }
 
@@ -121,7 +120,7 @@ public struct PingLayer: ~Copyable {
   }
 
   private mutating func push(
-    _ index: Int, sequence: UInt16, control: SendControl, ip: inout IPv4Layer, net: inout Net
+    _ index: Int, sequence: UInt16, control: SendControl, host: inout Host
   ) throws(Errno) {
     guard let data = table.sockets[index].pending.take(), var route = table.sockets[index].route else {
       return
@@ -139,11 +138,11 @@ public struct PingLayer: ~Copyable {
     bytes.store16(sum.checksum, 2)
     first.confirmsNeighbour = table.sockets[index].pendingTarget.isConfirming
     let options = table.sockets[index].sendOptions(.icmp, control)
-    net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)
+    host.net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)
     datagram.packets.prepend(first)
-    let result = ip.outputDatagram(
+    let result = host.internet.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options,
-      net: &net)
+      net: &host.net)
     table.sockets[index].route = route
     if case .failed(let error) = result { throw error }
     if result == .dropped && table.sockets[index].options.receiveErrors { throw .ENOBUFS }
@@ -171,7 +170,7 @@ public struct PingLayer: ~Copyable {
   }
 
   /// Takes an ICMP error about an echo request; `error.local.port` is the request's identifier. Linux: `ping_err()`.
-  public mutating func error(_ error: TransportError, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func error(_ error: TransportError, host: inout Host) {
     guard let local = error.local.address.v4, let index = lookup(local, identifier: error.local.port) else {
       return
     }
@@ -179,9 +178,9 @@ public struct PingLayer: ~Copyable {
       let discovery = table.sockets[index].options.pathMTUDiscovery
       if discovery == .dont { return }
       if discovery != .probe, let destination = error.remote.address.v4 {
-        ip.learnPathMTU(destination: destination, mtu: mtu, net: &net)
+        host.internet.learnPathMTU(destination: destination, mtu: mtu, net: &host.net)
       }
     }
-    table.report(error, to: index, extended: ExtendedError(error), net: &net)
+    table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Wire
@@ -18,19 +19,15 @@ public struct UDPLayer: ~Copyable {
   }
 
   /// - Throws: EINVAL when bound already; EADDRNOTAVAIL; EADDRINUSE.
-  public mutating func bind(
-    _ id: SocketID, to address: SocketAddress, ip: borrowing IPv4Layer, net: inout Net
-  ) throws(Errno) {
-    try table.bind(id, to: address, ip: ip, net: &net)
+  public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
+    try table.bind(id, to: address, host: &host)
   }
 
   /// Sets the peer: the default destination, and the only source that is received from.
   ///
   /// - Throws: ENETUNREACH, EACCES (broadcast without SO_BROADCAST), EAGAIN (no port left).
-  public mutating func connect(
-    _ id: SocketID, to remote: SocketAddress, ip: inout IPv4Layer, net: inout Net
-  ) throws(Errno) {
-    try table.connect(id, to: remote, ip: &ip, net: &net)
+  public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
+    try table.connect(id, to: remote, host: &host)
   }
 
   public mutating func disconnect(_ id: SocketID) throws(Errno) { try table.disconnect(id) }
@@ -49,17 +46,17 @@ public struct UDPLayer: ~Copyable {
 
   /// Sets every option. Taking `UDP_CORK` off sends the datagram that was collected.
   public mutating func setOptions(
-    _ id: SocketID, _ options: DatagramOptions, ip: inout IPv4Layer, net: inout Net
+    _ id: SocketID, _ options: DatagramOptions, host: inout Host
   ) throws(Errno) {
     let wasCorked = try table.sockets[table.slot(id)].options.cork
     try table.setOptions(id, options)
-    if wasCorked && !options.cork { try pushPending(id, ip: &ip, net: &net) }
+    if wasCorked && !options.cork { try pushPending(id, host: &host) }
   }
 
   /// Sends the datagram that `MSG_MORE` or `UDP_CORK` has been collecting: what `UDP_CORK` 0 asks for, whatever it was
   /// before. Linux: `udp_lib_setsockopt()`.
-  public mutating func pushPending(_ id: SocketID, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
-    try pushPendingFrames(table.slot(id), ip: &ip, net: &net)
+  public mutating func pushPending(_ id: SocketID, host: inout Host) throws(Errno) {
+    try pushPendingFrames(table.slot(id), host: &host)
   }
 
   public func readiness(_ id: SocketID) -> Readiness {

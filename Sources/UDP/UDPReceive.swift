@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Wire
@@ -87,16 +88,16 @@ extension UDPLayer {
   }
 
   /// Takes an ICMP error, or a failure of our own, about a datagram that was sent. Linux: `__udp4_lib_err()`.
-  public mutating func error(_ error: TransportError, ip: inout IPv4Layer, net: inout Net) {
+  public mutating func error(_ error: TransportError, host: inout Host) {
     guard let index = table.demux.lookup(local: error.local, remote: error.remote) else { return }
     let discovery = table.sockets[index].options.pathMTUDiscovery
     if let mtu = error.mtu {
       if discovery == .dont { return }
       // A socket did send there: the report is believed.
       if discovery != .probe, let destination = error.remote.address.v4 {
-        ip.learnPathMTU(destination: destination, mtu: mtu, net: &net)
+        host.internet.learnPathMTU(destination: destination, mtu: mtu, net: &host.net)
       }
     }
-    table.report(error, to: index, extended: ExtendedError(error), net: &net)
+    table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import NetNamespace
 import SkBuff
 import Wire
@@ -18,7 +19,7 @@ extension UDPLayer {
   ///   ENETUNREACH; EPIPE after shutdown; the pending error.
   public mutating func sendmsg(
     _ id: SocketID, iter: inout IovIter, to: SocketAddress? = nil, control: SendControl = SendControl(),
-    flags: MessageFlags = [], ip: inout IPv4Layer, net: inout Net
+    flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> Int {
     let index = try table.slot(id)
     let length = iter.count
@@ -27,32 +28,32 @@ extension UDPLayer {
     let corks = table.sockets[index].options.cork || flags.contains(.more)
 
     if table.sockets[index].pending == nil {
-      let target = try aim(index, to: to, control: control, flags: flags, ip: &ip, net: &net)
+      let target = try aim(index, to: to, control: control, flags: flags, host: &host)
       if flags.contains(.probe) { return length }
       table.sockets[index].pendingTarget = target
       table.sockets[index].pending = table.sockets[index].collect(
-        header: UDPHeader.byteCount, segments: target.segment > 0, deviceMTU: ip.device.mtu,
-        headroom: ip.device.neededHeadroom, scatterGather: ip.device.features.contains(.scatterGather))
+        header: UDPHeader.byteCount, segments: target.segment > 0, deviceMTU: host.internet.device.mtu,
+        headroom: host.internet.device.neededHeadroom,
+        scatterGather: host.internet.device.features.contains(.scatterGather))
     } else if flags.contains(.probe) {
       return length
     }
     do {
       try table.sockets[index].appendPending(
-        from: &iter, count: length, flags: flags, deviceMTU: ip.device.mtu, net: &net)
+        from: &iter, count: length, flags: flags, deviceMTU: host.internet.device.mtu, net: &host.net)
     } catch {
       let isFinal = flags.contains(.dontWait) || error != .EAGAIN
-      if isFinal && (error == .EAGAIN || error == .ENOBUFS) { net.counters.count(.UdpSndbufErrors) }
+      if isFinal && (error == .EAGAIN || error == .ENOBUFS) { host.net.counters.count(.UdpSndbufErrors) }
       throw error
     }
-    net.tracer.record(.udp_sendmsg, socket: id.rawValue, UInt64(length), UInt64(length))
-    if !corks { try pushPendingFrames(index, ip: &ip, net: &net) }
+    host.net.tracer.record(.udp_sendmsg, socket: id.rawValue, UInt64(length), UInt64(length))
+    if !corks { try pushPendingFrames(index, host: &host) }
     return length
   }
 
   /// Finds out where a datagram goes.
   private mutating func aim(
-    _ index: Int, to: SocketAddress?, control: SendControl, flags: MessageFlags, ip: inout IPv4Layer,
-    net: inout Net
+    _ index: Int, to: SocketAddress?, control: SendControl, flags: MessageFlags, host: inout Host
   ) throws(Errno) -> DatagramTarget {
     var target = DatagramTarget()
     if let to {
@@ -67,7 +68,7 @@ extension UDPLayer {
       target.destination = address
       target.port = remote.port
     }
-    try table.autobind(index, net: &net)
+    try table.autobind(index, net: &host.net)
     if let error = table.sockets[index].takeError() { throw error }
     if table.sockets[index].isWriteShutdown { throw .EPIPE }
     target.control = control
@@ -81,10 +82,10 @@ extension UDPLayer {
     }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source, onLink: onLink, ip: &ip, net: &net)
+      to: target.destination, from: target.source, onLink: onLink, host: &host)
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].route {
-      ip.confirmNextHop(route, net: &net)
+      host.internet.confirmNextHop(route, net: &host.net)
     }
     return target
   }
@@ -103,22 +104,23 @@ extension UDPLayer {
   /// Sends the datagram that was collected, if there is one. Linux: `udp_push_pending_frames()`.
   ///
   /// - Throws: ENOBUFS when it was dropped on the way and the socket has `IP_RECVERR`; errors of the route.
-  mutating func pushPendingFrames(_ index: Int, ip: inout IPv4Layer, net: inout Net) throws(Errno) {
+  mutating func pushPendingFrames(_ index: Int, host: inout Host) throws(Errno) {
     guard let data = table.sockets[index].pending.take() else { return }
     let target = table.sockets[index].pendingTarget
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source, onLink: false, ip: &ip, net: &net)
+      to: target.destination, from: target.source, onLink: false, host: &host)
     guard var route = table.sockets[index].route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum
     let segment = target.segment
     if segment > 0 {
       try checkSegmentation(
-        index, segment, data.byteCount - UDPHeader.byteCount, deviceMTU: ip.device.mtu)
+        index, segment, data.byteCount - UDPHeader.byteCount, deviceMTU: host.internet.device.mtu)
     }
     let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
     let isPartial =
-      !noChecksum && data.packetCount == 1 && (isSegmented || ip.device.features.contains(.checksum))
+      !noChecksum && data.packetCount == 1
+      && (isSegmented || host.internet.device.features.contains(.checksum))
     var datagram = data.finish(
       account: table.sockets[index].account, socket: id.rawValue, sumsWhole: !noChecksum && !isPartial)
     guard var first = datagram.packets.popFirst() else { return }
@@ -150,19 +152,19 @@ extension UDPLayer {
     }
     first.confirmsNeighbour = target.isConfirming
     let options = table.sockets[index].sendOptions(.udp, target.control)
-    net.tracer.record(
+    host.net.tracer.record(
       .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
     datagram.packets.prepend(first)
-    let result = ip.outputDatagram(
+    let result = host.internet.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
-      options: options, net: &net)
+      options: options, net: &host.net)
     table.sockets[index].route = route
     if case .failed(let error) = result { throw error }
     if result == .dropped {
-      net.counters.count(.UdpSndbufErrors)
+      host.net.counters.count(.UdpSndbufErrors)
       if table.sockets[index].options.receiveErrors { throw .ENOBUFS }
     } else {
-      net.counters.count(.UdpOutDatagrams)
+      host.net.counters.count(.UdpOutDatagrams)
     }
   }
 }

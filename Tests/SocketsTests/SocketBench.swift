@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import Ice
 import IceHardware
 import NetDevice
@@ -13,8 +14,7 @@ import Wire
 final class SocketBench {
   let tracer = Tracer(capacity: 64)
   let pool: SkBuffPool
-  var net: Net
-  var ip: IPv4Layer
+  var host: Host
   var sockets: SocketLayer
 
   init() {
@@ -26,16 +26,18 @@ final class SocketBench {
     driver.open(net: &net)
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: net)
-    ip = IPv4Layer(device: device, net: &net)
+    let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (1, 2))
-    self.net = net
+    host = Host(net: net, internet: internet)
     guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
-    do { try ip.addAddress(prefix, net: &self.net) } catch { fatalError("an address is added: \(error)") }
+    do { try host.addAddress(prefix) } catch {
+      fatalError("an address is added: \(error)")
+    }
   }
 
   deinit {
-    for id in sockets.sockets() { sockets.abort(id, ip: &ip, net: &net) }
-    ip.close(net: &net)
+    for id in sockets.sockets() { sockets.abort(id, host: &host) }
+    host.close()
     // Traps when a packet was leaked.
     pool.destroy()
     tracer.destroy()
@@ -43,21 +45,23 @@ final class SocketBench {
 
   /// Packets to ourselves go round until none is left.
   func settle() {
-    while let skb = ip.takeLocal() { sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net) }
+    while let skb = host.internet.takeLocal() {
+      sockets.receive(host.receive(skb), host: &host)
+    }
   }
 
   func socket(_ type: SocketType) throws -> SocketID {
-    try sockets.socket(family: .inet, type: type, net: &net)
+    try sockets.socket(family: .inet, type: type, net: &host.net)
   }
   func set(_ id: SocketID, _ level: Int32, _ name: Int32, _ bytes: [UInt8]) throws {
     let value = unsafe bytes.span.bytes
-    try sockets.setsockopt(id, level: level, name: name, value: value, ip: &ip, net: &net)
+    try sockets.setsockopt(id, level: level, name: name, value: value, host: &host)
   }
   func set(_ id: SocketID, _ level: Int32, _ name: Int32, _ value: Int32) throws {
     try set(id, level, name, (0..<4).map { UInt8(truncatingIfNeeded: value >> Int32($0 * 8)) })
   }
   func bytes(_ id: SocketID, _ level: Int32, _ name: Int32, maximum: Int = 1024) throws -> [UInt8] {
-    try sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: net)
+    try sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: host.net)
   }
   /// The value of an `int` option.
   func get(_ id: SocketID, _ level: Int32, _ name: Int32) throws -> Int32 {
@@ -69,14 +73,14 @@ final class SocketBench {
   func send(_ id: SocketID, _ bytes: [UInt8], header: MessageHeader = MessageHeader()) throws -> Int {
     try unsafe bytes.withUnsafeBytes { buffer in
       var iter = unsafe IovIter(source: buffer)
-      return try sockets.sendmsg(id, header: header, iter: &iter, ip: &ip, net: &net)
+      return try sockets.sendmsg(id, header: header, iter: &iter, host: &host)
     }
   }
   func receive(_ id: SocketID, room: Int = 4096) throws -> [UInt8] {
     var buffer = [UInt8](repeating: 0xEE, count: room)
     let message = try unsafe buffer.withUnsafeMutableBytes { target in
       var iter = unsafe IovIter(destination: target)
-      return try sockets.recvmsg(id, iter: &iter, ip: &ip, net: &net)
+      return try sockets.recvmsg(id, iter: &iter, host: &host)
     }
     return Array(buffer[..<message.byteCount])
   }

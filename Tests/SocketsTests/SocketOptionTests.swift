@@ -12,51 +12,51 @@ import Wire
   func identity() throws {
     let stream = try bench.socket(.stream)
     let datagram = try bench.socket(.datagram)
-    let ping = try bench.sockets.socket(domain: 2, type: 2, protocol: 1, net: &bench.net)
+    let ping = try bench.sockets.socket(domain: 2, type: 2, protocol: 1, net: &bench.host.net)
     #expect(try [stream, datagram, ping].map { try bench.get($0, 1, 3) } == [1, 2, 2])
     #expect(try [stream, datagram, ping].map { try bench.get($0, 1, 39) } == [2, 2, 2])
     #expect(try [stream, datagram, ping].map { try bench.get($0, 1, 38) } == [6, 17, 1])
     #expect(try bench.get(stream, 1, 30) == 0)
-    try bench.sockets.listen(stream, backlog: 1, net: &bench.net)
+    try bench.sockets.listen(stream, backlog: 1, net: &bench.host.net)
     #expect(try bench.get(stream, 1, 30) == 1)
-    #expect(throws: Errno.EOPNOTSUPP) { try bench.sockets.listen(datagram, backlog: 1, net: &bench.net) }
-    #expect(throws: Errno.EOPNOTSUPP) { try bench.sockets.accept(datagram, net: &bench.net) }
+    #expect(throws: Errno.EOPNOTSUPP) { try bench.sockets.listen(datagram, backlog: 1, net: &bench.host.net) }
+    #expect(throws: Errno.EOPNOTSUPP) { try bench.sockets.accept(datagram, net: &bench.host.net) }
   }
 
   @Test("S1 socket(2)'s refusals")
   func socketErrors() {
     #expect(throws: Errno.EAFNOSUPPORT) {
-      try bench.sockets.socket(domain: 10, type: 1, protocol: 0, net: &bench.net)
+      try bench.sockets.socket(domain: 10, type: 1, protocol: 0, net: &bench.host.net)
     }
     #expect(throws: Errno.ESOCKTNOSUPPORT) {
-      try bench.sockets.socket(domain: 2, type: 5, protocol: 0, net: &bench.net)
+      try bench.sockets.socket(domain: 2, type: 5, protocol: 0, net: &bench.host.net)
     }
     #expect(throws: Errno.EINVAL) {
-      try bench.sockets.socket(domain: 2, type: 15, protocol: 0, net: &bench.net)
+      try bench.sockets.socket(domain: 2, type: 15, protocol: 0, net: &bench.host.net)
     }
     #expect(throws: Errno.EINVAL) {
-      try bench.sockets.socket(domain: 2, type: 1, protocol: -1, net: &bench.net)
+      try bench.sockets.socket(domain: 2, type: 1, protocol: -1, net: &bench.host.net)
     }
     #expect(throws: Errno.EINVAL) {
-      try bench.sockets.socket(domain: 2, type: 1, protocol: 263, net: &bench.net)
+      try bench.sockets.socket(domain: 2, type: 1, protocol: 263, net: &bench.host.net)
     }
     #expect(throws: Errno.EPROTONOSUPPORT) {
-      try bench.sockets.socket(domain: 2, type: 1, protocol: 17, net: &bench.net)
+      try bench.sockets.socket(domain: 2, type: 1, protocol: 17, net: &bench.host.net)
     }
     #expect(throws: Errno.EPROTONOSUPPORT) {
-      try bench.sockets.socket(domain: 2, type: 2, protocol: 6, net: &bench.net)
+      try bench.sockets.socket(domain: 2, type: 2, protocol: 6, net: &bench.host.net)
     }
   }
 
   @Test("S1 EBADF for a number that names no socket, or none any more")
   func badDescriptor() throws {
     let id = try bench.socket(.datagram)
-    try bench.sockets.close(id, ip: &bench.ip, net: &bench.net)
+    try bench.sockets.close(id, host: &bench.host)
     for dead in [id, .none, SocketID(.tcp, index: 5), SocketID(rawValue: .max)] {
       #expect(throws: Errno.EBADF) { try bench.send(dead, [1]) }
       #expect(throws: Errno.EBADF) { try bench.receive(dead) }
       #expect(throws: Errno.EBADF) { try bench.get(dead, 1, 3) }
-      #expect(throws: Errno.EBADF) { try bench.sockets.close(dead, ip: &bench.ip, net: &bench.net) }
+      #expect(throws: Errno.EBADF) { try bench.sockets.close(dead, host: &bench.host) }
     }
   }
 
@@ -219,15 +219,15 @@ import Wire
   func stream() throws {
     let server = try bench.socket(.stream)
     let address = SocketAddress(IPv4Address(10, 0, 0, 2), port: 80)
-    try bench.sockets.bind(server, to: address, ip: &bench.ip, net: &bench.net)
-    try bench.sockets.listen(server, backlog: 5, net: &bench.net)
+    try bench.sockets.bind(server, to: address, host: &bench.host)
+    try bench.sockets.listen(server, backlog: 5, net: &bench.host.net)
     try bench.set(server, 1, 20, [1] + [UInt8](repeating: 0, count: 15))
     let client = try bench.socket(.stream)
     do throws(Errno) {
-      try bench.sockets.connect(client, to: address, ip: &bench.ip, net: &bench.net)
+      try bench.sockets.connect(client, to: address, host: &bench.host)
     } catch { #expect(error == .EINPROGRESS) }
     bench.settle()
-    let child = try bench.sockets.accept(server, net: &bench.net)
+    let child = try bench.sockets.accept(server, net: &bench.host.net)
     // Inherited from the listener.
     #expect(bench.sockets.timeouts(child).receive == .seconds(1))
     #expect(try bench.sockets.remoteAddress(client) == address)
@@ -237,7 +237,7 @@ import Wire
     let info = try bench.bytes(client, 6, 11)
     #expect(info[0] == 1)
     #expect(info[5] & 7 == 7)
-    try bench.sockets.shutdown(client, read: false, write: true, ip: &bench.ip, net: &bench.net)
+    try bench.sockets.shutdown(client, read: false, write: true, host: &bench.host)
     #expect(throws: Errno.EPIPE) { try bench.send(client, [1]) }
     bench.settle()
     #expect(try bench.receive(child) == [])

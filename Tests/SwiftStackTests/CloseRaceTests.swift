@@ -25,7 +25,7 @@ import Wire
       #expect(second.id.rawValue == old.rawValue && second.id != old, "the number was not used again")
       #expect(throws: Errno.EBADF) {
         try shard.enter { (state) throws(Errno) in
-          try state.sockets.bind(old, to: SocketAddress(.any, port: 1), ip: &state.ip, net: &state.net)
+          try state.sockets.bind(old, to: SocketAddress(.any, port: 1), host: &state.host)
         }
       }
       #expect(throws: SocketError("getsockname", .EBADF)) { try first.localAddress }
@@ -42,12 +42,12 @@ import Wire
     let second = try stack.socket(.udp)
     shard.inspect { state in
       state.await(second.id, for: .writable, until: nil)
-      state.net.wake(old)
+      state.host.net.wake(old)
       state.notify()
     }
     #expect(second.isWaitedFor)
     shard.inspect { state in
-      state.net.wake(second.id)
+      state.host.net.wake(second.id)
       state.notify()
     }
     #expect(!second.isWaitedFor)

@@ -117,11 +117,11 @@ import Wire
     ])
   func points(point: TracePoint) throws {
     let peer = try ScriptedPeer()
-    peer.host.stack.shards[0].inspect { $0.net.tracer.isEnabled = true }
+    peer.host.stack.shards[0].inspect { $0.host.net.tracer.isEnabled = true }
     let connection = try ScriptedConnection(peer: peer)
     try connection.socket.send([UInt8](repeating: 1, count: 100)[...].map { $0 })
     connection.acknowledge(connection.acknowledgment &+ 100)
-    let records = peer.host.stack.shards[0].inspect { $0.net.tracer.records(from: 0).records }
+    let records = peer.host.stack.shards[0].inspect { $0.host.net.tracer.records(from: 0).records }
     #expect(records.contains { $0.point == point })
   }
 }

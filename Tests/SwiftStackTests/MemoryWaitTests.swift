@@ -25,7 +25,7 @@ import Wire
       self.shard = shard
       shard.inspect { state in
         for large in [true, false] {
-          while let page = state.net.pool.allocatePage(large: large, use: use) {
+          while let page = state.host.net.pool.allocatePage(large: large, use: use) {
             pages.append(HeldPage(page))
           }
         }
@@ -35,7 +35,7 @@ import Wire
     /// Gives back until `isEnough`.
     func give(until isEnough: (borrowing SkBuffPool) -> Bool) {
       shard.inspect { state in
-        while !isEnough(state.net.pool), !pages.isEmpty { pages.removeLast() }
+        while !isEnough(state.host.net.pool), !pages.isEmpty { pages.removeLast() }
       }
     }
     func giveAll() { give(until: { _ in false }) }
@@ -112,7 +112,7 @@ import Wire
     let served = Guarded<[SocketID]>([])
     hoard.give(until: { $0.admits(.guaranteed) && $0.usedByteCount < 13 << 20 })
     shard.inspect { state in
-      while let raw = state.net.pool.takeMemoryWaiter(served: 0) {
+      while let raw = state.host.net.pool.takeMemoryWaiter(served: 0) {
         served.withLock { $0.append(SocketID(rawValue: raw)) }
       }
     }

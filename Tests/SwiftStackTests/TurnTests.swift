@@ -41,9 +41,9 @@ import Wire
     let shard = try SimulatedStack().stack.shards[0]
     let ids = (0..<3).map { SocketID(.udp, index: $0, generation: 1) }
     shard.inspect { state in
-      for id in ids { state.net.wake(id) }
-      let taken = [state.net.takeWakeup(), state.net.takeWakeup(), state.net.takeWakeup()]
-      let last = state.net.takeWakeup()
+      for id in ids { state.host.net.wake(id) }
+      let taken = [state.host.net.takeWakeup(), state.host.net.takeWakeup(), state.host.net.takeWakeup()]
+      let last = state.host.net.takeWakeup()
       #expect(taken == ids && last == nil)
     }
   }
@@ -132,9 +132,9 @@ import Wire
       if sent > 20000 { break }
     }
     func timeouts() -> UInt64 {
-      simulated.stack.shards[0].inspect { $0.ip.device.statistics.watchdogTimeouts }
+      simulated.stack.shards[0].inspect { $0.host.internet.device.statistics.watchdogTimeouts }
     }
-    func isStopped() -> Bool { simulated.stack.shards[0].inspect { $0.ip.device.isStopped } }
+    func isStopped() -> Bool { simulated.stack.shards[0].inspect { $0.host.internet.device.isStopped } }
     let stopped = simulated.now
     #expect(isStopped())
     simulated.advance(to: stopped + .milliseconds(4900))
@@ -156,13 +156,13 @@ import Wire
     try socket.setsockopt(level: 1, name: 32, 1 << 20)
     let target = SocketAddress(IPv4Address(10, 0, 0, 255), port: 9)
     // A wire that is stopped in between leaves more in the queue than one run of the qdisc takes.
-    simulated.stack.shards[0].inspect { $0.ip.device.isStoppedByDriver = true }
+    simulated.stack.shards[0].inspect { $0.host.internet.device.isStoppedByDriver = true }
     for _ in 0..<200 { try socket.send([1], to: target) }
     // The announcement of the address.
     #expect(simulated.takeFrames().allSatisfy { $0.bytes[13] == 6 })
     simulated.stack.shards[0].enter { state in
-      state.ip.device.isStoppedByDriver = false
-      state.ip.device.hasScheduledWork = true
+      state.host.internet.device.isStoppedByDriver = false
+      state.host.internet.device.hasScheduledWork = true
     }
     #expect(simulated.takeFrames().count == 200)
   }

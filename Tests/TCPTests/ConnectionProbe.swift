@@ -14,7 +14,7 @@ extension ScriptedConnection {
   }
 
   func counter(_ name: NetCounters.Name) -> UInt64 {
-    peer.host.stack.shards[0].inspect { $0.net.counters[name] }
+    peer.host.stack.shards[0].inspect { $0.host.net.counters[name] }
   }
 
   var info: TCPInfo { socket.tcpInfo ?? TCPInfo() }

@@ -1,4 +1,5 @@
 import IPv4
+import Internet
 import Ice
 import IceHardware
 import IceModel
@@ -21,8 +22,7 @@ final class DatagramBench {
 
   let tracer = Tracer(capacity: 64)
   let pool: SkBuffPool
-  var net: Net
-  var ip: IPv4Layer
+  var host: Host
   var sockets: SocketLayer
   var nic: IceDevice
   var input = SkBuffQueue()
@@ -40,18 +40,20 @@ final class DatagramBench {
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "test0", macAddress: mac, mtu: mtu, features: features),
       driver: driver, net: net)
-    ip = IPv4Layer(device: device, net: &net)
+    let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (3, 4))
-    self.net = net
+    host = Host(net: net, internet: internet)
     guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
-    do { try ip.addAddress(prefix, net: &self.net) } catch { fatalError("an address is added: \(error)") }
+    do { try host.addAddress(prefix) } catch {
+      fatalError("an address is added: \(error)")
+    }
     settle()
     sent.removeAll()
   }
 
   deinit {
-    for id in sockets.sockets() { sockets.abort(id, ip: &ip, net: &net) }
-    ip.close(net: &net)
+    for id in sockets.sockets() { sockets.abort(id, host: &host) }
+    host.close()
     input.removeAll()
     // Traps when a packet was leaked.
     pool.destroy()
@@ -67,7 +69,7 @@ final class DatagramBench {
     var isMoving = true
     while isMoving {
       isMoving = false
-      while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
+      while nic.fetchFrame(into: &vector, metadata: &metadata, now: host.net.now) {
         let frame = vector.bytes
         nic.frameDone(accepted: true)
         isMoving = true
@@ -77,18 +79,20 @@ final class DatagramBench {
           sent.append(Array(frame[14...]))
         }
       }
-      if nic.takeInterrupt(now: net.now) {
-        _ = ip.device.poll(into: &input, net: &net)
+      if nic.takeInterrupt(now: host.net.now) {
+        _ = host.poll(into: &input)
         isMoving = true
       }
-      while let skb = input.popFirst() { sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net) }
-      while let skb = ip.takeLocal() {
-        sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net)
+      while let skb = input.popFirst() {
+        sockets.receive(host.receive(skb), host: &host)
+      }
+      while let skb = host.internet.takeLocal() {
+        sockets.receive(host.receive(skb), host: &host)
         isMoving = true
       }
-      while let error = ip.takeTransportError() { sockets.error(error, ip: &ip, net: &net) }
-      if ip.device.hasScheduledWork {
-        ip.device.runQdisc(net: &net)
+      while let error = host.internet.takeTransportError() { sockets.error(error, host: &host) }
+      if host.internet.device.hasScheduledWork {
+        host.runQdisc()
         isMoving = true
       }
     }
@@ -98,25 +102,25 @@ final class DatagramBench {
     let reply =
       Self.mac + Self.peerMAC + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + Self.peerMAC + [10, 0, 0, 1] + Self.mac
       + [10, 0, 0, 2] + [UInt8](repeating: 0, count: 18)
-    nic.receive(reply.span, now: net.now)
+    nic.receive(reply.span, now: host.net.now)
   }
 
   /// A packet from the peer, from its IP header on.
   func receive(_ packet: [UInt8], destinationMAC: [UInt8] = mac) {
     let frame = destinationMAC + Self.peerMAC + [8, 0] + packet
-    nic.receive((frame + [UInt8](repeating: 0, count: max(0, 60 - frame.count))).span, now: net.now)
+    nic.receive((frame + [UInt8](repeating: 0, count: max(0, 60 - frame.count))).span, now: host.net.now)
     settle()
   }
 
   // MARK: Calls
 
   func udp(port: UInt16 = 0) throws -> SocketID {
-    let id = try sockets.socket(family: .inet, type: .datagram, net: &net)
-    if port != 0 { try sockets.bind(id, to: SocketAddress(.any, port: port), ip: &ip, net: &net) }
+    let id = try sockets.socket(family: .inet, type: .datagram, net: &host.net)
+    if port != 0 { try sockets.bind(id, to: SocketAddress(.any, port: port), host: &host) }
     return id
   }
   func connect(_ id: SocketID, _ port: UInt16) throws {
-    try sockets.connect(id, to: SocketAddress(Self.peer, port: port), ip: &ip, net: &net)
+    try sockets.connect(id, to: SocketAddress(Self.peer, port: port), host: &host)
   }
 
   @discardableResult
@@ -127,8 +131,7 @@ final class DatagramBench {
     try unsafe bytes.withUnsafeBytes { buffer in
       var iter = unsafe IovIter(source: buffer)
       return try sockets.sendmsg(
-        id, header: MessageHeader(address: to, control: control, flags: flags), iter: &iter, ip: &ip,
-        net: &net)
+        id, header: MessageHeader(address: to, control: control, flags: flags), iter: &iter, host: &host)
     }
   }
 
@@ -138,7 +141,7 @@ final class DatagramBench {
     var buffer = [UInt8](repeating: 0xEE, count: room)
     let message = try unsafe buffer.withUnsafeMutableBytes { target in
       var iter = unsafe IovIter(destination: target)
-      return try sockets.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+      return try sockets.recvmsg(id, iter: &iter, flags: flags, host: &host)
     }
     return (Array(buffer[..<min(room, message.byteCount)]), message)
   }
@@ -146,9 +149,9 @@ final class DatagramBench {
   func setFlag(_ id: SocketID, level: Int32, name: Int32, _ value: Int32 = 1) throws {
     let bytes = (0..<4).map { UInt8(truncatingIfNeeded: value >> Int32($0 * 8)) }
     let span = unsafe bytes.span.bytes
-    try sockets.setsockopt(id, level: level, name: name, value: span, ip: &ip, net: &net)
+    try sockets.setsockopt(id, level: level, name: name, value: span, host: &host)
   }
-  func count(_ name: NetCounters.Name) -> UInt64 { net.counters[name] }
+  func count(_ name: NetCounters.Name) -> UInt64 { host.net.counters[name] }
 }
 
 /// Packets by hand (RFC 791, RFC 768, RFC 1071).

@@ -7,8 +7,8 @@ import Wire
 
 @Suite struct PingTests {
   func ping(_ bench: DatagramBench, identifier: UInt16) throws -> SocketID {
-    let id = try bench.sockets.socket(domain: 2, type: 2, protocol: 1, net: &bench.net)
-    try bench.sockets.bind(id, to: SocketAddress(.any, port: identifier), ip: &bench.ip, net: &bench.net)
+    let id = try bench.sockets.socket(domain: 2, type: 2, protocol: 1, net: &bench.host.net)
+    try bench.sockets.bind(id, to: SocketAddress(.any, port: identifier), host: &bench.host)
     return id
   }
   let target = SocketAddress(DatagramBench.peer, port: 0)

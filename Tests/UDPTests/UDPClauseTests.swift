@@ -21,7 +21,7 @@ import Wire
   }
 
   private func option(_ bench: DatagramBench, _ id: SocketID, _ level: Int32, _ name: Int32) throws -> Int {
-    let bytes = try bench.sockets.getsockopt(id, level: level, name: name, net: bench.net)
+    let bytes = try bench.sockets.getsockopt(id, level: level, name: name, net: bench.host.net)
     return bytes.reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 
@@ -100,7 +100,7 @@ import Wire
     #expect(try sizes(control) == [700, 300])
     control.segmentByteCount = 0
     #expect(try sizes(control) == [1000])
-    let ping = try bench.sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &bench.net)
+    let ping = try bench.sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &bench.host.net)
     #expect(throws: Errno.ENOPROTOOPT) { try bench.setFlag(ping, level: Self.udp, name: 103, 400) }
   }
 
@@ -211,7 +211,7 @@ import Wire
 
   @Test("U5 the same for a ping socket") func localErrorOfPing() throws {
     let bench = DatagramBench()
-    let id = try bench.sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &bench.net)
+    let id = try bench.sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &bench.host.net)
     try bench.setFlag(id, level: Self.ip, name: 10, 2)
     try bench.setFlag(id, level: Self.ip, name: 11)
     let request = [8, 0, 0, 0, 0, 0, 0, 1] + [UInt8](repeating: 1, count: 1900)
@@ -234,7 +234,7 @@ import Wire
     #expect(bench.count(.UdpSndbufErrors) == 0 && bench.count(.IpOutDiscards) == 0)
     #expect(throws: Errno.EAGAIN) { try bench.send(id, bytes, flags: .dontWait) }
     #expect(bench.count(.UdpSndbufErrors) == 1 && bench.count(.IpOutDiscards) == 1)
-    bench.sockets.countTimedOutSend(id, net: &bench.net)
+    bench.sockets.countTimedOutSend(id, net: &bench.host.net)
     #expect(bench.count(.UdpSndbufErrors) == 2 && bench.count(.IpOutDiscards) == 2)
   }
 
@@ -290,7 +290,7 @@ import Wire
     #expect(bench.count(.IpExtInMcastPkts) == 1 && bench.count(.IpOutTransmits) == 1)
     try bench.setFlag(id, level: Self.ip, name: 33, 5)
     try bench.setFlag(id, level: Self.ip, name: 2, 77)
-    try bench.sockets.close(server, ip: &bench.ip, net: &bench.net)
+    try bench.sockets.close(server, host: &bench.host)
     try bench.send(id, [4], to: SocketAddress(group, port: 99))
     bench.settle()
     #expect(bench.sent.map { $0[8] } == [1, 5])
@@ -301,7 +301,7 @@ import Wire
     let value =
       (0..<4).map { UInt8(truncatingIfNeeded: group.rawValue >> UInt32(24 - 8 * $0)) } + [0, 0, 0, 0]
     let span = unsafe value.span.bytes
-    try bench.sockets.setsockopt(id, level: 0, name: 35, value: span, ip: &bench.ip, net: &bench.net)
+    try bench.sockets.setsockopt(id, level: 0, name: 35, value: span, host: &bench.host)
   }
 
   @Test("U4 broadcast: EACCES without SO_BROADCAST; counted and looped with it") func broadcast() throws {

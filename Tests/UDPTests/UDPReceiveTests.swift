@@ -18,7 +18,7 @@ import Wire
     #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
     bench.receive(pong)
     #expect(bench.sockets.readiness(id).contains(.readable))
-    #expect(bench.net.takeWakeup() == id)
+    #expect(bench.host.net.takeWakeup() == id)
     let (bytes, message) = try bench.receive(id)
     #expect(bytes == Array("pong".utf8))
     #expect(message.source == SocketAddress(DatagramBench.peer, port: 5555))
@@ -107,10 +107,10 @@ import Wire
     let bench = DatagramBench()
     let general = try bench.udp()
     try bench.setFlag(general, level: 1, name: 2)
-    try bench.sockets.bind(general, to: SocketAddress(.any, port: 40000), ip: &bench.ip, net: &bench.net)
+    try bench.sockets.bind(general, to: SocketAddress(.any, port: 40000), host: &bench.host)
     let special = try bench.udp()
     try bench.setFlag(special, level: 1, name: 2)
-    try bench.sockets.bind(special, to: SocketAddress(.any, port: 40000), ip: &bench.ip, net: &bench.net)
+    try bench.sockets.bind(special, to: SocketAddress(.any, port: 40000), host: &bench.host)
     try bench.connect(special, 5555)
     #expect(try bench.sockets.localAddress(special).address == IPAddress(DatagramBench.address))
     bench.receive(Packet.udp(from: 5555, to: 40000, [1]))
@@ -119,7 +119,7 @@ import Wire
     #expect(try bench.receive(general).bytes == [2])
     #expect(throws: Errno.EAGAIN) { try bench.receive(special) }
     // AF_UNSPEC takes the peer away again.
-    try bench.sockets.disconnect(special, ip: &bench.ip, net: &bench.net)
+    try bench.sockets.disconnect(special, host: &bench.host)
     #expect(throws: Errno.ENOTCONN) { try bench.sockets.remoteAddress(special) }
     #expect(throws: Errno.EDESTADDRREQ) { try bench.send(special, [1]) }
   }
@@ -130,7 +130,7 @@ import Wire
     let ids = try (0..<4).map { _ in
       let id = try bench.udp()
       try bench.setFlag(id, level: 1, name: 15)
-      try bench.sockets.bind(id, to: SocketAddress(.any, port: 40000), ip: &bench.ip, net: &bench.net)
+      try bench.sockets.bind(id, to: SocketAddress(.any, port: 40000), host: &bench.host)
       return id
     }
     #expect(throws: Errno.EADDRINUSE) { try bench.udp(port: 40000) }
@@ -167,7 +167,7 @@ import Wire
     let ids = try (0..<3).map { _ in
       let id = try bench.udp()
       try bench.setFlag(id, level: 1, name: 2)
-      try bench.sockets.bind(id, to: SocketAddress(.any, port: 40000), ip: &bench.ip, net: &bench.net)
+      try bench.sockets.bind(id, to: SocketAddress(.any, port: 40000), host: &bench.host)
       return id
     }
     bench.receive(
@@ -249,8 +249,9 @@ import Wire
     let id = try bench.udp()
     let far = SocketAddress(IPv4Address(192, 0, 2, 9), port: 7)
     let everything = try #require(IPv4Prefix(.any, length: 0))
-    try bench.ip.addRoute(RouteEntry(everything, gateway: DatagramBench.peer), net: &bench.net)
-    try bench.sockets.connect(id, to: far, ip: &bench.ip, net: &bench.net)
+    try bench.host.addRoute(
+      RouteEntry(everything, gateway: DatagramBench.peer))
+    try bench.sockets.connect(id, to: far, host: &bench.host)
     try bench.send(id, [UInt8](repeating: 1, count: 1400))
     bench.settle()
     let packet = try #require(bench.sent.first)
@@ -261,7 +262,7 @@ import Wire
     try bench.send(id, [UInt8](repeating: 1, count: 1400))
     bench.settle()
     #expect(bench.sent.map { Packet.read16($0, 2) } == [996, 452])
-    #expect(try bench.sockets.getsockopt(id, level: 0, name: 14, net: bench.net) == [0xE8, 3, 0, 0])
+    #expect(try bench.sockets.getsockopt(id, level: 0, name: 14, net: bench.host.net) == [0xE8, 3, 0, 0])
   }
 
   @Test("S7 Shutdown: EPIPE for the writer, end for the reader, ENOTCONN without a peer")
@@ -269,10 +270,10 @@ import Wire
     let bench = DatagramBench()
     let id = try bench.udp()
     #expect(throws: Errno.ENOTCONN) {
-      try bench.sockets.shutdown(id, read: true, write: false, ip: &bench.ip, net: &bench.net)
+      try bench.sockets.shutdown(id, read: true, write: false, host: &bench.host)
     }
     try bench.connect(id, 7)
-    try bench.sockets.shutdown(id, read: true, write: true, ip: &bench.ip, net: &bench.net)
+    try bench.sockets.shutdown(id, read: true, write: true, host: &bench.host)
     #expect(throws: Errno.EPIPE) { try bench.send(id, [1]) }
     #expect(try bench.receive(id).bytes.isEmpty)
     #expect(bench.sockets.readiness(id).isSuperset(of: [.hangup, .readHangup, .readable]))

@@ -227,7 +227,7 @@ import Wire
     #expect(throws: Errno.EFAULT) {
       try unsafe vectors.withUnsafeBufferPointer { pointer in
         guard var iter = unsafe IovIter(pointer, direction: .source) else { return }
-        _ = try bench.sockets.sendmsg(id, iter: &iter, ip: &bench.ip, net: &bench.net)
+        _ = try bench.sockets.sendmsg(id, iter: &iter, host: &bench.host)
       }
     }
     bench.settle()
@@ -240,13 +240,14 @@ import Wire
     let id = try bench.udp()
     let far = SocketAddress(IPv4Address(192, 0, 2, 9), port: 7)
     let everything = try #require(IPv4Prefix(.any, length: 0))
-    try bench.ip.addRoute(RouteEntry(everything, gateway: DatagramBench.peer), net: &bench.net)
-    try bench.sockets.connect(id, to: far, ip: &bench.ip, net: &bench.net)
+    try bench.host.addRoute(
+      RouteEntry(everything, gateway: DatagramBench.peer))
+    try bench.sockets.connect(id, to: far, host: &bench.host)
     try bench.send(id, [1])
     bench.settle()
     #expect(bench.sent.count == 1)
     #expect(throws: Errno.ENETUNREACH) { try bench.send(id, [1], flags: .dontRoute) }
-    try bench.ip.removeRoute(everything, net: &bench.net)
+    try bench.host.removeRoute(everything)
     #expect(throws: Errno.ENETUNREACH) { try bench.send(id, [1]) }
   }
 
@@ -283,14 +284,14 @@ import Wire
   @Test("S4 The first send takes an ephemeral port")
   func autobind() throws {
     let bench = DatagramBench()
-    bench.net.settings.localPorts = 50000...50001
+    bench.host.net.settings.localPorts = 50000...50001
     let ids = try (0..<3).map { _ in try bench.udp() }
     try bench.send(ids[0], [1], to: peer7)
     try bench.send(ids[1], [1], to: peer7)
     let ports = Set(try ids[..<2].map { try bench.sockets.localAddress($0).port })
     #expect(ports == [50000, 50001])
     #expect(throws: Errno.EAGAIN) { try bench.send(ids[2], [1], to: peer7) }
-    try bench.sockets.close(ids[0], ip: &bench.ip, net: &bench.net)
+    try bench.sockets.close(ids[0], host: &bench.host)
     try bench.send(ids[2], [1], to: peer7)
   }
 

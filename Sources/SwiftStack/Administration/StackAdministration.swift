@@ -40,8 +40,10 @@ extension Stack {
         var own = new
         own.localPorts = Self.part(index, of: shards.count, of: new.localPorts)
         shard.inspect { state in
-          if state.net.settings.pathMTUExpires != own.pathMTUExpires { state.ip.forgetPathMTUs() }
-          state.net.settings = own
+          if state.host.net.settings.pathMTUExpires != own.pathMTUExpires {
+            state.host.internet.forgetPathMTUs()
+          }
+          state.host.net.settings = own
         }
       }
       settings = new
@@ -66,8 +68,10 @@ extension Stack {
     }
     let announces = configuration.announcesAddress
     try change("addr add \(prefix)") { (state) throws(Errno) in
-      try state.ip.addAddress(prefix, net: &state.net)
-      if announces && state.queue == 0 { state.ip.announceAddress(prefix.address, net: &state.net) }
+      try state.host.internet.addAddress(prefix, net: &state.host.net)
+      if announces && state.queue == 0 {
+        state.host.internet.announceAddress(prefix.address, net: &state.host.net)
+      }
     }
   }
 
@@ -77,8 +81,8 @@ extension Stack {
   /// - Throws: `StackError` with EADDRNOTAVAIL when there is no such address with this length.
   public func removeAddress(_ prefix: IPv4Prefix) throws(StackError) {
     try change("addr del \(prefix)") { (state) throws(Errno) in
-      guard state.ip.addresses.contains(prefix) else { throw .EADDRNOTAVAIL }
-      try state.ip.removeAddress(prefix.address, net: &state.net)
+      guard state.host.internet.addresses.contains(prefix) else { throw .EADDRNOTAVAIL }
+      try state.host.internet.removeAddress(prefix.address, net: &state.host.net)
     }
   }
 
@@ -87,7 +91,7 @@ extension Stack {
   /// - Throws: `StackError` with ENETDOWN after `close()`.
   public func announceAddresses() throws(StackError) {
     try change("arp announce") { (state) throws(Errno) in
-      if state.queue == 0 { state.ip.announceAddresses(net: &state.net) }
+      if state.queue == 0 { state.host.internet.announceAddresses(net: &state.host.net) }
     }
   }
 
@@ -99,14 +103,14 @@ extension Stack {
   ///   the link, EEXIST for a prefix that has a route with this metric, ENOBUFS beyond 65,536 routes.
   public func addRoute(_ entry: RouteEntry) throws(StackError) {
     try change("route add \(entry)") { (state) throws(Errno) in
-      try state.ip.addRoute(entry, net: &state.net)
+      try state.host.internet.addRoute(entry, net: &state.host.net)
     }
   }
 
   /// As `addRoute`, in the place of the one with this prefix and metric, if any. Linux: `ip route replace`.
   public func replaceRoute(_ entry: RouteEntry) throws(StackError) {
     try change("route replace \(entry)") { (state) throws(Errno) in
-      try state.ip.replaceRoute(entry, net: &state.net)
+      try state.host.internet.replaceRoute(entry, net: &state.host.net)
     }
   }
 
@@ -115,7 +119,7 @@ extension Stack {
   /// - Throws: `StackError` with ESRCH when none fits.
   public func removeRoute(_ selector: RouteSelector) throws(StackError) {
     try change("route del \(selector.prefix)") { (state) throws(Errno) in
-      try state.ip.removeRoute(selector)
+      try state.host.internet.removeRoute(selector)
     }
   }
 
@@ -132,7 +136,8 @@ extension Stack {
       guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, !address.isLoopback,
         state.isConnected || state == .stale
       else { throw .EINVAL }
-      try shard.ip.setNeighbour(address, hardwareAddress: hardwareAddress, state: state, net: &shard.net)
+      try shard.host.internet.setNeighbour(
+        address, hardwareAddress: hardwareAddress, state: state, net: &shard.host.net)
     }
   }
 
@@ -142,7 +147,7 @@ extension Stack {
   public func removeNeighbour(_ address: IPv4Address) throws(StackError) {
     let found = Guarded(false)
     try change("neigh del \(address)") { (state) throws(Errno) in
-      let wasThere = state.ip.neighbours.delete(address, net: &state.net)
+      let wasThere = state.host.internet.neighbours.delete(address, net: &state.host.net)
       found.withLock { $0 = $0 || wasThere }
     }
     guard found.withLock({ $0 }) else {
@@ -154,7 +159,9 @@ extension Stack {
   ///
   /// - Throws: `StackError` with ENETDOWN after `close()`.
   public func flushNeighbours() throws(StackError) {
-    try change("neigh flush") { (state) throws(Errno) in state.ip.flushNeighbours(net: &state.net) }
+    try change("neigh flush") { (state) throws(Errno) in
+      state.host.internet.flushNeighbours(net: &state.host.net)
+    }
   }
 
   // MARK: All of them

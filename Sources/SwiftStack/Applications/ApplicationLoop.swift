@@ -7,7 +7,7 @@ extension ShardState {
   mutating func start(_ application: Application) -> Int {
     let index = applications.insert(application)
     owners.setApplication(application.socket, index)
-    net.wake(application.socket)
+    host.net.wake(application.socket)
     return index
   }
 
@@ -21,9 +21,9 @@ extension ShardState {
     disown(application.socket)
     applications.remove(index)
     if reset {
-      sockets.abort(application.socket, ip: &ip, net: &net)
+      sockets.abort(application.socket, host: &host)
     } else {
-      try? sockets.close(application.socket, ip: &ip, net: &net)
+      try? sockets.close(application.socket, host: &host)
     }
   }
 
@@ -68,13 +68,13 @@ extension ShardState {
 
   private mutating func runListener(_ index: Int) {
     let listener = applications[index]
-    while let child = try? sockets.accept(listener.socket, net: &net) {
+    while let child = try? sockets.accept(listener.socket, net: &host.net) {
       switch listener.child {
       case .perfSink:
         perfAccepted(child, by: index)
       default:
         guard applications.serviceConnections < ApplicationTable.mostServiceConnections else {
-          sockets.abort(child, ip: &ip, net: &net)
+          sockets.abort(child, host: &host)
           continue
         }
         applications.serviceConnections += 1

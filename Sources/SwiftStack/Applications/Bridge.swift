@@ -73,7 +73,7 @@ extension ShardState {
       if applications[application].isInputDone && applications[application].isOutputDone {
         return endBridge(index, .closed)
       }
-      if isInputMore || isOutputMore { net.wake(applications[application].socket) }
+      if isInputMore || isOutputMore { host.net.wake(applications[application].socket) }
     } catch {
       endBridge(index, .failed(error))
     }
@@ -121,7 +121,7 @@ extension ShardState {
     if bridge.isDatagram || bridge.isUnread {
       applications[application].isOutputDone = true
     } else {
-      try sockets.shutdown(socket, read: false, write: true, ip: &ip, net: &net)
+      try sockets.shutdown(socket, read: false, write: true, host: &host)
     }
     return false
   }

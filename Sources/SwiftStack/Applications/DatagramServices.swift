@@ -25,7 +25,7 @@ extension ShardState {
         // A pending error (port unreachable from a client that has gone) has been taken by the call.
       }
     }
-    net.wake(application.socket)
+    host.net.wake(application.socket)
   }
 
   /// Bytes of the answer in `buffer`; `nil` for none.
@@ -40,7 +40,7 @@ extension ShardState {
       return text.count
     case .chargenDatagram:
       // RFC 864: 0 to 512 characters, the number random.
-      let count = Int(net.random.next(below: 513))
+      let count = Int(host.net.random.next(below: 513))
       unsafe CharacterGenerator.fill(
         UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), from: applications[index].position)
       applications[index].position =

@@ -23,10 +23,10 @@ extension ShardState {
       do throws(Errno) {
         let id = try socket(.tcp)
         do throws(Errno) {
-          try sockets.connect(id, to: peer, ip: &ip, net: &net)
+          try sockets.connect(id, to: peer, host: &host)
         } catch {
           if error != .EINPROGRESS {
-            try? sockets.close(id, ip: &ip, net: &net)
+            try? sockets.close(id, host: &host)
             throw error
           }
         }
@@ -49,10 +49,10 @@ extension ShardState {
   ) throws(Errno) -> Int {
     let id = try socket(.tcp)
     do throws(Errno) {
-      try sockets.bind(id, to: SocketAddress(IPAddress(IPv4Address.any), port: port), ip: &ip, net: &net)
-      try sockets.listen(id, backlog: streams, net: &net)
+      try sockets.bind(id, to: SocketAddress(IPAddress(IPv4Address.any), port: port), host: &host)
+      try sockets.listen(id, backlog: streams, net: &host.net)
     } catch {
-      try? sockets.close(id, ip: &ip, net: &net)
+      try? sockets.close(id, host: &host)
       throw error
     }
     var job = PerfJob()
@@ -89,12 +89,12 @@ extension ShardState {
 
   private mutating func beginJob(_ index: Int) {
     guard jobs[index].started == nil else { return }
-    jobs[index].started = net.now
-    armJob(index, at: net.now + jobs[index].time)
+    jobs[index].started = host.net.now
+    armJob(index, at: host.net.now + jobs[index].time)
   }
 
   private mutating func armJob(_ index: Int, at deadline: Instant) {
-    net.timers.insert(
+    host.net.timers.insert(
       TimerKey(kind: .application, id: UInt32(truncatingIfNeeded: index), generation: jobs[index].generation),
       at: deadline)
   }
@@ -124,7 +124,7 @@ extension ShardState {
         if count < piece.count { break }
       }
       jobs[job].bytes &+= UInt64(sent)
-      if sent >= Self.sourceTurnByteCount { net.wake(socket) }
+      if sent >= Self.sourceTurnByteCount { host.net.wake(socket) }
     } catch {
       jobs[job].bytes &+= UInt64(sent)
       guard error != .EAGAIN else { return }
@@ -148,7 +148,7 @@ extension ShardState {
         received += count
       }
       jobs[job].bytes &+= UInt64(received)
-      net.wake(socket)
+      host.net.wake(socket)
     } catch {
       jobs[job].bytes &+= UInt64(received)
       guard error != .EAGAIN else { return }
@@ -166,12 +166,12 @@ extension ShardState {
   }
 
   private mutating func countRetransmits(_ index: Int) {
-    guard let info = sockets.tcpInfo(applications[index].socket, now: net.now) else { return }
+    guard let info = sockets.tcpInfo(applications[index].socket, now: host.net.now) else { return }
     jobs[applications[index].job].retransmits &+= UInt64(info.totalRetransmissions)
   }
 
   private mutating func finishJob(_ index: Int) {
-    if jobs[index].finished == nil { jobs[index].finished = net.now }
+    if jobs[index].finished == nil { jobs[index].finished = host.net.now }
     jobs[index].waiter?.signal()
   }
 
@@ -195,10 +195,10 @@ extension ShardState {
     where applications[application].kind == .perfSource && applications[application].job == index {
       let socket = applications[application].socket
       // All that was taken is still delivered: the clock runs until the peer has it and closes.
-      try? sockets.shutdown(socket, read: false, write: true, ip: &ip, net: &net)
-      net.wake(socket)
+      try? sockets.shutdown(socket, read: false, write: true, host: &host)
+      host.net.wake(socket)
     }
-    armJob(index, at: net.now + Self.graceTime)
+    armJob(index, at: host.net.now + Self.graceTime)
   }
 
   private mutating func closeStreams(of job: Int) {

@@ -13,8 +13,8 @@ extension ShardState {
     for service in Self.services {
       let listener = try socket(.tcp)
       try sockets.bind(
-        listener, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), ip: &ip, net: &net)
-      try sockets.listen(listener, backlog: Self.backlog, net: &net)
+        listener, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), host: &host)
+      try sockets.listen(listener, backlog: Self.backlog, net: &host.net)
       var application = Application()
       application.kind = .listener
       application.child = service.stream
@@ -25,7 +25,7 @@ extension ShardState {
       guard queue == 0 else { continue }
       let datagrams = try socket(.udp)
       try sockets.bind(
-        datagrams, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), ip: &ip, net: &net)
+        datagrams, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), host: &host)
       var responder = Application()
       responder.kind = service.datagram
       responder.socket = datagrams

@@ -24,14 +24,14 @@ extension ShardState {
         return
       }
     }
-    net.wake(socket)
+    host.net.wake(socket)
   }
 
   mutating func runDiscardStream(_ index: Int) {
     let socket = applications[index].socket
     do throws(Errno) {
       if try discard(socket, count: Self.turnByteCount) == 0 { return end(index) }
-      net.wake(socket)
+      host.net.wake(socket)
     } catch {
       if error != .EAGAIN { end(index, reset: true) }
     }
@@ -59,7 +59,7 @@ extension ShardState {
         return
       }
     }
-    net.wake(socket)
+    host.net.wake(socket)
   }
 
   mutating func runDaytimeStream(_ index: Int) {

@@ -16,16 +16,16 @@ extension ControlConversation {
       shard.inspect { state in
         state.captureUsers += 1
         if state.captureUsers == 1 {
-          state.ip.device.startCapture(slots: Self.slots, snapByteCount: Self.snapByteCount)
+          state.host.internet.device.startCapture(slots: Self.slots, snapByteCount: Self.snapByteCount)
         }
-        return state.ip.device.capturedCount
+        return state.host.internet.device.capturedCount
       }
     }
     defer {
       for shard in shards {
         shard.inspect { state in
           state.captureUsers -= 1
-          if state.captureUsers == 0 { state.ip.device.stopCapture() }
+          if state.captureUsers == 0 { state.host.internet.device.stopCapture() }
         }
       }
     }
@@ -50,7 +50,7 @@ extension ControlConversation {
     while !sink.isFull {
       let start = place
       let batch = sink.batch
-      let (frames, next) = shard.inspect { $0.ip.device.capturedFrames(from: start, limit: batch) }
+      let (frames, next) = shard.inspect { $0.host.internet.device.capturedFrames(from: start, limit: batch) }
       place = next
       sink.lose(Self.missing(between: start, and: next, read: frames.count))
       if frames.isEmpty { return }

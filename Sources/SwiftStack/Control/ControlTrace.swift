@@ -18,15 +18,15 @@ extension ControlConversation {
     var places = shards.map { shard in
       shard.inspect { state in
         state.traceUsers += 1
-        state.net.tracer.isEnabled = true
-        return state.net.tracer.written
+        state.host.net.tracer.isEnabled = true
+        return state.host.net.tracer.written
       }
     }
     defer {
       for shard in shards {
         shard.inspect { state in
           state.traceUsers -= 1
-          state.net.tracer.isEnabled = state.traceUsers > 0
+          state.host.net.tracer.isEnabled = state.traceUsers > 0
         }
       }
     }
@@ -51,7 +51,7 @@ extension ControlConversation {
   /// The records from a place on, and how many between were overwritten. One hold of the lock copies the ring at most.
   private func readTrace(_ shard: Shard, _ place: inout UInt64) -> (records: [TraceRecord], lost: UInt64) {
     let start = place
-    let (records, next) = shard.inspect { $0.net.tracer.records(from: start) }
+    let (records, next) = shard.inspect { $0.host.net.tracer.records(from: start) }
     place = next
     return (records, Self.missing(between: start, and: next, read: records.count))
   }

@@ -28,7 +28,7 @@ extension Stack {
         let numbers = shard.inspect { state in slice.compactMap { state.socketNumbers($0) } }
         try body(numbers.map { SocketReport($0) })
       }
-      let waiting = shard.inspect { $0.sockets.tcp.timeWaitConnections(now: $0.net.now) }
+      let waiting = shard.inspect { $0.sockets.tcp.timeWaitConnections(now: $0.host.net.now) }
       for start in stride(from: 0, to: waiting.count, by: Self.slice) {
         try body(
           waiting[start..<min(start + Self.slice, waiting.count)].map { SocketReport(timeWait: $0.tuple) })
@@ -58,7 +58,7 @@ extension Stack {
   public var counterReports: [CounterReport] {
     var sums: [CounterReport] = []
     for shard in shards {
-      let values = shard.inspect { $0.net.counters.all.map { CounterReport($0.name, $0.value) } }
+      let values = shard.inspect { $0.host.net.counters.all.map { CounterReport($0.name, $0.value) } }
       if sums.isEmpty {
         sums = values
       } else {
@@ -74,7 +74,8 @@ extension Stack {
   public var dropReports: [CounterReport] {
     DropReason.allCases.map { reason in
       CounterReport(
-        reason.name, shards.reduce(0) { sum, shard in sum &+ shard.inspect { $0.net.pool.dropCount(reason) } }
+        reason.name,
+        shards.reduce(0) { sum, shard in sum &+ shard.inspect { $0.host.net.pool.dropCount(reason) } }
       )
     }
   }
@@ -82,19 +83,21 @@ extension Stack {
 
 extension ShardState {
   var qdiscReport: QdiscReport {
-    let snapshot = ip.device.qdiscSnapshot
+    let snapshot = host.internet.device.qdiscSnapshot
     return QdiscReport(
-      kind: snapshot.kind.rawValue, device: ip.device.name, sentBytes: snapshot.statistics.sentBytes,
+      kind: snapshot.kind.rawValue, device: host.internet.device.name,
+      sentBytes: snapshot.statistics.sentBytes,
       sentPackets: snapshot.statistics.sentPackets, dropped: snapshot.statistics.dropped,
       overlimits: snapshot.statistics.overlimits, requeues: snapshot.statistics.requeues,
       backlogBytes: UInt64(snapshot.backlogBytes), backlogPackets: UInt64(snapshot.backlogPackets),
-      limit: UInt64(max(0, ip.device.limits.limit)), inFlight: UInt64(max(0, ip.device.limits.inFlight)))
+      limit: UInt64(max(0, host.internet.device.limits.limit)),
+      inFlight: UInt64(max(0, host.internet.device.limits.inFlight)))
   }
 
   var nicReport: NICReport {
-    let rings = ip.device.driver.ringParameters
-    let link = ip.device.statistics
-    var counters = ip.device.driver.statistics.lines.map { CounterReport($0.name, $0.value) }
+    let rings = host.internet.device.driver.ringParameters
+    let link = host.internet.device.statistics
+    var counters = host.internet.device.driver.statistics.lines.map { CounterReport($0.name, $0.value) }
     counters += [
       CounterReport("tx_dropped", link.sentDropped), CounterReport("tx_software_gso", link.softwareSegmented),
       CounterReport("tx_software_csum", link.softwareChecksummed),
@@ -103,35 +106,39 @@ extension ShardState {
       CounterReport("rx_handed_over", packetsHandedOver), CounterReport("rx_handover_lost", handoversLost),
     ]
     return NICReport(
-      device: ip.device.name, transmitRing: rings.tx, receiveRing: rings.rx,
+      device: host.internet.device.name, transmitRing: rings.tx, receiveRing: rings.rx,
       maximumRing: RingParameters.maximum,
-      features: ip.device.features.description.split(separator: " ").map(String.init), statistics: counters)
+      features: host.internet.device.features.description.split(separator: " ").map(String.init),
+      statistics: counters)
   }
 
   var interfaceReport: InterfaceReport {
     InterfaceReport(
-      device: ip.device.name, mtu: ip.device.mtu, macAddress: "\(ip.device.macAddress)", isUp: ip.device.isUp,
-      qdisc: ip.device.qdiscSnapshot.kind.rawValue, transmitQueueLength: ip.device.transmitQueueLength,
-      addresses: ip.addresses.map { "\($0)" })
+      device: host.internet.device.name, mtu: host.internet.device.mtu,
+      macAddress: "\(host.internet.device.macAddress)", isUp: host.internet.device.isUp,
+      qdisc: host.internet.device.qdiscSnapshot.kind.rawValue,
+      transmitQueueLength: host.internet.device.transmitQueueLength,
+      addresses: host.internet.addresses.map { "\($0)" })
   }
 
   var routeReports: [RouteReport] {
-    ip.routes.entries.map { entry in
+    host.internet.routes.entries.map { entry in
       let prefix = entry.prefix
       let isLink = entry.kind == .unicast && entry.gateway == nil
       return RouteReport(
         kind: "\(entry.kind)",
         destination: prefix.length == 0 ? "default" : prefix.length == 32 ? "\(prefix.address)" : "\(prefix)",
-        gateway: entry.gateway.map { "\($0)" }, device: entry.kind == .unicast ? ip.device.name : nil,
+        gateway: entry.gateway.map { "\($0)" },
+        device: entry.kind == .unicast ? host.internet.device.name : nil,
         scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
         mtu: entry.mtu)
     }
   }
 
   var neighbourReports: [NeighbourReport] {
-    ip.neighbours.snapshot(now: net.now).map { entry in
+    host.internet.neighbours.snapshot(now: host.net.now).map { entry in
       NeighbourReport(
-        address: "\(entry.address)", device: ip.device.name,
+        address: "\(entry.address)", device: host.internet.device.name,
         macAddress: entry.hardwareAddress.map { "\($0)" }, state: "\(entry.state)")
     }
   }
@@ -139,7 +146,7 @@ extension ShardState {
   /// What a report is made of, taken under the lock. `nil`: the socket is gone.
   func socketNumbers(_ id: SocketID) -> SocketNumbers? {
     switch id.kind {
-    case .tcp: sockets.tcpInfo(id, now: net.now).map { .tcp($0) }
+    case .tcp: sockets.tcpInfo(id, now: host.net.now).map { .tcp($0) }
     case .udp: sockets.datagramInfo(id).map { .datagram($0, "udp") }
     case .ping: sockets.datagramInfo(id).map { .datagram($0, "icmp") }
     case nil: nil

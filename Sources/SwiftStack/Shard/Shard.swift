@@ -31,7 +31,7 @@ final class Shard: Sendable {
     var isDueEarlier = false
     defer { if isDueEarlier { signalLoop() } }
     return try locked { (state) throws(Failure) -> Result in
-      state.net.advance(to: clock.now)
+      state.host.net.advance(to: clock.now)
       defer { isDueEarlier = state.leave() }
       return try body(&state)
     }
@@ -45,7 +45,7 @@ final class Shard: Sendable {
   /// As `inspect`, with the clock read first, for a caller that runs the stack itself.
   func inspectTimed<Result: Sendable>(_ body: (inout ShardState) -> Result) -> Result {
     locked { state in
-      state.net.advance(to: clock.now)
+      state.host.net.advance(to: clock.now)
       return body(&state)
     }
   }

@@ -26,25 +26,25 @@ extension ShardState {
       if nic.hasTransmitWork {
         if transmit() { isQuiet = false } else { isStalled = true }
       }
-      if nic.takeInterrupt(now: net.now) || pollAgain {
-        pollAgain = ip.device.poll(into: &input, net: &net)
+      if nic.takeInterrupt(now: host.net.now) || pollAgain {
+        pollAgain = host.poll(into: &input)
         deliver()
         isQuiet = false
       }
-      while let skb = ip.takeLocal() {
+      while let skb = host.internet.takeLocal() {
         isQuiet = false
         receive(skb)
       }
       // Asked first: the error is a large value, moved about even when there is none.
-      while ip.hasTransportErrors, let error = ip.takeTransportError() {
+      while host.internet.hasTransportErrors, let error = host.internet.takeTransportError() {
         isQuiet = false
-        sockets.error(error, ip: &ip, net: &net)
+        sockets.error(error, host: &host)
       }
       if hasConflictToReport { reportConflicts() }
-      sockets.runPending(ip: &ip, net: &net)
-      if ip.device.hasScheduledWork && !ip.device.isStopped {
+      sockets.runPending(host: &host)
+      if host.internet.device.hasScheduledWork && !host.internet.device.isStopped {
         isQuiet = false
-        ip.device.runQdisc(net: &net)
+        host.runQdisc()
       }
       notify()
       if runTurns(&budget) { isQuiet = false }
@@ -61,23 +61,23 @@ extension ShardState {
   /// Carries frames from the ring to the wire. Returns whether any went.
   private mutating func transmit() -> Bool {
     var sent = false
-    if retryAt <= net.now { retryAt = .distantFuture }
+    if retryAt <= host.net.now { retryAt = .distantFuture }
     guard retryAt == .distantFuture else { return false }
-    while nic.fetchFrame(into: &outgoing, metadata: &outgoingMetadata, now: net.now) {
-      net.tracer.record(
+    while nic.fetchFrame(into: &outgoing, metadata: &outgoingMetadata, now: host.net.now) {
+      host.net.tracer.record(
         .device_fetch, UInt64(outgoingMetadata.firstDescriptor),
         UInt64(outgoingMetadata.lastDescriptor &- outgoingMetadata.firstDescriptor &+ 1))
       switch port.transmit(outgoing, outgoingMetadata) {
       case .done:
         if !hasCarrier { carrierFound() }
-        net.tracer.record(
+        host.net.tracer.record(
           .device_frame_out, UInt64(truncatingIfNeeded: outgoing.byteCount),
           UInt64(truncatingIfNeeded: outgoing.count), UInt64(outgoingMetadata.gsoSize))
         nic.frameDone(accepted: true)
         sent = true
       case .wouldBlock:
         // The NIC keeps the frame and offers it again.
-        retryAt = net.now + Self.retryInterval
+        retryAt = host.net.now + Self.retryInterval
         return sent
       case .failed(let code):
         carrierErrors &+= 1
@@ -107,9 +107,9 @@ extension ShardState {
           if !hasCarrier { carrierFound() }
           batch -= 1
           bytesLeft -= byteCount
-          net.tracer.record(
+          host.net.tracer.record(
             .device_frame_in, UInt64(truncatingIfNeeded: byteCount), 0, UInt64(incomingMetadata.gsoSize))
-          nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: net.now)
+          nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: host.net.now)
         case .wouldBlock:
           drain()
           return false
@@ -127,9 +127,9 @@ extension ShardState {
 
   /// Takes a frame that the caller of a simulated stack pushes in.
   mutating func receiveFrame(_ bytes: UnsafeRawBufferPointer, _ metadata: WireFrameMetadata) {
-    net.tracer.record(
+    host.net.tracer.record(
       .device_frame_in, UInt64(truncatingIfNeeded: bytes.count), 1, UInt64(metadata.gsoSize))
-    unsafe nic.receive(bytes, metadata: metadata, now: net.now)
+    unsafe nic.receive(bytes, metadata: metadata, now: host.net.now)
   }
 
   private mutating func deliver() {
@@ -139,15 +139,16 @@ extension ShardState {
   /// One packet up the floors. Linux: `netif_receive_skb()`.
   private mutating func receive(_ skb: consuming SkBuff) {
     guard peers.isEmpty else { return receiveShared(skb) }
-    sockets.receive(ip.receive(skb, net: &net), ip: &ip, net: &net)
+    sockets.receive(host.receive(skb), host: &host)
   }
 
   /// Hands every timer that is due to its floor.
   mutating func runTimers() {
-    while let (key, due) = net.timers.popExpired(now: net.now) {
+    while let (key, due) = host.net.timers.popExpired(now: host.net.now) {
       switch key.kind {
-      case .tcp: sockets.timerExpired(key, due: due, ip: &ip, net: &net)
-      case .neighbour, .reassembly, .qdisc, .watchdog: ip.timerExpired(key, due: due, net: &net)
+      case .tcp: sockets.timerExpired(key, due: due, host: &host)
+      case .neighbour, .reassembly, .qdisc, .watchdog:
+        host.internet.timerExpired(key, due: due, net: &host.net)
       case .application: applicationTimerExpired(key)
       case .wait: waitTimerExpired(key, due: due)
       }

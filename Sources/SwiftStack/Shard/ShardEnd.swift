@@ -8,9 +8,9 @@ extension Shard {
       guard !state.isClosed else { return }
       state.endBridges(.failed(.ENETDOWN))
       for id in state.sockets.sockets() {
-        if id.kind != .tcp { try? state.sockets.close(id, ip: &state.ip, net: &state.net) }
+        if id.kind != .tcp { try? state.sockets.close(id, host: &state.host) }
       }
-      state.sockets.tcp.shutdownAll(ip: &state.ip, net: &state.net)
+      state.sockets.tcp.shutdownAll(host: &state.host)
       state.drain()
       state.owners.signalAll()
       state.isClosed = true
@@ -22,7 +22,7 @@ extension Shard {
     inspect { state in
       guard state.isClosed, !state.isDismantled else { return }
       state.isDismantled = true
-      state.ip.device.close()
+      state.host.internet.device.close()
       state.port = .simulated(SimulatedWirePort())
     }
   }

@@ -6,9 +6,9 @@ import UDP
 extension ShardState {
   mutating func socket(_ kind: SocketKind) throws(Errno) -> SocketID {
     switch kind {
-    case .tcp: try sockets.socket(family: .inet, type: .stream, net: &net)
-    case .udp: try sockets.socket(family: .inet, type: .datagram, net: &net)
-    case .ping: try sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &net)
+    case .tcp: try sockets.socket(family: .inet, type: .stream, net: &host.net)
+    case .udp: try sockets.socket(family: .inet, type: .datagram, net: &host.net)
+    case .ping: try sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &host.net)
     }
   }
 
@@ -23,7 +23,7 @@ extension ShardState {
     _ id: SocketID, _ header: MessageHeader, from buffer: UnsafeRawBufferPointer
   ) throws(Errno) -> Int {
     var iter = unsafe IovIter(source: buffer)
-    let count = try sockets.sendmsg(id, header: header, iter: &iter, ip: &ip, net: &net)
+    let count = try sockets.sendmsg(id, header: header, iter: &iter, host: &host)
     bytesMoved &+= count
     return count
   }
@@ -32,7 +32,7 @@ extension ShardState {
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> ReceivedMessage {
     var iter = unsafe IovIter(destination: buffer)
-    let message = try sockets.recvmsg(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    let message = try sockets.recvmsg(id, iter: &iter, flags: flags, host: &host)
     bytesMoved &+= message.byteCount
     return message
   }
@@ -87,7 +87,7 @@ extension ShardState {
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Int {
     var iter = unsafe IovIter(destination: buffer)
-    let count = try sockets.recv(id, iter: &iter, flags: flags, ip: &ip, net: &net)
+    let count = try sockets.recv(id, iter: &iter, flags: flags, host: &host)
     bytesMoved &+= count
     return count
   }
@@ -96,7 +96,7 @@ extension ShardState {
   @discardableResult
   mutating func discard(_ id: SocketID, count: Int) throws(Errno) -> Int {
     var iter = IovIter(discarding: count)
-    let discarded = try sockets.recv(id, iter: &iter, flags: .dontWait, ip: &ip, net: &net)
+    let discarded = try sockets.recv(id, iter: &iter, flags: .dontWait, host: &host)
     bytesMoved &+= discarded
     return discarded
   }
@@ -104,6 +104,6 @@ extension ShardState {
   /// EAGAIN while a connection is on its way, its error when it failed. Linux: `inet_wait_for_connect()`,
   /// `__inet_stream_connect()`.
   mutating func finishConnecting(_ id: SocketID) throws(Errno) {
-    try sockets.finishConnect(id, net: net)
+    try sockets.finishConnect(id, net: host.net)
   }
 }

@@ -1,5 +1,6 @@
 import IPv4
 import Ice
+import Internet
 import IceHardware
 import IceModel
 import NetDevice
@@ -9,16 +10,15 @@ import Trace
 import UDP
 import TCP
 
-/// One CPU's worth of stack: every floor nested by value, guarded by one lock (`Shard`), run to completion by whoever
+/// One CPU's worth of stack: every floor by value, guarded by one lock (`Shard`), run to completion by whoever
 /// holds it.
 ///
 /// Sendable: nothing in it is reached but through the lock of its `Shard`, whichever thread holds that.
 struct ShardState: ~Copyable, @unchecked Sendable {
   let memory: ShardMemory
-  var net: Net
   var sockets: SocketLayer
-  /// The network layer with the neighbours, the device and the driver inside it.
-  var ip: IPv4Layer
+  /// What lies below the transports.
+  var host: Host
   /// The NIC that the driver's rings lead to.
   var nic: IceDevice
   var port: WirePort
@@ -86,7 +86,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   ) throws(Errno) {
     self.clock = clock
     memory = ShardMemory(limit: configuration.packetMemory)
-    net = Net(
+    var net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
     net.timeOfDayOffset = clock.timeOfDayOffset
     let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
@@ -104,12 +104,13 @@ struct ShardState: ~Copyable, @unchecked Sendable {
       configuration: NetDeviceConfiguration(
         name: configuration.name, macAddress: configuration.macAddress, mtu: configuration.mtu),
       driver: driver, net: net)
-    ip = IPv4Layer(device: device, net: &net)
+    let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (seed.1, seed.2))
+    host = Host(net: net, internet: internet)
     self.port = port
-    try ip.addAddress(configuration.address, net: &net)
+    try host.addAddress(configuration.address)
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
-      try ip.addRoute(RouteEntry(anywhere, gateway: gateway), net: &net)
+      try host.addRoute(RouteEntry(anywhere, gateway: gateway))
     }
   }
 
@@ -124,7 +125,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   /// When the shard has to be entered next if nothing happens until then.
   var nextDeadline: Instant {
     if hasMoreWork { return .origin }
-    var deadline = min(net.timers.nextDeadline ?? .distantFuture, retryAt)
+    var deadline = min(host.net.timers.nextDeadline ?? .distantFuture, retryAt)
     if let interrupt = nic.nextInterruptDeadline { deadline = min(deadline, interrupt) }
     return deadline
   }

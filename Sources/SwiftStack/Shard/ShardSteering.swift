@@ -29,7 +29,7 @@ extension ShardState {
       return
     default: break
     }
-    receiveSteered(ip.receive(skb, net: &net))
+    receiveSteered(host.receive(skb))
   }
 
   private func isWholeSegment(_ skb: borrowing SkBuff) -> Bool {
@@ -51,10 +51,10 @@ extension ShardState {
           hand(.error(report), to: peer)
         }
       }
-      sockets.error(report, ip: &ip, net: &net)
+      sockets.error(report, host: &host)
     case .consumed: break
-    case .udp(let skb, let header): sockets.receive(.udp(skb, header), ip: &ip, net: &net)
-    case .icmp(let skb, let header): sockets.receive(.icmp(skb, header), ip: &ip, net: &net)
+    case .udp(let skb, let header): sockets.receive(.udp(skb, header), host: &host)
+    case .icmp(let skb, let header): sockets.receive(.icmp(skb, header), host: &host)
     }
   }
 
@@ -62,7 +62,7 @@ extension ShardState {
   /// a segment that is nobody's.
   private mutating func receiveSegment(_ skb: consuming SkBuff, _ header: IPv4Header, turn first: Int) {
     guard let portOwners, skb.mayPull(14) else {
-      return sockets.receive(.tcp(skb, header), ip: &ip, net: &net)
+      return sockets.receive(.tcp(skb, header), host: &host)
     }
     let local = SocketAddress(header.destination, port: skb.linear.load16(2))
     let remote = SocketAddress(header.source, port: skb.linear.load16(0))
@@ -82,7 +82,7 @@ extension ShardState {
         }
       }
     }
-    sockets.receive(.tcp(skb, header), ip: &ip, net: &net)
+    sockets.receive(.tcp(skb, header), host: &host)
   }
 
   private mutating func hand(_ item: Handover, to peer: Int) {
@@ -110,11 +110,13 @@ extension ShardState {
     var taken = 0
     for item in peers[queue].takeAll() {
       switch item {
-      case .error(let report): sockets.error(report, ip: &ip, net: &net)
+      case .error(let report): sockets.error(report, host: &host)
       case .packet(let packet):
-        if let skb = packet.makePacket(in: net.pool) { receiveSteered(ip.receive(skb, net: &net)) }
+        if let skb = packet.makePacket(in: host.net.pool) {
+          receiveSteered(host.receive(skb))
+        }
       case .overheard(let packet):
-        if let skb = packet.makePacket(in: net.pool) { ip.overhearARP(skb, net: &net) }
+        if let skb = packet.makePacket(in: host.net.pool) { host.internet.overhearARP(skb, net: &host.net) }
       case .segment(let packet, let turn): takeSegment(packet, turn: turn)
       }
       taken += 1
@@ -124,7 +126,7 @@ extension ShardState {
   }
 
   private mutating func takeSegment(_ packet: HandedPacket, turn: Int) {
-    if let skb = packet.makePacket(in: net.pool) { takeSegment(skb, turn: turn) }
+    if let skb = packet.makePacket(in: host.net.pool) { takeSegment(skb, turn: turn) }
   }
 
   /// - Parameter skb: data at its IP header, which was checked where it came in.

@@ -13,14 +13,14 @@ extension ShardState {
     owners[id].interest.formUnion(interest.union([.error, .hangup]))
     if let limit, limit < .distantFuture {
       owners[id].timer.arm(
-        TimerKey(kind: .wait, id: id.rawValue, generation: id.generation), at: limit, in: &net.timers)
+        TimerKey(kind: .wait, id: id.rawValue, generation: id.generation), at: limit, in: &host.net.timers)
     }
   }
 
   /// A socket is nobody's any more.
   mutating func disown(_ id: SocketID) {
     guard owners[id].id == id else { return }
-    owners[id].timer.cancel(in: &net.timers)
+    owners[id].timer.cancel(in: &host.net.timers)
     owners.clear(id)
   }
 
@@ -36,7 +36,7 @@ extension ShardState {
   ///
   /// A socket that is not ready after all is asked as by a new caller, so that it owes the next wake-up.
   mutating func notify() {
-    while let woken = net.takeWakeup() {
+    while let woken = host.net.takeWakeup() {
       let owner = owners[woken]
       // A wake-up may know the number only; one of an earlier socket with the number is nobody's.
       guard woken.generation == 0 || woken.generation == owner.id.generation else { continue }

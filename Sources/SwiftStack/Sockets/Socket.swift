@@ -42,7 +42,7 @@ public final class Socket: Sendable {
     self.stack = stack
     self.shard = shard
     self.id = id
-    acceptedFrom = shard.inspect { $0.sockets.tcpInfo(id, now: $0.net.now)?.remote }
+    acceptedFrom = shard.inspect { $0.sockets.tcpInfo(id, now: $0.host.net.now)?.remote }
     let waiter = waiter
     shard.inspect { $0.owners.setWaiter(id, waiter) }
   }
@@ -92,7 +92,7 @@ public final class Socket: Sendable {
     try Self.calling("bind", address) { () throws(Errno) in
       try takingPort(address) { () throws(Errno) in
         try enter { (state, id) throws(Errno) in
-          try state.sockets.bind(id, to: address, ip: &state.ip, net: &state.net)
+          try state.sockets.bind(id, to: address, host: &state.host)
         }
       }
     }
@@ -103,7 +103,7 @@ public final class Socket: Sendable {
     try Self.calling("listen") { () throws(Errno) in
       try takingPort(nil) { () throws(Errno) in
         try enter { (state, id) throws(Errno) in
-          try state.sockets.listen(id, backlog: backlog, net: &state.net)
+          try state.sockets.listen(id, backlog: backlog, net: &state.host.net)
         }
       }
     }
@@ -121,7 +121,7 @@ public final class Socket: Sendable {
     let child: SocketID
     do throws(Errno) {
       child = try waiting(for: .accept, &patience) { (state, id) throws(Errno) in
-        try state.sockets.accept(id, net: &state.net)
+        try state.sockets.accept(id, net: &state.host.net)
       }
     } catch {
       throw SocketError("accept", error)
@@ -141,7 +141,7 @@ public final class Socket: Sendable {
     let child: SocketID
     do throws(Errno) {
       child = try await suspending(for: .accept, &patience) { (state, id) throws(Errno) in
-        try state.sockets.accept(id, net: &state.net)
+        try state.sockets.accept(id, net: &state.host.net)
       }
     } catch {
       throw SocketError("accept", error)
@@ -198,7 +198,7 @@ public final class Socket: Sendable {
   public func disconnect() throws(SocketError) {
     try Self.calling("disconnect") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
-        try state.sockets.disconnect(id, ip: &state.ip, net: &state.net)
+        try state.sockets.disconnect(id, host: &state.host)
       }
     }
   }
@@ -208,7 +208,7 @@ public final class Socket: Sendable {
     try enter { (state, id) throws(Errno) in
       var unfinished = Errno.EINPROGRESS
       do throws(Errno) {
-        try state.sockets.connect(id, to: address, ip: &state.ip, net: &state.net)
+        try state.sockets.connect(id, to: address, host: &state.host)
       } catch {
         // An attempt that is on its way is waited for, too. Linux: SS_CONNECTING in `__inet_stream_connect()`.
         guard error == .EINPROGRESS || error == .EALREADY else { throw error }
@@ -246,7 +246,7 @@ public final class Socket: Sendable {
   public func shutdown(read: Bool = false, write: Bool = false) throws(SocketError) {
     try Self.calling("shutdown") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
-        try state.sockets.shutdown(id, read: read, write: write, ip: &state.ip, net: &state.net)
+        try state.sockets.shutdown(id, read: read, write: write, host: &state.host)
       }
     }
   }

@@ -15,7 +15,7 @@ extension Socket {
 
   /// A send waited for room in vain.
   func countTimedOutSend() {
-    try? enter { (state, id) throws(Errno) in state.sockets.countTimedOutSend(id, net: &state.net) }
+    try? enter { (state, id) throws(Errno) in state.sockets.countTimedOutSend(id, net: &state.host.net) }
   }
 
   /// Receives one message, or what a stream has, with where it came from, its flags and its control messages; an error

@@ -8,8 +8,7 @@ extension Socket {
   public func setsockopt(level: Int32, name: Int32, value: RawSpan) throws(SocketError) {
     try Self.calling("setsockopt") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
-        try state.sockets.setsockopt(
-          id, level: level, name: name, value: value, ip: &state.ip, net: &state.net)
+        try state.sockets.setsockopt(id, level: level, name: name, value: value, host: &state.host)
       }
     }
   }
@@ -26,7 +25,7 @@ extension Socket {
   public func getsockopt(level: Int32, name: Int32, maximum: Int = 256) throws(SocketError) -> [UInt8] {
     try Self.calling("getsockopt") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
-        try state.sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: state.net)
+        try state.sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: state.host.net)
       }
     }
   }

@@ -39,7 +39,7 @@ extension Socket {
 
   /// TCP_INFO; `nil` for other sockets.
   public var tcpInfo: TCPInfo? {
-    (try? enter { (state, id) throws(Errno) in state.sockets.tcpInfo(id, now: state.net.now) }) ?? nil
+    (try? enter { (state, id) throws(Errno) in state.sockets.tcpInfo(id, now: state.host.net.now) }) ?? nil
   }
 
   // MARK: For control conversations

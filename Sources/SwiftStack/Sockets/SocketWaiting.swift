@@ -50,7 +50,7 @@ extension Socket {
         guard let limit = state.limit(of: patience, id) else {
           throw wait == .connect ? .EINPROGRESS : .EAGAIN
         }
-        if limit <= state.net.now { throw wait.error(of: .timeout) }
+        if limit <= state.host.net.now { throw wait.error(of: .timeout) }
         state.await(id, for: interest, until: byTimer ? limit : nil)
         return .wait(until: limit)
       }
@@ -113,10 +113,10 @@ extension Socket {
       state.disown(id)
       guard !state.isClosed else { return nil }
       let time = lingers ? state.sockets.linger(id) : nil
-      try? state.sockets.close(id, ip: &state.ip, net: &state.net)
+      try? state.sockets.close(id, host: &state.host)
       guard let time, state.sockets.isClosing(id) else { return nil }
       state.owners.setWaiter(id, waiter, kind: .lingerer)
-      return state.net.now + time
+      return state.host.net.now + time
     }
     if let limit { linger(until: limit) }
   }
@@ -126,7 +126,7 @@ extension Socket {
       let generation = waiter.generation
       let byTimer = shard.hasManualClock
       let isOver = shard.enter { [id] (state) -> Bool in
-        let isOver = state.end != nil || !state.sockets.isClosing(id) || limit <= state.net.now
+        let isOver = state.end != nil || !state.sockets.isClosing(id) || limit <= state.host.net.now
         if isOver {
           state.disown(id)
         } else {
@@ -159,6 +159,6 @@ extension ShardState {
     case .sendTimeout: timeout = sockets.timeouts(id).send
     }
     guard let timeout else { return .distantFuture }
-    return net.now + max(timeout, .zero)
+    return host.net.now + max(timeout, .zero)
   }
 }
