@@ -2,6 +2,9 @@ import NetNamespace
 import Timers
 
 /// The algorithm that opens the congestion window and says how far to close it. Linux: `struct tcp_congestion_ops`.
+///
+/// It hears of what happened (`acked`, `lost`, `timedOut`, `undone`, `transmitted`) and says how fast to send (`pacingRate`):
+/// the sender and loss recovery call nothing else of it.
 enum CongestionControl {
   case reno
   case cubic(Cubic)
@@ -19,8 +22,13 @@ enum CongestionControl {
     }
   }
 
-  /// RFC 5681 equation 4 for Reno, RFC 9438 4.6 for CUBIC; never below 2.
-  mutating func slowStartThreshold(window: Int) -> Int {
+  // MARK: What happened
+
+  /// Segments were lost, or the network marks congestion: an episode begins. RFC 5681 equation 4 for Reno, RFC 9438 4.6 for
+  /// CUBIC. Linux: `ssthresh()`.
+  ///
+  /// - Returns: the slow start threshold in segments, 2 or more.
+  mutating func lost(window: Int) -> Int {
     switch self {
     case .reno: return max(window >> 1, 2)
     case .cubic(var cubic):
@@ -30,11 +38,12 @@ enum CongestionControl {
     }
   }
 
-  /// Grows the window for `acked` newly acknowledged segments.
-  mutating func avoid(
-    _ window: inout CongestionWindow, acked: Int, rtt: Nanoseconds?, minimumRTT: Nanoseconds?, now: Instant
+  /// An ACK told of delivered segments while the window was in use, and nothing is wrong: the window grows.
+  /// Linux: `cong_avoid()`, `pkts_acked()`, `cong_control()`.
+  mutating func acked(
+    _ sample: TCPSocket.RateSample, window: inout CongestionWindow, minimumRTT: Nanoseconds?, now: Instant
   ) {
-    var acked = acked
+    var acked = sample.newlyDelivered
     if window.isInSlowStart {
       acked = window.slowStart(acked)
       if acked == 0 { return }
@@ -48,7 +57,8 @@ enum CongestionControl {
     }
   }
 
-  /// The retransmission timer fired: what was learned of the path is forgotten. Linux: `cubictcp_state()`.
+  /// The retransmission timer fired: what was learned of the path is forgotten. Linux: `set_state(TCP_CA_Loss)`,
+  /// `cubictcp_state()`.
   mutating func timedOut() {
     if case .cubic(var cubic) = self {
       cubic.timedOut()
@@ -56,12 +66,33 @@ enum CongestionControl {
     }
   }
 
-  /// Time spent idle does not count as time since the last reduction (RFC 9438 section 5.8).
-  mutating func resumedAfterIdle(now: Instant, lastSent: Instant) {
-    if case .cubic(var cubic) = self {
+  /// The reduction was needless: as it was before (RFC 9438 section 4.9). Linux: `undo_cwnd()`.
+  mutating func undone(_ before: CongestionControl) { self = before }
+
+  /// New data leaves, with `inFlight` segments in the network before it. Time spent idle does not count as time since the
+  /// last reduction (RFC 9438 section 5.8). Linux: `cwnd_event(CA_EVENT_TX_START)`.
+  @inline(__always)
+  mutating func transmitted(inFlight: Int, lastSent: Instant, now: Instant) {
+    if inFlight == 0, case .cubic(var cubic) = self {
       cubic.resumedAfterIdle(now: now, lastSent: lastSent)
       self = .cubic(cubic)
     }
+  }
+
+  // MARK: How fast
+
+  /// In bytes a second: a window in each round trip, and room to grow: 200 % of it in slow start, 120 % after.
+  /// Linux: `tcp_update_pacing_rate()`.
+  ///
+  /// - Parameters:
+  ///   - packetsOut: segments not acknowledged, which may be more than the window.
+  ///   - smoothed8: eight times the smoothed RTT, in microseconds.
+  @inline(__always)
+  func pacingRate(window: CongestionWindow, packetsOut: Int, mss: Int, smoothed8: Int64) -> UInt64 {
+    let bytes = UInt64(max(window.segments, packetsOut)) &* UInt64(mss) &* 8_000_000
+    let per = bytes / UInt64(max(smoothed8, 1))
+    let slow = window.threshold.map { window.segments < $0 / 2 } ?? true
+    return slow ? per &* 2 : per / 100 &* 120
   }
 }
 

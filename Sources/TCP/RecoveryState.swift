@@ -1,4 +1,3 @@
-import SkBuff
 import Timers
 import Wire
 
@@ -14,8 +13,6 @@ struct RecoveryState {
   static let maximumReordering = 300
   /// How often the network was seen to reorder. Linux: `tp->reord_seen`.
   var reorderSeen: UInt32 = 0
-  /// Segments ever taken for lost, modulo 2^32. Linux: `tp->lost`.
-  var lostTotal: UInt32 = 0
 
   // Proportional rate reduction.
   @Narrow<Int32> var priorWindow = 0
@@ -36,33 +33,8 @@ struct RecoveryState {
   /// A timeout is not believed yet: new data will tell (RFC 5682). Linux: `tp->frto`.
   var isProbingTimeout = false
 
-  // Places in the retransmission queue where work goes on; `nil`: from its head.
-  var sackHint: SkBuffQueue.Position?
-  var retransmitHint: SkBuffQueue.Position?
-  var lostHint: SkBuffQueue.Position?
-  /// SACKed segments before `lostHint`.
-  @Narrow<Int32> var lostHintSacked = 0
-  /// One past the highest sequence number that was SACKed; only good while something is.
-  var highestSacked = SequenceNumber(0)
-
   /// The window follows the reduction, not the congestion control. Linux: `tcp_in_cwnd_reduction()`.
   var isReducing: Bool { state == .congestionWindowReduced || state == .recovery }
-
-  mutating func clearHints() {
-    sackHint = nil
-    retransmitHint = nil
-    lostHint = nil
-    lostHintSacked = 0
-  }
-  /// Forgets places at a packet that leaves the queue.
-  mutating func forget(_ place: SkBuffQueue.Position) {
-    if sackHint == place { sackHint = nil }
-    if retransmitHint == place { retransmitHint = nil }
-    if lostHint == place {
-      lostHint = nil
-      lostHintSacked = 0
-    }
-  }
 }
 
 /// The congestion state before a reduction. RFC 9438 section 4.9 names what belongs to it.

@@ -107,7 +107,7 @@ extension TCPSocket {
     cleanRetransmitQueue(
       segment, priorUna: priorUna, priorHighestSack: priorHighestSack, flags: &flags, sample: &sample,
       net: &host.net)
-    controlCongestion(&flags, priorUna: priorUna, sample: sample, host: &host)
+    controlCongestion(&flags, priorUna: priorUna, sample: &sample, host: &host)
     host.net.tracer.record(
       .tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue),
       UInt64(acknowledged.distance(from: priorUna)), UInt64(max(0, inFlight)))
@@ -116,10 +116,10 @@ extension TCPSocket {
 
   /// Congestion control's part of an ACK. Linux: the end of `tcp_ack()`, `tcp_cong_control()`.
   private mutating func controlCongestion(
-    _ flags: inout AckFlags, priorUna: SequenceNumber, sample: RateSample, host: inout Host
+    _ flags: inout AckFlags, priorUna: SequenceNumber, sample: inout RateSample, host: inout Host
   ) {
     if flags.contains(.unaAdvanced), let route { host.internet.confirmNeighbour(route, net: &host.net) }
-    let priorLost = recovery.lostTotal
+    let priorLost = scoreboard.lostTotal
     var allowed = Retransmission.none
     let isDubious =
       flags.isDisjoint(with: .notDuplicate) || !flags.isDisjoint(with: .alert) || recovery.state != .open
@@ -128,14 +128,14 @@ extension TCPSocket {
       allowed = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: isDuplicate, net: &host.net)
     }
     if flags.contains(.setRetransmitTimer) { armRetransmit(net: &host.net) }
-    let newlyDelivered = countDelivered(since: sample.priorDelivered, net: &host.net)
-    updateRate(sample, newlyDelivered: newlyDelivered, net: host.net)
+    sample.newlyDelivered = countDelivered(since: sample.priorDelivered, net: &host.net)
+    updateRate(sample, net: host.net)
     if recovery.isReducing {
       reduceWindow(
-        newlyDelivered: newlyDelivered, newlyLost: Int(recovery.lostTotal &- priorLost), flags: flags)
-    } else if mayRaiseWindow(flags) && newlyDelivered > 0 && isWindowLimited {
-      congestion.avoid(
-        &window, acked: newlyDelivered, rtt: sample.rtt, minimumRTT: rtt.minimum, now: host.net.now)
+        newlyDelivered: sample.newlyDelivered, newlyLost: Int(scoreboard.lostTotal &- priorLost), flags: flags
+      )
+    } else if mayRaiseWindow(flags) && sample.newlyDelivered > 0 && isWindowLimited {
+      congestion.acked(sample, window: &window, minimumRTT: rtt.minimum, now: host.net.now)
     }
     sendAfterAck(allowed, host: &host)
   }
@@ -191,61 +191,27 @@ extension TCPSocket {
   ) {
     var firstSent: Instant? = nil
     var reorderedFrom: SequenceNumber? = nil
-    while let place = retransmitQueue.first {
-      let block = retransmitQueue[tcp: place]
-      var ackedSegments = Int(block.segmentCount)
-      var whole = true
-      if block.endSequence.isAfter(sndUna) {
-        // A partly acknowledged large packet: whole segments at its front are done. Linux: tcp_tso_acked().
-        guard sndUna.isAfter(block.sequence), !block.flags.contains(.syn) else { break }
-        let size = max(Int(block.segmentSize), 1)
-        let bytes = sndUna.offset(from: block.sequence)
-        guard trimHead(place, bytes: bytes), ackedSegments > 1 else { break }
-        let left = max(1, (retransmitQueue.length(at: place) + size - 1) / size)
-        ackedSegments -= left
-        guard ackedSegments > 0 else { break }
-        retransmitQueue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: left)
-        whole = false
-      }
+    while let acked = scoreboard.acknowledge(upTo: sndUna, memory: &writeQueuedMemory) {
+      let block = acked.block
       if !block.sacked.isDisjoint(with: [.retransmitted, .everRetransmitted]) {
-        if block.sacked.contains(.retransmitted) { retransOut -= ackedSegments }
         if !block.sacked.contains(.sacked) {
           let highest = priorHighestSack.isAfter(sndUna) ? priorHighestSack : sndUna
           recovery.undoDistance = max(recovery.undoDistance, highest.offset(from: block.sequence))
         }
         flags.insert(.retransDataAcked)
-      } else {
-        if firstSent == nil && !block.sacked.contains(.sacked) { firstSent = block.sentAt }
-        if !block.sacked.contains(.sacked) {
-          if reorderedFrom == nil { reorderedFrom = block.sequence }
-          if block.endSequence.isAtOrBefore(recovery.highSeq) { flags.insert(.originalSacked) }
-        }
+      } else if !block.sacked.contains(.sacked) {
+        if firstSent == nil { firstSent = block.sentAt }
+        if reorderedFrom == nil { reorderedFrom = block.sequence }
+        if block.endSequence.isAtOrBefore(recovery.highSeq) { flags.insert(.originalSacked) }
       }
-      if block.sacked.contains(.sacked) {
-        sackedOut -= ackedSegments
-      } else {
-        if hasSACK { delivered &+= UInt32(truncatingIfNeeded: ackedSegments) }
-        sample.note(block)
-      }
-      if block.sacked.contains(.lost) { lostOut -= ackedSegments }
-      packetsOut -= ackedSegments
-      sample.acked += ackedSegments
+      if !block.sacked.contains(.sacked) { sample.note(block) }
+      sample.acked += acked.segments
       flags.insert(block.flags.contains(.syn) ? .synAcked : .dataAcked)
       if block.flags.contains(.syn) { retransmitStamp = .origin }
-      if recovery.lostHint != place, let hintSequence = lostHintSequence,
-        block.sequence.isBefore(hintSequence), block.sacked.contains(.sacked)
-      {
-        recovery.lostHintSacked -= ackedSegments
-      }
-      if !whole { break }
-      recovery.forget(place)
-      writeQueuedMemory -= retransmitQueue.truesize(at: place)
-      _ = retransmitQueue.remove(at: place)
+      if !acked.isWhole { break }
     }
-    if retransmitQueue.isEmpty && writeQueue.isEmpty { statistics.note(.none, now: net.now) }
-    if retransmitQueue.first.map({ retransmitQueue[tcp: $0].sacked.contains(.sacked) }) ?? false {
-      flags.insert(.sackReneging)
-    }
+    if scoreboard.queue.isEmpty && writeQueue.isEmpty { statistics.note(.none, now: net.now) }
+    if scoreboard.isHeadSACKed { flags.insert(.sackReneging) }
     updateRTT(firstSent: firstSent, flags: flags, segment: segment, sample: &sample, net: net)
     if flags.contains(.unaAdvanced) { flags.insert(.setRetransmitTimer) }
     guard !flags.isDisjoint(with: [.dataAcked, .synAcked]) else { return }
@@ -253,23 +219,12 @@ extension TCPSocket {
       // An original below what was SACKed arrived late, not never.
       if let from = reorderedFrom, from.isBefore(priorHighestSack) { noteReordering(from: from, net: &net) }
     } else {
-      removeRenoSACKs(acked: sample.acked, net: &net)
+      if scoreboard.removeRenoSACKs(acked: sample.acked) {
+        noteRenoReordering(addend: sample.acked, net: &net)
+      }
       // A duplicate ACK does not say which segment arrived.
       if flags.contains(.retransDataAcked) { flags.remove(.originalSacked) }
     }
-  }
-
-  private var lostHintSequence: SequenceNumber? {
-    recovery.lostHint.map { retransmitQueue[tcp: $0].sequence }
-  }
-
-  /// Linux: `tcp_trim_head()`.
-  mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int) -> Bool {
-    let before = retransmitQueue.truesize(at: place)
-    guard retransmitQueue.withPacket(at: place, { $0.trimHead(bytes) }) else { return false }
-    retransmitQueue[tcp: place].sequence += bytes
-    writeQueuedMemory += retransmitQueue.truesize(at: place) - before
-    return true
   }
 
   /// RTT from the first segment that was sent once (Karn), else from the timestamp echo (RFC 7323 4).

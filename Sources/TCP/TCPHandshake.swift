@@ -39,9 +39,8 @@ extension TCPSocket {
     skb.tcp.segmentCount = 1
     writeSeq += 1
     writeQueuedMemory += skb.truesize
-    retransmitQueue.append(skb)
-    packetsOut = 1
-    if let head = retransmitQueue.first { _ = transmitHead(head, in: .retransmit, host: &host) }
+    scoreboard.sent(skb)
+    if let head = scoreboard.queue.first { _ = transmitHead(head, in: .retransmit, host: &host) }
     sndNxt = writeSeq
     armRetransmit(net: &host.net)
   }
@@ -102,8 +101,8 @@ extension TCPSocket {
     }
     // Simultaneous open: answer with SYN-ACK (RFC 9293 3.5, figure 7).
     setState(.synReceived, net: &host.net)
-    if let head = retransmitQueue.first {
-      retransmitQueue[tcp: head].flags.insert(.ack)
+    if let head = scoreboard.queue.first {
+      scoreboard.answerSYN()
       _ = transmitHead(head, in: .retransmit, host: &host)
     }
     _ = consume skb
@@ -132,7 +131,7 @@ extension TCPSocket {
       rcvWscale = 0
       windowClamp = min(windowClamp, 65535)
     }
-    hasSACK = net.settings.tcpSack && segment.options.sackPermitted
+    scoreboard.hasSACK = net.settings.tcpSack && segment.options.sackPermitted
     hasTimestamps = net.settings.tcpTimestamps && segment.options.hasTimestamps
     if hasTimestamps {
       tsRecent = segment.options.timestampValue

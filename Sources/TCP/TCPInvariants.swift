@@ -1,82 +1,116 @@
 import SkBuff
 import Wire
 
-// Counters that must agree with the queues they count: recounted in tests and simulations.
-extension TCPSocket {
-  /// What does not agree; `nil`: everything does.
+// Counters that must agree with the queues they count: recounted after each segment in debug builds and while fuzzing.
+
+extension Scoreboard {
+  /// What of it does not agree with its queue; `nil`: everything does.
   func brokenInvariant() -> String? {
     var packets = 0
     var sacked = 0
     var lost = 0
-    var lostAgain = 0
     var again = 0
-    var memory = 0
     var belowHint = 0
-    var hintSeen = recovery.lostHint == nil
-    var next = sndUna
-    var place = retransmitQueue.first
+    var highest: SequenceNumber?
+    var hintSeen = lostHint == nil
+    var sackHintSeen = sackHint == nil
+    var isBeforeRetransmitted = retransmitHint != nil
+    var place = queue.first
     while let current = place {
-      let block = retransmitQueue[tcp: current]
-      let length = retransmitQueue.length(at: current)
-      if block.sequence != next && block.sequence.isAfter(sndUna) { return "a gap in what was sent" }
-      if let problem = Self.brokenSize(block, length: length) { return problem }
-      let size = max(Int(block.segmentSize), 1)
+      let block = queue[tcp: current]
       let count = Int(block.segmentCount)
-      let least = max(1, (length + size - 1) / size)
-      if place != retransmitQueue.first && count != least {
-        return "\(count) segments of \(size) in \(length)"
+      if let problem = queue.brokenSize(at: current) { return problem }
+      if current != queue.first && count != leastCount(at: current) {
+        return "\(count) segments of \(block.segmentSize) in \(queue.length(at: current))"
       }
       if block.sacked.isSuperset(of: [.sacked, .lost]) { return "SACKed and lost" }
-      if recovery.lostHint == current { hintSeen = true }
-      if recovery.retransmitHint == current && lost > lostAgain {
+      if block.sacked.contains(.retransmitted) && !block.sacked.contains(.everRetransmitted) {
+        return "in the network again, and never sent again"
+      }
+      if lostHint == current { hintSeen = true }
+      sackHintSeen = sackHintSeen || sackHint == current
+      isBeforeRetransmitted = isBeforeRetransmitted && retransmitHint != current
+      let marks = block.sacked
+      if isBeforeRetransmitted && marks.contains(.lost) && !marks.contains(.retransmitted) {
         return "lost, and behind where retransmission goes on"
       }
       packets += count
       if block.sacked.contains(.sacked) {
         sacked += count
+        highest = block.endSequence
         if !hintSeen { belowHint += count }
       }
-      if block.sacked.contains(.lost) {
-        lost += count
-        if block.sacked.contains(.retransmitted) { lostAgain += count }
-      }
+      if block.sacked.contains(.lost) { lost += count }
       if block.sacked.contains(.retransmitted) { again += count }
-      memory += retransmitQueue.truesize(at: current)
+      place = queue.position(after: current)
+    }
+    if packets != packetsOut { return "packetsOut \(packetsOut), counted \(packets)" }
+    if hasSACK && sacked != sackedOut { return "sackedOut \(sackedOut), counted \(sacked)" }
+    if lost != lostOut { return "lostOut \(lostOut), counted \(lost)" }
+    if again != retransOut { return "retransOut \(retransOut), counted \(again)" }
+    if sackedOut < 0 || sackedOut + lostOut > packetsOut { return "more left the network than was in it" }
+    if !hintSeen || !sackHintSeen || isBeforeRetransmitted { return "a hint at a segment that is gone" }
+    if hasSACK && lostHint != nil && belowHint != lostHintSacked {
+      return "\(lostHintSacked) SACKed below the hint, counted \(belowHint)"
+    }
+    if hasSACK, let highest, highest.isAfter(highestSacked) { return "SACKed above the highest that was" }
+    return nil
+  }
+
+  private func leastCount(at place: SkBuffQueue.Position) -> Int {
+    let size = max(Int(queue[tcp: place].segmentSize), 1)
+    return max(1, (queue.length(at: place) + size - 1) / size)
+  }
+}
+
+extension SkBuffQueue {
+  fileprivate func brokenSize(at place: Position) -> String? {
+    let block = self[tcp: place]
+    let numbered = block.endSequence.offset(from: block.sequence)
+    let flags = (block.flags.contains(.syn) ? 1 : 0) + (block.flags.contains(.fin) ? 1 : 0)
+    return numbered == length(at: place) + flags ? nil : "\(length(at: place)) bytes, numbered \(numbered)"
+  }
+}
+
+extension TCPSocket {
+  /// Traps where a recount does not agree. Nothing in release builds, but for those that the fuzzer runs.
+  @inline(__always)
+  func checkInvariants() {
+    #if DEBUG || CHECK_INVARIANTS
+      if let problem = brokenInvariant() { fatalError("\(tuple), \(state): \(problem)") }
+    #endif
+  }
+
+  /// What does not agree; `nil`: everything does.
+  func brokenInvariant() -> String? {
+    if let problem = scoreboard.brokenInvariant() { return problem }
+    var memory = 0
+    var next = sndUna
+    var place = scoreboard.queue.first
+    while let current = place {
+      let block = scoreboard.queue[tcp: current]
+      if block.sequence != next && block.sequence.isAfter(sndUna) { return "a gap in what was sent" }
+      memory += scoreboard.queue.truesize(at: current)
       next = block.endSequence
-      place = retransmitQueue.position(after: current)
+      place = scoreboard.queue.position(after: current)
     }
     if next != sndNxt && state.isConnected { return "what was sent does not end at SND.NXT" }
     place = writeQueue.first
     while let current = place {
       let block = writeQueue[tcp: current]
       if block.sequence != next { return "a gap in what waits" }
-      if let problem = Self.brokenSize(block, length: writeQueue.length(at: current)) { return problem }
+      if let problem = writeQueue.brokenSize(at: current) { return problem }
       memory += writeQueue.truesize(at: current)
       next = block.endSequence
       place = writeQueue.position(after: current)
     }
     if next != writeSeq && state.isConnected { return "what waits does not end at the last byte written" }
-    if packets != packetsOut { return "packetsOut \(packetsOut), counted \(packets)" }
-    if hasSACK && sacked != sackedOut { return "sackedOut \(sackedOut), counted \(sacked)" }
-    if lost != lostOut { return "lostOut \(lostOut), counted \(lost)" }
-    if again != retransOut { return "retransOut \(retransOut), counted \(again)" }
     if memory != writeQueuedMemory { return "queued memory \(writeQueuedMemory), counted \(memory)" }
-    if sackedOut < 0 || sackedOut + lostOut > packetsOut { return "more left the network than was in it" }
-    if !hintSeen { return "a hint at a segment that is gone" }
-    if hasSACK && recovery.lostHint != nil && belowHint != recovery.lostHintSacked {
-      return "\(recovery.lostHintSacked) SACKed below the hint, counted \(belowHint)"
-    }
     if window.segments < 1 { return "no congestion window" }
-    if recovery.state == .open && retransmitStamp != .origin && !isOpening {
+    // Until the SYN is acknowledged it is the SYN's clock.
+    if recovery.state == .open && retransmitStamp != .origin && state.isConnected && sndUna != initialSend {
       return "nothing was sent again, and the clock of it runs"
     }
     return nil
-  }
-
-  private static func brokenSize(_ block: TCPControlBlock, length: Int) -> String? {
-    let numbers =
-      length + (block.flags.contains(.syn) ? 1 : 0) + (block.flags.contains(.fin) ? 1 : 0)
-    if block.endSequence.offset(from: block.sequence) == numbers { return nil }
-    return "\(length) bytes, numbered \(block.endSequence.offset(from: block.sequence))"
   }
 }

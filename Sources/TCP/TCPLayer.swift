@@ -88,6 +88,7 @@ public struct TCPLayer: ~Copyable {
   /// After any work on a socket: brings timers, tables and slots in line with its state.
   mutating func settle(_ index: Int, _ verdict: SegmentVerdict = [], net: inout Net) {
     noteOutOfOrder(index)
+    sockets[index].checkInvariants()
     if verdict.contains(.moveToTimeWait) { enterTimeWait(index, net: &net) }
     if sockets[index].state == .close {
       unhash(index)

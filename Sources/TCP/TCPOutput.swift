@@ -74,13 +74,11 @@ extension TCPSocket {
 
   // MARK: Pacing-derived sizes
 
-  /// Linux: `tcp_update_pacing_rate()`: 200 % of cwnd/srtt in slow start, 120 % after.
+  /// As the congestion control says; no limit before the first RTT sample. Linux: `sk_pacing_rate`.
   var pacingBytesPerSecond: UInt64 {
     guard rtt.hasSample else { return .max }
-    let bytes = UInt64(max(window.segments, packetsOut)) &* UInt64(mssCache) &* 8_000_000
-    let per = bytes / UInt64(max(rtt.smoothed8, 1))
-    let slow = window.threshold.map { window.segments < $0 / 2 } ?? true
-    return slow ? per &* 2 : per / 100 &* 120
+    return congestion.pacingRate(
+      window: window, packetsOut: packetsOut, mss: mssCache, smoothed8: rtt.smoothed8)
   }
 
   /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
@@ -128,9 +126,9 @@ extension TCPSocket {
     let chunk = min(sndWnd, window.segments * mss) / 3
     if chunk > 0 && limit >= chunk { return false }
     // Nothing in flight: no ACK would come to end the wait.
-    guard let head = retransmitQueue.first else { return false }
+    guard let head = scoreboard.queue.first else { return false }
     // Nor is one waited for that is far off.
-    let untilAck = retransmitQueue[tcp: head].sentAt + rtt.smoothed - now
+    let untilAck = scoreboard.queue[tcp: head].sentAt + rtt.smoothed - now
     if untilAck > min(rtt.smoothed / 2, .milliseconds(1)) { return false }
     if limit <= length { return true }
     return !block.flags.contains(.fin) && !block.endOfRecord
@@ -142,7 +140,7 @@ extension TCPSocket {
     limit = min(limit, net.settings.tcpLimitOutput)
     guard account.writeAllocated > limit else { return false }
     // With nothing or one packet in flight an ACK could not restart us.
-    if retransmitQueue.count < 2 { return false }
+    if scoreboard.queue.count < 2 { return false }
     account.isThrottled = true
     return account.writeAllocated > limit
   }
@@ -188,7 +186,7 @@ extension TCPSocket {
         }
       }
       if length > limit {
-        guard limit > 0, split(head, at: limit, in: .write, mss: mss, net: &host.net) else { break }
+        guard limit > 0, splitUnsent(head, at: limit, mss: mss) else { break }
         segments = (limit + mss - 1) / mss
       }
       if exceedsSmallQueue(truesize: writeQueue.truesize(at: head), net: host.net) { break }
@@ -257,10 +255,9 @@ extension TCPSocket {
     let skb = writeQueue.remove(at: head)
     let prior = packetsOut
     sndNxt = skb.tcp.endSequence
-    packetsOut += Int(skb.tcp.segmentCount)
     if skb.length < Int(skb.tcp.segmentCount) * mss { sndSml = skb.tcp.endSequence }
     net.counters.count(.TcpExtTCPOrigDataSent, by: UInt64(skb.tcp.segmentCount))
-    retransmitQueue.append(skb)
+    scoreboard.sent(skb)
     if prior == 0 || retransmitKind == .probe { armRetransmit(net: &net) }
   }
 
@@ -268,59 +265,23 @@ extension TCPSocket {
 
   enum Queue { case write, retransmit }
 
-  /// Cuts a queued segment in two. Linux: `tcp_fragment()`, `tso_fragment()`.
+  /// Cuts a segment in two that waits to be sent. Linux: `tso_fragment()`.
+  ///
+  /// - Returns: false when memory ran out; nothing has changed.
+  mutating func splitUnsent(_ place: SkBuffQueue.Position, at offset: Int, mss: Int) -> Bool {
+    writeQueue.split(place, at: offset, mss: mss, memory: &writeQueuedMemory) != nil
+  }
+
+  /// Cuts a sent segment in two. Linux: `tcp_fragment()`.
   ///
   /// - Returns: false when memory ran out, or the peer would have a sent packet cut into ever smaller ones; nothing has
   ///   changed.
-  mutating func split(
-    _ place: SkBuffQueue.Position, at offset: Int, in queue: Queue, mss: Int, net: inout Net
-  ) -> Bool {
-    if queue == .retransmit && isTooLarge(toSplit: place) {
+  mutating func splitSent(_ place: SkBuffQueue.Position, at offset: Int, mss: Int, net: inout Net) -> Bool {
+    if isTooLarge(toSplit: place) {
       net.counters.count(.TcpExtTCPWqueueTooBig)
       return false
     }
-    let truesizeBefore: Int
-    let rest: SkBuff?
-    switch queue {
-    case .write:
-      truesizeBefore = writeQueue.truesize(at: place)
-      rest = writeQueue.withPacket(at: place) {
-        $0.split(at: offset, headroom: Self.headroom, use: .guaranteed)
-      }
-    case .retransmit:
-      truesizeBefore = retransmitQueue.truesize(at: place)
-      rest = retransmitQueue.withPacket(at: place) {
-        $0.split(at: offset, headroom: Self.headroom, use: .guaranteed)
-      }
-    }
-    guard let rest else { return false }
-    var front = queue == .write ? writeQueue[tcp: place] : retransmitQueue[tcp: place]
-    let oldCount = Int(front.segmentCount)
-    var back = front
-    back.sequence = front.sequence + offset
-    front.endSequence = back.sequence
-    front.flags.subtract([.fin, .psh])
-    front.endOfRecord = false
-    // ECN's CWR goes with the first byte.
-    back.flags.remove(.cwr)
-    front.segmentSize = UInt16(truncatingIfNeeded: mss)
-    back.segmentSize = front.segmentSize
-    front.segmentCount = UInt16(truncatingIfNeeded: (offset + mss - 1) / mss)
-    back.segmentCount = UInt16(truncatingIfNeeded: max(1, (rest.length + mss - 1) / mss))
-    rest.tcp = back
-    let restTruesize = rest.truesize
-    switch queue {
-    case .write:
-      writeQueue[tcp: place] = front
-      writeQueuedMemory += writeQueue.truesize(at: place) + restTruesize - truesizeBefore
-      writeQueue.insert(rest, after: place)
-    case .retransmit:
-      retransmitQueue[tcp: place] = front
-      writeQueuedMemory += retransmitQueue.truesize(at: place) + restTruesize - truesizeBefore
-      adjustCounts(front: front, by: Int(front.segmentCount) + Int(back.segmentCount) - oldCount)
-      retransmitQueue.insert(rest, after: place)
-    }
-    return true
+    return scoreboard.split(place, at: offset, mss: mss, memory: &writeQueuedMemory)
   }
 
   /// SACKs of single small segments cost a packet header each: no further than twice the buffer and two large packets
@@ -328,17 +289,6 @@ extension TCPSocket {
   /// last one too.
   private func isTooLarge(toSplit place: SkBuffQueue.Position) -> Bool {
     writeQueuedMemory >> 1 > sendBuffer + 2 * (65536 + SkBuff.overhead)
-      && place != retransmitQueue.first
-  }
-
-  /// The two halves of a sent segment may count one more than the whole did. Linux: `tcp_adjust_pcount()`.
-  mutating func adjustCounts(front: TCPControlBlock, by change: Int) {
-    guard change != 0 else { return }
-    packetsOut += change
-    if front.sacked.contains(.sacked) { sackedOut += change }
-    if front.sacked.contains(.retransmitted) { retransOut += change }
-    if front.sacked.contains(.lost) { lostOut += change }
-    // Without SACK nobody knows which of them had arrived.
-    if !hasSACK && change < 0 { sackedOut -= min(sackedOut, -change) }
+      && place != scoreboard.queue.first
   }
 }

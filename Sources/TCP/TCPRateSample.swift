@@ -8,6 +8,8 @@ extension TCPSocket {
   struct RateSample {
     var priorDelivered: UInt32
     var acked = 0
+    /// Segments that this ACK or its SACK blocks told of for the first time.
+    var newlyDelivered = 0
     var rtt: Nanoseconds? = nil
     /// State at the departure of the most recently sent packet that was delivered.
     var sentDelivered: UInt32 = 0
@@ -32,8 +34,8 @@ extension TCPSocket {
   }
 
   /// Linux: `tcp_rate_gen()`.
-  mutating func updateRate(_ sample: RateSample, newlyDelivered: Int, net: borrowing Net) {
-    if newlyDelivered > 0 { deliveredAt = net.now }
+  mutating func updateRate(_ sample: borrowing RateSample, net: borrowing Net) {
+    if sample.newlyDelivered > 0 { deliveredAt = net.now }
     if appLimited != 0 && Int32(bitPattern: delivered &- appLimited) > 0 { appLimited = 0 }
     guard sample.hasPacket else { return }
     firstSentAt = sample.lastSentAt

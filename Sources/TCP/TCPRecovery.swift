@@ -22,7 +22,6 @@ extension TCPSocket {
     _ flags: inout AckFlags, priorUna: SequenceNumber, isDuplicate: Bool, net: inout Net
   ) -> Retransmission {
     var mayMark = isDuplicate || flags.contains(.dataSacked) && isHoleTooWide
-    if packetsOut == 0 { sackedOut = 0 }
     if flags.isSuperset(of: [.sackReneging, .unaAdvanced]) {
       // The receiver seems to have thrown away what it had SACKed (RFC 2018 section 8), or the ACK that covers it is
       // late: soon the timer will tell.
@@ -40,7 +39,7 @@ extension TCPSocket {
           setRecoveryState(.open)
         }
       case .recovery:
-        if !hasSACK { sackedOut = 0 }
+        scoreboard.forgetRenoSACKs()
         if undoRecovery(net: &net) { return .none }
         endReduction()
       default: break
@@ -68,7 +67,7 @@ extension TCPSocket {
       fallthrough
     default:
       if !hasSACK {
-        if flags.contains(.unaAdvanced) { sackedOut = 0 }
+        if flags.contains(.unaAdvanced) { scoreboard.forgetRenoSACKs() }
         if isDuplicate { addRenoSACK(net: &net) }
       }
       if recovery.state == .disorder || recovery.state == .open { _ = undoDuplicateSACK(net: &net) }
@@ -99,8 +98,8 @@ extension TCPSocket {
   /// A segment in the network, or at the head, was sent more than once. Linux: `tcp_any_retrans_done()`.
   var hasRetransmissionsOut: Bool {
     if retransOut > 0 { return true }
-    guard let head = retransmitQueue.first else { return false }
-    return retransmitQueue[tcp: head].sacked.contains(.everRetransmitted)
+    guard let head = scoreboard.queue.first else { return false }
+    return scoreboard.queue[tcp: head].sacked.contains(.everRetransmitted)
   }
 
   /// Linux: `tcp_try_to_open()`.
@@ -161,7 +160,7 @@ extension TCPSocket {
     recovery.priorWindow = window.segments
     recovery.prrDelivered = 0
     recovery.prrOut = 0
-    window.threshold = congestion.slowStartThreshold(window: window.segments)
+    window.threshold = congestion.lost(window: window.segments)
   }
 
   /// Local congestion or ECN: reduce without retransmitting, and without undo. Linux: `tcp_enter_cwr()`.
@@ -213,7 +212,7 @@ extension TCPSocket {
     {
       recovery.prior = snapshotForUndo
       recovery.priorWindow = window.segments
-      window.threshold = congestion.slowStartThreshold(window: window.segments)
+      window.threshold = congestion.lost(window: window.segments)
       beginUndo()
     }
     window.segments = max(1, inFlight + 1)
@@ -253,7 +252,7 @@ extension TCPSocket {
       if sndNxt.isAfter(recovery.highSeq) && isDuplicate {
         addRenoSACK(net: &net)
       } else if flags.contains(.unaAdvanced) {
-        sackedOut = 0
+        scoreboard.forgetRenoSACKs()
       }
     }
     return .lost

@@ -306,7 +306,7 @@ extension TCPLayer {
       if requests[slot].timeouts > 1 { child.window.segments = 1 }
     }
     // The SYN-ACK arrived, and so had the SYN. Linux: `tcp_rcv_state_process()`, `tcp_create_openreq_child()`.
-    child.delivered = 1
+    child.scoreboard.handshakeDelivered()
     child.statistics.segmentsIn = 1
     child.finishHandshake(net: &host.net)
     let tuple = child.tuple

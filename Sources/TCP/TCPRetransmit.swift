@@ -11,26 +11,18 @@ extension TCPSocket {
   /// Sends lost segments again while the window allows. Linux: `tcp_xmit_retransmit_queue()`.
   mutating func retransmitLost(host: inout Host) {
     guard packetsOut > 0 else { return }
-    var place = recovery.retransmitHint ?? retransmitQueue.first
     let mss = currentMSS(host: &host)
     var rearm = false
-    while let current = place, retransOut < lostOut {
-      let block = retransmitQueue[tcp: current]
+    while retransOut < lostOut {
       let quota = window.segments - inFlight
-      if quota <= 0 { break }
-      recovery.retransmitHint = current
-      if !block.sacked.contains(.lost) || !block.sacked.isDisjoint(with: [.sacked, .retransmitted]) {
-        place = retransmitQueue.position(after: current)
-        continue
-      }
+      guard quota > 0, let current = scoreboard.nextToRetransmit() else { break }
       let limit = min(quota, tsoSegments(mss: mss))
       guard retransmit(current, segments: limit, mss: mss, host: &host) == .sent else { break }
-      let sent = Int(retransmitQueue[tcp: current].segmentCount)
+      let sent = Int(scoreboard.queue[tcp: current].segmentCount)
       host.net.counters.count(
         recovery.state == .loss ? .TcpExtTCPSlowStartRetrans : .TcpExtTCPFastRetrans, by: UInt64(sent))
       if recovery.isReducing { recovery.prrOut += sent }
-      if current == retransmitQueue.first { rearm = true }
-      place = retransmitQueue.position(after: current)
+      if current == scoreboard.queue.first { rearm = true }
     }
     if rearm { armRetransmit(net: &host.net) }
   }
@@ -52,7 +44,7 @@ extension TCPSocket {
   /// The last transmission still waits in the qdisc or the ring: sending it twice helps nobody. When it leaves, the
   /// socket is run again. Linux: `skb_still_in_host_queue()`.
   private func isStillQueued(_ place: SkBuffQueue.Position, net: inout Net) -> Bool {
-    guard account.writeAllocated > 0, retransmitQueue.withPacket(at: place, { $0.isCloned }) else {
+    guard account.writeAllocated > 0, scoreboard.queue.withPacket(at: place, { $0.isCloned }) else {
       return false
     }
     account.isThrottled = true
@@ -75,12 +67,14 @@ extension TCPSocket {
     // Of the first attempt, whatever comes of it: the connection times out by it.
     if retransmitStamp == .origin { retransmitStamp = host.net.now }
     if isStillQueued(place, net: &host.net) { return .failed }
-    var block = retransmitQueue[tcp: place]
+    var block = scoreboard.queue[tcp: place]
     if block.sequence.isBefore(sndUna) && !block.flags.contains(.syn) {
       // All of the data may be acknowledged and the FIN not: then the FIN goes alone.
       let bytes = sndUna.offset(from: block.sequence)
-      guard bytes <= retransmitQueue.length(at: place), trimHead(place, bytes: bytes) else { return .failed }
-      block = retransmitQueue[tcp: place]
+      guard bytes <= scoreboard.queue.length(at: place),
+        scoreboard.trimHead(place, bytes: bytes, memory: &writeQueuedMemory)
+      else { return .failed }
+      block = scoreboard.queue[tcp: place]
     }
     guard hasRoute(host: &host) else { return .failed }
     // The peer has shrunk its window below what is outstanding: only the head may probe it (RFC 9293 3.8.6).
@@ -96,82 +90,46 @@ extension TCPSocket {
       let whole = available / mss * mss
       limit = whole > 0 ? whole : available
     }
-    if retransmitQueue.length(at: place) > limit {
-      guard split(place, at: limit, in: .retransmit, mss: mss, net: &host.net) else { return .failed }
+    if scoreboard.queue.length(at: place) > limit {
+      guard splitSent(place, at: limit, mss: mss, net: &host.net) else { return .failed }
     } else {
-      if Int(block.segmentSize) != mss && retransmitQueue.length(at: place) > 0 { resegment(place, mss: mss) }
+      if Int(block.segmentSize) != mss && scoreboard.queue.length(at: place) > 0 {
+        scoreboard.resegment(place, mss: mss)
+      }
       collapseFollowing(place, upTo: mss)
     }
     host.net.tracer.record(
       .tcp_retransmit_skb, socket: id.rawValue, UInt64(block.sequence.rawValue),
-      UInt64(retransmitQueue.length(at: place)), UInt64(block.flags.rawValue))
-    let count = Int(max(1, retransmitQueue[tcp: place].segmentCount))
+      UInt64(scoreboard.queue.length(at: place)), UInt64(block.flags.rawValue))
+    let count = Int(max(1, scoreboard.queue[tcp: place].segmentCount))
     statistics.totalRetransmissions += count
-    statistics.bytesRetransmitted += UInt64(retransmitQueue.length(at: place))
+    statistics.bytesRetransmitted += UInt64(scoreboard.queue.length(at: place))
     host.net.counters.count(.TcpRetransSegs, by: UInt64(count))
     if block.flags.contains(.syn) { host.net.counters.count(.TcpExtTCPSynRetrans) }
     let result = transmitHead(place, in: .retransmit, host: &host)
-    // Marked though it did not go: its time stamp is that of the attempt, and so no RTT sample.
-    retransmitQueue[tcp: place].sacked.insert(.everRetransmitted)
+    scoreboard.retransmitted(place, hasLeft: !result.isLost)
     recovery.undoRetransmissions = (recovery.undoRetransmissions ?? 0) + count
     if result.isLost {
       host.net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))
       return result == .dropped ? .dropped : .failed
     }
-    if !retransmitQueue[tcp: place].sacked.contains(.retransmitted) { retransOut += count }
-    retransmitQueue[tcp: place].sacked.insert(.retransmitted)
     return .sent
   }
 
   /// Fills a short segment up with those that follow it, so that small ones that were lost together do not go again one by
   /// one. Linux: `tcp_retrans_try_collapse()`.
   private mutating func collapseFollowing(_ place: SkBuffQueue.Position, upTo space: Int) {
-    guard !retransmitQueue[tcp: place].flags.contains(.syn) else { return }
-    while let next = retransmitQueue.position(after: place) {
-      let front = retransmitQueue[tcp: place]
-      let other = retransmitQueue[tcp: next]
+    guard !scoreboard.queue[tcp: place].flags.contains(.syn) else { return }
+    while let next = scoreboard.queue.position(after: place) {
+      let front = scoreboard.queue[tcp: place]
+      let other = scoreboard.queue[tcp: next]
       guard !front.endOfRecord, front.segmentCount <= 1, other.segmentCount <= 1,
         !other.sacked.contains(.sacked),
-        retransmitQueue.length(at: place) + retransmitQueue.length(at: next) <= space,
-        !other.endSequence.isAfter(windowEnd), absorb(next, into: place)
+        scoreboard.queue.length(at: place) + scoreboard.queue.length(at: next) <= space,
+        !other.endSequence.isAfter(windowEnd),
+        scoreboard.merge(next, into: place, memory: &writeQueuedMemory)
       else { return }
-      retransmitQueue[tcp: place].endSequence = other.endSequence
-      retransmitQueue[tcp: place].flags.formUnion(other.flags)
-      retransmitQueue[tcp: place].endOfRecord = other.endOfRecord
-      retransmitQueue[tcp: place].sacked.formUnion(other.sacked.intersection(.everRetransmitted))
-      adjustCounts(front: other, by: -Int(other.segmentCount))
     }
-  }
-
-  /// Moves the bytes of a queued packet behind those of another, and forgets it.
-  ///
-  /// - Returns: false when they may not be moved: a copy is still on its way down, or they are too many pieces.
-  private mutating func absorb(_ next: SkBuffQueue.Position, into place: SkBuffQueue.Position) -> Bool {
-    let before = retransmitQueue.truesize(at: place) + retransmitQueue.truesize(at: next)
-    var other: SkBuff? = retransmitQueue.remove(at: next)
-    let rest = retransmitQueue.withPacket(at: place) { (skb: borrowing SkBuff) -> SkBuff? in
-      guard let taken = other.take() else { return nil }
-      return skb.absorb(taken)
-    }
-    if let rest {
-      retransmitQueue.insert(rest, after: place)
-      return false
-    }
-    writeQueuedMemory += retransmitQueue.truesize(at: place) - before
-    if recovery.retransmitHint == next { recovery.retransmitHint = place }
-    recovery.forget(next)
-    recovery.lostHint = nil
-    recovery.lostHintSacked = 0
-    return true
-  }
-
-  /// The path MTU or options changed since the packet was cut. Linux: `tcp_set_skb_tso_segs()`.
-  private mutating func resegment(_ place: SkBuffQueue.Position, mss: Int) {
-    let old = Int(retransmitQueue[tcp: place].segmentCount)
-    let new = max(1, (retransmitQueue.length(at: place) + mss - 1) / mss)
-    retransmitQueue[tcp: place].segmentSize = UInt16(truncatingIfNeeded: mss)
-    retransmitQueue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: new)
-    adjustCounts(front: retransmitQueue[tcp: place], by: new - old)
   }
 
   // MARK: Path MTU
@@ -181,15 +139,15 @@ extension TCPSocket {
   mutating func pathMTUReduced(host: inout Host) {
     guard state != .listen, state != .close else { return }
     let mss = currentMSS(host: &host)
-    var place = retransmitQueue.first
+    var place = scoreboard.queue.first
     while let current = place {
-      let block = retransmitQueue[tcp: current]
-      let largest = block.segmentCount > 1 ? Int(block.segmentSize) : retransmitQueue.length(at: current)
+      let block = scoreboard.queue[tcp: current]
+      let largest = block.segmentCount > 1 ? Int(block.segmentSize) : scoreboard.queue.length(at: current)
       if largest > mss { markLostAgain(current, net: &host.net) }
-      place = retransmitQueue.position(after: current)
+      place = scoreboard.queue.position(after: current)
     }
     guard lostOut > 0 else { return }
-    if !hasSACK { limitRenoSACKed() }
+    if !hasSACK { scoreboard.limitRenoSACKed() }
     if recovery.state != .loss {
       // Not congestion: the window stays, and there is nothing to undo.
       recovery.highSeq = sndNxt

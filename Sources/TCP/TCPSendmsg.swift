@@ -147,7 +147,7 @@ extension TCPSocket {
     if requested == 0 { return 0 }
     noSpace = true
     // With nothing queued at all it is not the buffer that is too small.
-    let isEmpty = writeQueue.isEmpty && retransmitQueue.isEmpty
+    let isEmpty = writeQueue.isEmpty && scoreboard.queue.isEmpty
     statistics.note(isEmpty ? .none : .sendBuffer, now: host.net.now)
     pushPending(mss: mss, nagle: .push, host: &host)
     throw .EAGAIN
@@ -205,7 +205,7 @@ extension TCPSocket {
     isPushForced = false
     writeQueuedMemory += skb.truesize
     writeQueue.append(skb)
-    if retransmitQueue.isEmpty && writeQueue.count == 1 { statistics.note(.busy, now: net.now) }
+    if scoreboard.queue.isEmpty && writeQueue.count == 1 { statistics.note(.busy, now: net.now) }
     return true
   }
 
@@ -242,7 +242,7 @@ extension TCPSocket {
   /// While earlier packets sit in the qdisc or the ring, a small segment waits for company.
   /// Linux: `tcp_should_autocork()`.
   private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
-    writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !retransmitQueue.isEmpty
+    writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !scoreboard.queue.isEmpty
       && account.writeAllocated >= writeQueue.truesize(at: tail) && !writeQueue[tcp: tail].endOfRecord
   }
 }

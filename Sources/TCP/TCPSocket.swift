@@ -51,7 +51,8 @@ struct TCPSocket: ~Copyable {
   @Narrow<Int32> var sndWnd = 0
   @Narrow<Int32> var maxWindow = 0
   var writeQueue = SkBuffQueue()
-  var retransmitQueue = SkBuffQueue()
+  /// What is sent and not acknowledged, and its counters.
+  var scoreboard = Scoreboard()
   /// Memory in both send queues. Linux: `sk_wmem_queued`.
   var writeQueuedMemory = 0
   var sendBuffer: Int
@@ -92,7 +93,6 @@ struct TCPSocket: ~Copyable {
 
   // Negotiated options.
   var hasTimestamps = false
-  var hasSACK = false
   var hasWindowScale = false
   @Narrow<UInt8> var sndWscale = 0
   @Narrow<UInt8> var rcvWscale = 0
@@ -117,16 +117,11 @@ struct TCPSocket: ~Copyable {
   var congestion: CongestionControl
   var recovery = RecoveryState()
   var rtt = RTTEstimator()
-  @Narrow<Int32> var packetsOut = 0
-  @Narrow<Int32> var sackedOut = 0
-  @Narrow<Int32> var lostOut = 0
-  @Narrow<Int32> var retransOut = 0
   @Narrow<Int32> var maxPacketsOut = 0
   var maxPacketsSeq = SequenceNumber(0)
   var filledWindow = false
   /// When the window was last taken back for a pause.
   var windowRestartedAt = Instant.origin
-  var delivered: UInt32 = 0
   var deliveredAt = Instant.origin
   var firstSentAt = Instant.origin
   /// Set to `delivered + in flight` while the application leaves the window unused.
@@ -177,8 +172,15 @@ struct TCPSocket: ~Copyable {
 
   // MARK: Derived
 
-  /// Segments believed to be in the network. Linux: `tcp_packets_in_flight()`.
-  var inFlight: Int { packetsOut - sackedOut - lostOut + retransOut }
+  var packetsOut: Int { scoreboard.packetsOut }
+  var sackedOut: Int { scoreboard.sackedOut }
+  var lostOut: Int { scoreboard.lostOut }
+  var retransOut: Int { scoreboard.retransOut }
+  var inFlight: Int { scoreboard.inFlight }
+  var delivered: UInt32 { scoreboard.delivered }
+  var hasSACK: Bool { scoreboard.hasSACK }
+  /// One past the highest sequence number the peer is known to have.
+  var highestSack: SequenceNumber { scoreboard.highestSack(una: sndUna) }
   var unsentByteCount: Int { writeSeq.offset(from: sndNxt) }
   /// One past the highest sequence number the peer's window allows. Linux: `tcp_wnd_end()`.
   var windowEnd: SequenceNumber { sndUna + sndWnd }
@@ -256,12 +258,7 @@ struct TCPSocket: ~Copyable {
 
   mutating func purgeSendQueues() {
     writeQueue.removeAll()
-    retransmitQueue.removeAll()
-    recovery.clearHints()
-    packetsOut = 0
-    sackedOut = 0
-    lostOut = 0
-    retransOut = 0
+    scoreboard.reset()
     writeQueuedMemory = 0
     rtt.backoff = 0
   }
@@ -345,7 +342,6 @@ struct DelayedAck {
   var isScheduled = false
   /// A conversation of requests and answers: ACKs ride on data. Linux: `inet_csk_in_pingpong_mode()`.
   @Narrow<UInt8> var pingpong = 0
-  var isBlocked = false
   /// A small or pushed segment came since the last ACK: a reader that has taken all is owed one at once, because the
   /// sender may be waiting for it. Linux: `ICSK_ACK_PUSHED`.
   var isPushed = false

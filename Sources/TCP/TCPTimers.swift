@@ -46,7 +46,7 @@ extension TCPSocket {
 
   /// Linux: `tcp_retransmit_timer()`.
   private mutating func retransmissionExpired(host: inout Host) {
-    guard packetsOut > 0, let head = retransmitQueue.first else { return }
+    guard packetsOut > 0, let head = scoreboard.queue.first else { return }
     host.net.tracer.record(
       .tcp_retransmit_timer, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
     if !isOpening && retransmits == 0 && retransOut == 0
@@ -57,7 +57,7 @@ extension TCPSocket {
     }
     if sndWnd == 0 && !isOrphan && !isOpening {
       // The peer closed its window on data in flight: keep asking as long as it answers.
-      if closedWindowTimedOut(sentAt: retransmitQueue[tcp: head].sentAt, now: host.net.now) {
+      if closedWindowTimedOut(sentAt: scoreboard.queue[tcp: head].sentAt, now: host.net.now) {
         writeError(net: &host.net)
         return
       }
@@ -77,7 +77,7 @@ extension TCPSocket {
     enterLoss(net: &host.net)
     retransmits += 1
     let mss = currentMSS(host: &host)
-    let first = retransmitQueue.first ?? head
+    let first = scoreboard.queue.first ?? head
     if retransmit(first, segments: 1, mss: mss, host: &host) == .dropped {
       // Local trouble: try again soon, without backing off for it.
       retransmitKind = .retransmission
@@ -215,9 +215,7 @@ extension TCPSocket {
       if pushedSeq.isBefore(block.endSequence) { pushedSeq = block.endSequence }
       // Data that fills the window goes without the FIN that does not fit any more.
       if room < block.endSequence.offset(from: block.sequence) || length > mss {
-        guard split(head, at: min(room, mss, length), in: .write, mss: mss, net: &host.net) else {
-          return true
-        }
+        guard splitUnsent(head, at: min(room, mss, length), mss: mss) else { return true }
       }
       writeQueue[tcp: head].flags.insert(.psh)
       return sendHead(head, mss: mss, host: &host) != .dropped

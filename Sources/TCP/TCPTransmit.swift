@@ -32,7 +32,7 @@ extension TCPSocket {
       }
     case .retransmit:
       // An earlier transmission may still be in the ring: then the header area must not be written twice.
-      copy = retransmitQueue.withPacket(at: place) { skb in
+      copy = scoreboard.queue.withPacket(at: place) { skb in
         Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
         return skb.isCloned ? skb.copyHeader() : skb.clone()
       }
@@ -204,7 +204,7 @@ extension TCPSocket {
   /// Linux: `tcp_event_data_sent()`.
   private mutating func dataSent(_ payload: Int, segments: Int, net: inout Net) {
     // Nothing was in the network: time that is not the path's.
-    if inFlight == 0 { congestion.resumedAfterIdle(now: net.now, lastSent: lastSent) }
+    congestion.transmitted(inFlight: inFlight, lastSent: lastSent, now: net.now)
     lastSent = net.now
     if net.now - ack.lastDataAt < ack.timeout { ack.pingpong = min(ack.pingpong + 1, 8) }
     statistics.bytesSent += UInt64(payload)

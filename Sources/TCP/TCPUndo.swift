@@ -24,21 +24,11 @@ extension TCPSocket {
 
   /// Linux: `tcp_undo_cwnd_reduction()`; RFC 9438 section 4.9.
   private mutating func undoReduction(unmark: Bool) {
-    if unmark {
-      var place = retransmitQueue.first
-      while let current = place {
-        retransmitQueue[tcp: current].sacked.remove(.lost)
-        place = retransmitQueue.position(after: current)
-      }
-      lostOut = 0
-      recovery.retransmitHint = nil
-      recovery.lostHint = nil
-      recovery.lostHintSacked = 0
-    }
+    if unmark { scoreboard.unmarkLost() }
     if let prior = recovery.prior {
       if window.segments <= prior.window {
         window.segments = prior.window
-        congestion = prior.control
+        congestion.undone(prior.control)
       }
       if let before = prior.threshold {
         window.threshold = window.threshold.map { max($0, before) }

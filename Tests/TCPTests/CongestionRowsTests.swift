@@ -18,7 +18,7 @@ struct CongestionRowsTests {
     window.threshold = 2
     var now = start
     while now - start <= span {
-      control.avoid(&window, acked: window.segments, rtt: nil, minimumRTT: rtt, now: now)
+      control.acked(.delivered(window.segments), window: &window, minimumRTT: rtt, now: now)
       now = now + rtt
     }
     return window.segments
@@ -27,8 +27,8 @@ struct CongestionRowsTests {
   @Test("RFC 9438 4.7 fast convergence: a second reduction below W_max gives room to others")
   func fastConvergence() {
     var cubic = CongestionControl(.cubic)
-    _ = cubic.slowStartThreshold(window: 1000)
-    #expect(cubic.slowStartThreshold(window: 800) == 560)
+    _ = cubic.lost(window: 1000)
+    #expect(cubic.lost(window: 800) == 560)
     // K = cbrt((680 - 560) / 0.4) = 6.7 s, W_max = 0.85 * 800.
     let after = grow(&cubic, from: 560, rtt: .milliseconds(100), for: .milliseconds(6700))
     #expect((660...700).contains(after))
@@ -37,7 +37,7 @@ struct CongestionRowsTests {
   @Test("RFC 9438 4.3 at a short round trip the window grows as Reno's with the same average would")
   func renoRegion() {
     var cubic = CongestionControl(.cubic)
-    _ = cubic.slowStartThreshold(window: 100)
+    _ = cubic.lost(window: 100)
     // 0.53 segments a round trip until 100 again.
     let after = grow(&cubic, from: 70, rtt: .milliseconds(1), for: .milliseconds(40))
     #expect((88...94).contains(after))
@@ -51,7 +51,7 @@ struct CongestionRowsTests {
   func timeout() {
     for (seconds, expected) in [(Int64(2), 703), (8, 904)] {
       var cubic = CongestionControl(.cubic)
-      _ = cubic.slowStartThreshold(window: 1000)
+      _ = cubic.lost(window: 1000)
       cubic.timedOut()
       let after = grow(&cubic, from: 700, rtt: .milliseconds(500), for: .seconds(seconds))
       #expect(abs(after - expected) < 60)
@@ -65,18 +65,20 @@ struct CongestionRowsTests {
     var window = CongestionWindow()
     window.segments = 100
     window.threshold = 2
-    _ = cubic.slowStartThreshold(window: 100)
-    cubic.avoid(&window, acked: 1, rtt: nil, minimumRTT: .milliseconds(10), now: .origin + .seconds(1))
-    cubic.avoid(&window, acked: 100, rtt: nil, minimumRTT: .milliseconds(10), now: .origin + .seconds(100))
+    _ = cubic.lost(window: 100)
+    cubic.acked(
+      .delivered(1), window: &window, minimumRTT: .milliseconds(10), now: .origin + .seconds(1))
+    cubic.acked(
+      .delivered(100), window: &window, minimumRTT: .milliseconds(10), now: .origin + .seconds(100))
     #expect((140...152).contains(window.segments))
   }
 
   @Test("RFC 9438 5.8 idle time is no growth")
   func idle() {
     var cubic = CongestionControl(.cubic)
-    _ = cubic.slowStartThreshold(window: 1000)
+    _ = cubic.lost(window: 1000)
     let before = grow(&cubic, from: 700, rtt: .milliseconds(100), for: .seconds(2))
-    cubic.resumedAfterIdle(now: .origin + .seconds(103), lastSent: .origin + .seconds(3))
+    cubic.transmitted(inFlight: 0, lastSent: .origin + .seconds(3), now: .origin + .seconds(103))
     let after = grow(
       &cubic, from: before, rtt: .milliseconds(100), for: .milliseconds(500), start: .origin + .seconds(103))
     #expect(after - before < 60)

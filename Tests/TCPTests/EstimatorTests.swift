@@ -52,6 +52,15 @@ struct RTTEstimatorTests {
   }
 }
 
+extension TCPSocket.RateSample {
+  /// An ACK that told of `count` segments.
+  static func delivered(_ count: Int) -> Self {
+    var sample = Self(priorDelivered: 0)
+    sample.newlyDelivered = count
+    return sample
+  }
+}
+
 @Suite("RFC 5681, RFC 9438 congestion control")
 struct CongestionControlTests {
   @Test("RFC 6928: ten segments to begin with; slow start adds one per segment acknowledged")
@@ -59,7 +68,7 @@ struct CongestionControlTests {
     var window = CongestionWindow()
     #expect(window.segments == 10)
     var reno = CongestionControl(.reno)
-    reno.avoid(&window, acked: 10, rtt: nil, minimumRTT: nil, now: .origin)
+    reno.acked(.delivered(10), window: &window, minimumRTT: nil, now: .origin)
     #expect(window.segments == 20)
   }
 
@@ -69,15 +78,15 @@ struct CongestionControlTests {
     window.segments = 10
     window.threshold = 10
     var reno = CongestionControl(.reno)
-    for _ in 0..<10 { reno.avoid(&window, acked: 1, rtt: nil, minimumRTT: nil, now: .origin) }
+    for _ in 0..<10 { reno.acked(.delivered(1), window: &window, minimumRTT: nil, now: .origin) }
     #expect(window.segments == 11)
   }
 
   @Test("RFC 9438 4.6: CUBIC keeps 0.7 of the window, never below two segments")
   func reduction() {
     var cubic = CongestionControl(.cubic)
-    #expect(cubic.slowStartThreshold(window: 100) == 70)
-    #expect(cubic.slowStartThreshold(window: 1) == 2)
+    #expect(cubic.lost(window: 100) == 70)
+    #expect(cubic.lost(window: 1) == 2)
   }
 
   @Test("RFC 9438 4.1: the window is back at its old size after K seconds")
@@ -85,13 +94,14 @@ struct CongestionControlTests {
     var congestion = CongestionControl(.cubic)
     var window = CongestionWindow()
     window.segments = 1000
-    window.threshold = congestion.slowStartThreshold(window: 1000)
+    window.threshold = congestion.lost(window: 1000)
     window.segments = 700
     // K = cbrt((1000 - 700) / 0.4) = 9.086 s; at 100 ms a round trip Reno would be slower.
     var now = Instant.origin + .seconds(1)
     let start = now
     while now - start < .milliseconds(9086) {
-      congestion.avoid(&window, acked: window.segments, rtt: nil, minimumRTT: .milliseconds(100), now: now)
+      congestion.acked(
+        .delivered(window.segments), window: &window, minimumRTT: .milliseconds(100), now: now)
       now = now + .milliseconds(100)
     }
     #expect((960...1040).contains(window.segments))
@@ -105,8 +115,8 @@ struct CongestionControlTests {
     window.segments = CongestionWindow.clamp
     let moments: [Int64] = [1, 86_400, 86_400 * 365]
     for seconds in moments {
-      congestion.avoid(
-        &window, acked: 1, rtt: nil, minimumRTT: .seconds(100), now: .origin + .seconds(seconds))
+      congestion.acked(
+        .delivered(1), window: &window, minimumRTT: .seconds(100), now: .origin + .seconds(seconds))
       #expect(window.segments <= CongestionWindow.clamp)
     }
   }

@@ -38,11 +38,11 @@ struct RecoveryRowsTests {
   func staleHighMark() throws {
     let open = try Connection.withSACK()
     let base = try open.flight(10)
-    open.inspect { $0.recovery.highestSacked = $0.sndUna + 0x7000_0000 }
+    open.inspect { $0.scoreboard.forgetStaleMark(una: $0.sndUna + 0x7000_0000) }
     open.acknowledge(base: base, upTo: 1)
     open.acknowledge(base: base, upTo: 1, sack: [3..<5])
     #expect(open.info.reordering == 3)
-    #expect(open.inspect { $0.recovery.highestSacked } == open.inspect { $0.sndUna } + 4 * 1460)
+    #expect(open.inspect { $0.scoreboard.highestSacked } == open.inspect { $0.sndUna } + 4 * 1460)
   }
 
   @Test("RFC 6675 lost is what has three SACKed segments above it, and no more")

@@ -119,7 +119,7 @@ struct SendFaithTests {
     ) { try $0.set(Option.sendBuffer, 1 << 20) }
     open.acknowledge()
     open.inspect {
-      $0.window.threshold = $0.congestion.slowStartThreshold(window: 100)
+      $0.window.threshold = $0.congestion.lost(window: 100)
       $0.window.segments = 70
     }
     for _ in 0..<10 {
@@ -156,7 +156,7 @@ struct SendFaithTests {
     let base = try open.flight(40)
     // 4 to 14 are SACKed as they were sent, in one packet or several; what lies below is lost.
     open.acknowledge(base: base, upTo: 0, sack: [4..<14])
-    #expect(open.inspect { $0.recovery.lostHint != nil })
+    #expect(open.inspect { $0.scoreboard.lostHint != nil })
     open.acknowledge(base: base, upTo: 0, sack: [4..<14, 20..<34])
     for count in [3, 7, 9, 13] {
       open.acknowledge(base: base, upTo: count, sack: [20..<34])

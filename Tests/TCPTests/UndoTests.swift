@@ -141,7 +141,7 @@ struct UndoTests {
     let open = try Connection.withSACK(timestamps: true)
     open.inspect {
       $0.window.threshold = 2
-      _ = $0.congestion.slowStartThreshold(window: 100)
+      _ = $0.congestion.lost(window: 100)
     }
     try open.flight(10)
     func knows100() -> Bool { open.inspect { "\($0.congestion)".contains("windowMax: 100.0") } }

@@ -1,0 +1,332 @@
+import SkBuff
+import Tables
+import Wire
+
+/// What was sent and is not acknowledged, and all that is counted from it. Linux: `tcp_rtx_queue` and the counters and hints
+/// that `tcp_input.c` and `tcp_output.c` keep with it.
+///
+/// The queue changes in the verbs of this file and nowhere else; `brokenInvariant` recounts from it. Policy (when to mark,
+/// what an arrival means) is the socket's.
+struct Scoreboard: ~Copyable {
+  /// In the order of their numbers. Linux: `tcp_rtx_queue`.
+  private(set) var queue = SkBuffQueue()
+
+  // Places where work goes on; `nil`: at the head. Linux: `sacktag hints`, `retransmit_skb_hint`, `lost_skb_hint`.
+  private(set) var sackHint: SkBuffQueue.Position?
+  private(set) var retransmitHint: SkBuffQueue.Position?
+  private(set) var lostHint: SkBuffQueue.Position?
+  /// SACKed segments before `lostHint`. Linux: `lost_cnt_hint`.
+  @Narrow<Int32> private(set) var lostHintSacked = 0
+
+  /// One past the highest sequence number that was SACKed; only good while something is.
+  private(set) var highestSacked = SequenceNumber(0)
+  private(set) var counts = SegmentCounts()
+  private let addressOnly = AddressOnly()
+
+  var packetsOut: Int { counts.packetsOut }
+  var sackedOut: Int { counts.sackedOut }
+  var lostOut: Int { counts.lostOut }
+  var retransOut: Int { counts.retransOut }
+  var inFlight: Int { counts.inFlight }
+  var delivered: UInt32 { counts.delivered }
+  var lostTotal: UInt32 { counts.lostTotal }
+  var hasSACK: Bool {
+    get { counts.hasSACK }
+    set { counts.hasSACK = newValue }
+  }
+
+  /// One past the highest sequence number the peer is known to have. Linux: `tcp_highest_sack_seq()`.
+  func highestSack(una: SequenceNumber) -> SequenceNumber { hasSACK && sackedOut > 0 ? highestSacked : una }
+
+  /// The peer SACKed what it should have acknowledged: it may have thrown it away.
+  var isHeadSACKed: Bool { queue.first.map { queue[tcp: $0].sacked.contains(.sacked) } ?? false }
+
+  // MARK: Sending
+
+  /// A packet went out for the first time, behind all others.
+  mutating func sent(_ skb: consuming SkBuff) {
+    counts.sent(Int(skb.tcp.segmentCount))
+    queue.append(skb)
+  }
+
+  /// Both sides opened at once: the SYN goes again as a SYN-ACK.
+  mutating func answerSYN() {
+    if let head = queue.first { queue[tcp: head].flags.insert(.ack) }
+  }
+
+  /// The SYN-ACK that made this connection has arrived.
+  mutating func handshakeDelivered() { counts.handshakeDelivered() }
+
+  mutating func reset() {
+    queue.removeAll()
+    clearHints()
+    counts.reset()
+  }
+
+  private mutating func clearHints() {
+    sackHint = nil
+    retransmitHint = nil
+    forgetLostHint()
+  }
+
+  private mutating func forgetLostHint() {
+    lostHint = nil
+    lostHintSacked = 0
+  }
+
+  /// Forgets places at a packet that leaves the queue.
+  private mutating func forget(_ place: SkBuffQueue.Position) {
+    if sackHint == place { sackHint = nil }
+    if retransmitHint == place { retransmitHint = nil }
+    if lostHint == place { forgetLostHint() }
+  }
+
+  // MARK: Acknowledgments
+
+  /// What an ACK took off the head.
+  struct Acknowledged {
+    /// As it was before.
+    var block: TCPControlBlock
+    var segments: Int
+    /// The packet is gone; else its front.
+    var isWhole: Bool
+  }
+
+  /// Takes the head, or whole segments at the front of a large one, off the queue. Linux: the counting part of
+  /// `tcp_clean_rtx_queue()`, `tcp_tso_acked()`.
+  ///
+  /// - Parameters:
+  ///   - una: everything below it is acknowledged.
+  ///   - memory: what the socket's queued packets take, in bytes of truesize.
+  /// - Returns: `nil` when no whole segment of it is acknowledged.
+  @inline(__always)
+  mutating func acknowledge(upTo una: SequenceNumber, memory: inout Int) -> Acknowledged? {
+    guard let place = queue.first else { return nil }
+    let block = queue[tcp: place]
+    var segments = Int(block.segmentCount)
+    let isWhole = !block.endSequence.isAfter(una)
+    if !isWhole {
+      guard una.isAfter(block.sequence), !block.flags.contains(.syn) else { return nil }
+      let size = max(Int(block.segmentSize), 1)
+      guard trimHead(place, bytes: una.offset(from: block.sequence), memory: &memory), segments > 1 else {
+        return nil
+      }
+      let left = max(1, (queue.length(at: place) + size - 1) / size)
+      segments -= left
+      guard segments > 0 else { return nil }
+      queue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: left)
+    }
+    if block.sacked.contains(.sacked), let hint = lostHint, hint != place,
+      block.sequence.isBefore(queue[tcp: hint].sequence)
+    {
+      lostHintSacked -= segments
+    }
+    counts.acknowledge(segments, of: block)
+    if isWhole {
+      forget(place)
+      memory -= queue.truesize(at: place)
+      _ = queue.remove(at: place)
+    }
+    return Acknowledged(block: block, segments: segments, isWhole: isWhole)
+  }
+
+  /// Takes acknowledged bytes off a packet; it counts as many segments as before. Linux: `tcp_trim_head()`.
+  mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int, memory: inout Int) -> Bool {
+    let before = queue.truesize(at: place)
+    guard queue.withPacket(at: place, { $0.trimHead(bytes) }) else { return false }
+    queue[tcp: place].sequence += bytes
+    memory += queue.truesize(at: place) - before
+    return true
+  }
+
+  // MARK: SACK
+
+  /// Before the first block in a while: an earlier mark would be half the sequence space away one day.
+  mutating func forgetStaleMark(una: SequenceNumber) {
+    if sackedOut == 0 { highestSacked = una }
+  }
+
+  /// Where to look for a block: where the last one ended, when that is before it.
+  func placeToSACK(from start: SequenceNumber) -> SkBuffQueue.Position? {
+    if let hint = sackHint, !queue[tcp: hint].sequence.isAfter(start) { return hint }
+    return queue.first
+  }
+
+  /// A packet that is SACKed already is not looked at again.
+  mutating func passSACKed(_ place: SkBuffQueue.Position) { sackHint = place }
+
+  /// The peer has this packet. Linux: the counting part of `tcp_sacktag_one()`.
+  mutating func sack(_ place: SkBuffQueue.Position) {
+    var block = queue[tcp: place]
+    counts.sack(&block)
+    queue[tcp: place] = block
+    let segments = Int(block.segmentCount)
+    if let hint = lostHint, block.sequence.isBefore(queue[tcp: hint].sequence) { lostHintSacked += segments }
+    if block.endSequence.isAfter(highestSacked) { highestSacked = block.endSequence }
+    if retransmitHint == place { retransmitHint = queue.position(after: place) }
+    sackHint = place
+  }
+
+  // MARK: Without SACK
+
+  mutating func addRenoSACK() -> Bool { counts.addRenoSACK() }
+  mutating func removeRenoSACKs(acked: Int) -> Bool { counts.removeRenoSACKs(acked: acked) }
+  @discardableResult
+  mutating func limitRenoSACKed() -> Bool { counts.limitRenoSACKed() }
+  mutating func forgetRenoSACKs() { counts.forgetRenoSACKs() }
+
+  // MARK: Losses
+
+  /// Marks as lost what has at least `reordering` SACKed segments above it (RFC 6675); when recovery begins with less than
+  /// that, the head. Linux: `tcp_update_scoreboard()`, `tcp_mark_head_lost()`.
+  ///
+  /// - Returns: segments that were sent again and are lost again.
+  mutating func markLosses(reordering: Int, isNew: Bool) -> Int {
+    let enough = sackedOut - reordering
+    guard enough >= 0 else {
+      guard isNew, let head = queue.first else { return 0 }
+      return markLost(head)
+    }
+    var again = 0
+    var place = lostHint ?? queue.first
+    var counted = lostHint == nil ? 0 : lostHintSacked
+    while let current = place {
+      let block = queue[tcp: current]
+      lostHint = current
+      lostHintSacked = counted
+      if block.sacked.contains(.sacked) { counted += Int(block.segmentCount) }
+      if counted > enough { break }
+      if block.sacked.isDisjoint(with: [.sacked, .lost]) { again += markLost(current) }
+      place = queue.position(after: current)
+    }
+    return again
+  }
+
+  /// Linux: `tcp_mark_skb_lost()`.
+  ///
+  /// - Returns: segments that were sent again and are lost again.
+  mutating func markLost(_ place: SkBuffQueue.Position) -> Int {
+    var block = queue[tcp: place]
+    guard !block.sacked.contains(.sacked) else { return 0 }
+    noteToRetransmit(place, block.sequence)
+    let again = counts.lose(&block)
+    queue[tcp: place] = block
+    return again
+  }
+
+  /// Retransmission goes on no later than at this packet. Without a place to go on at it begins at the queue's head, and
+  /// still has to where lost packets wait there. Linux: `tcp_verify_retransmit_hint()`.
+  private mutating func noteToRetransmit(_ place: SkBuffQueue.Position, _ sequence: SequenceNumber) {
+    if let hint = retransmitHint {
+      guard sequence.isBefore(queue[tcp: hint].sequence) else { return }
+    } else {
+      guard retransOut >= lostOut else { return }
+    }
+    retransmitHint = place
+  }
+
+  /// Lost whatever was sent again; after undo a segment may be sent again and not lost.
+  ///
+  /// - Returns: as `markLost`.
+  mutating func markLostAgain(_ place: SkBuffQueue.Position) -> Int {
+    counts.forgetRetransmission(&queue[tcp: place])
+    return markLost(place)
+  }
+
+  /// After a timeout everything not SACKed is lost. A SACKed head means that the receiver threw away what it had
+  /// (RFC 2018 section 8): then SACKs count for nothing. Linux: `tcp_timeout_mark_lost()`.
+  ///
+  /// - Returns: as `markLost`.
+  mutating func markAllLost() -> Int {
+    let reneged = isHeadSACKed
+    counts.forgetRenoSACKs()
+    var again = 0
+    var place = queue.first
+    while let current = place {
+      if reneged { counts.renege(&queue[tcp: current]) }
+      again += markLostAgain(current)
+      place = queue.position(after: current)
+    }
+    clearHints()
+    return again
+  }
+
+  /// Nothing was lost after all. Linux: the first part of `tcp_undo_cwnd_reduction()`.
+  mutating func unmarkLost() {
+    var place = queue.first
+    while let current = place {
+      counts.unlose(&queue[tcp: current])
+      place = queue.position(after: current)
+    }
+    retransmitHint = nil
+    forgetLostHint()
+  }
+
+  // MARK: Sending again
+
+  /// The first packet that is lost and was not sent again since; the search goes on from there.
+  mutating func nextToRetransmit() -> SkBuffQueue.Position? {
+    var place = retransmitHint ?? queue.first
+    while let current = place {
+      retransmitHint = current
+      let marks = queue[tcp: current].sacked
+      if marks.contains(.lost) && marks.isDisjoint(with: [.sacked, .retransmitted]) { break }
+      place = queue.position(after: current)
+    }
+    return place
+  }
+
+  /// A packet was sent again. Marked even if it did not leave: its time stamp is that of the attempt, and so no RTT sample.
+  mutating func retransmitted(_ place: SkBuffQueue.Position, hasLeft: Bool) {
+    counts.retransmitted(&queue[tcp: place], hasLeft: hasLeft)
+  }
+
+  // MARK: Cutting and joining
+
+  /// Cuts a packet in two, each marked as the whole was. Linux: `tcp_fragment()`.
+  ///
+  /// - Returns: false when memory ran out; nothing has changed.
+  mutating func split(_ place: SkBuffQueue.Position, at offset: Int, mss: Int, memory: inout Int) -> Bool {
+    guard let change = queue.split(place, at: offset, mss: mss, memory: &memory) else { return false }
+    counts.adjust(queue[tcp: place], by: change)
+    return true
+  }
+
+  /// The path MTU or options changed since the packet was cut. Linux: `tcp_set_skb_tso_segs()`.
+  mutating func resegment(_ place: SkBuffQueue.Position, mss: Int) {
+    let old = Int(queue[tcp: place].segmentCount)
+    let new = max(1, (queue.length(at: place) + mss - 1) / mss)
+    queue[tcp: place].segmentSize = UInt16(truncatingIfNeeded: mss)
+    queue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: new)
+    counts.adjust(queue[tcp: place], by: new - old)
+  }
+
+  /// Moves the bytes of a packet behind those of the one before it, and forgets it. Linux: `tcp_collapse_retrans()`.
+  ///
+  /// - Returns: false when they may not be moved: a copy is still on its way down, or they are too many pieces.
+  mutating func merge(_ next: SkBuffQueue.Position, into place: SkBuffQueue.Position, memory: inout Int)
+    -> Bool
+  {
+    let before = queue.truesize(at: place) + queue.truesize(at: next)
+    let block = queue[tcp: next]
+    var other: SkBuff? = queue.remove(at: next)
+    let rest = queue.withPacket(at: place) { (skb: borrowing SkBuff) -> SkBuff? in
+      guard let taken = other.take() else { return nil }
+      return skb.absorb(taken)
+    }
+    if let rest {
+      queue.insert(rest, after: place)
+      return false
+    }
+    memory += queue.truesize(at: place) - before
+    if retransmitHint == next { retransmitHint = place }
+    forget(next)
+    forgetLostHint()
+    queue[tcp: place].endSequence = block.endSequence
+    queue[tcp: place].flags.formUnion(block.flags)
+    queue[tcp: place].endOfRecord = block.endOfRecord
+    queue[tcp: place].sacked.formUnion(block.sacked.intersection(.everRetransmitted))
+    counts.adjust(block, by: -Int(block.segmentCount))
+    return true
+  }
+}
