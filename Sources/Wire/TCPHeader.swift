@@ -1,6 +1,6 @@
 /// Control bits of a TCP header (RFC 9293 section 3.1; ECE and CWR: RFC 3168).
 @frozen
-public struct TCPFlags: OptionSet, Hashable, Sendable, CustomStringConvertible {
+public struct TCPFlags: OptionSet, Hashable, Sendable {
   public var rawValue: UInt8
   @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
   @inlinable public static var fin: TCPFlags { TCPFlags(rawValue: 0x01) }
@@ -11,13 +11,6 @@ public struct TCPFlags: OptionSet, Hashable, Sendable, CustomStringConvertible {
   @inlinable public static var urg: TCPFlags { TCPFlags(rawValue: 0x20) }
   @inlinable public static var ece: TCPFlags { TCPFlags(rawValue: 0x40) }
   @inlinable public static var cwr: TCPFlags { TCPFlags(rawValue: 0x80) }
-
-  public var description: String {
-    let names: [(TCPFlags, String)] = [
-      (.syn, "S"), (.fin, "F"), (.rst, "R"), (.psh, "P"), (.ack, "."), (.urg, "U"), (.ece, "E"), (.cwr, "W"),
-    ]
-    return names.filter { contains($0.0) }.map(\.1).joined()
-  }
 }
 
 /// A TCP header without its options (RFC 9293 section 3.1).

@@ -94,14 +94,20 @@ import Wire
 
   @Test("B5 D11 the trace names reasons, events and states, and keeps the number beside them")
   func traceNames() {
-    func text(_ point: TracePoint, _ a: UInt64, _ b: UInt64 = 0) -> [String?] {
-      TraceReport(TraceRecord(nanoseconds: 0, point: point, skb: 0, socket: 0, a: a, b: b, c: 0), queue: 0)
+    func text(_ point: TracePoint, _ a: UInt64, _ b: UInt64 = 0, _ c: UInt64 = 0) -> [String?] {
+      TraceReport(TraceRecord(nanoseconds: 0, point: point, skb: 0, socket: 0, a: a, b: b, c: c), queue: 0)
         .arguments.map(\.text)
     }
     #expect(text(.kfree_skb, UInt64(DropReason.noSocket.rawValue)).first == "NO_SOCKET")
     #expect(text(.device_malicious_driver, 6).first == "tooManyBuffers")
     #expect(text(.tcp_set_state, 7, 2) == ["UNCONN", "SYN-SENT"])
-    #expect(text(.ip_rcv, 7) == [nil, nil, nil])
+    #expect(text(.ip_output, 60, 6, 0x0A00_0001) == [nil, "TCP", "10.0.0.1"])
+    #expect(text(.tcp_v4_rcv, 1, 0, 0x12) == [nil, nil, "S."])
+    #expect(text(.neigh_update, 0x0A00_0001, 1, 2) == ["10.0.0.1", "INCOMPLETE", "REACHABLE"])
+    #expect(text(.arp_rcv, 2, 0x0A00_0001) == ["reply", "10.0.0.1"])
+    #expect(text(.icmp_rcv, 8, 0) == ["echo request", nil])
+    #expect(text(.sock_sendmsg, 5, 0x4000) == [nil, nil, nil])
+    #expect(text(.tcp_ack, 7) == [nil, nil, nil])
     #expect(text(.kfree_skb, 255).first == .some(nil))
   }
 

@@ -1,4 +1,5 @@
 import SwiftStack
+import Wire
 
 /// A TCP segment as a test writes it and reads it: its own encoder and decoder, from RFC 791 and RFC 9293, sharing nothing
 /// with the stack's.
@@ -60,7 +61,11 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
   }
 
   public var description: String {
-    "flags \(flags) seq \(sequence) ack \(acknowledgment) win \(window) len \(payload.count) options \(options)"
+    var text = "\(sourcePort) > \(destinationPort): Flags [\(TCPFlags(rawValue: flags))], seq \(sequence)"
+    if isAck { text += ", ack \(acknowledgment)" }
+    // Safe: any byte is a valid `UInt8`.
+    let words = unsafe TCPOptions.describe(options.span.bytes)
+    return text + ", win \(window), options [\(words)], length \(payload.count)"
   }
 }
 

@@ -1,8 +1,10 @@
 import IceHardware
 import LinuxHost
+import Neighbour
 import SkBuff
 import TCP
 import Trace
+import Wire
 
 /// Tracepoints on behalf of a client.
 extension ControlConversation {
@@ -82,13 +84,20 @@ extension TraceReport {
       socket: record.socket, arguments: arguments)
   }
 
-  /// What a number stands for; `nil`: it is a number.
+  /// What a number stands for, in the words of tcpdump, `ss` and `ip neigh`; `nil`: it is a number.
   private static func text(_ name: String, _ value: UInt64, at point: TracePoint) -> String? {
     let code = UInt8(truncatingIfNeeded: value)
     return switch (point, name) {
     case (.kfree_skb, "reason"): DropReason(rawValue: code)?.name
     case (.device_malicious_driver, "event"): MaliciousDriverEvent(rawValue: code).map { "\($0)" }
     case (.tcp_set_state, _): TCPState(rawValue: code)?.name
+    case (_, "address"): "\(IPv4Address(UInt32(truncatingIfNeeded: value)))"
+    case (.sock_sendmsg, _), (.sock_recvmsg, _): nil
+    case (_, "flags"): "\(TCPFlags(rawValue: code))"
+    case (.neigh_update, _), (.neigh_event_send, _): "\(NeighbourState(rawValue: code))"
+    case (_, "protocol") where code != 0: "\(IPProtocol(rawValue: code))"
+    case (_, "operation"): ARPPacket.Operation(rawValue: UInt16(code)).map { "\($0)" }
+    case (_, "type"): "\(ICMPHeader.Kind(rawValue: code))"
     default: nil
     }
   }

@@ -33,6 +33,7 @@ private func parseAll(_ bytes: RawSpan) {
 }
 
 private func parseFrame(_ bytes: RawSpan) {
+  precondition(!PacketDescription(frame: bytes).description.isEmpty, "Every frame can be printed.")
   guard let ethernet = EthernetHeader(parsing: bytes) else { return }
   let payload = bytes.extracting(EthernetHeader.byteCount..<bytes.byteCount)
   switch ethernet.type {
