@@ -79,10 +79,7 @@ public struct IPv4Layer: ~Copyable {
     addresses.append(prefix)
     if primary.isAny { primary = address }
     rebuildLocal()
-    if prefix.length < 32 {
-      // A second address of the same network finds the route there.
-      try? routes.insert(RouteEntry(prefix, source: address))
-    }
+    addNetwork(of: prefix)
     routesChanged()
   }
 
@@ -99,7 +96,7 @@ public struct IPv4Layer: ~Copyable {
     let isLast = addresses.isEmpty
     routes.remove { $0.source == address || isLast && $0.kind == .unicast }
     let heir = addresses.first { $0.length == prefix.length && $0.network == prefix.network }
-    if let heir, heir.length < 32 { try? routes.insert(RouteEntry(heir, source: heir.address)) }
+    if let heir { addNetwork(of: heir) }
     routesChanged()
   }
 
@@ -117,7 +114,7 @@ public struct IPv4Layer: ~Copyable {
   /// Adds a route. Linux: `fib_table_insert()`, `fib_check_nh()`.
   ///
   /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
-  ///   EEXIST when a route with this prefix and metric is there, ENOBUFS for too many.
+  ///   ENETDOWN while the link is down, EEXIST when a route with this prefix and metric is there, ENOBUFS for too many.
   public mutating func addRoute(_ entry: RouteEntry, net: inout Net) throws(Errno) {
     try check(entry)
     guard routes.count < Self.routeLimit else { throw .ENOBUFS }
@@ -139,6 +136,7 @@ public struct IPv4Layer: ~Copyable {
   }
 
   private func check(_ entry: RouteEntry) throws(Errno) {
+    if entry.kind == .unicast, !device.isUp { throw .ENETDOWN }
     if let gateway = entry.gateway {
       guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
       guard let way = routes.lookup(gateway), way.scope == .link, way.kind == .unicast else {
@@ -175,12 +173,35 @@ public struct IPv4Layer: ~Copyable {
     routesChanged()
   }
 
-  /// Brings the link up or takes it down. While it is down only our own addresses are reachable, and what was learned of
-  /// neighbours is forgotten. Linux: `fib_netdev_event()`, `neigh_ifdown()`.
-  public mutating func setLink(up: Bool, net: inout Net) {
-    device.setLink(up: up)
-    if !up { neighbours.flush(net: &net) }
+  /// Changes the link-layer address. What was learned of neighbours goes, as frames to them carry the old one.
+  /// Linux: `NETDEV_CHANGEADDR` in `arp_netdev_event()`.
+  ///
+  /// - Throws: EADDRNOTAVAIL for zero and group addresses.
+  public mutating func setMACAddress(_ address: MACAddress, net: inout Net) throws(Errno) {
+    try device.setMACAddress(address)
+    neighbours.flush(keepingPermanent: false, net: &net)
     routesChanged()
+  }
+
+  /// Brings the link up or takes it down. Down: the routes over it go, neighbours are forgotten, and only our own addresses
+  /// can be reached. Up: the routes to the addresses' networks come back; others have to be added again.
+  /// Linux: `fib_netdev_event()`, `neigh_ifdown()`.
+  public mutating func setLink(up: Bool, net: inout Net) {
+    guard up != device.isUp else { return }
+    device.setLink(up: up)
+    if up {
+      for prefix in addresses { addNetwork(of: prefix) }
+    } else {
+      routes.remove { $0.kind == .unicast }
+      neighbours.flush(keepingPermanent: false, net: &net)
+    }
+    routesChanged()
+  }
+
+  /// The route to an address's network. A second address of the same network finds it there.
+  private mutating func addNetwork(of prefix: IPv4Prefix) {
+    guard device.isUp, prefix.length < 32 else { return }
+    try? routes.insert(RouteEntry(prefix, source: prefix.address))
   }
 
   /// The device's MTU or another input of routing changed: cached routes are looked up again.

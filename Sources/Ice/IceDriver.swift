@@ -64,7 +64,7 @@ public struct IceDriver: ~Copyable {
   /// What may stand in front of a packet: the Ethernet header and two tags. Linux: `ICE_ETH_PKT_HDR_PAD`
   static let linkHeaderByteCount = 14 + 8
 
-  public let configuration: Configuration
+  public private(set) var configuration: Configuration
   /// Keeps the shared memory alive; the hot path goes through handles.
   private let bus: IceBus
   private let registers: RegisterFile
@@ -106,6 +106,12 @@ public struct IceDriver: ~Copyable {
     _ skb: consuming SkBuff, ringDoorbell: Bool, net: inout Net
   ) -> NetdevTx {
     tx.startTransmit(skb, ringsDoorbell: ringDoorbell, net: &net)
+  }
+
+  /// Which frames are ours from now on. Linux: `ice_set_mac_address()`.
+  public mutating func setMACAddress(_ address: MACAddress) {
+    configuration.macAddress = address
+    rx.macAddress = address
   }
 
   /// The driver takes no packets until completions have made room. Linux: `netif_xmit_stopped()`.
@@ -173,6 +179,21 @@ public struct IceDriver: ~Copyable {
     registers.write(.PFGEN_CTRL, 1)
     open(net: &net)
     return completion
+  }
+
+  /// Moves to other rings, or sets the queue pair up for another MTU. Packets on the old rings are lost; the counters go on.
+  /// The device has to move as well. Linux: `ice_set_ringparam()`, `ice_change_mtu()`.
+  public mutating func reopen(on bus: IceBus, mtu: Int, net: inout Net) {
+    close()
+    bus.registers.copyCounters(of: registers)
+    var configuration = configuration
+    configuration.mtu = mtu
+    let (sent, received, faults) = (tx.statistics, rx.statistics, tx.faultCounts)
+    self = IceDriver(bus: bus, configuration: configuration)
+    tx.statistics = sent
+    rx.statistics = received
+    tx.faultCounts = faults
+    open(net: &net)
   }
 
   /// Takes everything off the rings: all mappings end, all packets and pages are freed. Linux: `ice_stop()`.

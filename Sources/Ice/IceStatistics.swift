@@ -95,6 +95,10 @@ public struct IceStatistics: Sendable {
 @frozen public struct RingParameters: Equatable, Sendable {
   public var tx: Int
   public var rx: Int
+  public init(tx: Int, rx: Int) {
+    self.tx = tx
+    self.rx = rx
+  }
   /// Linux: ICE_MAX_NUM_DESC
   public static var maximum: Int { 8160 }
   /// Linux: ICE_MIN_NUM_DESC

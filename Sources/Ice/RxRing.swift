@@ -17,7 +17,7 @@ struct RxRing: ~Copyable {
   let bufferByteCount: Int
   private let registers: RegisterFile
   private let iommu: IOMMU
-  private let macAddress: MACAddress
+  var macAddress: MACAddress
   private let buffers: RxBufferTable
   /// The second half of a page whose first half is posted.
   private var sparePage: Page? = nil

@@ -27,7 +27,7 @@ struct TxRing: ~Copyable {
   /// The device has refused what was on the ring (MDD): only a reset starts the queue again.
   private(set) var isFaulted = false
   /// How often each `MaliciousDriverEvent` was seen, by raw value.
-  private(set) var faultCounts = InlineArray<16, UInt64>(repeating: 0)
+  var faultCounts = InlineArray<16, UInt64>(repeating: 0)
   private var packetsSinceDoorbell = 0
   /// Longest frame on the wire, bytes. One that is longer would stop the whole queue (MDD), so it is dropped here.
   private let maxFrameByteCount: Int

@@ -50,6 +50,9 @@ import Synchronization
   case IOMMU_FAULTS
   /// Reason of the last refusal: an `IOMMUFault`.
   case IOMMU_LAST_FAULT
+
+  /// It only counts; the others steer, or say what the device does.
+  public var isCounter: Bool { rawValue >= Self.GLPRT_GORC.rawValue && self != .IOMMU_LAST_FAULT }
 }
 
 /// The register block, shared by driver and device.
@@ -64,6 +67,11 @@ import Synchronization
     for index in 0..<DeviceRegister.allCases.count {
       unsafe (base + index).initialize(to: Atomic(0))
     }
+  }
+
+  /// Takes the values of counting registers over from another register file.
+  public func copyCounters(of other: RegisterFile) {
+    for register in DeviceRegister.allCases where register.isCounter { write(register, other.read(register)) }
   }
 
   func deallocate() { unsafe base.deallocate() }

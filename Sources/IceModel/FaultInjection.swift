@@ -7,6 +7,8 @@ import Timers
   public var isTransmitStalled = false
   /// So many frames are completed but not put on the wire.
   public var framesToDrop = 0
+  /// So many of a hundred frames are completed but not put on the wire, evenly spread; 0 to 100.
+  public var dropPercent = 0
   /// Completions are written back this much later.
   public var writeBackDelay = Nanoseconds.zero
   /// So many times a descriptor is read as one of a type that does not exist, which stops the queue (MDD).

@@ -34,9 +34,11 @@ public struct IceDevice: ~Copyable {
   }
 
   private let addressOnly = AddressOnly()
-  public let configuration: Configuration
+  public private(set) var configuration: Configuration
   /// Faults to commit.
   public var faults = FaultInjection()
+  /// Hundredths of a frame that are still to be dropped.
+  private var dropDebt = 0
   /// Keeps the shared memory alive; the hot path goes through the handles.
   private let bus: IceBus
   private let txRing: TxDescriptorRing
@@ -67,6 +69,21 @@ public struct IceDevice: ~Copyable {
   /// Whether a call of `fetchFrame` can do anything: descriptors wait behind the doorbell.
   public var hasTransmitWork: Bool {
     !transmit.isStopped && transmit.head != Int(truncatingIfNeeded: registers.read(.QTX_COMM_DBELL))
+  }
+
+  /// Sets the address that the receive filter lets through.
+  public mutating func setMACAddress(_ address: MACAddress) {
+    configuration.macAddress = address
+    receive.macAddress = address
+  }
+
+  /// Moves to other rings, or takes frames of another length; its faults stay. The driver has to move first.
+  public mutating func reopen(on bus: IceBus, maxFrameByteCount: Int) {
+    var configuration = configuration
+    configuration.maxFrameByteCount = maxFrameByteCount
+    let faults = faults
+    self = IceDevice(bus: bus, configuration: configuration)
+    self.faults = faults
   }
 
   /// Why the Tx queue is stopped, nil when it is not.
@@ -105,12 +122,22 @@ public struct IceDevice: ~Copyable {
           registers.add(.GLPRT_TDOLD, 1)
         } else if faults.framesToDrop > 0 {
           faults.framesToDrop -= 1
+        } else if faults.dropPercent > 0 && isNextDropped() {
+          // As above.
         } else {
           return true
         }
         frameDone(accepted: false)
       }
     }
+  }
+
+  /// Whether the share of frames to drop has come together again.
+  private mutating func isNextDropped() -> Bool {
+    dropDebt += faults.dropPercent
+    guard dropDebt >= 100 else { return false }
+    dropDebt -= 100
+    return true
   }
 
   /// The wire has taken the frame, or has refused it for good; the memory is not looked at again. After the

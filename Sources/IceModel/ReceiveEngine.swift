@@ -26,7 +26,7 @@ struct ReceiveEngine: ~Copyable {
   private let ring: RxDescriptorRing
   private let registers: RegisterFile
   private let iommu: IOMMU
-  private let macAddress: MACAddress
+  var macAddress: MACAddress
   private let hash = ToeplitzHash.standard
   private(set) var head = 0
   /// The buffers offered for the frame being received, one segment each, from descriptor `head` on.

@@ -15,6 +15,9 @@ public struct DeviceFeatures: OptionSet, Hashable, Sendable, CustomStringConvert
   /// Senders copy payload past the cache. Linux: `NETIF_F_NOCACHE_COPY`.
   @inlinable public static var nocacheCopy: DeviceFeatures { DeviceFeatures(rawValue: 16) }
 
+  /// Received segments of a flow are put together, in software. Linux: `NETIF_F_GRO`.
+  @inlinable public static var gro: DeviceFeatures { DeviceFeatures(rawValue: 32) }
+
   /// Without what cannot work alone: pieces need the device's checksum, segmentation needs both.
   /// Linux: `netdev_fix_features()`.
   public var consistent: DeviceFeatures {
@@ -26,10 +29,10 @@ public struct DeviceFeatures: OptionSet, Hashable, Sendable, CustomStringConvert
 
   private static let names: [(DeviceFeatures, String)] = [
     (.scatterGather, "tx-scatter-gather"), (.checksum, "tx-checksum-ipv4"), (.tsoV4, "tx-tcp-segmentation"),
-    (.udpSegmentation, "tx-udp-segmentation"), (.nocacheCopy, "tx-nocache-copy"),
+    (.udpSegmentation, "tx-udp-segmentation"), (.nocacheCopy, "tx-nocache-copy"), (.gro, "rx-gro"),
   ]
   /// `ethtool -k`'s names of what is on.
-  public var description: String {
-    Self.names.filter { contains($0.0) }.map(\.1).joined(separator: " ")
-  }
+  public var description: String { list.joined(separator: " ") }
+  /// The same, one by one.
+  public var list: [String] { Self.names.filter { contains($0.0) }.map(\.1) }
 }

@@ -14,10 +14,15 @@ import Wire
 public struct NetDevice: ~Copyable {
   private let addressOnly = AddressOnly()
   public let name: String
-  public let macAddress: MACAddress
+  public internal(set) var macAddress: MACAddress
   /// Bytes of IP packet that fit a frame.
   public internal(set) var mtu: Int
-  public let features: DeviceFeatures
+  /// What the device does, of what is wanted.
+  public internal(set) var features: DeviceFeatures
+  /// What is asked for, though it may not work without something that is off. Linux: `wanted_features`.
+  public internal(set) var wantedFeatures: DeviceFeatures
+  /// What can be asked for. Linux: `hw_features`.
+  let offered: DeviceFeatures
   public let transmitQueueLength: Int
   /// Whether packets are taken at all. Linux: `IFF_UP` with carrier.
   public internal(set) var isUp = true
@@ -60,7 +65,10 @@ public struct NetDevice: ~Copyable {
     name = configuration.name
     macAddress = configuration.macAddress
     mtu = configuration.mtu
-    features = configuration.features.consistent
+    // What software does is every device's. Linux: `NETIF_F_SOFT_FEATURES`.
+    offered = configuration.features.union(.gro)
+    wantedFeatures = offered
+    features = offered.consistent
     transmitQueueLength = configuration.transmitQueueLength
     self.driver = driver
     qdisc = Qdisc(configuration.qdisc, limit: configuration.transmitQueueLength)
@@ -80,7 +88,7 @@ public struct NetDevice: ~Copyable {
 
   /// Linux: `dev_set_mtu()`.
   ///
-  /// - Throws: EINVAL outside 68...65535, or above what the driver's receive side was opened for.
+  /// - Throws: EINVAL outside 68...65535, or above what the driver was opened for.
   public mutating func setMTU(_ value: Int) throws(Errno) {
     guard Self.mtuRange.contains(value), value <= max(mtu, driver.configuration.mtu) else {
       throw .EINVAL

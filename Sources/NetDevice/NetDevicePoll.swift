@@ -19,11 +19,19 @@ extension NetDevice {
     let result = driver.poll(budget: budget, into: &fresh, net: &net)
     if result.maliciousDriverEvent != nil { stopByDriver(net: &net) }
     if result.tx.packetCount > 0 { completed(result.tx, net: &net) }
+    guard isUp else {
+      while let skb = fresh.popFirst() { skb.drop(.deviceDown) }
+      return !result.isComplete
+    }
     received(fresh, now: net.now)
     let before = queue.count
     while let skb = fresh.popFirst() {
       if skb.gsoType == .udpL4 {
         DatagramSegmentation.receive(skb, into: &queue)
+        continue
+      }
+      guard features.contains(.gro) else {
+        queue.append(skb)
         continue
       }
       GenericReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)

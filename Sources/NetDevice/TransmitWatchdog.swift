@@ -35,10 +35,6 @@ extension NetDevice {
     statistics.watchdogTimeouts += 1
     statistics.lastWatchdogTimeout = net.now
     _ = driver.reset(net: &net)
-    limits.reset(now: net.now)
-    isStoppedByLimits = false
-    isStoppedByDriver = false
-    lastProgress = net.now
-    hasScheduledWork = queueLength > 0
+    startOver(net: net)
   }
 }

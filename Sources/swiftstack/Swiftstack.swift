@@ -14,7 +14,8 @@ struct Swiftstack: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       UpCommand.self, DownCommand.self, PingCommand.self, NetcatCommand.self, PerfCommand.self,
-      SSCommand.self, AddrCommand.self, NeighCommand.self, ArpCommand.self, SysctlCommand.self,
+      SSCommand.self, AddrCommand.self, LinkCommand.self, NeighCommand.self, ArpCommand.self,
+      SysctlCommand.self,
       RouteCommand.self, QdiscCommand.self, NICCommand.self,
       StatsCommand.self, TraceCommand.self, CaptureCommand.self,
     ])

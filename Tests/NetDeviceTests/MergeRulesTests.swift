@@ -53,8 +53,9 @@ import Wire
   }
 
   /// How many packets one poll makes of the frames.
-  private func packets(_ frames: [Frame]) -> Int {
+  private func packets(_ frames: [Frame], without features: DeviceFeatures = []) -> Int {
     let bench = DeviceBench()
+    #expect(throws: Never.self) { try bench.device.setFeatures(features, on: false) }
     for frame in frames { bench.receive(frame.bytes) }
     bench.poll()
     let count = bench.received.count
@@ -66,6 +67,11 @@ import Wire
   func plain() {
     let first = Frame()
     #expect(packets([first, first.next()]) == 1)
+  }
+
+  @Test("T11 D12 GRO: turned off, every segment comes by itself") func off() {
+    let first = Frame()
+    #expect(packets([first, first.next()], without: .gro) == 2)
   }
 
   @Test(

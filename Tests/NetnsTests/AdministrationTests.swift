@@ -81,6 +81,62 @@ extension Netns {
       }
     }
 
+    @Test("link set: down and up as Linux's pings see it, a new address that it is told of, a longer MTU")
+    func link() throws {
+      try withWorld { world in
+        try world.inside(["ping", "-c1", "-W2", world.stack])
+        try change(world, "link", "set down")
+        #expect(try world.swiftstack("link").text.contains("state DOWN"))
+        #expect(try world.tryInside(["ping", "-c1", "-W1", world.stack]).status == 1)
+        try change(world, "link", "set up")
+        try world.inside(["ping", "-c1", "-W2", world.stack])
+        // Within its locktime Linux keeps what it learned.
+        var number = 0x10
+        let isTold = poll(seconds: 10, every: 1.2) {
+          number += 1
+          let address = "02:00:00:00:00:\(String(number, radix: 16))"
+          guard (try? world.swiftstack("link", ["set", "address", address]))?.status == 0 else { return nil }
+          let table = (try? world.tryInside(["ip", "neigh"]))?.text ?? ""
+          return table.contains(address) ? true : nil
+        }
+        #expect(isTold)
+        try world.inside(["ping", "-c1", "-W2", world.stack])
+        try world.inside(["ip", "link", "set", world.interface, "mtu", "4000"])
+        let long = ["ping", "-c1", "-W1", "-M", "do", "-s", "3900", world.stack]
+        #expect(try world.tryInside(long).status == 1)
+        try change(world, "link", "set mtu 4000")
+        try world.inside(long)
+        #expect(try world.swiftstack("link").text.contains("mtu 4000"))
+        for (words, text) in [
+          ("set mtu 67", "Invalid argument"),
+          ("set address 01:00:00:00:00:01", "Cannot assign requested address"),
+        ] {
+          let result = try world.swiftstack("link", words.split(separator: " ").map(String.init))
+          #expect(result.status == 1 && result.errors.contains(text), "\(result.summary)")
+        }
+      }
+    }
+
+    @Test("nic set and fault: rings and features are shown, and what a broken NIC loses Linux does not get")
+    func nic() throws {
+      try withWorld { world in
+        let ping = ["ping", "-c1", "-W1", world.stack]
+        try world.inside(ping)
+        for words in ["set rx-ring 256", "set tx-ring 128", "set tso off", "set gro off"] {
+          try change(world, "nic", words)
+        }
+        let shown = try world.swiftstack("nic").text
+        #expect(shown.contains("RX:\t\t256\nTX:\t\t128"))
+        #expect(!shown.contains("tx-tcp-segmentation") && !shown.contains("rx-gro"))
+        try world.inside(ping)
+        try change(world, "nic", "fault drop 100%")
+        #expect(try world.swiftstack("nic").text.contains("drop 100%"))
+        #expect(try world.tryInside(ping).status == 1)
+        try change(world, "nic", "fault off")
+        try world.inside(ping)
+      }
+    }
+
     @Test("sysctl: the TTL that Linux sees, the value shown, and refusals with status 1")
     func settings() throws {
       try withWorld { world in
@@ -104,7 +160,9 @@ extension Netns {
       arguments: [
         ("route", "add 10.9.0.1/16 via 10.0.0.1", "10.9.0.1/16"), ("route", "sideways", "sideways"),
         ("addr", "add x", "\"x\""), ("neigh", "replace 10.0.0.1", "lladdr"), ("arp", "shout", "shout"),
-        ("sysctl", "", "-a"), ("route", "add default via 10.0.0.1 --json", "--json"),
+        ("sysctl", "", "-a"),
+        ("link", "set", "mtu N"), ("nic", "set warp on", "\"warp\""),
+        ("route", "add default via 10.0.0.1 --json", "--json"),
       ])
     func misunderstood(command: String, words: String, reason: String) throws {
       try withWorld { world in

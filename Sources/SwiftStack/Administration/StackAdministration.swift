@@ -180,6 +180,10 @@ extension Stack {
     case .removeNeighbour(let address): try removeNeighbour(address)
     case .flushNeighbours: try flushNeighbours()
     case .announceAddresses: try announceAddresses()
+    case .setLink(let link): try setLink(link)
+    case .setFeature(let feature, let isOn): try setFeature(feature, on: isOn)
+    case .setRings(let receive, let transmit): try setRings(receive: receive, transmit: transmit)
+    case .commit(let fault): try commit(fault)
     }
   }
 

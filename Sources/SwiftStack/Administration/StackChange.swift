@@ -20,6 +20,14 @@ public enum StackChange: Equatable, Sendable {
   case flushNeighbours
   /// `arp announce`
   case announceAddresses
+  /// `link set [dev] [IFNAME] [mtu N] [address MAC] [up | down]`
+  case setLink(LinkChange)
+  /// `nic set FEATURE on|off`
+  case setFeature(NICFeature, on: Bool)
+  /// `nic set rx-ring N`, `nic set tx-ring N`
+  case setRings(receive: Int? = nil, transmit: Int? = nil)
+  /// `nic fault stall | drop N% | late-writeback [MS] | map-fail [N] | off`
+  case commit(NICFault)
 
   /// Reads a change.
   ///
@@ -34,11 +42,14 @@ public enum StackChange: Equatable, Sendable {
     case "addr": self = try Self.address(&words)
     case "route": self = try Self.route(&words)
     case "neigh": self = try Self.neighbour(&words)
+    case "link": self = try Self.link(&words)
+    case "nic": self = try Self.nic(&words)
     case "arp":
       try words.expect(["announce"])
       self = .announceAddresses
     default:
-      throw StackError("object \"\(object)\" is unknown: addr, route, neigh, arp and sysctl can change")
+      throw StackError(
+        "object \"\(object)\" is unknown: addr, link, route, neigh, arp, nic and sysctl can change")
     }
     try words.end()
   }
@@ -135,7 +146,7 @@ public enum StackChange: Equatable, Sendable {
 /// The words of a change, taken one after the other.
 struct ChangeWords {
   private let words: [String]
-  private let device: String?
+  let device: String?
   private var place = 0
 
   init(_ words: [String], device: String?) {

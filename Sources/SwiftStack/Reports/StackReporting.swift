@@ -108,8 +108,9 @@ extension ShardState {
     return NICReport(
       device: host.internet.device.name, transmitRing: rings.tx, receiveRing: rings.rx,
       maximumRing: RingParameters.maximum,
-      features: host.internet.device.features.description.split(separator: " ").map(String.init),
-      statistics: counters)
+      features: host.internet.device.features.list,
+      requestedFeatures: host.internet.device.wantedFeatures.subtracting(host.internet.device.features).list,
+      statistics: counters, faults: nic.faults.words)
   }
 
   var interfaceReport: InterfaceReport {

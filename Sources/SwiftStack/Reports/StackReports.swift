@@ -176,12 +176,18 @@ public struct NICReport: Codable, Equatable, Sendable {
   public var maximumRing: Int
   /// Features that are on, `ethtool -k` names.
   public var features: [String]
+  /// Features that are asked for, and off because they need another one.
+  public var requestedFeatures: [String]
   /// As `ethtool -S`.
   public var statistics: [CounterReport]
+  /// Faults that it commits, in the words of `nic fault`.
+  public var faults: [String]
   public init(
     device: String, transmitRing: Int, receiveRing: Int, maximumRing: Int, features: [String],
-    statistics: [CounterReport]
+    requestedFeatures: [String] = [], statistics: [CounterReport], faults: [String] = []
   ) {
+    self.requestedFeatures = requestedFeatures
+    self.faults = faults
     self.device = device
     self.transmitRing = transmitRing
     self.receiveRing = receiveRing

@@ -1,0 +1,107 @@
+import IPv4
+import Ice
+import IceHardware
+import IceModel
+import NetDevice
+
+/// Changes to the interface and the NIC of a running stack.
+extension Stack {
+  /// Changes the interface. What of it belongs to Linux's side of a TAP stays as it is. Linux: `ip link set`.
+  ///
+  /// Down: what waits is dropped, routes over the link and neighbours are forgotten, nothing comes or goes. Up: the routes to
+  /// the addresses' networks come back, and the addresses are announced, if the stack announces itself.
+  ///
+  /// - Throws: `StackError` with EINVAL for an MTU that the NIC cannot have, EADDRNOTAVAIL for a MAC address that is zero or a
+  ///   group's. Nothing is changed then.
+  public func setLink(_ link: LinkChange) throws(StackError) {
+    if let mtu = link.mtu, !StackConfiguration.mtuRange.contains(mtu) {
+      throw StackError("link set mtu \(mtu): \(Errno.EINVAL): the NIC takes 68 to 9702 bytes", code: .EINVAL)
+    }
+    if let address = link.macAddress, !address.isValidStation {
+      throw StackError("link set address \(address): \(Errno.EADDRNOTAVAIL)", code: .EADDRNOTAVAIL)
+    }
+    let announces = configuration.announcesAddress
+    try change("link set") { (state) throws(Errno) in
+      if let mtu = link.mtu {
+        if mtu > state.host.internet.device.driver.configuration.mtu { state.reopenNIC(mtu: mtu) }
+        try state.host.internet.setMTU(mtu)
+      }
+      if let address = link.macAddress {
+        try state.host.internet.setMACAddress(address, net: &state.host.net)
+        state.nic.setMACAddress(address)
+      }
+      let wasUp = state.host.internet.device.isUp
+      if let isUp = link.isUp { state.host.internet.setLink(up: isUp, net: &state.host.net) }
+      let isNews = link.macAddress != nil || !wasUp
+      if announces && isNews && state.host.internet.device.isUp && state.queue == 0 {
+        state.host.internet.announceAddresses(net: &state.host.net)
+      }
+    }
+  }
+
+  /// Has the NIC, or software, do something from the next packet on. What does not work without something that is off comes
+  /// on with that. Linux: `ethtool -K`.
+  ///
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
+  public func setFeature(_ feature: NICFeature, on isOn: Bool) throws(StackError) {
+    try change("nic set \(feature.rawValue) \(isOn ? "on" : "off")") { (state) throws(Errno) in
+      try state.host.internet.device.setFeatures(feature.bit, on: isOn)
+    }
+  }
+
+  /// Gives the NIC of every queue rings of other sizes; what is on the old ones is lost. Linux: `ethtool -G`.
+  ///
+  /// - Parameters:
+  ///   - receive, transmit: descriptors, 64 to 8160, rounded up to a multiple of 32; `nil`: as it is.
+  /// - Throws: `StackError` with EINVAL for a size that cannot be.
+  public func setRings(receive: Int? = nil, transmit: Int? = nil) throws(StackError) {
+    for count in [receive, transmit].compactMap(\.self) where !StackConfiguration.ringRange.contains(count) {
+      throw StackError(
+        "nic set ring \(count): \(Errno.EINVAL): the NIC has 64 to 8160 descriptors", code: .EINVAL)
+    }
+    func rounded(_ count: Int) -> Int {
+      (count + RingParameters.multiple - 1) / RingParameters.multiple * RingParameters.multiple
+    }
+    let (receive, transmit) = (receive.map(rounded), transmit.map(rounded))
+    try change("nic set ring") { (state) throws(Errno) in
+      let now = state.host.internet.device.driver.ringParameters
+      let new = RingParameters(tx: transmit ?? now.tx, rx: receive ?? now.rx)
+      if new != now { state.reopenNIC(rings: new) }
+    }
+  }
+
+  /// Has the NIC of every queue commit a fault, or none any more.
+  ///
+  /// - Throws: `StackError` with EINVAL for a number out of range.
+  public func commit(_ fault: NICFault) throws(StackError) {
+    try change("nic fault") { (state) throws(Errno) in
+      switch fault {
+      case .stall: state.nic.faults.isTransmitStalled = true
+      case .drop(let percent):
+        guard (0...100).contains(percent) else { throw .EINVAL }
+        state.nic.faults.dropPercent = percent
+      case .lateWriteBack(let milliseconds):
+        guard (0...60_000).contains(milliseconds) else { throw .EINVAL }
+        state.nic.faults.writeBackDelay = .milliseconds(Int64(milliseconds))
+      case .mapFail(let count):
+        guard (0...1_000_000).contains(count) else { throw .EINVAL }
+        state.nic.injectMappingFailures(count)
+      case .off:
+        state.nic.faults = FaultInjection()
+        state.nic.injectMappingFailures(0)
+      }
+    }
+  }
+}
+
+extension ShardState {
+  /// Sets the NIC and its driver up anew, with other rings or for another MTU.
+  mutating func reopenNIC(rings: RingParameters? = nil, mtu: Int? = nil) {
+    let rings = rings ?? host.internet.device.driver.ringParameters
+    let mtu = mtu ?? host.internet.device.driver.configuration.mtu
+    let bus = IceBus(txDescriptorCount: rings.tx, rxDescriptorCount: rings.rx)
+    host.internet.device.reopenDriver(on: bus, mtu: mtu, net: &host.net)
+    nic.reopen(on: bus, maxFrameByteCount: mtu + 14)
+    hasMoreWork = true
+  }
+}

@@ -1,0 +1,87 @@
+extension StackChange {
+  static func link(_ words: inout ChangeWords) throws(StackError) -> StackChange {
+    try words.expect(["set"])
+    if words.peek == "dev" {
+      words.skip()
+      try words.takeDevice()
+    } else if words.peekIsDevice {
+      words.skip()
+    }
+    var link = LinkChange()
+    var seen: Set<String> = []
+    while let name = words.peek {
+      words.skip()
+      guard seen.insert(name).inserted || name == "up" || name == "down" else {
+        throw StackError("duplicate \"\(name)\"")
+      }
+      switch name {
+      case "up": link.isUp = true
+      case "down": link.isUp = false
+      case "mtu": link.mtu = try ChangeWords.number(try words.next("an MTU"), "mtu", 0...65535)
+      case "address":
+        let text = try words.next("a MAC address")
+        guard let address = MACAddress(text) else {
+          throw StackError("\"\(text)\" is invalid lladdr: it is not like 02:00:00:00:00:01")
+        }
+        link.macAddress = address
+      default: throw StackError("\"\(name)\" is unknown here: link set takes mtu N, address MAC, up and down")
+      }
+    }
+    guard link != LinkChange() else { throw StackError("link set needs mtu N, address MAC, up or down") }
+    return .setLink(link)
+  }
+
+  static func nic(_ words: inout ChangeWords) throws(StackError) -> StackChange {
+    guard try words.expect(["set", "fault"]) == "set" else { return .commit(try fault(&words)) }
+    let list = (NICFeature.allCases.map(\.rawValue) + ["rx-ring", "tx-ring"]).joined(separator: ", ")
+    let name = try words.next(list)
+    if name == "rx-ring" || name == "tx-ring" {
+      let count = try ChangeWords.number(try words.next("descriptors"), name, 0...Int(Int32.max))
+      return name == "rx-ring" ? .setRings(receive: count) : .setRings(transmit: count)
+    }
+    guard let feature = NICFeature(rawValue: name) else {
+      throw StackError("feature \"\(name)\" is unknown: there are \(list)")
+    }
+    let value = try words.next("on or off")
+    guard value == "on" || value == "off" else {
+      throw StackError("\(name) is on or off, not \"\(value)\"")
+    }
+    return .setFeature(feature, on: value == "on")
+  }
+
+  private static func fault(_ words: inout ChangeWords) throws(StackError) -> NICFault {
+    let list = "stall, drop N%, late-writeback [MS], map-fail [N] or off"
+    let name = try words.next(list)
+    switch name {
+    case "stall": return .stall
+    case "off": return .off
+    case "drop":
+      let text = try words.next("N%")
+      guard text.hasSuffix("%") else { throw StackError("drop takes a share such as 10%, not \"\(text)\"") }
+      return .drop(percent: try ChangeWords.number(String(text.dropLast()), "drop", 0...100))
+    case "late-writeback":
+      guard let text = words.peek else { return .lateWriteBack(milliseconds: 10) }
+      words.skip()
+      return .lateWriteBack(milliseconds: try ChangeWords.number(text, name, 0...60_000))
+    case "map-fail":
+      guard let text = words.peek else { return .mapFail(count: 1) }
+      words.skip()
+      return .mapFail(count: try ChangeWords.number(text, name, 0...1_000_000))
+    default: throw StackError("fault \"\(name)\" is unknown: \(list)")
+    }
+  }
+}
+
+extension ChangeWords {
+  /// The name of the stack's interface.
+  mutating func takeDevice() throws(StackError) {
+    let name = try next("an interface")
+    if let device, name != device { throw StackError("Cannot find device \"\(name)\"") }
+  }
+
+  /// Whether the next word can only be the interface's name.
+  var peekIsDevice: Bool {
+    guard let word = peek else { return false }
+    return device.map { $0 == word } ?? !["up", "down", "mtu", "address"].contains(word)
+  }
+}
