@@ -188,7 +188,7 @@ public struct IPv4Layer: ~Copyable {
   /// Linux: `fib_netdev_event()`, `neigh_ifdown()`.
   public mutating func setLink(up: Bool, net: inout Net) {
     guard up != device.isUp else { return }
-    device.setLink(up: up)
+    device.setLink(up: up, now: net.now)
     if up {
       for prefix in addresses { addNetwork(of: prefix) }
     } else {

@@ -30,6 +30,16 @@ public struct NetDevice: ~Copyable {
 
   var qdisc: Qdisc
   var qdiscStatistics = QdiscStatistics()
+  /// When a packet that waits for its time is looked at again. Linux: `struct qdisc_watchdog`.
+  var qdiscTimer = TimerSlot()
+  static var qdiscKey: TimerKey { TimerKey(kind: .qdisc, id: 0) }
+  /// The number that `tc` shows before the colon; 0 for the one that the device came with. Linux: `q->handle`.
+  var qdiscHandle: UInt16 = 0
+  private var lastHandle: UInt16 = 0x8000
+  var ingress = IngressQueue()
+  /// Packets that came in may go up now: call `runIngress`.
+  public internal(set) var hasIngressWork = false
+  private let defaultQdisc: QdiscConfiguration
   /// Packets that left the queueing discipline, fit for the driver, and could not go or are just going.
   /// Linux: `q->gso_skb`.
   var ready = SkBuffQueue()
@@ -60,7 +70,7 @@ public struct NetDevice: ~Copyable {
   /// Packets one run of the queue may take before others get their turn. Linux: `dev_tx_weight`.
   public static let transmitQuota = 64
 
-  public init(configuration: NetDeviceConfiguration, driver: consuming IceDriver, net: borrowing Net) {
+  public init(configuration: NetDeviceConfiguration, driver: consuming IceDriver, net: inout Net) {
     precondition(Self.mtuRange.contains(configuration.mtu), "a device's MTU is 68 to 65535 bytes")
     name = configuration.name
     macAddress = configuration.macAddress
@@ -71,7 +81,9 @@ public struct NetDevice: ~Copyable {
     features = offered.consistent
     transmitQueueLength = configuration.transmitQueueLength
     self.driver = driver
-    qdisc = Qdisc(configuration.qdisc, limit: configuration.transmitQueueLength)
+    defaultQdisc = configuration.qdisc
+    qdisc = Qdisc(
+      configuration.qdisc, limit: configuration.transmitQueueLength, now: net.now, random: &net.random)
     limits = DynamicQueueLimits(now: net.now)
     lastProgress = net.now
   }
@@ -98,26 +110,55 @@ public struct NetDevice: ~Copyable {
 
   /// Brings the link up or takes it down; what waits in the queue is dropped then. Linux: `dev_activate()`,
   /// `dev_deactivate()`.
-  public mutating func setLink(up: Bool) {
+  public mutating func setLink(up: Bool, now: Instant) {
     guard up != isUp else { return }
     isUp = up
-    if !up { resetQueue() }
+    if !up { resetQueue(now: now) }
   }
 
   /// Drops what waits. Linux: `qdisc_reset()`.
-  mutating func resetQueue() {
+  mutating func resetQueue(now: Instant) {
     let waiting = UInt64(queueLength)
     qdiscStatistics.dropped += waiting
     statistics.sentDropped += waiting
-    qdisc.reset()
+    qdisc.reset(now: now)
     while let skb = ready.popFirst() { skb.drop(.qdiscReset) }
     hasScheduledWork = false
   }
 
-  /// Replaces the queueing discipline; what waits in the old one is dropped. Linux: `tc qdisc replace`.
-  public mutating func setQdisc(_ kind: QdiscKind) {
-    resetQueue()
-    qdisc = Qdisc(kind, limit: transmitQueueLength)
+  /// Gives the queueing discipline other parameters, or puts one of another kind in its place: what waits in the old one
+  /// is dropped then, and the statistics begin anew. The default one counts as another kind.
+  /// Linux: `tc qdisc replace dev ... root`, `tc_modify_qdisc()`.
+  public mutating func setQdisc(_ configuration: QdiscConfiguration, net: inout Net) {
+    if qdiscHandle != 0 && qdisc.change(to: configuration, now: net.now) {
+      // What was not to go yet may now.
+      hasScheduledWork = queueLength > 0
+      return
+    }
+    qdiscHandle = takeHandle()
+    graft(configuration, net: &net)
+  }
+
+  /// Linux: `qdisc_alloc_handle()`.
+  mutating func takeHandle() -> UInt16 {
+    lastHandle = lastHandle == .max ? 0x8001 : lastHandle + 1
+    return lastHandle
+  }
+
+  /// Puts the queueing discipline that the device came with back. Linux: `tc qdisc del dev ... root`.
+  ///
+  /// - Throws: ENOENT when it is there already.
+  public mutating func resetQdisc(net: inout Net) throws(Errno) {
+    guard qdiscHandle != 0 else { throw .ENOENT }
+    qdiscHandle = 0
+    graft(defaultQdisc, net: &net)
+  }
+
+  /// Linux: `dev_graft_qdisc()`.
+  private mutating func graft(_ configuration: QdiscConfiguration, net: inout Net) {
+    resetQueue(now: net.now)
+    qdiscTimer.cancel(in: &net.timers)
+    qdisc = Qdisc(configuration, limit: transmitQueueLength, now: net.now, random: &net.random)
     qdiscStatistics = QdiscStatistics()
   }
 
@@ -130,13 +171,15 @@ public struct NetDevice: ~Copyable {
       place = ready.position(after: here)
     }
     return QdiscSnapshot(
-      kind: qdisc.kind, statistics: qdiscStatistics, backlogBytes: bytes, backlogPackets: queueLength)
+      configuration: qdisc.configuration, handle: qdiscHandle, statistics: qdiscStatistics,
+      backlogBytes: bytes, backlogPackets: queueLength)
   }
 
   /// Lets go of every packet and of the driver's rings, before the packet pool ends.
   public mutating func close() {
     isUp = false
-    resetQueue()
+    resetQueue(now: lastProgress)
+    ingress.reset(now: lastProgress)
     driver.close()
     stopCapture()
   }

@@ -8,14 +8,15 @@ public struct NetDeviceConfiguration: Sendable {
   public var mtu: Int
   /// What is wanted; the device has those of them that the driver offers as well.
   public var features: DeviceFeatures
-  public var qdisc: QdiscKind
+  /// What the device comes with, and goes back to.
+  public var qdisc: QdiscConfiguration
   /// Packets the queueing discipline holds. Linux: `tx_queue_len`.
   public var transmitQueueLength: Int
 
   public init(
     name: String, macAddress: MACAddress, mtu: Int = 1500,
     features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation],
-    qdisc: QdiscKind = .pfifoFast, transmitQueueLength: Int = 1000
+    qdisc: QdiscConfiguration = .pfifoFast, transmitQueueLength: Int = 1000
   ) {
     self.name = name
     self.macAddress = macAddress

@@ -24,6 +24,27 @@ extension NetDevice {
       return !result.isComplete
     }
     received(fresh, now: net.now)
+    if ingress.isActive {
+      pollHeldBack(&fresh, into: &queue, net: &net)
+    } else {
+      merge(&fresh, into: &queue)
+    }
+    return !result.isComplete
+  }
+
+  @inline(never)
+  private mutating func pollHeldBack(
+    _ fresh: inout SkBuffQueue, into queue: inout SkBuffQueue, net: inout Net
+  ) {
+    var merged = SkBuffQueue()
+    merge(&fresh, into: &merged)
+    holdBack(&merged, net: &net)
+    runIngress(into: &queue, net: &net)
+  }
+
+  /// Makes few packets of many, and of what a sender's kernel handed over in one the datagrams that it stands for.
+  @inline(__always)
+  private func merge(_ fresh: inout SkBuffQueue, into queue: inout SkBuffQueue) {
     let before = queue.count
     while let skb = fresh.popFirst() {
       if skb.gsoType == .udpL4 {
@@ -36,7 +57,6 @@ extension NetDevice {
       }
       GenericReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)
     }
-    return !result.isComplete
   }
 
   /// Linux: `netdev_tx_completed_queue()`, then `netif_tx_wake_queue()`.

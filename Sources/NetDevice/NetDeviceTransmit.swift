@@ -61,14 +61,11 @@ extension NetDevice {
   }
 
   private mutating func queueSlowly(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
-    if case .noqueue = qdisc.kind { return xmitWithoutQueue(skb, net: &net) }
+    if qdisc.isNoqueue { return xmitWithoutQueue(skb, net: &net) }
     net.tracer.record(
       .qdisc_enqueue, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))
-    let result = qdisc.enqueue(skb)
-    if result == .dropped {
-      qdiscStatistics.dropped += 1
-      statistics.sentDropped += 1
-    }
+    let result = qdisc.enqueue(skb, now: net.now, statistics: &qdiscStatistics)
+    if result == .dropped { statistics.sentDropped += 1 }
     // When a quota ran out, the packets before this one wait for `runQdisc` too.
     if !hasScheduledWork { runQdisc(net: &net) }
     return result
@@ -94,7 +91,8 @@ extension NetDevice {
   }
 
   /// Takes packets from the queue to the driver until it is empty, the driver stops, or the quota of 64 is used up; then
-  /// `hasScheduledWork` asks for another call. Linux: `__qdisc_run()`, `net_tx_action()`.
+  /// `hasScheduledWork` asks for another call. When packets wait for their time, a timer makes that call.
+  /// Linux: `__qdisc_run()`, `net_tx_action()`.
   public mutating func runQdisc(net: inout Net) {
     hasScheduledWork = false
     guard isUp else { return }
@@ -106,7 +104,15 @@ extension NetDevice {
           hasScheduledWork = true
           return
         }
-        quota -= dequeueBatch(limit: quota)
+        let batch = dequeueBatch(limit: quota, now: net.now)
+        quota -= batch.count
+        let isSent = batch.count > 0 && directXmit(net: &net)
+        if batch.next != .distantFuture {
+          qdiscTimer.arm(Self.qdiscKey, at: batch.next, in: &net.timers)
+          return
+        }
+        guard isSent else { return }
+        continue
       }
       guard directXmit(net: &net) else { return }
     }
@@ -114,18 +120,24 @@ extension NetDevice {
 
   /// Moves packets from the queueing discipline to `ready`: one, and as many more as the byte limit has room for, so
   /// that they share a doorbell. Linux: `dequeue_skb()`, `try_bulk_dequeue_skb()`.
-  private mutating func dequeueBatch(limit: Int) -> Int {
+  ///
+  /// - Returns: how many were moved, and when the next one may be; `.distantFuture`: it was not asked, or there is none.
+  private mutating func dequeueBatch(limit: Int, now: Instant) -> (count: Int, next: Instant) {
     var room = limits.available
     var count = 0
     repeat {
-      guard let skb = qdisc.dequeue() else { break }
-      let size = skb.wireSize
-      qdiscStatistics.sent(size)
-      room -= size.byteCount
-      count += 1
-      validate(skb)
+      switch qdisc.dequeue(now: now, statistics: &qdiscStatistics) {
+      case .empty: return (count, .distantFuture)
+      case .notBefore(let instant): return (count, instant)
+      case .packet(let skb):
+        let size = skb.wireSize
+        qdiscStatistics.sent(size)
+        room -= size.byteCount
+        count += 1
+        validate(skb)
+      }
     } while room > 0 && count < limit
-    return count
+    return (count, .distantFuture)
   }
 
   /// Hands `ready` to the driver, one doorbell for all. What the driver has no room for stays at the head.

@@ -14,10 +14,12 @@ extension NetDevice {
     watchdog.arm(Self.watchdogKey, at: net.now + Self.watchdogTime, in: &net.timers)
   }
 
-  /// A timer of the device's has come: `.qdisc` runs the queue, `.watchdog` looks after a stopped one.
+  /// A timer of the device's has come: `.qdisc` runs the queue, or asks for `runIngress`, `.watchdog` looks after a stopped one.
   public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
     switch key.kind {
-    case .qdisc: runQdisc(net: &net)
+    case .qdisc where key == IngressQueue.key:
+      if ingress.timer.expire(at: due) { hasIngressWork = true }
+    case .qdisc where qdiscTimer.expire(at: due): runQdisc(net: &net)
     case .watchdog where watchdog.expire(at: due): watchTransmit(net: &net)
     default: break
     }

@@ -6,6 +6,10 @@
 @_exported import struct IceModel.WireFrameMetadata
 @_exported import struct LinuxHost.InterfaceName
 @_exported import struct LinuxHost.LinuxError
+@_exported import enum NetDevice.QdiscConfiguration
+@_exported import enum NetDevice.QdiscKind
+@_exported import enum NetDevice.QdiscPlace
+@_exported import struct NetDevice.QdiscSyntaxError
 @_exported import NetNamespace
 @_exported import struct Neighbour.NeighbourState
 @_exported import struct Sockets.MessageHeader

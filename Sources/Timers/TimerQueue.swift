@@ -7,7 +7,7 @@ public enum TimerKind: UInt8, Sendable {
   case neighbour
   /// Fragment reassembly time limit.
   case reassembly
-  /// A queueing discipline wants to run again (throttled, or its quota was used up).
+  /// A queueing discipline's packets that wait for their time.
   case qdisc
   /// Transmit watchdog.
   case watchdog

@@ -38,7 +38,7 @@ final class IPv4Bench {
     nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac, maxFrameByteCount: mtu + 14))
     let device = NetDevice(
       configuration: NetDeviceConfiguration(
-        name: "test0", macAddress: Self.mac, mtu: mtu, features: features), driver: driver, net: net)
+        name: "test0", macAddress: Self.mac, mtu: mtu, features: features), driver: driver, net: &net)
     ip = IPv4Layer(device: device, net: &net)
     do {
       try ip.addAddress(IPv4Prefix("10.0.0.2/24")!, net: &net)

@@ -23,7 +23,7 @@ struct HostTests {
     var driver = IceDriver(bus: bus, configuration: IceDriver.Configuration(macAddress: mac))
     driver.open(net: &net)
     let device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: net)
+      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: &net)
     let internet = IPv4Layer(device: device, net: &net)
     var host = Host(net: net, internet: internet)
     try host.addAddress(#require(IPv4Prefix("10.0.0.2/24")))

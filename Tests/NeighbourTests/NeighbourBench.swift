@@ -35,7 +35,7 @@ final class NeighbourBench {
     driver.open(net: &net)
     nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac))
     device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "test0", macAddress: Self.mac), driver: driver, net: net)
+      configuration: NetDeviceConfiguration(name: "test0", macAddress: Self.mac), driver: driver, net: &net)
     table = NeighbourTable(net: &net)
   }
 

@@ -23,7 +23,7 @@ final class DeviceBench {
 
   init(
     features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation],
-    qdisc: QdiscKind = .pfifoFast, ring: Int = 512, mtu: Int = 1500, isLimited: Bool = true,
+    qdisc: QdiscConfiguration = .pfifoFast, ring: Int = 512, mtu: Int = 1500, isLimited: Bool = true,
     queueLength: Int = 1000, receivesLargeFrames: Bool = false
   ) {
     pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
@@ -37,7 +37,7 @@ final class DeviceBench {
     device = NetDevice(
       configuration: NetDeviceConfiguration(
         name: "test0", macAddress: Self.mac, mtu: mtu, features: features, qdisc: qdisc,
-        transmitQueueLength: queueLength), driver: driver, net: net)
+        transmitQueueLength: queueLength), driver: driver, net: &net)
     // A limit no test reaches, where byte queue limits are not the subject.
     if !isLimited {
       device.limits.minimumLimit = 1 << 30

@@ -177,12 +177,12 @@ import Trace
     #expect(bench.send(bench.packet([1, 2, 3])) == .dropped)
     #expect(bench.pool.dropCount(.packetTooSmall) == 1)
     for tag in 0..<5 { _ = bench.send(bench.frame(UInt8(tag))) }
-    bench.device.setLink(up: false)
+    bench.device.setLink(up: false, now: bench.net.now)
     #expect(bench.pool.dropCount(.qdiscReset) == 5 && bench.device.queueLength == 0)
     #expect(bench.send(bench.frame(1)) == .failed(.ENETDOWN))
     #expect(bench.pool.dropCount(.deviceDown) == 1)
     bench.settle()
-    bench.device.setLink(up: true)
+    bench.device.setLink(up: true, now: bench.net.now)
     #expect(bench.send(bench.frame(9)) == .success)
     bench.settle()
     #expect(bench.frames.last?.last == 9)
@@ -204,7 +204,7 @@ import Trace
   func replace() {
     let bench = DeviceBench()
     for tag in 0..<5 { _ = bench.send(bench.frame(UInt8(tag))) }
-    bench.device.setQdisc(.noqueue)
+    bench.device.setQdisc(.noqueue, net: &bench.net)
     #expect(bench.pool.dropCount(.qdiscReset) == 4)
     #expect(bench.device.qdiscSnapshot.kind == .noqueue)
     #expect(bench.device.qdiscSnapshot.statistics.sentPackets == 0)

@@ -25,7 +25,7 @@ final class SocketBench {
       bus: IceBus(txDescriptorCount: 64, rxDescriptorCount: 64), configuration: .init(macAddress: mac))
     driver.open(net: &net)
     let device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: net)
+      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: &net)
     let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (1, 2))
     host = Host(net: net, internet: internet)

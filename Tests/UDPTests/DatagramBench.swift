@@ -39,7 +39,7 @@ final class DatagramBench {
     nic = IceDevice(bus: bus, configuration: .init(macAddress: mac, maxFrameByteCount: mtu + 14))
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "test0", macAddress: mac, mtu: mtu, features: features),
-      driver: driver, net: net)
+      driver: driver, net: &net)
     let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (3, 4))
     host = Host(net: net, internet: internet)

@@ -375,6 +375,23 @@ def do_chargen(host: str, port: str, byte_count: str) -> None:
     report(lines=len(lines), good=int(good), shifted=int(shifted))
 
 
+def do_rate(host: str, port: str, interface: str, seconds: str) -> None:
+    """Reads what a service sends for some time: bytes a second that came in on the interface, the first second left out."""
+    connection = connect(host, port)
+    counter = f"/sys/class/net/{interface}/statistics/rx_bytes"
+    buffer = bytearray(CHUNK)
+
+    def read_until(end: float) -> tuple[int, float]:
+        while time.monotonic() < end:
+            connection.recv_into(buffer)
+        with open(counter) as file:
+            return int(file.read()), time.monotonic()
+
+    before, started = read_until(time.monotonic() + 1)
+    after, ended = read_until(time.monotonic() + float(seconds))
+    report(rate=round((after - before) / (ended - started)))
+
+
 def do_relay(first: str, second: str, duplicate: str, reorder: str, loss: str, seed: str) -> None:
     """Carries frames between two interfaces, some twice, some later than the next ones, some not at all."""
     numbers = random.Random(int(seed))

@@ -1,30 +1,93 @@
+import NetNamespace
 import SkBuff
+import Tables
+import Timers
+
+/// What a queueing discipline gives when the device asks for a packet.
+@frozen
+public enum Dequeued: ~Copyable {
+  case packet(SkBuff)
+  /// Nothing waits.
+  case empty
+  /// Packets wait, and none may go before that. Linux: `qdisc_watchdog_schedule_ns()`.
+  case notBefore(Instant)
+}
 
 /// A queueing discipline: one of a closed set, so that a packet meets a switch and not a table of functions.
 /// Linux: `struct Qdisc`, `struct Qdisc_ops`.
+///
+/// Those with much state have it in memory of its own, as `qdisc_priv()` is: the others are no larger for it.
 public enum Qdisc: ~Copyable {
   case noqueue(NoQueue)
   case pfifoFast(PfifoFast)
+  case tbf(Box<TokenBucketFilter>)
+  case netem(Box<NetworkEmulator>)
 
-  public init(_ kind: QdiscKind, limit: Int) {
-    switch kind {
+  /// - Parameters:
+  ///   - limit: the device's `tx_queue_len`, for those that hold so many packets.
+  ///   - now: when it begins.
+  ///   - random: where those that need random numbers take a seed.
+  public init(_ configuration: QdiscConfiguration, limit: Int, now: Instant, random: inout RandomSource) {
+    switch configuration {
     case .noqueue: self = .noqueue(NoQueue())
     case .pfifoFast: self = .pfifoFast(PfifoFast(limit: limit))
+    case .tbf(let parameters): self = .tbf(Box(TokenBucketFilter(parameters, now: now)))
+    case .netem(let parameters):
+      self = .netem(Box(NetworkEmulator(parameters, random: RandomSource(seed: random.next()))))
     }
   }
 
-  public var kind: QdiscKind {
+  /// Gives one of the same kind other parameters; what waits stays. Linux: `qdisc_change()`.
+  ///
+  /// - Returns: false for another kind; nothing was changed then.
+  public mutating func change(to configuration: QdiscConfiguration, now: Instant) -> Bool {
+    switch consume self {
+    case .noqueue(let state):
+      self = .noqueue(state)
+      return configuration.kind == .noqueue
+    case .pfifoFast(let fifo):
+      self = .pfifoFast(fifo)
+      return configuration.kind == .pfifoFast
+    case .tbf(var box):
+      if case .tbf(let parameters) = configuration {
+        box.value.change(to: parameters, now: now)
+        self = .tbf(box)
+        return true
+      }
+      self = .tbf(box)
+      return false
+    case .netem(var box):
+      if case .netem(let parameters) = configuration {
+        box.value.change(to: parameters)
+        self = .netem(box)
+        return true
+      }
+      self = .netem(box)
+      return false
+    }
+  }
+
+  public var configuration: QdiscConfiguration {
     switch self {
     case .noqueue: .noqueue
     case .pfifoFast: .pfifoFast
+    case .tbf(let box): .tbf(box.value.configuration)
+    case .netem(let box): .netem(box.value.configuration)
+    }
+  }
+
+  public var isNoqueue: Bool {
+    switch self {
+    case .noqueue: true
+    default: false
     }
   }
 
   /// Whether an empty one may be passed by: it neither delays nor reorders. Linux: `TCQ_F_CAN_BYPASS`.
   public var canBypass: Bool {
     switch self {
-    case .noqueue: false
     case .pfifoFast: true
+    default: false
     }
   }
 
@@ -33,6 +96,8 @@ public enum Qdisc: ~Copyable {
     switch self {
     case .noqueue: 0
     case .pfifoFast(let fifo): fifo.count
+    case .tbf(let box): box.value.count
+    case .netem(let box): box.value.count
     }
   }
   /// Wire bytes that wait.
@@ -40,43 +105,76 @@ public enum Qdisc: ~Copyable {
     switch self {
     case .noqueue: 0
     case .pfifoFast(let fifo): fifo.byteCount
+    case .tbf(let box): box.value.byteCount
+    case .netem(let box): box.value.byteCount
     }
   }
 
   /// Linux: `q->enqueue()`.
-  public mutating func enqueue(_ skb: consuming SkBuff) -> XmitResult {
+  ///
+  /// - Parameter statistics: where it counts what it drops.
+  public mutating func enqueue(
+    _ skb: consuming SkBuff, now: Instant, statistics: inout QdiscStatistics
+  ) -> XmitResult {
     switch consume self {
     case .noqueue(let state):
       self = .noqueue(state)
+      statistics.dropped += 1
       skb.drop(.qdiscDrop)
       return .dropped
     case .pfifoFast(var fifo):
       let result = fifo.enqueue(skb)
       self = .pfifoFast(fifo)
+      if result == .dropped { statistics.dropped += 1 }
+      return result
+    case .tbf(var box):
+      let result = box.value.enqueue(skb, statistics: &statistics)
+      self = .tbf(box)
+      return result
+    case .netem(var box):
+      let result = box.value.enqueue(skb, now: now, statistics: &statistics)
+      self = .netem(box)
       return result
     }
   }
 
   /// Linux: `q->dequeue()`.
-  public mutating func dequeue() -> SkBuff? {
+  ///
+  /// - Parameter statistics: where it counts what had to wait.
+  public mutating func dequeue(now: Instant, statistics: inout QdiscStatistics) -> Dequeued {
     switch consume self {
     case .noqueue(let state):
       self = .noqueue(state)
-      return nil
+      return .empty
     case .pfifoFast(var fifo):
       let skb = fifo.dequeue()
       self = .pfifoFast(fifo)
-      return skb
+      guard let skb else { return .empty }
+      return .packet(skb)
+    case .tbf(var box):
+      let result = box.value.dequeue(now: now, statistics: &statistics)
+      self = .tbf(box)
+      return result
+    case .netem(var box):
+      let result = box.value.dequeue(now: now)
+      self = .netem(box)
+      return result
     }
   }
 
-  /// Drops every packet.
-  public mutating func reset() {
+  /// Drops every packet. Linux: `qdisc_reset()`.
+  public mutating func reset(now: Instant) {
     switch consume self {
     case .noqueue(let state): self = .noqueue(state)
     case .pfifoFast(var fifo):
       fifo.reset()
       self = .pfifoFast(fifo)
+    case .tbf(var box):
+      box.value.reset(now: now)
+      self = .tbf(box)
+    case .netem(var box):
+      box.value.reset()
+      self = .netem(box)
     }
   }
 
@@ -88,8 +186,8 @@ public enum Qdisc: ~Copyable {
       let entered = state.enter()
       self = .noqueue(state)
       return entered
-    case .pfifoFast(let fifo):
-      self = .pfifoFast(fifo)
+    case let other:
+      self = other
       return true
     }
   }
@@ -98,7 +196,7 @@ public enum Qdisc: ~Copyable {
     case .noqueue(var state):
       state.leave()
       self = .noqueue(state)
-    case .pfifoFast(let fifo): self = .pfifoFast(fifo)
+    case let other: self = other
     }
   }
 }

@@ -20,23 +20,21 @@ public struct QdiscStatistics: Sendable {
 
 /// A queueing discipline at one moment, for display.
 public struct QdiscSnapshot: Sendable {
-  public var kind: QdiscKind
+  public var configuration: QdiscConfiguration
+  /// What `tc` shows before the colon; 0: the one that the device came with.
+  public var handle: UInt16
   public var statistics: QdiscStatistics
   public var backlogBytes: Int
   public var backlogPackets: Int
 
+  public var kind: QdiscKind { configuration.kind }
+
   /// The lines that `tc -s qdisc` prints.
   public func description(device: String) -> String {
-    let head =
-      switch kind {
-      case .noqueue: "qdisc noqueue 0: dev \(device) root refcnt 2"
-      case .pfifoFast:
-        "qdisc pfifo_fast 0: dev \(device) root refcnt 2 bands 3 priomap "
-          + (0..<16).map { "\(PfifoFast.band(priority: UInt32($0)))" }.joined(separator: " ")
-      }
+    let options = configuration.options
     let s = statistics
     return """
-      \(head)
+      qdisc \(kind.rawValue) \(String(handle, radix: 16)): dev \(device) root refcnt 2\(options.isEmpty ? "" : " ")\(options)
        Sent \(s.sentBytes) bytes \(s.sentPackets) pkt (dropped \(s.dropped), overlimits \(s.overlimits) \
       requeues \(s.requeues))
        backlog \(backlogBytes)b \(backlogPackets)p requeues \(s.requeues)

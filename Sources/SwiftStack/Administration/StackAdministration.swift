@@ -184,6 +184,8 @@ extension Stack {
     case .setFeature(let feature, let isOn): try setFeature(feature, on: isOn)
     case .setRings(let receive, let transmit): try setRings(receive: receive, transmit: transmit)
     case .commit(let fault): try commit(fault)
+    case .replaceQdisc(let place, let configuration): try setQdisc(configuration, at: place)
+    case .removeQdisc(let place): try resetQdisc(at: place)
     }
   }
 

@@ -28,6 +28,9 @@ public enum StackChange: Equatable, Sendable {
   case setRings(receive: Int? = nil, transmit: Int? = nil)
   /// `nic fault stall | drop N% | late-writeback [MS] | map-fail [N] | off`
   case commit(NICFault)
+  /// `qdisc replace root|ingress KIND [PARAMETERS]`, `qdisc del root|ingress`
+  case replaceQdisc(QdiscPlace, QdiscConfiguration)
+  case removeQdisc(QdiscPlace)
 
   /// Reads a change.
   ///
@@ -44,12 +47,13 @@ public enum StackChange: Equatable, Sendable {
     case "neigh": self = try Self.neighbour(&words)
     case "link": self = try Self.link(&words)
     case "nic": self = try Self.nic(&words)
+    case "qdisc": self = try Self.qdisc(&words)
     case "arp":
       try words.expect(["announce"])
       self = .announceAddresses
     default:
       throw StackError(
-        "object \"\(object)\" is unknown: addr, link, route, neigh, arp, nic and sysctl can change")
+        "object \"\(object)\" is unknown: addr, link, route, neigh, arp, nic, qdisc and sysctl can change")
     }
     try words.end()
   }
@@ -171,6 +175,20 @@ struct ChangeWords {
       throw StackError("command \"\(verb)\" is unknown: \(words[0]) takes \(list)")
     }
     return verb
+  }
+
+  /// All that is left.
+  mutating func rest() -> [String] {
+    defer { place = words.count }
+    return Array(words[place...])
+  }
+
+  /// `dev IFNAME` where it may stand before the rest.
+  mutating func skipDevice() throws(StackError) {
+    guard peek == "dev" else { return }
+    skip()
+    let name = try next("a value for dev")
+    if let device, name != device { throw StackError("Cannot find device \"\(name)\"") }
   }
 
   func end() throws(StackError) {

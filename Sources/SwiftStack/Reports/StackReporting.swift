@@ -39,8 +39,8 @@ extension Stack {
   /// Sockets looked at under one hold of the lock.
   private static let slice = 32
 
-  /// The queueing discipline of each queue, as `tc -s qdisc`.
-  public var qdiscReports: [QdiscReport] { shards.map { $0.inspect { $0.qdiscReport } } }
+  /// The queueing disciplines of each queue, as `tc -s qdisc`.
+  public var qdiscReports: [QdiscReport] { shards.flatMap { $0.inspect { $0.qdiscReports } } }
   /// The NIC of each queue, as `ethtool -g` and `-S`.
   public var nicReports: [NICReport] { shards.map { $0.inspect { $0.nicReport } } }
   /// The interface is the same in every shard.
@@ -82,14 +82,21 @@ extension Stack {
 }
 
 extension ShardState {
-  var qdiscReport: QdiscReport {
-    let snapshot = host.internet.device.qdiscSnapshot
+  /// What stands before the driver, and at the ingress when something does.
+  var qdiscReports: [QdiscReport] {
+    [qdiscReport(host.internet.device.qdiscSnapshot, .root)]
+      + (host.internet.device.ingressSnapshot.map { [qdiscReport($0, .ingress)] } ?? [])
+  }
+
+  private func qdiscReport(_ snapshot: QdiscSnapshot, _ place: QdiscPlace) -> QdiscReport {
+    let statistics = snapshot.statistics
     return QdiscReport(
-      kind: snapshot.kind.rawValue, device: host.internet.device.name,
-      sentBytes: snapshot.statistics.sentBytes,
-      sentPackets: snapshot.statistics.sentPackets, dropped: snapshot.statistics.dropped,
-      overlimits: snapshot.statistics.overlimits, requeues: snapshot.statistics.requeues,
-      backlogBytes: UInt64(snapshot.backlogBytes), backlogPackets: UInt64(snapshot.backlogPackets),
+      kind: snapshot.kind.rawValue, handle: String(snapshot.handle, radix: 16) + ":", place: place,
+      options: snapshot.configuration.options, device: host.internet.device.name,
+      sentBytes: statistics.sentBytes,
+      sentPackets: statistics.sentPackets, dropped: statistics.dropped, overlimits: statistics.overlimits,
+      requeues: statistics.requeues, backlogBytes: UInt64(snapshot.backlogBytes),
+      backlogPackets: UInt64(snapshot.backlogPackets),
       limit: UInt64(max(0, host.internet.device.limits.limit)),
       inFlight: UInt64(max(0, host.internet.device.limits.inFlight)))
   }

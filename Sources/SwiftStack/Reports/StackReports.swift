@@ -125,6 +125,12 @@ public struct RouteReport: Codable, Equatable, Sendable {
 public struct QdiscReport: Codable, Equatable, Sendable {
   /// Its name, as `pfifo_fast`.
   public var kind: String
+  /// `8001:`; `0:` for the one that the device came with.
+  public var handle: String
+  /// Where it stands.
+  public var place: QdiscPlace
+  /// The parameters, as tc prints them.
+  public var options: String
   /// The interface.
   public var device: String
   /// Bytes that went to the device.
@@ -146,11 +152,16 @@ public struct QdiscReport: Codable, Equatable, Sendable {
   /// BQL: bytes the device holds.
   public var inFlight: UInt64
   public init(
-    kind: String, device: String, sentBytes: UInt64 = 0, sentPackets: UInt64 = 0, dropped: UInt64 = 0,
+    kind: String, handle: String = "0:", place: QdiscPlace = .root, options: String = "", device: String,
+    sentBytes: UInt64 = 0,
+    sentPackets: UInt64 = 0, dropped: UInt64 = 0,
     overlimits: UInt64 = 0, requeues: UInt64 = 0, backlogBytes: UInt64 = 0, backlogPackets: UInt64 = 0,
     limit: UInt64 = 0, inFlight: UInt64 = 0
   ) {
     self.kind = kind
+    self.handle = handle
+    self.place = place
+    self.options = options
     self.device = device
     self.sentBytes = sentBytes
     self.sentPackets = sentPackets

@@ -31,6 +31,11 @@ extension ShardState {
         deliver()
         isQuiet = false
       }
+      if host.internet.device.hasIngressWork {
+        host.internet.device.runIngress(into: &input, net: &host.net)
+        deliver()
+        isQuiet = false
+      }
       while let skb = host.internet.takeLocal() {
         isQuiet = false
         receive(skb)

@@ -103,7 +103,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     let device = NetDevice(
       configuration: NetDeviceConfiguration(
         name: configuration.name, macAddress: configuration.macAddress, mtu: configuration.mtu),
-      driver: driver, net: net)
+      driver: driver, net: &net)
     let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (seed.1, seed.2))
     host = Host(net: net, internet: internet)

@@ -46,7 +46,7 @@ private struct NetworkFloor: ~Copyable {
     var driver = IceDriver(bus: bus, configuration: IceDriver.Configuration(macAddress: Self.mac))
     driver.open(net: &net)
     let device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "fuzz0", macAddress: Self.mac), driver: driver, net: net)
+      configuration: NetDeviceConfiguration(name: "fuzz0", macAddress: Self.mac), driver: driver, net: &net)
     ip = IPv4Layer(device: device, net: &net)
     do {
       try ip.addAddress(IPv4Prefix(IPv4Address(10, 0, 0, 2), length: 24)!, net: &net)
