@@ -30,22 +30,20 @@ extension TCPLayer {
       guard let oldest = sockets[listener].oldestRequest else { return .tcpListenOverflow }
       removeRequest(oldest, net: &host.net)
     }
-    // The window and scale the child will offer.
-    var model = TCPSocket(id: .none, family: .inet, net: host.net)
-    model.options = sockets[listener].options
-    model.prepareBuffers(net: host.net)
     let windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
-    model.hasWindowScale = windowScale != nil
     let hasTimestamps = host.net.settings.tcpTimestamps && segment.options.hasTimestamps
     let mss = advertisedMSS(listener, tuple, host: &host)
-    model.selectInitialWindow(segment: mss - (hasTimestamps ? 12 : 0), net: host.net)
+    // The child will offer the same.
+    let window = InitialWindow(
+      sockets[listener].options, segment: mss - (hasTimestamps ? 12 : 0), isScaled: windowScale != nil,
+      net: host.net)
 
     let request = RequestSocket(
       tuple: tuple, listener: listener,
       initialSend: initial ?? initialSequence(tuple, net: host.net), initialReceive: segment.sequence,
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
       peerMSS: segment.peerMSS, windowScale: windowScale,
-      receiveWindowScale: UInt8(truncatingIfNeeded: model.rcvWscale), receiveWindow: model.rcvWnd,
+      receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: host.net.settings.tcpSack && segment.options.sackPermitted,
       hasTimestamps: hasTimestamps, typeOfService: typeOfService, sentAt: host.net.now,
       timeout: RTTEstimator.initialTimeout)

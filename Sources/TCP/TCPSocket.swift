@@ -85,7 +85,7 @@ struct TCPSocket: ~Copyable {
   var outOfOrderLink = OutOfOrderLink()
   @Narrow<Int32> var rcvMSS = 536
   /// Out of 256: payload bytes per byte of memory in received packets. Linux: `scaling_ratio`.
-  @Narrow<UInt16> var scalingRatio = 128
+  @Narrow<UInt16> var scalingRatio = TCPSocket.initialScalingRatio
   var readSpace = ReadSpace()
   /// The newest urgent mark that the reader has not passed. Linux: `urg_seq`, `urg_data`.
   var urgent: UrgentMark?
@@ -154,6 +154,9 @@ struct TCPSocket: ~Copyable {
   var parent: SocketID = .none
 
   var statistics = SocketStatistics()
+
+  /// Linux: `TCP_DEFAULT_SCALING_RATIO`.
+  static let initialScalingRatio = 128
 
   enum ConnectPhase { case unconnected, connecting, connected }
   enum RetransmitTimer { case none, retransmission, probe }

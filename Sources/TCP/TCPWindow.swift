@@ -9,7 +9,8 @@ extension TCPSocket {
   static let leastMSS = 88
 
   /// Bytes of window that `space` bytes of buffer carry. Linux: `tcp_win_from_space()`.
-  func windowFrom(space: Int) -> Int { (space * scalingRatio) >> 8 }
+  static func windowFrom(space: Int, ratio: Int) -> Int { (space * ratio) >> 8 }
+  func windowFrom(space: Int) -> Int { Self.windowFrom(space: space, ratio: scalingRatio) }
   func spaceFrom(window: Int) -> Int { (window << 8) / max(1, scalingRatio) }
   /// Linux: `tcp_full_space()`, `tcp_space()`.
   var fullSpace: Int { windowFrom(space: receiveBuffer) }
@@ -18,26 +19,13 @@ extension TCPSocket {
   /// What is left of the window last offered. Linux: `tcp_receive_window()`.
   var receiveWindow: Int { max(0, (rcvWup + rcvWnd).offset(from: rcvNxt)) }
 
-  /// First window and its scale for a SYN (RFC 7323 2.2): whole segments, and no more than a buffer that the owner has
-  /// fixed. Linux: `tcp_select_initial_window()`, `tcp_connect_init()`, `tcp_openreq_init_rwin()`.
+  /// What the SYN or SYN-ACK offers.
   mutating func selectInitialWindow(segment mss: Int, net: borrowing Net) {
-    var clamp = options.windowClamp > 0 ? options.windowClamp : 65535 << 14
-    if options.receiveBuffer != nil { clamp = min(clamp, fullSpace) }
-    var space = min(fullSpace, clamp)
-    if space > mss { space -= space % mss }
-    // What the SYN's field cannot say is said by the first ACK.
-    rcvWnd = hasWindowScale ? space : min(space, 65535)
-    rcvWscale = 0
-    if hasWindowScale {
-      let largest = max(net.settings.tcpReadMemory.most, net.settings.maximumReadMemory)
-      var most = min(max(space, largest), clamp)
-      while rcvWscale < 14 && most > 65535 {
-        most >>= 1
-        rcvWscale += 1
-      }
-    }
-    windowClamp = min(65535 << rcvWscale, clamp)
-    rcvSsthresh = rcvWnd
+    let window = InitialWindow(options, segment: mss, isScaled: hasWindowScale, net: net)
+    rcvWnd = window.offer
+    rcvWscale = window.scale
+    windowClamp = window.clamp
+    rcvSsthresh = window.offer
     rcvWup = rcvNxt
   }
 
