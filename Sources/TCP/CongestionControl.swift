@@ -38,11 +38,12 @@ enum CongestionControl {
     }
   }
 
-  /// An ACK told of delivered segments while the window was in use, and nothing is wrong: the window grows.
-  /// Linux: `cong_avoid()`, `pkts_acked()`, `cong_control()`.
+  /// An ACK came, with all that it tells: in recovery too, where the window follows the reduction (RFC 6937) unless it is
+  /// set here. Linux: `cong_avoid()`, `pkts_acked()`, `cong_control()`.
   mutating func acked(
     _ sample: TCPSocket.RateSample, window: inout CongestionWindow, minimumRTT: Nanoseconds?, now: Instant
   ) {
+    guard sample.mayGrow else { return }
     var acked = sample.newlyDelivered
     if window.isInSlowStart {
       acked = window.slowStart(acked)
@@ -80,6 +81,13 @@ enum CongestionControl {
   }
 
   // MARK: How fast
+
+  /// Packets leave at `pacingRate`, not as the window allows. Linux: `SK_PACING_NEEDED`.
+  var isPaced: Bool {
+    switch self {
+    case .reno, .cubic: false
+    }
+  }
 
   /// In bytes a second: a window in each round trip, and room to grow: 200 % of it in slow start, 120 % after.
   /// Linux: `tcp_update_pacing_rate()`.

@@ -120,6 +120,7 @@ extension TCPSocket {
   ) {
     if flags.contains(.unaAdvanced), let route { host.internet.confirmNeighbour(route, net: &host.net) }
     let priorLost = scoreboard.lostTotal
+    let hasReneged = flags.contains(.sackReneging)
     var allowed = Retransmission.none
     let isDubious =
       flags.isDisjoint(with: .notDuplicate) || !flags.isDisjoint(with: .alert) || recovery.state != .open
@@ -129,14 +130,14 @@ extension TCPSocket {
     }
     if flags.contains(.setRetransmitTimer) { armRetransmit(net: &host.net) }
     sample.newlyDelivered = countDelivered(since: sample.priorDelivered, net: &host.net)
-    updateRate(sample, net: host.net)
+    sample.newlyLost = Int(scoreboard.lostTotal &- priorLost)
+    updateRate(&sample, hasReneged: hasReneged, net: host.net)
     if recovery.isReducing {
-      reduceWindow(
-        newlyDelivered: sample.newlyDelivered, newlyLost: Int(scoreboard.lostTotal &- priorLost), flags: flags
-      )
-    } else if mayRaiseWindow(flags) && sample.newlyDelivered > 0 && isWindowLimited {
-      congestion.acked(sample, window: &window, minimumRTT: rtt.minimum, now: host.net.now)
+      reduceWindow(newlyDelivered: sample.newlyDelivered, newlyLost: sample.newlyLost, flags: flags)
+    } else {
+      sample.mayGrow = mayRaiseWindow(flags) && sample.newlyDelivered > 0 && isWindowLimited
     }
+    congestion.acked(sample, window: &window, minimumRTT: rtt.minimum, now: host.net.now)
     sendAfterAck(allowed, host: &host)
   }
 
@@ -262,7 +263,7 @@ extension TCPSocket {
       return
     }
     retransmitKind = .retransmission
-    retransmitDeadline = net.now + rtt.timeout
+    retransmitDeadline = max(net.now, nextDeparture) + rtt.timeout
   }
 
   /// Arms the zero-window probe timer when nothing else would wake the connection. Linux: `tcp_check_probe_timer()`.

@@ -291,10 +291,7 @@ public struct TCPLayer: ~Copyable {
       guard sockets.isLive(index) else { continue }
       sockets[index].account.isThrottled = false
       guard sockets[index].state.isConnected, sockets[index].state != .synSent else { continue }
-      if sockets[index].lostOut > sockets[index].retransOut {
-        sockets[index].retransmitLost(host: &host)
-      }
-      sockets[index].sendPending(host: &host)
+      sockets[index].continueSending(host: &host)
       sockets[index].wakeWriter(net: &host.net)
       settle(index, net: &host.net)
     }

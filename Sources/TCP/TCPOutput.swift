@@ -74,11 +74,13 @@ extension TCPSocket {
 
   // MARK: Pacing-derived sizes
 
-  /// As the congestion control says; no limit before the first RTT sample. Linux: `sk_pacing_rate`.
+  /// As the congestion control says, which has no limit before the first RTT sample; never more than `SO_MAX_PACING_RATE`.
+  /// Linux: `sk_pacing_rate`.
   var pacingBytesPerSecond: UInt64 {
-    guard rtt.hasSample else { return .max }
-    return congestion.pacingRate(
+    guard rtt.hasSample else { return options.maximumPacingRate }
+    let rate = congestion.pacingRate(
       window: window, packetsOut: packetsOut, mss: mssCache, smoothed8: rtt.smoothed8)
+    return min(rate, options.maximumPacingRate)
   }
 
   /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
@@ -155,12 +157,15 @@ extension TCPSocket {
   mutating func writeXmit(mss: Int, nagle: Nagle, only: Bool = false, host: inout Host) -> Bool {
     var sent = 0
     var windowLimited = false
+    var isWaiting = false
     if packetsOut == 0 { restartAfterIdle(now: host.net.now) }
     let maxSegments = tsoSegments(mss: mss)
     while let head = writeQueue.first {
       let length = writeQueue.length(at: head)
       var segments = length <= mss ? 1 : (length + mss - 1) / mss
       let block = writeQueue[tcp: head]
+      isWaiting = mustAwaitDeparture(now: host.net.now)
+      if isWaiting { break }
       let quota = congestionQuota()
       if quota == 0 { break }
       let isLast = writeQueue.last == head
@@ -204,7 +209,7 @@ extension TCPSocket {
         .tcp_write_xmit, socket: id.rawValue, UInt64(mss), UInt64(window.segments), UInt64(max(0, inFlight)))
       return false
     }
-    return packetsOut == 0 && !writeQueue.isEmpty
+    return packetsOut == 0 && !writeQueue.isEmpty && !isWaiting
   }
 
   /// How many bytes of a long packet to send now: what the peer's window takes, to its last byte unless Nagle's rule keeps
@@ -238,6 +243,12 @@ extension TCPSocket {
     guard !writeQueue.isEmpty, state != .close else { return }
     let mss = currentMSS(host: &host)
     pushPending(mss: mss, nagle: nagle, host: &host)
+  }
+
+  /// What was held back may go: lost segments first. Linux: `tcp_tsq_write()`.
+  mutating func continueSending(host: inout Host) {
+    if lostOut > retransOut { retransmitLost(host: &host) }
+    sendPending(host: &host)
   }
 
   /// Sends the head of the write queue, which is cut to what may go; when it is lost on the way it stays where it is.

@@ -14,6 +14,7 @@ extension TCPSocket {
     let mss = currentMSS(host: &host)
     var rearm = false
     while retransOut < lostOut {
+      if mustAwaitDeparture(now: host.net.now) { break }
       let quota = window.segments - inFlight
       guard quota > 0, let current = scoreboard.nextToRetransmit() else { break }
       let limit = min(quota, tsoSegments(mss: mss))

@@ -124,13 +124,17 @@ struct TCPSocket: ~Copyable {
   var windowRestartedAt = Instant.origin
   var deliveredAt = Instant.origin
   var firstSentAt = Instant.origin
-  /// Set to `delivered + in flight` while the application leaves the window unused.
-  var appLimited: UInt32 = 0
+  /// Set to `delivered + in flight` while the application leaves the window unused, as before the first ACK.
+  var appLimited = UInt32.max
   var rate = DeliveryRate()
 
   // Timers; `.distantFuture` when not armed.
   var retransmitDeadline = Instant.distantFuture
   var retransmitKind = RetransmitTimer.none
+  /// When the next packet of a paced connection may leave. Linux: `tcp_wstamp_ns`.
+  var nextDeparture = Instant.origin
+  /// Armed while a packet waits for that. Linux: `pacing_timer`.
+  var pacingDeadline = Instant.distantFuture
   var ackDeadline = Instant.distantFuture
   var keepAliveDeadline = Instant.distantFuture
   /// Answers to segments that do not fit. Linux: `last_oow_ack_time`.
@@ -271,12 +275,15 @@ struct TCPSocket: ~Copyable {
   mutating func stopTimers() {
     retransmitDeadline = .distantFuture
     retransmitKind = .none
+    pacingDeadline = .distantFuture
     ackDeadline = .distantFuture
     keepAliveDeadline = .distantFuture
   }
 
   /// The socket's earliest deadline.
-  var earliestDeadline: Instant { min(retransmitDeadline, min(ackDeadline, keepAliveDeadline)) }
+  var earliestDeadline: Instant {
+    min(min(retransmitDeadline, pacingDeadline), min(ackDeadline, keepAliveDeadline))
+  }
 
   /// Brings the shard's timer queue in line with the earliest deadline.
   @inline(__always)
@@ -369,10 +376,9 @@ struct ReadSpace {
   var rttSince = Instant.origin
 }
 
-/// Delivery-rate sample (draft-cheng-iccrg-delivery-rate-estimation). Linux: `struct rate_sample`.
+/// Delivery rate (draft-cheng-iccrg-delivery-rate-estimation). Linux: `struct rate_sample`.
 struct DeliveryRate {
-  var deliveredSegments = 0
-  var interval = Nanoseconds.zero
+  /// As is whatever comes first: the handshake fills no window.
   var isAppLimited = true
   /// Most recent sample that was not held back by the application.
   var bytesPerSecond: UInt64 = 0

@@ -50,7 +50,9 @@ public struct TCPSocketOptions: Sendable {
   public var receiveErrors = false
   public var receiveBuffer: Int? = nil
   /// `TCP_WINDOW_CLAMP`; 0: none.
-  public var windowClamp = 0
+  @Narrow<Int32> public var windowClamp = 0
+  /// `SO_MAX_PACING_RATE` in bytes a second; `.max`: packets leave as the window allows.
+  public var maximumPacingRate = UInt64.max
   /// `SO_RCVLOWAT`: bytes that have to be there before a reader is woken.
   public var receiveLowWater = 1
   /// `TCP_NOTSENT_LOWAT` in bytes; 0: none.

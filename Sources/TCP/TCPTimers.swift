@@ -14,6 +14,10 @@ extension TCPSocket {
       ackDeadline = .distantFuture
       delayedAckExpired(host: &host)
     }
+    if pacingDeadline <= now {
+      pacingDeadline = .distantFuture
+      continueSending(host: &host)
+    }
     if retransmitDeadline <= now {
       let kind = retransmitKind
       retransmitDeadline = .distantFuture

@@ -38,7 +38,12 @@ extension TCPSocket {
       }
     }
     guard let copy else { return .failed(.ENOBUFS) }
-    return transmit(copy, host: &host)
+    guard isPaced else { return transmit(copy, host: &host) }
+    let byteCount = copy.length
+    copy.timestamp = max(nextDeparture, now)
+    let result = transmit(copy, host: &host)
+    if !result.isLost { departed(byteCount: byteCount, now: now) }
+    return result
   }
 
   private static func stamp(

@@ -57,6 +57,7 @@ extension TCPSocket.RateSample {
   static func delivered(_ count: Int) -> Self {
     var sample = Self(priorDelivered: 0)
     sample.newlyDelivered = count
+    sample.mayGrow = true
     return sample
   }
 }
