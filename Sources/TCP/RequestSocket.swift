@@ -7,7 +7,7 @@ import Wire
 /// Small on purpose: this is what a peer can make us hold for the price of one packet.
 struct RequestSocket: ~Copyable {
   var tuple: FourTuple
-  /// The listener's slot; its requests end before it does.
+  /// The listener's slot among the listeners; its requests end before it does.
   var listener: Int
   var initialSend: SequenceNumber
   var initialReceive: SequenceNumber

@@ -37,46 +37,6 @@ extension TCPLayer {
     sockets[index].boundTo = address
   }
 
-  /// Linux: `inet_listen()`.
-  ///
-  /// - Parameter backlog: connections that may wait for `accept`; clamped to `somaxconn`.
-  public mutating func listen(_ id: SocketID, backlog: Int, net: inout Net) throws(Errno) {
-    let index = try slot(id)
-    let limit = min(max(backlog, 0), net.settings.maximumBacklog)
-    if sockets[index].state == .listen {
-      sockets[index].backlog = limit
-      return
-    }
-    guard sockets[index].state == .close, sockets[index].connectPhase == .unconnected else { throw .EINVAL }
-    sockets[index].prepareAnew(net: net)
-    if !sockets[index].isBound {
-      let address = sockets[index].tuple.local.address
-      let port = try ports.bind(
-        id, address: address, port: 0, reuseAddress: false, reusePort: false, net: &net)
-      sockets[index].tuple.local = SocketAddress(address, port: port)
-      sockets[index].isBound = true
-    }
-    let local = sockets[index].tuple.local
-    try ports.listen(id, address: local.address, port: local.port)
-    sockets[index].backlog = limit
-    sockets[index].pendingError = nil
-    sockets[index].setState(.listen, net: &net)
-    listeners[local.port, default: []].append(index)
-  }
-
-  /// The next connection that waits. Linux: `inet_csk_accept()`.
-  ///
-  /// - Throws: `EAGAIN` when none waits, `EINVAL` when the socket does not listen.
-  public mutating func accept(_ id: SocketID, net: inout Net) throws(Errno) -> SocketID {
-    let index = try slot(id)
-    guard sockets[index].state == .listen else { throw .EINVAL }
-    guard !sockets[index].acceptQueue.isEmpty else { throw .EAGAIN }
-    let child = sockets[index].acceptQueue.removeFirst()
-    sockets[child.index].parent = .none
-    sockets[child.index].connectPhase = .connected
-    return child
-  }
-
   // MARK: Data
 
   /// Takes bytes to send. See `TCPSocket.sendmsg`; a count below what was offered means that the caller's next call, after
@@ -208,18 +168,6 @@ extension TCPLayer {
     close(id, resets: true, host: &host)
   }
 
-  /// Resets everything that waited at a listener. Linux: `inet_csk_listen_stop()`.
-  mutating func stopListening(_ index: Int, host: inout Host) {
-    let port = sockets[index].tuple.local.port
-    listeners[port]?.removeAll { $0 == index }
-    if listeners[port]?.isEmpty ?? false { listeners[port] = nil }
-    ports.stopListening(
-      sockets[index].id, address: sockets[index].tuple.local.address, port: port)
-    for child in sockets[index].acceptQueue { abort(child, host: &host) }
-    sockets[index].acceptQueue.removeAll()
-    while let slot = sockets[index].oldestRequest { removeRequest(slot, net: &host.net) }
-  }
-
   /// Resets or closes every connection: the stack is going away.
   public mutating func shutdownAll(host: inout Host) {
     for id in socketIDs() { abort(id, host: &host) }
@@ -304,7 +252,7 @@ extension TCPLayer {
     if sockets[index].pendingError != nil { result.insert(.error) }
     switch sockets[index].state {
     case .listen:
-      if !sockets[index].acceptQueue.isEmpty { result.insert(.readable) }
+      if isAcceptable(index) { result.insert(.readable) }
       return result
     case .synSent, .synReceived:
       return result

@@ -115,26 +115,6 @@ extension TCPLayer {
     if let refusal { skb.drop(refusal) } else { skb.consumed() }
   }
 
-  /// The listener for a connection: a specific address goes before any, and those with SO_REUSEPORT share by a hash
-  /// of both ends. Linux: `inet_lookup_listener()`, `reuseport_select_sock()`.
-  func findListener(_ tuple: FourTuple) -> Int? {
-    guard let candidates = listeners[tuple.local.port] else { return nil }
-    return pickListener(candidates, at: tuple.local.address, tuple)
-      ?? pickListener(candidates, at: .any(tuple.local.address.family), tuple)
-  }
-
-  private func pickListener(_ candidates: [Int], at address: IPAddress, _ tuple: FourTuple) -> Int? {
-    var count = 0
-    for index in candidates where sockets[index].tuple.local.address == address { count += 1 }
-    if count == 0 { return nil }
-    var chosen = count == 1 ? 0 : Int((UInt64(connections.hash(tuple)) &* UInt64(count)) >> 32)
-    for index in candidates where sockets[index].tuple.local.address == address {
-      if chosen == 0 { return index }
-      chosen -= 1
-    }
-    return nil
-  }
-
   /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.
   private mutating func receiveInSimultaneousOpen(
     _ index: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host

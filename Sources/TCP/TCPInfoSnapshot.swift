@@ -7,7 +7,12 @@ extension TCPLayer {
   /// What `TCP_INFO` and `ss -ti` show. Linux: `tcp_get_info()`.
   public func info(_ id: SocketID, now: Instant) throws(Errno) -> TCPInfo {
     guard id.kind == .tcp, sockets.isLive(id.index) else { throw .EBADF }
-    return sockets[id.index].snapshot(now: now)
+    var info = sockets[id.index].snapshot(now: now)
+    if let listener = sockets[id.index].listener {
+      info.receiveQueue = listeners[listener].acceptCount
+      info.sendQueue = listeners[listener].backlog
+    }
+    return info
   }
 }
 
@@ -64,13 +69,8 @@ extension TCPSocket {
     info.outOfOrderPackets = statistics.outOfOrderPackets
     info.sendWindow = sndWnd
     info.receiveWindow = receiveWindow
-    if state == .listen {
-      info.receiveQueue = acceptQueue.count
-      info.sendQueue = backlog
-    } else {
-      info.receiveQueue = readableByteCount
-      info.sendQueue = max(0, writeSeq.offset(from: sndUna))
-    }
+    info.receiveQueue = readableByteCount
+    info.sendQueue = max(0, writeSeq.offset(from: sndUna))
     var accounted = statistics
     accounted.note(.none, now: now)
     info.busyTime = accounted.busy + accounted.windowLimited + accounted.bufferLimited

@@ -14,8 +14,9 @@ public struct TCPLayer: ~Copyable {
   var requests = SocketSlab<RequestSocket>()
   var timeWaits = SocketSlab<TimeWaitSocket>()
   var connections: ConnectionTable
-  /// Listeners by port; looked at for a SYN only.
-  var listeners: [UInt16: [Int]] = [:]
+  var listeners = SocketSlab<TCPListener>()
+  /// Slots of listeners by port; looked at for a SYN only.
+  var listening: [UInt16: [Int]] = [:]
   var ports = PortTable()
   /// Sockets with an out-of-order queue, in the order in which the queues began.
   var outOfOrderList = OutOfOrderList()

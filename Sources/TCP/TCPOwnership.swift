@@ -10,8 +10,8 @@ extension TCPLayer {
 
   /// Whether a socket here listens at this address.
   public func hasListener(at local: SocketAddress) -> Bool {
-    listeners[local.port]?.contains { index in
-      let bound = sockets[index].tuple.local.address
+    listening[local.port]?.contains { listener in
+      let bound = listeners[listener].local.address
       return bound == local.address || bound.isAny
     } ?? false
   }

@@ -18,16 +18,16 @@ extension TCPLayer {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
     else { return .ipInvalidSource }
-    if sockets[listener].acceptQueue.count > sockets[listener].backlog {
+    if listeners[listener].isFull {
       host.net.counters.count(.TcpExtListenOverflows)
       host.net.counters.count(.TcpExtListenDrops)
       return .tcpListenOverflow
     }
-    if sockets[listener].requestCount >= host.net.settings.maximumSynBacklog {
+    if listeners[listener].requestCount >= host.net.settings.maximumSynBacklog {
       // Under a flood the newest has the best chance: a real client answers within a round trip (RFC 4987 3.4).
       host.net.counters.count(.TcpExtTCPReqQFullDrop)
       host.net.counters.count(.TcpExtListenDrops)
-      guard let oldest = sockets[listener].oldestRequest else { return .tcpListenOverflow }
+      guard let oldest = listeners[listener].oldestRequest else { return .tcpListenOverflow }
       removeRequest(oldest, net: &host.net)
     }
     let windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
@@ -35,7 +35,8 @@ extension TCPLayer {
     let mss = advertisedMSS(listener, tuple, host: &host)
     // The child will offer the same.
     let window = InitialWindow(
-      sockets[listener].options, segment: mss - (hasTimestamps ? 12 : 0), isScaled: windowScale != nil,
+      sockets[listeners[listener].socket].options, segment: mss - (hasTimestamps ? 12 : 0),
+      isScaled: windowScale != nil,
       net: host.net)
 
     let request = RequestSocket(
@@ -56,12 +57,9 @@ extension TCPLayer {
   }
 
   private mutating func enqueueRequest(_ slot: Int) {
-    let listener = requests[slot].listener
-    requests[slot].older = sockets[listener].newestRequest
-    if let last = sockets[listener].newestRequest { requests[last].newer = slot }
-    sockets[listener].newestRequest = slot
-    if sockets[listener].oldestRequest == nil { sockets[listener].oldestRequest = slot }
-    sockets[listener].requestCount += 1
+    let older = listeners[requests[slot].listener].append(request: slot)
+    requests[slot].older = older
+    if let older { requests[older].newer = slot }
   }
 
   private mutating func armRequest(_ slot: Int, net: inout Net) {
@@ -95,7 +93,7 @@ extension TCPLayer {
     {
       mtu = route.mtu
     }
-    return min(sockets[listener].options.maximumSegment ?? .max, max(mtu - 40, 48))
+    return min(sockets[listeners[listener].socket].options.maximumSegment ?? .max, max(mtu - 40, 48))
   }
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
@@ -104,7 +102,7 @@ extension TCPLayer {
       removeRequest(slot, net: &host.net)
       return
     }
-    let deferral = Int(sockets[requests[slot].listener].options.deferAcceptRetransmits)
+    let deferral = Int(sockets[listeners[requests[slot].listener].socket].options.deferAcceptRetransmits)
     // While a deferred connection waits for data nothing is sent; the last round of the deferral asks once more.
     let isDue = !requests[slot].isAcknowledged || requests[slot].timeouts >= deferral - 1
     requests[slot].timeouts += 1
@@ -121,7 +119,7 @@ extension TCPLayer {
   /// Linux: `syn_ack_recalc()`.
   private func isHopeless(_ slot: Int, net: borrowing Net) -> Bool {
     let timeouts = requests[slot].timeouts
-    let deferral = Int(sockets[requests[slot].listener].options.deferAcceptRetransmits)
+    let deferral = Int(sockets[listeners[requests[slot].listener].socket].options.deferAcceptRetransmits)
     return timeouts >= net.settings.tcpSynackRetries
       && (!requests[slot].isAcknowledged || timeouts >= deferral)
   }
@@ -132,10 +130,7 @@ extension TCPLayer {
     connections.remove(request.tuple, .request(slot))
     if let older = request.older { requests[older].newer = request.newer }
     if let newer = request.newer { requests[newer].older = request.older }
-    let listener = request.listener
-    sockets[listener].requestCount -= 1
-    if sockets[listener].oldestRequest == slot { sockets[listener].oldestRequest = request.newer }
-    if sockets[listener].newestRequest == slot { sockets[listener].newestRequest = request.older }
+    listeners[request.listener].remove(request: slot, older: request.older, newer: request.newer)
   }
 
   /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
@@ -225,14 +220,14 @@ extension TCPLayer {
       return
     }
     let listener = requests[slot].listener
-    if requests[slot].timeouts < Int(sockets[listener].options.deferAcceptRetransmits)
+    if requests[slot].timeouts < Int(sockets[listeners[listener].socket].options.deferAcceptRetransmits)
       && segment.payload == 0 && !segment.flags.contains(.fin)
     {
       requests[slot].isAcknowledged = true
       skb.drop(.tcpFlags)
       return
     }
-    if sockets[listener].acceptQueue.count > sockets[listener].backlog {
+    if listeners[listener].isFull {
       // No room: the ACK is lost for now, the SYN-ACK's timer brings it again.
       host.net.counters.count(.TcpExtListenOverflows)
       host.net.counters.count(.TcpExtListenDrops)
@@ -246,9 +241,9 @@ extension TCPLayer {
     }
     let child = makeChild(slot, segment, host: &host)
     let verdict = sockets[child].receiveSynchronised(skb, segment, host: &host)
-    sockets[listener].acceptQueue.append(sockets[child].id)
+    listeners[listener].append(sockets[child].id)
     host.net.counters.count(.TcpPassiveOpens)
-    host.net.wake(sockets[listener].id)
+    host.net.wake(listeners[listener].id)
     settle(child, verdict, net: &host.net)
   }
 
@@ -257,13 +252,13 @@ extension TCPLayer {
     let index = sockets.reserve()
     let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
     let listener = requests[slot].listener
-    var child = TCPSocket(id: id, family: sockets[listener].family, net: host.net)
-    child.options = sockets[listener].options
-    child.receiveShutdown = sockets[listener].receiveShutdown
-    child.sendShutdown = sockets[listener].sendShutdown
+    let parent = listeners[listener].socket
+    var child = TCPSocket(id: id, family: sockets[parent].family, net: host.net)
+    child.options = sockets[parent].options
+    child.receiveShutdown = sockets[parent].receiveShutdown
+    child.sendShutdown = sockets[parent].sendShutdown
     child.tuple = requests[slot].tuple
-    child.parent = sockets[listener].id
-    child.ack.pingpong = sockets[listener].ack.pingpong
+    child.ack.pingpong = sockets[parent].ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
     child.advertisedMSS = advertisedMSS(listener, child.tuple, host: &host)

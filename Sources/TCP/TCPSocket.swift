@@ -147,15 +147,8 @@ struct TCPSocket: ~Copyable {
   var retransmitStamp = Instant.origin
   var probeSince = Instant.origin
 
-  // Listener.
-  var backlog = 0
-  var acceptQueue: [SocketID] = []
-  @Narrow<Int32> var requestCount = 0
-  /// Slots of the requests that have waited longest and shortest.
-  @NarrowOptional var oldestRequest: Int? = nil
-  @NarrowOptional var newestRequest: Int? = nil
-  /// The listener a child waits at until it is accepted.
-  var parent: SocketID = .none
+  /// Slot of what it has as a listener; `nil`: it does not listen.
+  @NarrowOptional var listener: Int? = nil
 
   var statistics = SocketStatistics()
 

@@ -1,0 +1,138 @@
+import Internet
+import NetNamespace
+import Wire
+
+/// What a socket has while it listens. Linux: `struct request_sock_queue`, `struct inet_listen_hashbucket`.
+struct TCPListener: ~Copyable {
+  let id: SocketID
+  let local: SocketAddress
+  /// Connections that may wait to be accepted, less one.
+  var backlog: Int
+  /// Connections that wait: those behind `accepted`.
+  private var acceptQueue: [SocketID] = []
+  private var accepted = 0
+  /// Half-open connections, in a list through the requests.
+  private(set) var requestCount = 0
+  /// Slots of the requests that have waited longest and shortest.
+  private(set) var oldestRequest: Int?
+  private(set) var newestRequest: Int?
+
+  init(_ id: SocketID, local: SocketAddress, backlog: Int) {
+    self.id = id
+    self.local = local
+    self.backlog = backlog
+  }
+
+  var socket: Int { id.index }
+  var acceptCount: Int { acceptQueue.count - accepted }
+  /// Linux: `sk_acceptq_is_full()`.
+  var isFull: Bool { acceptCount > backlog }
+
+  mutating func append(_ child: SocketID) { acceptQueue.append(child) }
+
+  /// Who has waited longest; `nil`: nobody waits.
+  mutating func popFirst() -> SocketID? {
+    guard accepted < acceptQueue.count else { return nil }
+    let child = acceptQueue[accepted]
+    accepted += 1
+    // No more are moved than were taken since.
+    if 2 * accepted >= acceptQueue.count {
+      acceptQueue.removeFirst(accepted)
+      accepted = 0
+    }
+    return child
+  }
+
+  /// - Returns: the request that `slot` follows.
+  mutating func append(request slot: Int) -> Int? {
+    requestCount += 1
+    let before = newestRequest
+    newestRequest = slot
+    if oldestRequest == nil { oldestRequest = slot }
+    return before
+  }
+
+  mutating func remove(request slot: Int, older: Int?, newer: Int?) {
+    requestCount -= 1
+    if oldestRequest == slot { oldestRequest = newer }
+    if newestRequest == slot { newestRequest = older }
+  }
+}
+
+extension TCPLayer {
+  /// Linux: `inet_listen()`.
+  ///
+  /// - Parameter backlog: connections that may wait for `accept`; clamped to `somaxconn`.
+  public mutating func listen(_ id: SocketID, backlog: Int, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    let limit = min(max(backlog, 0), net.settings.maximumBacklog)
+    if let listener = sockets[index].listener {
+      listeners[listener].backlog = limit
+      return
+    }
+    guard sockets[index].state == .close, sockets[index].connectPhase == .unconnected else { throw .EINVAL }
+    sockets[index].prepareAnew(net: net)
+    if !sockets[index].isBound {
+      let address = sockets[index].tuple.local.address
+      let port = try ports.bind(
+        id, address: address, port: 0, reuseAddress: false, reusePort: false, net: &net)
+      sockets[index].tuple.local = SocketAddress(address, port: port)
+      sockets[index].isBound = true
+    }
+    let local = sockets[index].tuple.local
+    try ports.listen(id, address: local.address, port: local.port)
+    sockets[index].pendingError = nil
+    sockets[index].setState(.listen, net: &net)
+    let listener = listeners.insert(TCPListener(id, local: local, backlog: limit))
+    sockets[index].listener = listener
+    listening[local.port, default: []].append(listener)
+  }
+
+  /// The next connection that waits. Linux: `inet_csk_accept()`.
+  ///
+  /// - Throws: `EAGAIN` when none waits, `EINVAL` when the socket does not listen.
+  public mutating func accept(_ id: SocketID, net: inout Net) throws(Errno) -> SocketID {
+    guard let listener = sockets[try slot(id)].listener else { throw .EINVAL }
+    guard let child = listeners[listener].popFirst() else { throw .EAGAIN }
+    sockets[child.index].connectPhase = .connected
+    return child
+  }
+
+  /// Whether somebody waits to be accepted.
+  func isAcceptable(_ index: Int) -> Bool {
+    sockets[index].listener.map { listeners[$0].acceptCount > 0 } ?? false
+  }
+
+  /// Resets everything that waited at a listener. Linux: `inet_csk_listen_stop()`.
+  mutating func stopListening(_ index: Int, host: inout Host) {
+    guard let listener = sockets[index].listener else { return }
+    let local = listeners[listener].local
+    listening[local.port]?.removeAll { $0 == listener }
+    if listening[local.port]?.isEmpty ?? false { listening[local.port] = nil }
+    ports.stopListening(listeners[listener].id, address: local.address, port: local.port)
+    while let child = listeners[listener].popFirst() { abort(child, host: &host) }
+    while let slot = listeners[listener].oldestRequest { removeRequest(slot, net: &host.net) }
+    sockets[index].listener = nil
+    _ = listeners.remove(listener)
+  }
+
+  /// The listener for a connection: a specific address goes before any, and those with SO_REUSEPORT share by a hash
+  /// of both ends. Linux: `inet_lookup_listener()`, `reuseport_select_sock()`.
+  func findListener(_ tuple: FourTuple) -> Int? {
+    guard let candidates = listening[tuple.local.port] else { return nil }
+    return pickListener(candidates, at: tuple.local.address, tuple)
+      ?? pickListener(candidates, at: .any(tuple.local.address.family), tuple)
+  }
+
+  private func pickListener(_ candidates: [Int], at address: IPAddress, _ tuple: FourTuple) -> Int? {
+    var count = 0
+    for listener in candidates where listeners[listener].local.address == address { count += 1 }
+    if count == 0 { return nil }
+    var chosen = count == 1 ? 0 : Int((UInt64(connections.hash(tuple)) &* UInt64(count)) >> 32)
+    for listener in candidates where listeners[listener].local.address == address {
+      if chosen == 0 { return listener }
+      chosen -= 1
+    }
+    return nil
+  }
+}
