@@ -24,8 +24,8 @@ let floors: [(name: String, imports: [String])] = [
   ("NetDevice", ["Tables", "Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("Neighbour", ["Tables", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("IPv4", ["Tables", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("Internet", ["IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire"]),
-  ("UDP", ["Tables", "Internet", "IPv4", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("Internet", ["IPv4", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers"]),
+  ("UDP", ["Tables", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("TCP", ["Tables", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   (
     "Sockets",

@@ -8,7 +8,7 @@ import Wire
 /// Address resolution (RFC 826, RFC 5227). Linux: `net/ipv4/arp.c`.
 extension IPv4Layer {
   /// An ARP packet, data at its first byte. Linux: `arp_rcv()`, `arp_process()`.
-  mutating func receiveARP(_ skb: consuming SkBuff, net: inout Net) {
+  mutating func receiveARP(_ skb: consuming SkBuff, link: inout LinkLayer, net: inout Net) {
     net.counters.count(.ArpInPackets)
     guard skb.packetType != .otherHost else {
       skb.drop(.otherHost)
@@ -22,7 +22,8 @@ extension IPv4Layer {
       .arp_rcv, skb: skb.serial, UInt64(packet.operation.rawValue), UInt64(packet.senderAddress.rawValue))
     let wasSentToUs = skb.packetType == .host
     // With our own link-layer address: no answer would leave this host.
-    guard packet.senderMAC != device.macAddress else {
+    let interface = skb.interface
+    guard packet.senderMAC != link.devices[interface].macAddress else {
       skb.drop(.ownLinkAddress)
       return
     }
@@ -32,22 +33,30 @@ extension IPv4Layer {
     guard isPlausible(packet) else { return }
     if sender.isAny {
       // A probe: somebody wants to know whether the address is in use (RFC 5227 section 2.1).
-      if packet.operation == .request && isOwn(target) { reply(to: packet, net: &net) }
+      if packet.operation == .request && isOwn(target) {
+        reply(to: packet, on: interface, link: &link, net: &net)
+      }
       return
     }
     if isOwn(sender) {
-      if conflicts.conflict(sender, with: packet.senderMAC, now: net.now) { announceOnce(sender, net: &net) }
+      if conflicts.conflict(sender, with: packet.senderMAC, now: net.now) {
+        announceOnce(sender, link: &link, net: &net)
+      }
       return
     }
     // Who asks for us will want to hear from us: the only way a stranger gets into the table.
-    learn(packet, wasSentToUs: wasSentToUs, create: isOnLink(sender), net: &net)
-    if packet.operation == .request && isOwn(target) { reply(to: packet, net: &net) }
-    if neighbours.hasRequests { serveNeighbours(net: &net) }
+    learn(
+      packet, wasSentToUs: wasSentToUs, create: isOnLink(sender, interface), on: interface, link: &link,
+      net: &net)
+    if packet.operation == .request && isOwn(target) {
+      reply(to: packet, on: interface, link: &link, net: &net)
+    }
+    if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
   }
 
   /// An ARP packet that another shard behind the same address has taken in and answered: what it tells about this
   /// one's neighbours is learned here too.
-  public mutating func overhearARP(_ skb: consuming SkBuff, net: inout Net) {
+  public mutating func overhearARP(_ skb: consuming SkBuff, link: inout LinkLayer, net: inout Net) {
     guard skb.packetType != .otherHost, skb.mayPull(ARPPacket.byteCount),
       let packet = ARPPacket(parsing: skb.linear)
     else {
@@ -55,12 +64,14 @@ extension IPv4Layer {
       return
     }
     let wasSentToUs = skb.packetType == .host
+    let interface = skb.interface
     _ = consume skb
-    guard packet.senderMAC != device.macAddress, isPlausible(packet), !packet.senderAddress.isAny,
+    guard packet.senderMAC != link.devices[interface].macAddress, isPlausible(packet),
+      !packet.senderAddress.isAny,
       !isOwn(packet.senderAddress)
     else { return }
-    learn(packet, wasSentToUs: wasSentToUs, create: false, net: &net)
-    if neighbours.hasRequests { serveNeighbours(net: &net) }
+    learn(packet, wasSentToUs: wasSentToUs, create: false, on: interface, link: &link, net: &net)
+    if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
   }
 
   /// Nobody is found at such addresses, and no group address may become a neighbour's.
@@ -72,66 +83,72 @@ extension IPv4Layer {
       && !sender.isBroadcast
   }
 
-  private mutating func learn(_ packet: ARPPacket, wasSentToUs: Bool, create: Bool, net: inout Net) {
+  private mutating func learn(
+    _ packet: ARPPacket, wasSentToUs: Bool, create: Bool, on interface: InterfaceIndex, link: inout LinkLayer,
+    net: inout Net
+  ) {
     let sender = packet.senderAddress
     if packet.operation == .request && isOwn(packet.targetAddress) {
-      neighbours.update(
+      link.neighbours.update(
         sender, hardwareAddress: packet.senderMAC, state: .stale, override: true, create: create,
-        device: &device, net: &net)
+        device: &link.devices[interface], net: &net)
       return
     }
     let isGratuitous =
       sender == packet.targetAddress
       && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
-    neighbours.learn(
+    link.neighbours.learn(
       sender, hardwareAddress: packet.senderMAC, isReplyToUs: packet.operation == .reply && wasSentToUs,
-      isGratuitous: isGratuitous, device: &device, net: &net)
+      isGratuitous: isGratuitous, device: &link.devices[interface], net: &net)
   }
 
-  private mutating func reply(to request: ARPPacket, net: inout Net) {
+  private mutating func reply(
+    to request: ARPPacket, on interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
+  ) {
     sendARP(
       .reply, to: request.senderMAC, sender: request.targetAddress, target: request.senderMAC,
-      request.senderAddress, net: &net)
+      request.senderAddress, on: interface, link: &link, net: &net)
   }
 
   /// Not 127.0.0.0/8, which never is on a link.
   private func isOwn(_ address: IPv4Address) -> Bool { !address.isLoopback && isLocal(address) }
 
   /// Whether a neighbour may have this address: requests from elsewhere make no entry (Linux's source validation).
-  private func isOnLink(_ address: IPv4Address) -> Bool {
+  private func isOnLink(_ address: IPv4Address, _ interface: InterfaceIndex) -> Bool {
     guard local.lookup(address) == nil, let way = routes.lookup(address) else { return false }
-    return way.kind == .unicast && way.gateway == nil
+    return way.kind == .unicast && way.gateway == nil && way.interface == interface
   }
 
   /// Sets a neighbour by hand; packets that waited for it go out. Linux: `ip neigh replace`.
   ///
   /// - Throws: EINVAL for a state without an address or a group address.
   public mutating func setNeighbour(
-    _ address: IPv4Address, hardwareAddress: MACAddress, state: NeighbourState = .permanent, net: inout Net
+    _ address: IPv4Address, on interface: InterfaceIndex, hardwareAddress: MACAddress,
+    state: NeighbourState = .permanent, link: inout LinkLayer, net: inout Net
   ) throws(Errno) {
-    try neighbours.set(
-      address, hardwareAddress: hardwareAddress, state: state, device: &device, net: &net)
+    try link.neighbours.set(
+      address, hardwareAddress: hardwareAddress, state: state, device: &link.devices[interface], net: &net)
   }
 
   /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.
-  public mutating func flushNeighbours(net: inout Net) {
-    for entry in neighbours.snapshot(now: net.now) where entry.state.isDynamic {
-      neighbours.delete(entry.address, net: &net)
+  public mutating func flushNeighbours(link: inout LinkLayer, net: inout Net) {
+    for entry in link.neighbours.snapshot(now: net.now) where entry.state.isDynamic {
+      link.neighbours.delete(entry.address, on: entry.interface, net: &net)
     }
   }
 
   /// Sends the requests that the neighbour table asks for, and reports the packets it gave up.
-  mutating func serveNeighbours(net: inout Net) {
-    while let wanted = neighbours.takeSolicitation() {
+  mutating func serveNeighbours(link: inout LinkLayer, net: inout Net) {
+    while let wanted = link.neighbours.takeSolicitation() {
       // `arp_announce` 0: the source of the packet that waits, when it is ours.
-      var sender = selectSource(for: wanted.address)
+      var sender = selectSource(for: wanted.address, on: wanted.interface)
       if let source = wanted.source, isOwn(source) { sender = source }
       sendARP(
         .request, to: wanted.hardwareAddress ?? .broadcast, sender: sender,
-        target: wanted.hardwareAddress ?? .zero, wanted.address, net: &net)
+        target: wanted.hardwareAddress ?? .zero, wanted.address, on: wanted.interface, link: &link, net: &net)
     }
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
-    while let skb = neighbours.takeFailed() {
+    while let skb = link.neighbours.takeFailed() {
       post(
         Self.localError(about: skb, code: ICMPHeader.Unreachable.host, mtu: nil, offender: primary))
       skb.drop(.neighbourFailed)
@@ -140,10 +157,11 @@ extension IPv4Layer {
 
   /// Linux: `arp_send()`.
   func makeARP(
-    _ packet: ARPPacket, to destination: MACAddress, net: inout Net
+    _ packet: ARPPacket, to destination: MACAddress, on device: borrowing NetDevice, net: inout Net
   ) -> SkBuff? {
     guard
-      let skb = net.pool.allocate(headroom: device.neededHeadroom, linear: ARPPacket.byteCount, use: .transit)
+      let skb = net.pool.allocate(
+        headroom: NetDevice.neededHeadroom, linear: ARPPacket.byteCount, use: .transit)
     else {
       return nil
     }
@@ -163,52 +181,60 @@ extension IPv4Layer {
 
   mutating func sendARP(
     _ operation: ARPPacket.Operation, to destination: MACAddress, sender: IPv4Address,
-    target targetMAC: MACAddress, _ target: IPv4Address, net: inout Net
+    target targetMAC: MACAddress, _ target: IPv4Address, on interface: InterfaceIndex, link: inout LinkLayer,
+    net: inout Net
   ) {
     let packet = ARPPacket(
-      operation: operation, senderMAC: device.macAddress, senderAddress: sender, targetMAC: targetMAC,
+      operation: operation, senderMAC: link.devices[interface].macAddress, senderAddress: sender,
+      targetMAC: targetMAC,
       targetAddress: target)
-    guard let skb = makeARP(packet, to: destination, net: &net) else { return }
+    guard let skb = makeARP(packet, to: destination, on: link.devices[interface], net: &net) else { return }
     net.counters.count(operation == .request ? .ArpOutRequests : .ArpOutReplies)
     net.tracer.record(
       .arp_send, skb: skb.serial, UInt64(operation.rawValue), UInt64(target.rawValue))
-    _ = device.queueXmit(skb, net: &net)
+    _ = link.devices[interface].queueXmit(skb, net: &net)
   }
 
   // MARK: Announcements and conflicts
 
   /// Announces all addresses, twice each, 2 s apart, so that neighbours forget who had them before
   /// (RFC 5227 section 2.3).
-  public mutating func announceAddresses(net: inout Net) {
-    for prefix in addresses { conflicts.claim(prefix.address, at: net.now) }
-    announceDue(net: &net)
+  public mutating func announceAddresses(link: inout LinkLayer, net: inout Net) {
+    for own in addresses { conflicts.claim(own.address, at: net.now) }
+    announceDue(link: &link, net: &net)
   }
 
   /// As `announceAddresses`, one of them.
-  public mutating func announceAddress(_ address: IPv4Address, net: inout Net) {
+  public mutating func announceAddress(_ address: IPv4Address, link: inout LinkLayer, net: inout Net) {
     conflicts.claim(address, at: net.now)
-    announceDue(net: &net)
+    announceDue(link: &link, net: &net)
   }
 
-  mutating func announcementTimer(due: Instant, net: inout Net) {
-    if conflicts.timer.expire(at: due) { announceDue(net: &net) }
+  mutating func announcementTimer(due: Instant, link: inout LinkLayer, net: inout Net) {
+    if conflicts.timer.expire(at: due) { announceDue(link: &link, net: &net) }
   }
 
-  private mutating func announceDue(net: inout Net) {
-    while let address = conflicts.takeDue(now: net.now) { announceOnce(address, net: &net) }
+  private mutating func announceDue(link: inout LinkLayer, net: inout Net) {
+    while let address = conflicts.takeDue(now: net.now) { announceOnce(address, link: &link, net: &net) }
     if let next = conflicts.next {
       conflicts.timer.arm(
         TimerKey(kind: .neighbour, id: Self.conflictTimerID), at: next, in: &net.timers)
     }
   }
 
-  private mutating func announceOnce(_ address: IPv4Address, net: inout Net) {
-    sendARP(.request, to: .broadcast, sender: address, target: .zero, address, net: &net)
+  private mutating func announceOnce(_ address: IPv4Address, link: inout LinkLayer, net: inout Net) {
+    guard let interface = interface(of: address) else { return }
+    sendARP(
+      .request, to: .broadcast, sender: address, target: .zero, address, on: interface, link: &link, net: &net
+    )
   }
 
   /// Asks whether an address is in use, without claiming it (RFC 5227 section 2.1.1).
-  package mutating func probeAddress(_ address: IPv4Address, net: inout Net) {
-    sendARP(.request, to: .broadcast, sender: .any, target: .zero, address, net: &net)
+  package mutating func probeAddress(
+    _ address: IPv4Address, on interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
+  ) {
+    sendARP(
+      .request, to: .broadcast, sender: .any, target: .zero, address, on: interface, link: &link, net: &net)
   }
 
   /// Whether `takeAddressConflict()` has something to tell.

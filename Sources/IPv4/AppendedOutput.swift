@@ -10,13 +10,14 @@ extension IPv4Layer {
   /// - Parameter packets: emptied.
   public mutating func outputDatagram(
     _ packets: inout SkBuffQueue, priority: UInt32, route: inout Route, options: IPv4SendOptions,
-    net: inout Net
+    link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     guard packets.count == 1, let only = packets.popFirst() else {
-      return outputFragments(&packets, priority: priority, route: &route, options: options, net: &net)
+      return outputFragments(
+        &packets, priority: priority, route: &route, options: options, link: &link, net: &net)
     }
     only.priority = priority
-    return output(only, route: &route, options: options, net: &net)
+    return output(only, route: &route, options: options, link: &link, net: &net)
   }
 
   /// Sends a datagram that `AppendData` has already cut: one IP header in front of each packet, same identification,
@@ -29,7 +30,7 @@ extension IPv4Layer {
   /// - Returns: the worst of the results. After a drop the rest is not sent: the receiver could not use it.
   mutating func outputFragments(
     _ packets: inout SkBuffQueue, priority: UInt32, route: inout Route, options: IPv4SendOptions,
-    net: inout Net
+    link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     let identification =
       options.identification
@@ -62,7 +63,7 @@ extension IPv4Layer {
         if !filter.isEmpty {
           let verdict = filter.verdict(.localOut, header: header, packet: skb)
           if verdict != .accept {
-            refuse(skb, verdict: verdict, header: header, net: &net)
+            refuse(skb, verdict: verdict, header: header, link: &link, net: &net)
             packets.removeAll()
             return .dropped
           }
@@ -74,7 +75,7 @@ extension IPv4Layer {
       header.fragmentOffset += payload
       net.counters.count(.IpFragCreates)
       loopCopy?.add(skb, net: &net)
-      result = Self.worse(result, finishOutput(skb, route: &route, net: &net))
+      result = Self.worse(result, finishOutput(skb, route: &route, link: &link, net: &net))
       if result.isLost {
         net.counters.count(.IpFragFails)
         packets.removeAll()
@@ -82,7 +83,7 @@ extension IPv4Layer {
       }
     }
     net.counters.count(.IpFragOKs)
-    if let whole = loopCopy.take()?.finish() { _ = loop(whole) }
+    if let whole = loopCopy.take()?.finish() { _ = loop(whole, by: route.interface) }
     return result
   }
 

@@ -9,7 +9,9 @@ extension IPv4Layer {
   // MARK: Input
 
   /// Data at the ICMP header. Linux: `icmp_rcv()`.
-  mutating func receiveICMP(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) -> Input {
+  mutating func receiveICMP(
+    _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
+  ) -> Input {
     net.counters.count(.IcmpInMsgs)
     if skb.checksumStatus != .unnecessary, !skb.checksum(from: 0, count: skb.length).isValid {
       net.counters.count(.IcmpInCsumErrors)
@@ -38,10 +40,10 @@ extension IPv4Layer {
     }
     switch message.kind {
     case .echoRequest:
-      receiveEcho(skb, header: header, net: &net)
+      receiveEcho(skb, header: header, link: &link, net: &net)
       return .consumed
     case .timestampRequest:
-      receiveTimestampRequest(skb, header: header, net: &net)
+      receiveTimestampRequest(skb, header: header, link: &link, net: &net)
       return .consumed
     case .echoReply:
       return .icmp(skb, header)
@@ -96,7 +98,9 @@ extension IPv4Layer {
   }
 
   /// Sends an echo request back as its reply, in place. Linux: `icmp_echo()`.
-  private mutating func receiveEcho(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) {
+  private mutating func receiveEcho(
+    _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
+  ) {
     guard skb.unclone() else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(.noMemory)
@@ -113,13 +117,13 @@ extension IPv4Layer {
     // All zeros would be wrong for a message of nothing but zeros; all ones are right for any.
     let checksum = ~UInt16(truncatingIfNeeded: sum)
     bytes.store16(checksum == 0 ? 0xFFFF : checksum, 2)
-    sendReply(reply, .echoReply, to: header, net: &net)
+    sendReply(reply, .echoReply, to: header, link: &link, net: &net)
   }
 
   /// Sends a timestamp request back with the time of day in it, as milliseconds since midnight UT (RFC 792).
   /// Linux: `icmp_timestamp()`.
   private mutating func receiveTimestampRequest(
-    _ skb: consuming SkBuff, header: IPv4Header, net: inout Net
+    _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
   ) {
     let byteCount = 20
     guard skb.mayPull(byteCount) else {
@@ -143,15 +147,16 @@ extension IPv4Layer {
     let sum = reply.checksum(from: 0, count: byteCount).checksum
     var front = reply.mutableLinear
     front.store16(sum, 2)
-    sendReply(reply, .timestampReply, to: header, net: &net)
+    sendReply(reply, .timestampReply, to: header, link: &link, net: &net)
   }
 
   /// Sends the answer that a received packet was made into. Linux: `icmp_reply()`.
   private mutating func sendReply(
-    _ skb: consuming SkBuff, _ kind: ICMPHeader.Kind, to header: IPv4Header, net: inout Net
+    _ skb: consuming SkBuff, _ kind: ICMPHeader.Kind, to header: IPv4Header, link: inout LinkLayer,
+    net: inout Net
   ) {
     let source = isLocal(header.destination) ? header.destination : nil
-    guard var route = try? route(to: header.source, from: source, net: &net) else {
+    guard var route = try? route(to: header.source, from: source, link: link, net: &net) else {
       skb.drop(.ipOutNoRoute)
       return
     }
@@ -168,7 +173,7 @@ extension IPv4Layer {
     options.typeOfService = header.typeOfService
     options.pmtuDiscovery = .dont
     net.counters.countICMP(sent: kind.rawValue)
-    _ = output(reply, route: &route, options: options, net: &net)
+    _ = output(reply, route: &route, options: options, link: &link, net: &net)
   }
 
   // MARK: Errors
@@ -182,7 +187,7 @@ extension IPv4Layer {
   ///   - info: the last four bytes of the ICMP header: the MTU, or the pointer in the upper byte.
   public mutating func sendICMPError(
     for skb: consuming SkBuff, reason: DropReason, kind: ICMPHeader.Kind, code: UInt8, info: UInt32,
-    net: inout Net
+    link: inout LinkLayer, net: inout Net
   ) {
     guard let offset = skb.networkHeaderOffset, offset <= 0, -offset <= skb.headroom else {
       skb.drop(reason)
@@ -210,14 +215,14 @@ extension IPv4Layer {
       }
     }
     let own = isLocal(header.destination) ? header.destination : nil
-    guard var route = try? route(to: header.source, from: own, net: &net) else {
+    guard var route = try? route(to: header.source, from: own, link: link, net: &net) else {
       skb.drop(reason)
       return
     }
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
     let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - ICMPHeader.byteCount
     let quoted = min(room, skb.length)
-    let headroom = device.neededHeadroom + IPv4Header.minimumByteCount
+    let headroom = NetDevice.neededHeadroom + IPv4Header.minimumByteCount
     guard
       var message = net.pool.allocate(
         headroom: headroom, linear: ICMPHeader.byteCount + quoted, use: .transit)
@@ -241,7 +246,7 @@ extension IPv4Layer {
     net.counters.countICMP(sent: kind.rawValue)
     net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
     skb.drop(reason)
-    _ = output(message, route: &route, options: options, net: &net)
+    _ = output(message, route: &route, options: options, link: &link, net: &net)
   }
 
   private static func quote(_ skb: borrowing SkBuff, count: Int, into message: inout SkBuff) {

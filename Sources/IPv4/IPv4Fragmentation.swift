@@ -9,7 +9,8 @@ extension IPv4Layer {
   /// Sends a packet (data at its IP header, no options) as fragments. Page fragments are shared, payload in pages is
   /// not copied.
   mutating func fragment(
-    _ skb: consuming SkBuff, header: IPv4Header, limit: Int, route: inout Route, net: inout Net
+    _ skb: consuming SkBuff, header: IPv4Header, limit: Int, route: inout Route, link: inout LinkLayer,
+    net: inout Net
   ) -> XmitResult {
     // A checksum over the whole datagram cannot be left to a device that sees pieces.
     guard skb.unclone(), skb.completeChecksum() else {
@@ -25,7 +26,7 @@ extension IPv4Layer {
       return .dropped
     }
     var part = header
-    let headroom = device.neededHeadroom + IPv4Header.minimumByteCount
+    let headroom = NetDevice.neededHeadroom + IPv4Header.minimumByteCount
     var current = skb
     var offset = 0
     var result = XmitResult.success
@@ -39,7 +40,7 @@ extension IPv4Layer {
       current.moveOwner(to: rest)
       part.fragmentOffset = offset
       part.moreFragments = true
-      let sent = sendFragment(current, header: part, route: &route, net: &net)
+      let sent = sendFragment(current, header: part, route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
       offset += room
       rest.push(IPv4Header.minimumByteCount)
@@ -49,13 +50,13 @@ extension IPv4Layer {
     }
     part.fragmentOffset = offset
     part.moreFragments = false
-    result = Self.worse(result, sendFragment(current, header: part, route: &route, net: &net))
+    result = Self.worse(result, sendFragment(current, header: part, route: &route, link: &link, net: &net))
     net.counters.count(.IpFragOKs)
     return result
   }
 
   private mutating func sendFragment(
-    _ skb: consuming SkBuff, header: IPv4Header, route: inout Route, net: inout Net
+    _ skb: consuming SkBuff, header: IPv4Header, route: inout Route, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     var header = header
     header.totalByteCount = skb.length
@@ -65,7 +66,7 @@ extension IPv4Layer {
       .ip_fragment, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
       UInt64(header.fragmentOffset))
     net.counters.count(.IpFragCreates)
-    return finishOutput(skb, route: &route, net: &net)
+    return finishOutput(skb, route: &route, link: &link, net: &net)
   }
 
   static func worse(_ a: XmitResult, _ b: XmitResult) -> XmitResult {
@@ -77,7 +78,7 @@ extension IPv4Layer {
   /// A GSO packet (data at its IP header) whose segments exceed the MTU: segmented here, then each segment
   /// fragmented. Linux: `ip_finish_output_gso()`.
   mutating func segmentAndFragment(
-    _ skb: consuming SkBuff, route: inout Route, limit: Int, net: inout Net
+    _ skb: consuming SkBuff, route: inout Route, limit: Int, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     var segments = SkBuffQueue()
     // Complete checksums: the device sees pieces only.
@@ -93,8 +94,8 @@ extension IPv4Layer {
       }
       let sent =
         segment.length > limit
-        ? fragment(segment, header: header, limit: limit, route: &route, net: &net)
-        : finishOutput(segment, route: &route, net: &net)
+        ? fragment(segment, header: header, limit: limit, route: &route, link: &link, net: &net)
+        : finishOutput(segment, route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
     }
     return result

@@ -21,12 +21,12 @@ extension IPv4Layer {
 
   /// A packet from the device or from `takeLocal()`, data at its network header. Linux: `ip_rcv()` to
   /// `ip_local_deliver()`, `arp_rcv()`.
-  public mutating func receive(_ skb: consuming SkBuff, net: inout Net) -> Input {
+  public mutating func receive(_ skb: consuming SkBuff, link: inout LinkLayer, net: inout Net) -> Input {
     guard skb.etherType == .ipv4 else {
       if skb.etherType == .arp {
-        receiveARP(skb, net: &net)
+        receiveARP(skb, link: &link, net: &net)
       } else if skb.etherType.isVLAN && skb.removePriorityTags() {
-        return receive(skb, net: &net)
+        return receive(skb, link: &link, net: &net)
       } else {
         skb.drop(.unknownEtherType)
       }
@@ -95,13 +95,13 @@ extension IPv4Layer {
           skb.pull(headerByteCount)
           sendICMPError(
             for: skb, reason: .ipHeader, kind: .parameterProblem, code: 0, info: UInt32(offset) << 24,
-            net: &net)
+            link: &link, net: &net)
           return .consumed
         }
       }
-      if header.isFragment { return receiveFragment(skb, header: header, net: &net) }
+      if header.isFragment { return receiveFragment(skb, header: header, link: &link, net: &net) }
     }
-    return deliver(skb, header: header, net: &net)
+    return deliver(skb, header: header, link: &link, net: &net)
   }
 
   private func headerError(_ skb: consuming SkBuff, _ reason: DropReason, net: inout Net) -> Input {
@@ -162,11 +162,13 @@ extension IPv4Layer {
   }
 
   /// Linux: `ip_local_deliver_finish()`. The packet's data is at its network header.
-  mutating func deliver(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) -> Input {
+  mutating func deliver(_ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net)
+    -> Input
+  {
     if !filter.isEmpty {
       let verdict = filter.verdict(.localIn, header: header, packet: skb)
       if verdict != .accept {
-        refuse(skb, verdict: verdict, header: header, net: &net)
+        refuse(skb, verdict: verdict, header: header, link: &link, net: &net)
         return .consumed
       }
     }
@@ -181,7 +183,7 @@ extension IPv4Layer {
       return .udp(skb, header)
     case .icmp:
       net.counters.count(.IpInDelivers)
-      return receiveICMP(skb, header: header, net: &net)
+      return receiveICMP(skb, header: header, link: &link, net: &net)
     case .igmp:
       // Membership queries: we are no router, and reports are not needed on a point-to-point TAP.
       net.counters.count(.IpInDelivers)
@@ -190,7 +192,7 @@ extension IPv4Layer {
       net.counters.count(.IpInUnknownProtos)
       sendICMPError(
         for: skb, reason: .ipNoProtocol, kind: .destinationUnreachable,
-        code: ICMPHeader.Unreachable.protocol, info: 0, net: &net)
+        code: ICMPHeader.Unreachable.protocol, info: 0, link: &link, net: &net)
       return .consumed
     }
   }

@@ -6,18 +6,24 @@ import Tables
 import Timers
 import Wire
 
-/// IPv4, ARP and ICMP of one shard, with the device below them. Linux: `net/ipv4/`.
+/// One of our addresses, and the device it belongs to. Linux: `struct in_ifaddr`.
+public struct InterfaceAddress: Hashable, Sendable {
+  public var prefix: IPv4Prefix
+  public var interface: InterfaceIndex
+
+  public var address: IPv4Address { prefix.address }
+}
+
+/// IPv4, ARP and ICMP of one shard, above the devices and the neighbours of its link layer. Linux: `net/ipv4/`.
 public struct IPv4Layer: ~Copyable {
   private let addressOnly = AddressOnly()
   /// Our addresses, in the order they were added.
-  public private(set) var addresses: [IPv4Prefix] = []
+  public private(set) var addresses: [InterfaceAddress] = []
   /// The first address: the one most packets are for.
   var primary = IPv4Address.any
   /// Linux: the `main` table, and the `local` one before it.
   public private(set) var routes = RouteTable()
   var local = RouteTable()
-  public var neighbours: NeighbourTable
-  public var device: NetDevice
 
   /// Routes made before the last change are looked up again. Linux: `rt_genid`.
   public private(set) var generation: UInt32 = 1
@@ -46,22 +52,19 @@ public struct IPv4Layer: ~Copyable {
   /// Most errors kept for `takeTransportError()`; later ones are lost, as ICMP may be.
   static let errorLimit = 256
 
-  public init(device: consuming NetDevice, net: inout Net) {
-    self.device = device
-    neighbours = NeighbourTable(net: &net)
+  public init(net: inout Net) {
     identifications = IdentificationSource(net: &net)
     rateLimit = ICMPRateLimit(net: &net)
     errors.reserveCapacity(Self.errorLimit)
-    Self.addLocal(&local, IPv4Address(127, 0, 0, 0), 8, .local)
-    Self.addLocal(&local, .broadcast, 32, .broadcast)
+    rebuildLocal()
   }
 
-  private static func addLocal(
-    _ table: inout RouteTable, _ address: IPv4Address, _ length: Int, _ kind: RouteEntry.Kind
+  private mutating func addLocal(
+    _ address: IPv4Address, _ length: Int, _ kind: RouteEntry.Kind, _ interface: InterfaceIndex
   ) {
     guard let prefix = IPv4Prefix(address, length: length) else { return }
     // An entry that is there already serves as well.
-    try? table.insert(RouteEntry(prefix, kind: kind, source: nil))
+    try? local.insert(RouteEntry(prefix, kind: kind, interface: interface, source: nil))
   }
 
   // MARK: Addresses and routes
@@ -69,17 +72,19 @@ public struct IPv4Layer: ~Copyable {
   /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`, `fib_add_ifaddr()`.
   ///
   /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already, ENOBUFS for too many.
-  public mutating func addAddress(_ prefix: IPv4Prefix, net: inout Net) throws(Errno) {
+  public mutating func addAddress(
+    _ prefix: IPv4Prefix, on interface: InterfaceIndex, link: borrowing LinkLayer
+  ) throws(Errno) {
     let address = prefix.address
     guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
       prefix.length > 0
     else { throw .EINVAL }
     guard !addresses.contains(where: { $0.address == address }) else { throw .EEXIST }
     guard addresses.count < Self.addressLimit else { throw .ENOBUFS }
-    addresses.append(prefix)
+    addresses.append(InterfaceAddress(prefix: prefix, interface: interface))
     if primary.isAny { primary = address }
     rebuildLocal()
-    addNetwork(of: prefix)
+    addNetwork(of: InterfaceAddress(prefix: prefix, interface: interface), isUp: link.isUp(interface))
     routesChanged()
   }
 
@@ -87,36 +92,42 @@ public struct IPv4Layer: ~Copyable {
   /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`, `fib_disable_ip()`.
   ///
   /// - Throws: EADDRNOTAVAIL when the address is not ours.
-  public mutating func removeAddress(_ address: IPv4Address, net: inout Net) throws(Errno) {
+  public mutating func removeAddress(_ address: IPv4Address, link: borrowing LinkLayer) throws(Errno) {
     guard let index = addresses.firstIndex(where: { $0.address == address }) else { throw .EADDRNOTAVAIL }
-    let prefix = addresses.remove(at: index)
+    let gone = addresses.remove(at: index)
+    let prefix = gone.prefix
     primary = addresses.first?.address ?? .any
     conflicts.forget(address)
     rebuildLocal()
-    let isLast = addresses.isEmpty
-    routes.remove { $0.source == address || isLast && $0.kind == .unicast }
-    let heir = addresses.first { $0.length == prefix.length && $0.network == prefix.network }
-    if let heir { addNetwork(of: heir) }
+    let isLast = !addresses.contains { $0.interface == gone.interface }
+    routes.remove {
+      $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
+    }
+    let heir = addresses.first {
+      $0.prefix.length == prefix.length && $0.prefix.network == prefix.network
+    }
+    if let heir { addNetwork(of: heir, isUp: link.isUp(heir.interface)) }
     routesChanged()
   }
 
   private mutating func rebuildLocal() {
     lastPlainSource = .any
     local.remove { _ in true }
-    Self.addLocal(&local, IPv4Address(127, 0, 0, 0), 8, .local)
-    Self.addLocal(&local, .broadcast, 32, .broadcast)
-    for prefix in addresses { Self.addLocal(&local, prefix.address, 32, .local) }
-    for prefix in addresses {
-      if let broadcast = prefix.broadcast { Self.addLocal(&local, broadcast, 32, .broadcast) }
+    addLocal(IPv4Address(127, 0, 0, 0), 8, .local, .none)
+    addLocal(.broadcast, 32, .broadcast, .none)
+    for own in addresses { addLocal(own.address, 32, .local, own.interface) }
+    for own in addresses {
+      if let broadcast = own.prefix.broadcast { addLocal(broadcast, 32, .broadcast, own.interface) }
     }
   }
 
   /// Adds a route. Linux: `fib_table_insert()`, `fib_check_nh()`.
   ///
   /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
-  ///   ENETDOWN while the link is down, EEXIST when a route with this prefix and metric is there, ENOBUFS for too many.
-  public mutating func addRoute(_ entry: RouteEntry, net: inout Net) throws(Errno) {
-    try check(entry)
+  ///   ENODEV, ENETDOWN while the link is down, EEXIST when a route with this prefix and metric is there, ENOBUFS for too
+  ///   many.
+  public mutating func addRoute(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) {
+    let entry = try checked(entry, link: link)
     guard routes.count < Self.routeLimit else { throw .ENOBUFS }
     try routes.insert(entry)
     routesChanged()
@@ -125,8 +136,8 @@ public struct IPv4Layer: ~Copyable {
   /// Adds a route in the place of the one with its prefix and metric, if there is one. Linux: `NLM_F_REPLACE`.
   ///
   /// - Throws: as `addRoute`, without EEXIST.
-  public mutating func replaceRoute(_ entry: RouteEntry, net: inout Net) throws(Errno) {
-    try check(entry)
+  public mutating func replaceRoute(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) {
+    let entry = try checked(entry, link: link)
     let old = RouteSelector(entry.prefix, metric: entry.metric)
     if routes.remove(where: { old.fits($0) }) == 0 {
       guard routes.count < Self.routeLimit else { throw .ENOBUFS }
@@ -135,23 +146,41 @@ public struct IPv4Layer: ~Copyable {
     routesChanged()
   }
 
-  private func check(_ entry: RouteEntry) throws(Errno) {
-    if entry.kind == .unicast, !device.isUp { throw .ENETDOWN }
+  /// The route with its device. Linux: `fib_check_nh()`.
+  private func checked(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) -> RouteEntry {
+    var entry = entry
+    let way = entry.gateway.flatMap { routes.lookup($0) }
+    if entry.kind == .unicast {
+      if entry.interface == .none { entry.interface = way?.interface ?? .none }
+      if entry.interface == .none { entry.interface = usualInterface(link) }
+      guard link.devices.contains(entry.interface) else { throw .ENODEV }
+      guard link.isUp(entry.interface) else { throw .ENETDOWN }
+    }
     if let gateway = entry.gateway {
       guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
-      guard let way = routes.lookup(gateway), way.scope == .link, way.kind == .unicast else {
+      guard let way, way.scope == .link, way.kind == .unicast, way.interface == entry.interface else {
         throw .ENETUNREACH
       }
     }
     if let source = entry.source, !isLocal(source) { throw .EINVAL }
     if let mtu = entry.mtu, mtu < 68 { throw .EINVAL }
+    return entry
+  }
+
+  /// The device that is meant where none is said: that of the first address, else the first.
+  private func usualInterface(_ link: borrowing LinkLayer) -> InterfaceIndex {
+    addresses.first?.interface ?? link.devices.indices.first ?? .none
+  }
+
+  /// The device that one of our addresses belongs to; `nil` for another's.
+  func interface(of address: IPv4Address) -> InterfaceIndex? {
+    addresses.first { $0.address == address }?.interface
   }
 
   /// Removes a route; with `metric` `nil`, all for the prefix.
   ///
   /// - Throws: ESRCH when there is none.
-  public mutating func removeRoute(_ prefix: IPv4Prefix, metric: UInt32? = nil, net: inout Net) throws(Errno)
-  {
+  public mutating func removeRoute(_ prefix: IPv4Prefix, metric: UInt32? = nil) throws(Errno) {
     let doomed = RouteSelector(prefix, metric: metric)
     if routes.remove(where: { doomed.fits($0) }) == 0 { throw .ESRCH }
     routesChanged()
@@ -168,8 +197,8 @@ public struct IPv4Layer: ~Copyable {
   }
 
   /// Changes the link's MTU. Linux: `dev_set_mtu()`, `fib_sync_mtu()`.
-  public mutating func setMTU(_ mtu: Int) throws(Errno) {
-    try device.setMTU(mtu)
+  public mutating func setMTU(_ mtu: Int, of interface: InterfaceIndex, link: inout LinkLayer) throws(Errno) {
+    try link.devices[interface].setMTU(mtu)
     routesChanged()
   }
 
@@ -177,31 +206,35 @@ public struct IPv4Layer: ~Copyable {
   /// Linux: `NETDEV_CHANGEADDR` in `arp_netdev_event()`.
   ///
   /// - Throws: EADDRNOTAVAIL for zero and group addresses.
-  public mutating func setMACAddress(_ address: MACAddress, net: inout Net) throws(Errno) {
-    try device.setMACAddress(address)
-    neighbours.flush(keepingPermanent: false, net: &net)
+  public mutating func setMACAddress(
+    _ address: MACAddress, of interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
+  ) throws(Errno) {
+    try link.devices[interface].setMACAddress(address)
+    link.neighbours.flush(interface, keepingPermanent: false, net: &net)
     routesChanged()
   }
 
-  /// Brings the link up or takes it down. Down: the routes over it go, neighbours are forgotten, and only our own addresses
+  /// Brings a link up or takes it down. Down: the routes over it go, its neighbours are forgotten, and only our own addresses
   /// can be reached. Up: the routes to the addresses' networks come back; others have to be added again.
   /// Linux: `fib_netdev_event()`, `neigh_ifdown()`.
-  public mutating func setLink(up: Bool, net: inout Net) {
-    guard up != device.isUp else { return }
-    device.setLink(up: up, now: net.now)
+  public mutating func setLink(
+    _ interface: InterfaceIndex, up: Bool, link: inout LinkLayer, net: inout Net
+  ) {
+    guard up != link.isUp(interface) else { return }
+    link.devices[interface].setLink(up: up, now: net.now)
     if up {
-      for prefix in addresses { addNetwork(of: prefix) }
+      for own in addresses where own.interface == interface { addNetwork(of: own, isUp: true) }
     } else {
-      routes.remove { $0.kind == .unicast }
-      neighbours.flush(keepingPermanent: false, net: &net)
+      routes.remove { $0.kind == .unicast && $0.interface == interface }
+      link.neighbours.flush(interface, keepingPermanent: false, net: &net)
     }
     routesChanged()
   }
 
   /// The route to an address's network. A second address of the same network finds it there.
-  private mutating func addNetwork(of prefix: IPv4Prefix) {
-    guard device.isUp, prefix.length < 32 else { return }
-    try? routes.insert(RouteEntry(prefix, source: prefix.address))
+  private mutating func addNetwork(of own: InterfaceAddress, isUp: Bool) {
+    guard isUp, own.prefix.length < 32 else { return }
+    try? routes.insert(RouteEntry(own.prefix, interface: own.interface, source: own.address))
   }
 
   /// The device's MTU or another input of routing changed: cached routes are looked up again.
@@ -232,32 +265,24 @@ public struct IPv4Layer: ~Copyable {
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
   ///   ours).
   public mutating func route(
-    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, net: inout Net
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     let wanted = from.flatMap { $0.isAny ? nil : $0 }
     if let wanted, !isLocal(wanted) { throw .EINVAL }
     // Linux: a destination of 0.0.0.0 is this host.
     let destination = to.isAny ? wanted ?? .loopback : to
-    let link = device.mtu
-    let isOwn = local.lookup(destination)?.kind == .local
-    // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
-    if let wanted, wanted.isLoopback, !isOwn { throw .EINVAL }
-    if !device.isUp, !isOwn { throw noRoute(.ENETUNREACH, net: &net) }
-    if destination.isMulticast {
-      let source = wanted ?? routes.lookup(destination)?.source ?? primary
-      guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    let own = local.lookup(destination)
+    if let own, own.kind == .local {
+      let source = wanted ?? (destination.isLoopback ? .loopback : destination)
       return makeRoute(
-        destination, source: source, nextHop: destination, kind: .multicast, mtu: link, net: &net)
+        destination, source: source, nextHop: destination, kind: .local,
+        interface: own.interface == .none ? usualInterface(link) : own.interface, mtu: Self.loopbackMTU,
+        link: link, net: &net)
     }
-    if let entry = local.lookup(destination) {
-      if entry.kind == .local {
-        let source = wanted ?? (destination.isLoopback ? .loopback : destination)
-        return makeRoute(
-          destination, source: source, nextHop: destination, kind: .local, mtu: Self.loopbackMTU, net: &net)
-      }
-      let source = wanted ?? selectSource(for: destination)
-      return makeRoute(
-        destination, source: source, nextHop: destination, kind: .broadcast, mtu: link, net: &net)
+    // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
+    if let wanted, wanted.isLoopback { throw .EINVAL }
+    if destination.isMulticast || own != nil {
+      return try routeToMany(destination, source: wanted, own: own, link: link, net: &net)
     }
     guard let entry = routes.lookup(destination) else { throw noRoute(.ENETUNREACH, net: &net) }
     switch entry.kind {
@@ -268,11 +293,12 @@ public struct IPv4Layer: ~Copyable {
     }
     if onLink && entry.gateway != nil { throw noRoute(.ENETUNREACH, net: &net) }
     let nextHop = entry.gateway ?? destination
-    let source = wanted ?? entry.source ?? selectSource(for: nextHop)
+    let source = wanted ?? entry.source ?? selectSource(for: nextHop, on: entry.interface)
     guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    let mtu = link.mtu(of: entry.interface)
     var route = makeRoute(
-      destination, source: source, nextHop: nextHop, kind: .unicast, mtu: min(link, entry.mtu ?? link),
-      net: &net)
+      destination, source: source, nextHop: nextHop, kind: .unicast, interface: entry.interface,
+      mtu: min(mtu, entry.mtu ?? mtu), link: link, net: &net)
     if !pathMTUs.isEmpty, let exception = pathMTUs.find(destination, now: net.now) {
       route.mtu = min(route.mtu, exception.mtu)
       route.isMTULocked = exception.isLocked
@@ -280,16 +306,43 @@ public struct IPv4Layer: ~Copyable {
     return route
   }
 
+  /// To a group or a broadcast address: by the device it belongs to, or that the source or a route names.
+  private mutating func routeToMany(
+    _ destination: IPv4Address, source wanted: IPv4Address?, own: RouteEntry?, link: borrowing LinkLayer,
+    net: inout Net
+  ) throws(Errno) -> Route {
+    let way = routes.lookup(destination)
+    var interface = own?.interface ?? .none
+    if interface == .none {
+      interface =
+        wanted.flatMap { self.interface(of: $0) } ?? way.flatMap { $0.kind == .unicast ? $0.interface : nil }
+        ?? usualInterface(link)
+    }
+    guard link.isUp(interface) else { throw noRoute(.ENETUNREACH, net: &net) }
+    var source = wanted ?? .any
+    if destination.isMulticast {
+      if wanted == nil { source = way?.source ?? selectSource(for: destination, on: interface) }
+      guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    } else if wanted == nil {
+      source = selectSource(for: destination, on: interface)
+    }
+    return makeRoute(
+      destination, source: source, nextHop: destination,
+      kind: destination.isMulticast ? .multicast : .broadcast, interface: interface,
+      mtu: link.mtu(of: interface), link: link, net: &net)
+  }
+
   /// A local packet is limited by the length field only. Linux: `IPV4_MAX_PMTU` over the loopback device's 65536.
   static let loopbackMTU = 65535
 
   private func makeRoute(
-    _ destination: IPv4Address, source: IPv4Address, nextHop: IPv4Address, kind: Route.Kind, mtu: Int,
-    net: inout Net
+    _ destination: IPv4Address, source: IPv4Address, nextHop: IPv4Address, kind: Route.Kind,
+    interface: InterfaceIndex, mtu: Int, link: borrowing LinkLayer, net: inout Net
   ) -> Route {
     Route(
-      destination: destination, source: source, nextHop: nextHop, kind: kind, isMTULocked: false, mtu: mtu,
-      linkMTU: kind == .local ? mtu : device.mtu, generation: generation, neighbour: .none,
+      destination: destination, source: source, nextHop: nextHop, kind: kind, isMTULocked: false,
+      interface: interface, mtu: mtu, linkMTU: kind == .local ? mtu : link.mtu(of: interface),
+      generation: generation, neighbour: .none,
       identification: UInt16(truncatingIfNeeded: net.random.next()))
   }
 
@@ -298,9 +351,11 @@ public struct IPv4Layer: ~Copyable {
     return errno
   }
 
-  /// The address whose network has the next hop in it, else the first. Linux: `inet_select_addr()`.
-  func selectSource(for nextHop: IPv4Address) -> IPv4Address {
-    addresses.first { $0.contains(nextHop) }?.address ?? primary
+  /// The device's address whose network has the next hop in it, else its first, else anybody's first.
+  /// Linux: `inet_select_addr()`.
+  func selectSource(for nextHop: IPv4Address, on interface: InterfaceIndex) -> IPv4Address {
+    let own = addresses.first { $0.interface == interface && $0.prefix.contains(nextHop) }
+    return (own ?? addresses.first { $0.interface == interface })?.address ?? primary
   }
 
   // MARK: Path MTU
@@ -309,8 +364,11 @@ public struct IPv4Layer: ~Copyable {
   /// Linux: `__ip_rt_update_pmtu()`.
   ///
   /// - Parameter mtu: what the router said; below `min_pmtu` (552) the MTU is locked there and DF no longer set.
-  public mutating func learnPathMTU(destination: IPv4Address, mtu: Int, net: inout Net) {
-    guard let route = try? route(to: destination, from: nil, net: &net), route.kind == .unicast else {
+  public mutating func learnPathMTU(
+    destination: IPv4Address, mtu: Int, link: borrowing LinkLayer, net: inout Net
+  ) {
+    guard let route = try? route(to: destination, from: nil, link: link, net: &net), route.kind == .unicast
+    else {
       return
     }
     // Only ever lowered: raising is left to expiry (RFC 1191 section 6.3).
@@ -382,45 +440,30 @@ public struct IPv4Layer: ~Copyable {
 
   // MARK: End
 
-  /// Lets go of every packet, here and in the device, before the packet pool ends.
+  /// Lets go of every packet, before the packet pool ends.
   public mutating func close(net: inout Net) {
     looped.removeAll()
-    neighbours.close(net: &net)
     reassembly.removeAll(net: &net)
-    device.close()
   }
 
   // MARK: Timers
 
-  /// A timer of kind `.neighbour`, `.reassembly`, `.qdisc` or `.watchdog` is due.
-  public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
+  /// A timer of kind `.neighbour` or `.reassembly` is due.
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, link: inout LinkLayer, net: inout Net) {
     switch key.kind {
     case .neighbour:
       if key.id == Self.conflictTimerID {
-        announcementTimer(due: due, net: &net)
+        announcementTimer(due: due, link: &link, net: &net)
         return
       }
-      neighbours.timerExpired(key, due: due, net: &net)
-      serveNeighbours(net: &net)
-    case .reassembly:
+      link.neighbours.timerExpired(key, due: due, net: &net)
+      serveNeighbours(link: &link, net: &net)
+    default:
       if key.id == Self.pathMTUTimerID {
         expirePathMTUs(due: due, net: &net)
       } else {
-        reassemblyTimer(key, due: due, net: &net)
+        reassemblyTimer(key, due: due, link: &link, net: &net)
       }
-    default:
-      device.timerExpired(key, due: due, net: &net)
     }
-  }
-
-  /// TCP saw progress on a connection. Linux: `dst_confirm()`.
-  public mutating func confirmNeighbour(_ route: Route, net: inout Net) {
-    neighbours.confirm(route.neighbour, net: net)
-  }
-
-  /// A sender knows that its packets arrive, and sends none now: `MSG_CONFIRM` with `MSG_PROBE`.
-  /// Linux: `ipv4_confirm_neigh()`.
-  public mutating func confirmNextHop(_ route: Route, net: inout Net) {
-    neighbours.confirm(route.nextHop, net: net)
   }
 }

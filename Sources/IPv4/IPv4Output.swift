@@ -12,7 +12,8 @@ extension IPv4Layer {
   /// The packet begins at its transport header, which is marked. A packet too large for a route with DF set is
   /// dropped, and a `TransportError` with EMSGSIZE and the MTU waits to be taken.
   public mutating func output(
-    _ skb: consuming SkBuff, route: inout Route, options: IPv4SendOptions, net: inout Net
+    _ skb: consuming SkBuff, route: inout Route, options: IPv4SendOptions, link: inout LinkLayer,
+    net: inout Net
   ) -> XmitResult {
     let total = skb.length + IPv4Header.minimumByteCount
     guard total <= 65535 else {
@@ -20,7 +21,7 @@ extension IPv4Layer {
       skb.drop(.deviceTooLong)
       return .dropped
     }
-    let needed = IPv4Header.minimumByteCount + device.neededHeadroom
+    let needed = IPv4Header.minimumByteCount + NetDevice.neededHeadroom
     if skb.headroom < needed {
       guard skb.expandHead(headroom: needed, tailroom: 0) else {
         net.counters.count(.IpOutDiscards)
@@ -69,7 +70,7 @@ extension IPv4Layer {
     if !filter.isEmpty {
       let verdict = filter.verdict(.localOut, header: header, packet: skb)
       if verdict != .accept {
-        refuse(skb, verdict: verdict, header: header, net: &net)
+        refuse(skb, verdict: verdict, header: header, link: &link, net: &net)
         return .dropped
       }
     }
@@ -77,10 +78,11 @@ extension IPv4Layer {
       .ip_output, skb: skb.serial, socket: skb.socket, UInt64(total), UInt64(options.protocol.rawValue),
       UInt64(route.nextHop.rawValue))
     if route.kind == .unicast && largest <= limit {
-      return finishOutput(skb, route: &route, net: &net)
+      return finishOutput(skb, route: &route, link: &link, net: &net)
     }
     return outputSlowly(
-      skb, route: &route, header: header, largest: largest, limit: limit, options: options, net: &net)
+      skb, route: &route, header: header, largest: largest, limit: limit, options: options, link: &link,
+      net: &net)
   }
 
   /// IP packet bytes of the largest segment that a GSO packet (data at its transport header) makes.
@@ -99,25 +101,25 @@ extension IPv4Layer {
   @inline(never)
   private mutating func outputSlowly(
     _ skb: consuming SkBuff, route: inout Route, header: IPv4Header, largest: Int, limit: Int,
-    options: IPv4SendOptions, net: inout Net
+    options: IPv4SendOptions, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     switch route.kind {
     case .local:
       net.counters.count(.IpOutTransmits)
       net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
-      return loop(skb)
+      return loop(skb, by: route.interface)
     case .multicast:
-      if loops(route, options) { loopCopy(of: skb) }
+      if loops(route, options) { loopCopy(of: skb, by: route.interface) }
       if header.timeToLive == 0 {
         skb.drop(.ipOutNoRoute)
         return .success
       }
     case .broadcast:
-      loopCopy(of: skb)
+      loopCopy(of: skb, by: route.interface)
     case .unicast:
       break
     }
-    if largest <= limit { return finishOutput(skb, route: &route, net: &net) }
+    if largest <= limit { return finishOutput(skb, route: &route, link: &link, net: &net) }
     if header.dontFragment {
       net.counters.count(.IpFragFails)
       post(
@@ -126,12 +128,14 @@ extension IPv4Layer {
       skb.drop(.deviceTooLong)
       return .dropped
     }
-    if skb.isGSO { return segmentAndFragment(skb, route: &route, limit: limit, net: &net) }
-    return fragment(skb, header: header, limit: limit, route: &route, net: &net)
+    if skb.isGSO { return segmentAndFragment(skb, route: &route, limit: limit, link: &link, net: &net) }
+    return fragment(skb, header: header, limit: limit, route: &route, link: &link, net: &net)
   }
 
   /// Linux: `ip_finish_output2()`.
-  mutating func finishOutput(_ skb: consuming SkBuff, route: inout Route, net: inout Net) -> XmitResult {
+  mutating func finishOutput(
+    _ skb: consuming SkBuff, route: inout Route, link: inout LinkLayer, net: inout Net
+  ) -> XmitResult {
     net.counters.count(.IpOutTransmits)
     net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
     net.tracer.record(
@@ -140,18 +144,19 @@ extension IPv4Layer {
     let result: XmitResult
     switch route.kind {
     case .unicast, .local:
-      result = neighbours.output(
-        skb, nextHop: route.nextHop, cache: &route.neighbour, device: &device, net: &net)
-      if neighbours.hasRequests { serveNeighbours(net: &net) }
+      result = link.neighbours.output(
+        skb, nextHop: route.nextHop, cache: &route.neighbour, device: &link.devices[route.interface],
+        net: &net)
+      if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
     case .broadcast:
       net.counters.count(.IpExtOutBcastPkts)
       net.counters.count(.IpExtOutBcastOctets, by: UInt64(skb.length))
-      result = neighbours.output(skb, to: .broadcast, device: &device, net: &net)
+      result = link.neighbours.output(skb, to: .broadcast, device: &link.devices[route.interface], net: &net)
     case .multicast:
       net.counters.count(.IpExtOutMcastPkts)
       net.counters.count(.IpExtOutMcastOctets, by: UInt64(skb.length))
-      result = neighbours.output(
-        skb, to: Self.hardwareGroup(of: route.nextHop), device: &device, net: &net)
+      result = link.neighbours.output(
+        skb, to: Self.hardwareGroup(of: route.nextHop), device: &link.devices[route.interface], net: &net)
     }
     return result
   }
@@ -164,7 +169,8 @@ extension IPv4Layer {
   // MARK: Loopback
 
   /// Linux: `loopback_xmit()`, and `dev_loopback_xmit()` for copies, which no device counts.
-  mutating func loop(_ skb: consuming SkBuff) -> XmitResult {
+  mutating func loop(_ skb: consuming SkBuff, by interface: InterfaceIndex) -> XmitResult {
+    skb.interface = interface
     guard looped.count < Self.loopbackLimit else {
       skb.drop(.qdiscDrop)
       return .dropped
@@ -193,9 +199,9 @@ extension IPv4Layer {
     looped.append(skb)
   }
 
-  private mutating func loopCopy(of skb: borrowing SkBuff) {
+  private mutating func loopCopy(of skb: borrowing SkBuff, by interface: InterfaceIndex) {
     guard let copy = skb.copyHeader() else { return }
-    _ = loop(copy)
+    _ = loop(copy, by: interface)
   }
 
   /// A packet that we sent to ourselves; it goes to `receive(_:net:)`.

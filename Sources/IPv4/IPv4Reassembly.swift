@@ -1,4 +1,5 @@
 import NetNamespace
+import Neighbour
 import SkBuff
 import Timers
 import Wire
@@ -6,7 +7,9 @@ import Wire
 /// Putting fragments together (RFC 791 section 3.2, RFC 1858, RFC 5722). Linux: `ip_defrag()`.
 extension IPv4Layer {
   /// A fragment for us, data at its IP header, trimmed.
-  mutating func receiveFragment(_ skb: consuming SkBuff, header: IPv4Header, net: inout Net) -> Input {
+  mutating func receiveFragment(
+    _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
+  ) -> Input {
     net.counters.count(.IpReasmReqds)
     net.tracer.record(
       .ip_defrag, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
@@ -36,7 +39,7 @@ extension IPv4Layer {
     switch insert(skb, header: header, start: start, end: end, cost: cost, slot: slot) {
     case .waiting:
       guard reassembly.queues[slot].total == reassembly.queues[slot].received else { return .consumed }
-      return complete(slot, net: &net)
+      return complete(slot, link: &link, net: &net)
     case .duplicate:
       return .consumed
     case .overlap:
@@ -118,7 +121,7 @@ extension IPv4Layer {
   }
 
   /// All has come: makes one packet of it. Linux: `ip_frag_reasm()`.
-  private mutating func complete(_ slot: Int, net: inout Net) -> Input {
+  private mutating func complete(_ slot: Int, link: inout LinkLayer, net: inout Net) -> Input {
     guard let ecn = Self.combinedECN(reassembly.queues[slot].ecn) else {
       net.counters.count(.IpReasmFails)
       reassembly.remove(slot, reason: .fragmentInvalid, net: &net)
@@ -135,7 +138,7 @@ extension IPv4Layer {
       return .consumed
     }
     net.counters.count(.IpReasmOKs)
-    return deliver(whole, header: header, net: &net)
+    return deliver(whole, header: header, link: &link, net: &net)
   }
 
   /// What the whole's ECN field is, by RFC 3168 section 5.3; `nil`: the mixture is not legitimate.
@@ -227,7 +230,7 @@ extension IPv4Layer {
   }
 
   /// The datagram did not become whole in time. Linux: `ip_expire()`.
-  mutating func reassemblyTimer(_ key: TimerKey, due: Instant, net: inout Net) {
+  mutating func reassemblyTimer(_ key: TimerKey, due: Instant, link: inout LinkLayer, net: inout Net) {
     let slot = Int(key.id)
     guard slot < reassembly.queues.count, reassembly.queues[slot].isInUse,
       reassembly.queues[slot].generation == key.generation, reassembly.queues[slot].timer.expire(at: due)
@@ -241,7 +244,8 @@ extension IPv4Layer {
       // Only who sent the first fragment is told (RFC 1122 section 3.3.2).
       skb.setNetworkHeader()
       skb.pull(Self.headerByteCount(of: skb))
-      sendICMPError(for: skb, reason: .fragmentTimeout, kind: .timeExceeded, code: 1, info: 0, net: &net)
+      sendICMPError(
+        for: skb, reason: .fragmentTimeout, kind: .timeExceeded, code: 1, info: 0, link: &link, net: &net)
     }
     reassembly.remove(slot, reason: .fragmentTimeout, net: &net)
   }

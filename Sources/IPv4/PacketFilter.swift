@@ -1,4 +1,5 @@
 import NetNamespace
+import Neighbour
 import SkBuff
 import Wire
 
@@ -74,7 +75,8 @@ extension PacketFilter.Rule {
 extension IPv4Layer {
   /// Ends a packet (data at its IP header) that the filter did not accept.
   mutating func refuse(
-    _ skb: consuming SkBuff, verdict: PacketFilter.Verdict, header: IPv4Header, net: inout Net
+    _ skb: consuming SkBuff, verdict: PacketFilter.Verdict, header: IPv4Header, link: inout LinkLayer,
+    net: inout Net
   ) {
     guard verdict == .reject else {
       skb.drop(.ipPolicy)
@@ -88,7 +90,7 @@ extension IPv4Layer {
     } else {
       skb.setNetworkHeader()
       skb.pull(header.headerByteCount)
-      sendICMPError(for: skb, reason: .ipPolicy, kind: kind, code: code, info: 0, net: &net)
+      sendICMPError(for: skb, reason: .ipPolicy, kind: kind, code: code, info: 0, link: &link, net: &net)
     }
   }
 }

@@ -21,6 +21,8 @@ public struct Route: Sendable {
   public var kind: Kind
   /// The path MTU was below what the stack accepts, so DF is not set. Linux: `rt_mtu_locked`.
   public var isMTULocked: Bool
+  /// The device to send by. Linux: `dst->dev`.
+  public var interface: InterfaceIndex
   /// Path MTU in bytes of IP packet.
   public var mtu: Int
   /// MTU of the link alone: what is advertised to the peer, and the limit for `.probe`.

@@ -19,6 +19,8 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
   public var kind: Kind
   /// `nil`: destinations are on the link.
   public var gateway: IPv4Address?
+  /// The device to send by; `.none` for a kind that sends nothing, or asks for the gateway's.
+  public var interface: InterfaceIndex
   /// Preferred source address; `nil`: chosen by the next hop.
   public var source: IPv4Address?
   /// Of several routes for a prefix the one with the least metric is used.
@@ -28,12 +30,13 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
   public var scope: Scope
 
   public init(
-    _ prefix: IPv4Prefix, kind: Kind = .unicast, gateway: IPv4Address? = nil, source: IPv4Address? = nil,
-    metric: UInt32 = 0, mtu: Int? = nil
+    _ prefix: IPv4Prefix, kind: Kind = .unicast, gateway: IPv4Address? = nil,
+    interface: InterfaceIndex = .none, source: IPv4Address? = nil, metric: UInt32 = 0, mtu: Int? = nil
   ) {
     self.prefix = IPv4Prefix(prefix.network, length: prefix.length) ?? prefix
     self.kind = kind
     self.gateway = gateway
+    self.interface = interface
     self.source = source
     self.metric = metric
     self.mtu = mtu

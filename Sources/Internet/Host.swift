@@ -1,7 +1,9 @@
 import IPv4
+import Neighbour
 import NetDevice
 import NetNamespace
 import SkBuff
+import Timers
 import Wire
 
 /// Everything below the transports, in one value with disjoint parts: what a TCP connection or a datagram socket sends
@@ -9,55 +11,204 @@ import Wire
 /// devices and tables that hang from it.
 ///
 /// Passed `inout` as one parameter; whoever needs only one part takes that part (`net: &host.net`). No part owns or
-/// calls another one: what a part needs of its neighbours comes in as a parameter.
+/// calls another one: what a part needs of its neighbours comes in as a parameter, and what needs several parts is a
+/// function of the host.
 public struct Host: ~Copyable {
   /// The time, the timers, packet memory, settings, counters, entropy.
   public var net: Net
+  /// The devices by interface index, and the neighbours at their links.
+  public var link: LinkLayer
   /// The internet layer: addresses, routes, output, input, ICMP.
   public var internet: IPv4Layer
 
-  public init(net: consuming Net, internet: consuming IPv4Layer) {
+  public init(net: consuming Net) {
+    link = LinkLayer(net: &net)
+    internet = IPv4Layer(net: &net)
     self.net = net
-    self.internet = internet
+  }
+
+  /// Gives back what timers and queues still hold. The transports were closed before.
+  public mutating func close() {
+    internet.close(net: &net)
+    link.close(net: &net)
+  }
+
+  // MARK: Up
+
+  /// Takes in what a device received, and gives back what it sent.
+  ///
+  /// - Parameter queue: where received packets are added.
+  /// - Returns: whether there is more to do, without waiting for an interrupt.
+  public mutating func poll(_ interface: InterfaceIndex, into queue: inout SkBuffQueue) -> Bool {
+    link.devices[interface].poll(into: &queue, net: &net)
   }
 
   /// A packet that a device delivered, its data at the network header. Linux: `netif_receive_skb()`.
   ///
   /// - Returns: what the transports are to do with it.
   public mutating func receive(_ skb: consuming SkBuff) -> IPv4Layer.Input {
-    internet.receive(skb, net: &net)
+    internet.receive(skb, link: &link, net: &net)
   }
 
-  /// Takes in what the devices received, and gives back what they sent.
+  /// A timer of the link or the internet layer is due.
+  public mutating func timerExpired(_ key: TimerKey, due: Instant) {
+    switch key.kind {
+    case .qdisc, .watchdog:
+      let interface = InterfaceIndex(rawValue: UInt16(truncatingIfNeeded: key.id))
+      if link.devices.contains(interface) { link.devices[interface].timerExpired(key, due: due, net: &net) }
+    default: internet.timerExpired(key, due: due, link: &link, net: &net)
+    }
+  }
+
+  // MARK: Down
+
+  /// Finds the way to a destination. Linux: `ip_route_output_key()`.
   ///
-  /// - Parameter queue: where received packets are added.
-  /// - Returns: whether there is more to do, without waiting for an interrupt.
-  public mutating func poll(into queue: inout SkBuffQueue) -> Bool {
-    internet.device.poll(into: &queue, net: &net)
+  /// - Parameters:
+  ///   - from: the source address the sender insists on.
+  ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
+  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
+  ///   ours).
+  public mutating func route(
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false
+  ) throws(Errno) -> Route {
+    try internet.route(to: to, from: from, onLink: onLink, link: link, net: &net)
   }
 
-  /// Sends what waits in the queueing disciplines. Linux: `net_tx_action()`.
-  public mutating func runQdisc() { internet.device.runQdisc(net: &net) }
+  /// Sends a transport's packet, data at its transport header. Linux: `ip_queue_xmit()`.
+  public mutating func output(
+    _ skb: consuming SkBuff, route: inout Route, options: IPv4SendOptions
+  ) -> XmitResult {
+    internet.output(skb, route: &route, options: options, link: &link, net: &net)
+  }
+
+  /// Sends what `AppendData` collected. Linux: `ip_send_skb()`.
+  ///
+  /// - Parameter packets: emptied.
+  public mutating func outputDatagram(
+    _ packets: inout SkBuffQueue, priority: UInt32, route: inout Route, options: IPv4SendOptions
+  ) -> XmitResult {
+    internet.outputDatagram(
+      &packets, priority: priority, route: &route, options: options, link: &link, net: &net)
+  }
+
+  /// Tells the sender of a received packet what was wrong with it. Linux: `__icmp_send()`.
+  ///
+  /// - Parameters:
+  ///   - skb: data at its transport header, network header marked; it ends here.
+  ///   - reason: why the packet is thrown away, whether its sender hears of it or not.
+  ///   - info: the last four bytes of the ICMP header: the MTU, or the pointer in the upper byte.
+  public mutating func sendICMPError(
+    for skb: consuming SkBuff, reason: DropReason, kind: ICMPHeader.Kind, code: UInt8, info: UInt32
+  ) {
+    internet.sendICMPError(
+      for: skb, reason: reason, kind: kind, code: code, info: info, link: &link, net: &net)
+  }
+
+  /// Sends what waits in a device's queueing discipline. Linux: `net_tx_action()`.
+  public mutating func runQdisc(_ interface: InterfaceIndex) { link.devices[interface].runQdisc(net: &net) }
+
+  // MARK: What transports learn
+
+  /// A router's "fragmentation needed" was about a packet of the transport's own. Linux: `__ip_rt_update_pmtu()`.
+  public mutating func learnPathMTU(destination: IPv4Address, mtu: Int) {
+    internet.learnPathMTU(destination: destination, mtu: mtu, link: link, net: &net)
+  }
+
+  /// TCP saw progress on a connection. Linux: `dst_confirm()`.
+  public mutating func confirmNeighbour(_ route: Route) {
+    link.neighbours.confirm(route.neighbour, net: net)
+  }
+
+  /// A sender knows that its packets arrive, and sends none now: `MSG_CONFIRM` with `MSG_PROBE`.
+  /// Linux: `ipv4_confirm_neigh()`.
+  public mutating func confirmNextHop(_ route: Route) {
+    link.neighbours.confirm(route.nextHop, on: route.interface, net: net)
+  }
+
+  // MARK: Administration
 
   /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`.
   ///
-  /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already.
-  public mutating func addAddress(_ prefix: IPv4Prefix) throws(Errno) {
-    try internet.addAddress(prefix, net: &net)
+  /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already, ENOBUFS for too many.
+  public mutating func addAddress(_ prefix: IPv4Prefix, on interface: InterfaceIndex) throws(Errno) {
+    try internet.addAddress(prefix, on: interface, link: link)
+  }
+
+  /// Linux: `inet_del_ifa()`.
+  ///
+  /// - Throws: EADDRNOTAVAIL when the address is not ours.
+  public mutating func removeAddress(_ address: IPv4Address) throws(Errno) {
+    try internet.removeAddress(address, link: link)
+  }
+
+  /// Brings a link up or takes it down, with the routes over it. Linux: `dev_change_flags()`.
+  public mutating func setLink(_ interface: InterfaceIndex, up: Bool) {
+    internet.setLink(interface, up: up, link: &link, net: &net)
+  }
+
+  /// Linux: `dev_set_mtu()`.
+  ///
+  /// - Throws: EINVAL outside of what the device takes.
+  public mutating func setMTU(_ mtu: Int, of interface: InterfaceIndex) throws(Errno) {
+    try internet.setMTU(mtu, of: interface, link: &link)
+  }
+
+  /// Linux: `dev_set_mac_address()`.
+  ///
+  /// - Throws: EADDRNOTAVAIL for zero and group addresses.
+  public mutating func setMACAddress(
+    _ address: MACAddress, of interface: InterfaceIndex
+  ) throws(Errno) {
+    try internet.setMACAddress(address, of: interface, link: &link, net: &net)
   }
 
   /// Linux: `fib_table_insert()`.
   ///
-  /// - Throws: EINVAL, ENETUNREACH for a gateway that is not on a link, EEXIST.
-  public mutating func addRoute(_ entry: RouteEntry) throws(Errno) { try internet.addRoute(entry, net: &net) }
-
-  /// Linux: `fib_table_delete()`.
-  ///
-  /// - Throws: ESRCH when there is no such route.
-  public mutating func removeRoute(_ prefix: IPv4Prefix, metric: UInt32? = nil) throws(Errno) {
-    try internet.removeRoute(prefix, metric: metric, net: &net)
+  /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
+  ///   ENODEV, EEXIST when a route with this prefix and metric is there, ENOBUFS for too many.
+  public mutating func addRoute(_ entry: RouteEntry) throws(Errno) {
+    try internet.addRoute(entry, link: link)
   }
 
-  /// Gives back what timers and queues still hold. The transports were closed before.
-  public mutating func close() { internet.close(net: &net) }
+  /// Adds a route in the place of the one with its prefix and metric, if there is one. Linux: `NLM_F_REPLACE`.
+  ///
+  /// - Throws: as `addRoute`, without EEXIST.
+  public mutating func replaceRoute(_ entry: RouteEntry) throws(Errno) {
+    try internet.replaceRoute(entry, link: link)
+  }
+
+  /// Sets a neighbour by hand; packets that waited for it go out. Linux: `ip neigh replace`.
+  ///
+  /// - Throws: EINVAL for a state without an address or a group address.
+  public mutating func setNeighbour(
+    _ address: IPv4Address, on interface: InterfaceIndex, hardwareAddress: MACAddress,
+    state: NeighbourState = .permanent
+  ) throws(Errno) {
+    try internet.setNeighbour(
+      address, on: interface, hardwareAddress: hardwareAddress, state: state, link: &link, net: &net)
+  }
+
+  /// Linux: `ip neigh del`.
+  ///
+  /// - Returns: false when there is no such entry.
+  public mutating func deleteNeighbour(_ address: IPv4Address, on interface: InterfaceIndex) -> Bool {
+    link.neighbours.delete(address, on: interface, net: &net)
+  }
+
+  /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.
+  public mutating func flushNeighbours() { internet.flushNeighbours(link: &link, net: &net) }
+
+  /// An ARP packet that another shard behind the same address has taken in and answered.
+  public mutating func overhearARP(_ skb: consuming SkBuff) {
+    internet.overhearARP(skb, link: &link, net: &net)
+  }
+
+  /// Announces all addresses, twice each, 2 s apart (RFC 5227 section 2.3).
+  public mutating func announceAddresses() { internet.announceAddresses(link: &link, net: &net) }
+
+  /// As `announceAddresses`, one of them.
+  public mutating func announceAddress(_ address: IPv4Address) {
+    internet.announceAddress(address, link: &link, net: &net)
+  }
 }

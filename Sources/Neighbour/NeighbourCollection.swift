@@ -79,16 +79,21 @@ extension NeighbourTable {
   ///
   /// - Returns: false when there is none.
   @discardableResult
-  public mutating func delete(_ address: IPv4Address, net: inout Net) -> Bool {
-    guard let index = find(address) else { return false }
+  public mutating func delete(_ address: IPv4Address, on interface: InterfaceIndex, net: inout Net) -> Bool {
+    guard let index = find(address, interface) else { return false }
     remove(index, net: &net)
     return true
   }
 
   /// Removes all entries, or all but the permanent ones: the link went down or our address changed.
   /// Linux: `neigh_flush_dev()`.
-  public mutating func flush(keepingPermanent: Bool = true, net: inout Net) {
+  ///
+  /// - Parameter interface: `nil`: of every device.
+  public mutating func flush(
+    _ interface: InterfaceIndex?, keepingPermanent: Bool = true, net: inout Net
+  ) {
     for index in 0..<entries.count where entries[index].isInUse {
+      if let interface, entries[index].interface != interface { continue }
       if keepingPermanent && entries[index].state == .permanent { continue }
       remove(index, net: &net)
     }
@@ -96,7 +101,7 @@ extension NeighbourTable {
 
   /// Lets go of every packet.
   public mutating func close(net: inout Net) {
-    flush(keepingPermanent: false, net: &net)
+    flush(nil, keepingPermanent: false, net: &net)
     failed.removeAll()
     solicitations.removeAll()
   }
@@ -108,12 +113,14 @@ extension NeighbourTable {
       let isKnown = entries[index].state.isValid
       list.append(
         NeighbourSnapshot(
-          address: entries[index].address,
+          address: entries[index].address, interface: entries[index].interface,
           hardwareAddress: isKnown ? entries[index].hardwareAddress : nil, state: entries[index].state,
           probes: Int(entries[index].probes), waitingCount: entries[index].waiting.count,
           waitingTruesize: entries[index].waitingTruesize, used: now - entries[index].used,
           confirmed: now - entries[index].confirmed, updated: now - entries[index].updated))
     }
-    return list.sorted { $0.address.rawValue < $1.address.rawValue }
+    return list.sorted {
+      ($0.address.rawValue, $0.interface.rawValue) < ($1.address.rawValue, $1.interface.rawValue)
+    }
   }
 }

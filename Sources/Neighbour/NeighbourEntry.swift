@@ -5,6 +5,8 @@ import Wire
 /// One neighbour. Linux: `struct neighbour`.
 struct NeighbourEntry: ~Copyable {
   var address: IPv4Address
+  /// The device at whose link it is.
+  var interface: InterfaceIndex
   var generation: UInt32
   var state = NeighbourState.none
   /// How many solicitations went out in this round.
@@ -28,8 +30,9 @@ struct NeighbourEntry: ~Copyable {
   var waiting = SkBuffQueue()
   var waitingTruesize = 0
 
-  init(address: IPv4Address, generation: UInt32, now: Instant) {
+  init(address: IPv4Address, interface: InterfaceIndex, generation: UInt32, now: Instant) {
     self.address = address
+    self.interface = interface
     self.generation = generation
     confirmed = now
     updated = now
@@ -40,6 +43,8 @@ struct NeighbourEntry: ~Copyable {
 /// An ARP request that the table asks IPv4 to send. Linux: `arp_solicit()`'s arguments.
 public struct NeighbourSolicitation: Sendable {
   public var address: IPv4Address
+  /// The device to send it by.
+  public var interface: InterfaceIndex
   /// Where to send it; `nil`: broadcast.
   public var hardwareAddress: MACAddress?
   /// Source of the packet that waits, which is the preferred sender address.
@@ -49,6 +54,8 @@ public struct NeighbourSolicitation: Sendable {
 /// What `ip neigh` shows of one neighbour.
 public struct NeighbourSnapshot: Sendable {
   public var address: IPv4Address
+  /// The device at whose link it is.
+  public var interface: InterfaceIndex
   /// `nil` while it is not known.
   public var hardwareAddress: MACAddress?
   public var state: NeighbourState

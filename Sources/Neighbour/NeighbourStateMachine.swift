@@ -40,7 +40,7 @@ extension NeighbourTable {
     let isUnicast = Int(entries[index].probes) < parameters.unicastProbes && entries[index].state.isValid
     solicitations.append(
       NeighbourSolicitation(
-        address: entries[index].address,
+        address: entries[index].address, interface: entries[index].interface,
         hardwareAddress: isUnicast ? entries[index].hardwareAddress : nil, source: source))
     entries[index].probes &+= 1
   }
@@ -145,7 +145,9 @@ extension NeighbourTable {
     _ address: IPv4Address, hardwareAddress: MACAddress, state new: NeighbourState, override: Bool,
     create isCreating: Bool = false, device: inout NetDevice, net: inout Net
   ) -> Bool {
-    guard let index = find(address) ?? (isCreating ? create(address, net: &net) : nil) else { return false }
+    let interface = device.interface
+    guard let index = find(address, interface) ?? (isCreating ? create(address, interface, net: &net) : nil)
+    else { return false }
     let old = entries[index].state
     guard old.isDynamic else { return true }
     if new.isConnected { entries[index].confirmed = net.now }
@@ -198,7 +200,7 @@ extension NeighbourTable {
     _ address: IPv4Address, hardwareAddress: MACAddress, isReplyToUs: Bool, isGratuitous: Bool,
     device: inout NetDevice, net: inout Net
   ) {
-    guard let index = find(address) else { return }
+    guard let index = find(address, device.interface) else { return }
     let override = isGratuitous || net.now - entries[index].updated > parameters.lockTime
     update(
       address, hardwareAddress: hardwareAddress, state: isReplyToUs ? .reachable : .stale,
@@ -213,8 +215,10 @@ extension NeighbourTable {
   }
 
   /// As above, by address; nothing happens when there is no such entry. Linux: `dst_confirm_neigh()`.
-  public mutating func confirm(_ address: IPv4Address, net: borrowing Net) {
-    if let index = find(address) { entries[index].confirmed = net.now }
+  public mutating func confirm(
+    _ address: IPv4Address, on interface: InterfaceIndex, net: borrowing Net
+  ) {
+    if let index = find(address, interface) { entries[index].confirmed = net.now }
   }
 
   // MARK: Administration
@@ -225,9 +229,11 @@ extension NeighbourTable {
     device: inout NetDevice, net: inout Net
   ) throws(Errno) {
     guard state.isValid, hardwareAddress.isValidStation else { throw .EINVAL }
-    guard let index = find(address) ?? create(address, isPermanent: state == .permanent, net: &net) else {
-      throw .ENOBUFS
-    }
+    let interface = device.interface
+    guard
+      let index = find(address, interface)
+        ?? create(address, interface, isPermanent: state == .permanent, net: &net)
+    else { throw .ENOBUFS }
     set(index, hardwareAddress: hardwareAddress, state: state, device: &device, net: &net)
   }
 }

@@ -5,7 +5,7 @@ import Tables
 import Timers
 import Wire
 
-/// The neighbours of one device: who has which link-layer address, and the packets that wait to learn it.
+/// The neighbours of a host: who has, at which device's link, which link-layer address, and the packets that wait to learn it.
 /// Linux: `arp_tbl`, `net/core/neighbour.c`.
 ///
 /// The table sends packets to the device by itself; ARP packets it only asks for (`takeSolicitation()`), and packets
@@ -54,9 +54,10 @@ public struct NeighbourTable: ~Copyable {
   ) -> XmitResult {
     var index = Int(cache.index)
     if index >= entries.count || entries[index].generation != cache.generation
-      || entries[index].address != nextHop
+      || entries[index].address != nextHop || entries[index].interface != device.interface
     {
-      guard let found = find(nextHop) ?? create(nextHop, net: &net) else {
+      let interface = device.interface
+      guard let found = find(nextHop, interface) ?? create(nextHop, interface, net: &net) else {
         skb.drop(.neighbourFailed)
         return .dropped
       }
@@ -151,35 +152,40 @@ public struct NeighbourTable: ~Copyable {
 
   // MARK: Look-up
 
-  func bucket(of address: IPv4Address) -> Int {
-    Int(truncatingIfNeeded: keyed.tableHash(UInt64(address.rawValue), 0)) & (buckets.count - 1)
+  func bucket(of address: IPv4Address, _ interface: InterfaceIndex) -> Int {
+    Int(truncatingIfNeeded: keyed.tableHash(UInt64(address.rawValue), UInt64(interface.rawValue)))
+      & (buckets.count - 1)
   }
 
   /// Linux: `neigh_lookup()`.
-  func find(_ address: IPv4Address) -> Int? {
-    var index = buckets[bucket(of: address)]
+  func find(_ address: IPv4Address, _ interface: InterfaceIndex) -> Int? {
+    var index = buckets[bucket(of: address, interface)]
     while index >= 0 {
-      if entries[Int(index)].address == address { return Int(index) }
+      if entries[Int(index)].address == address && entries[Int(index)].interface == interface {
+        return Int(index)
+      }
       index = entries[Int(index)].next
     }
     return nil
   }
 
-  public func handle(of address: IPv4Address) -> NeighbourHandle? {
-    guard let index = find(address) else { return nil }
+  public func handle(of address: IPv4Address, on interface: InterfaceIndex) -> NeighbourHandle? {
+    guard let index = find(address, interface) else { return nil }
     return NeighbourHandle(index: UInt32(index), generation: entries[index].generation)
   }
 
   /// The state of a neighbour; `nil` when there is no entry.
-  public func state(of address: IPv4Address) -> NeighbourState? {
-    guard let index = find(address) else { return nil }
+  public func state(of address: IPv4Address, on interface: InterfaceIndex) -> NeighbourState? {
+    guard let index = find(address, interface) else { return nil }
     return entries[index].state
   }
 
   /// Adds an entry in state NONE. Linux: `___neigh_create()`.
   ///
   /// - Returns: `nil` when the table is full of entries that may not be evicted.
-  mutating func create(_ address: IPv4Address, isPermanent: Bool = false, net: inout Net) -> Int? {
+  mutating func create(
+    _ address: IPv4Address, _ interface: InterfaceIndex, isPermanent: Bool = false, net: inout Net
+  ) -> Int? {
     if !isPermanent && !makeRoom(net: &net) {
       net.counters.count(.NeighTableFulls)
       return nil
@@ -190,12 +196,14 @@ public struct NeighbourTable: ~Copyable {
       index = Int(freeSlots)
       freeSlots = entries[index].next
       let generation = entries[index].generation
-      entries[index] = NeighbourEntry(address: address, generation: generation, now: net.now)
+      entries[index] = NeighbourEntry(
+        address: address, interface: interface, generation: generation, now: net.now)
     } else {
-      index = entries.append(NeighbourEntry(address: address, generation: 1, now: net.now))
+      index = entries.append(
+        NeighbourEntry(address: address, interface: interface, generation: 1, now: net.now))
     }
     count += 1
-    let bucket = bucket(of: address)
+    let bucket = bucket(of: address, interface)
     entries[index].next = buckets[bucket]
     buckets[bucket] = Int32(index)
     armCollection(net: &net)
@@ -205,7 +213,7 @@ public struct NeighbourTable: ~Copyable {
   private mutating func rehash() {
     buckets = Array(repeating: -1, count: buckets.count * 2)
     for index in 0..<entries.count where entries[index].isInUse {
-      let bucket = bucket(of: entries[index].address)
+      let bucket = bucket(of: entries[index].address, entries[index].interface)
       entries[index].next = buckets[bucket]
       buckets[bucket] = Int32(index)
     }
@@ -216,7 +224,7 @@ public struct NeighbourTable: ~Copyable {
     entries[index].timer.cancel(in: &net.timers)
     while let skb = entries[index].waiting.popFirst() { skb.drop(.neighbourDead) }
     entries[index].waitingTruesize = 0
-    let bucket = bucket(of: entries[index].address)
+    let bucket = bucket(of: entries[index].address, entries[index].interface)
     if buckets[bucket] == Int32(index) {
       buckets[bucket] = entries[index].next
     } else {

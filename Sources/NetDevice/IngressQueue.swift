@@ -21,8 +21,6 @@ struct IngressQueue: ~Copyable {
   var statistics = QdiscStatistics()
   var timer = TimerSlot()
 
-  static var key: TimerKey { TimerKey(kind: .qdisc, id: 1) }
-
   mutating func reset(now: Instant) {
     qdisc.reset(now: now)
   }
@@ -95,7 +93,7 @@ extension NetDevice {
       switch ingress.qdisc.dequeue(now: net.now, statistics: &ingress.statistics) {
       case .empty: return
       case .notBefore(let instant):
-        ingress.timer.arm(IngressQueue.key, at: instant, in: &net.timers)
+        ingress.timer.arm(ingressKey, at: instant, in: &net.timers)
         return
       case .packet(let skb):
         ingress.statistics.sent(skb.wireSize)

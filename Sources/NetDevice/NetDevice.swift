@@ -13,6 +13,8 @@ import Wire
 /// stays in its shard, is never reordered.
 public struct NetDevice: ~Copyable {
   private let addressOnly = AddressOnly()
+  /// What the host's table of devices knows it by.
+  public var interface = InterfaceIndex.none
   public let name: String
   public internal(set) var macAddress: MACAddress
   /// Bytes of IP packet that fit a frame.
@@ -32,7 +34,8 @@ public struct NetDevice: ~Copyable {
   var qdiscStatistics = QdiscStatistics()
   /// When a packet that waits for its time is looked at again. Linux: `struct qdisc_watchdog`.
   var qdiscTimer = TimerSlot()
-  static var qdiscKey: TimerKey { TimerKey(kind: .qdisc, id: 0) }
+  var ingressKey: TimerKey { TimerKey(kind: .qdisc, id: UInt32(interface.rawValue) | 1 << 16) }
+  var qdiscKey: TimerKey { TimerKey(kind: .qdisc, id: UInt32(interface.rawValue)) }
   /// The number that `tc` shows before the colon; 0 for the one that the device came with. Linux: `q->handle`.
   var qdiscHandle: UInt16 = 0
   private var lastHandle: UInt16 = 0x8000
@@ -90,7 +93,7 @@ public struct NetDevice: ~Copyable {
 
   /// Bytes to leave free in front of the IP header: an Ethernet header, rounded up so that it can be written in one
   /// aligned 16-byte store. Linux: `LL_RESERVED_SPACE()`.
-  @inlinable public var neededHeadroom: Int { 16 }
+  @inlinable public static var neededHeadroom: Int { 16 }
   @inlinable public var gsoMaximumByteCount: Int { Self.gsoMaximumByteCount }
 
   /// Packets that wait above the driver.

@@ -76,6 +76,7 @@ extension NetDevice {
     var place = queue.first
     while let here = place {
       queue.withPacket(at: here) { skb in
+        skb.interface = interface
         let header = -(skb.macHeaderOffset ?? 0)
         statistics.receivedPackets &+= 1
         statistics.receivedBytes &+= UInt64(truncatingIfNeeded: skb.length + header)

@@ -108,7 +108,7 @@ extension NetDevice {
         quota -= batch.count
         let isSent = batch.count > 0 && directXmit(net: &net)
         if batch.next != .distantFuture {
-          qdiscTimer.arm(Self.qdiscKey, at: batch.next, in: &net.timers)
+          qdiscTimer.arm(qdiscKey, at: batch.next, in: &net.timers)
           return
         }
         guard isSent else { return }

@@ -7,17 +7,17 @@ extension NetDevice {
   /// How long a stopped queue may make no progress. Linux: `watchdog_timeo`.
   public static let watchdogTime = Nanoseconds.seconds(5)
 
-  private static var watchdogKey: TimerKey { TimerKey(kind: .watchdog, id: 0) }
+  private var watchdogKey: TimerKey { TimerKey(kind: .watchdog, id: UInt32(interface.rawValue)) }
 
   /// Sees to it that a queue that has just stopped is looked at again.
   mutating func armWatchdog(net: inout Net) {
-    watchdog.arm(Self.watchdogKey, at: net.now + Self.watchdogTime, in: &net.timers)
+    watchdog.arm(watchdogKey, at: net.now + Self.watchdogTime, in: &net.timers)
   }
 
   /// A timer of the device's has come: `.qdisc` runs the queue, or asks for `runIngress`, `.watchdog` looks after a stopped one.
   public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
     switch key.kind {
-    case .qdisc where key == IngressQueue.key:
+    case .qdisc where key == ingressKey:
       if ingress.timer.expire(at: due) { hasIngressWork = true }
     case .qdisc where qdiscTimer.expire(at: due): runQdisc(net: &net)
     case .watchdog where watchdog.expire(at: due): watchTransmit(net: &net)
@@ -31,7 +31,7 @@ extension NetDevice {
     guard isUp, isStopped else { return }
     let deadline = lastProgress + Self.watchdogTime
     guard deadline <= net.now else {
-      watchdog.arm(Self.watchdogKey, at: deadline, in: &net.timers)
+      watchdog.arm(watchdogKey, at: deadline, in: &net.timers)
       return
     }
     statistics.watchdogTimeouts += 1

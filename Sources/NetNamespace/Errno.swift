@@ -14,6 +14,7 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringCo
   public static let EACCES = Errno(rawValue: 13)
   public static let EFAULT = Errno(rawValue: 14)
   public static let EEXIST = Errno(rawValue: 17)
+  public static let ENODEV = Errno(rawValue: 19)
   public static let EINVAL = Errno(rawValue: 22)
   public static let EPIPE = Errno(rawValue: 32)
   public static let ENOTSOCK = Errno(rawValue: 88)

@@ -80,6 +80,11 @@ public struct SkBuff: ~Copyable {
     get { unsafe header.pointee.hash }
     nonmutating set { unsafe header.pointee.hash = newValue }
   }
+  /// The device that a received packet came in by. Linux: `skb_iif`.
+  @inlinable public var interface: InterfaceIndex {
+    get { unsafe header.pointee.interface }
+    nonmutating set { unsafe header.pointee.interface = newValue }
+  }
   @inlinable public var queueMapping: UInt16 {
     get { unsafe header.pointee.queueMapping }
     nonmutating set { unsafe header.pointee.queueMapping = newValue }

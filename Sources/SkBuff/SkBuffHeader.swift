@@ -131,6 +131,7 @@ struct SkBuffHeader {
   @usableFromInline var packetType: PacketType = .host
   @usableFromInline var etherType: EtherType = EtherType(rawValue: 0)
   @usableFromInline var queueMapping: UInt16 = 0
+  @usableFromInline var interface = InterfaceIndex.none
   @usableFromInline var confirmsNeighbour = false
   @usableFromInline var priority: UInt32 = 0
   @usableFromInline var mark: UInt32 = 0

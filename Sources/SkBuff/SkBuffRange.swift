@@ -64,6 +64,7 @@ extension SkBuff {
     unsafe header.pointee.packetType = other.header.pointee.packetType
     unsafe header.pointee.etherType = other.header.pointee.etherType
     unsafe header.pointee.queueMapping = other.header.pointee.queueMapping
+    unsafe header.pointee.interface = other.header.pointee.interface
     unsafe header.pointee.priority = other.header.pointee.priority
     unsafe header.pointee.mark = other.header.pointee.mark
     unsafe header.pointee.hash = other.header.pointee.hash

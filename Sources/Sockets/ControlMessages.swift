@@ -123,7 +123,7 @@ public enum ControlMessages {
     var writer = Writer()
     if let destination = control.destination {
       writer.begin(Kind.packetInfo, 12, &bytes)
-      writer.host(1, &bytes)
+      writer.host(UInt32(control.interface.rawValue), &bytes)
       writer.network(destination.rawValue, &bytes)
       writer.network(destination.rawValue, &bytes)
       writer.end(&bytes)

@@ -20,10 +20,9 @@ extension SocketLayer {
       switch udp.receive(skb, header: header, isForMany: isForMany, net: &host.net) {
       case .consumed: break
       case .noSocket(let skb):
-        host.internet.sendICMPError(
+        host.sendICMPError(
           for: skb, reason: .noSocket, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port,
-          info: 0,
-          net: &host.net)
+          info: 0)
       }
     case .icmp(let skb, let header): ping.receive(skb, header: header, net: &host.net)
     case .error(let report): error(report, host: &host)

@@ -123,7 +123,7 @@ public final class Stack: Sendable {
   private func begin() {
     for shard in shards { shard.inspect { [notices] in $0.notices = notices } }
     if configuration.announcesAddress {
-      shards[0].enter { $0.host.internet.announceAddresses(net: &$0.host.net) }
+      shards[0].enter { $0.host.announceAddresses() }
     }
   }
 

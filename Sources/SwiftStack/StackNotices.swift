@@ -32,20 +32,21 @@ final class StackNotices: Sendable {
 
 extension ShardState {
   var hasConflictToReport: Bool {
-    host.internet.hasAddressConflict || host.internet.device.driver.ownAddressCount > 0 && !hasToldOwnAddress
+    host.internet.hasAddressConflict
+      || host.link.devices[ethernet].driver.ownAddressCount > 0 && !hasToldOwnAddress
   }
 
   /// Tells about stations that use an address of ours, on the link or above it.
   mutating func reportConflicts() {
     while let conflict = host.internet.takeAddressConflict() {
       notices?.post(
-        "the address \(conflict.address) of this stack (\(host.internet.device.macAddress)) is also used by "
+        "the address \(conflict.address) of this stack (\(host.link.devices[ethernet].macAddress)) is also used by "
           + "\(conflict.other)")
     }
-    if !hasToldOwnAddress && host.internet.device.driver.ownAddressCount > 0 {
+    if !hasToldOwnAddress && host.link.devices[ethernet].driver.ownAddressCount > 0 {
       hasToldOwnAddress = true
       notices?.postOnce(
-        "a frame came in from \(host.internet.device.macAddress), the link-layer address of this stack: another station has it, "
+        "a frame came in from \(host.link.devices[ethernet].macAddress), the link-layer address of this stack: another station has it, "
           + "or a bridge sends frames back")
     }
   }
@@ -56,6 +57,6 @@ extension ShardState {
   /// A frame came or went again: neighbours, and bridges between, are told where the address is (RFC 5227 section 2.3).
   mutating func carrierFound() {
     hasCarrier = true
-    host.internet.announceAddresses(net: &host.net)
+    host.announceAddresses()
   }
 }

@@ -20,7 +20,7 @@ struct ControlReply {
   @discardableResult
   func send(host: inout Host) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
-      var route = try? host.internet.route(to: destination, from: source, net: &host.net)
+      var route = try? host.route(to: destination, from: source)
     else { return .dropped }
     let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
     guard let skb = host.net.pool.allocate(headroom: TCPSocket.headroom, linear: 0, use: .transit) else {
@@ -43,7 +43,7 @@ struct ControlReply {
     if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
     var sendOptions = IPv4SendOptions(protocol: .tcp)
     sendOptions.typeOfService = typeOfService
-    return host.internet.output(packet, route: &route, options: sendOptions, net: &host.net)
+    return host.output(packet, route: &route, options: sendOptions)
   }
 
   /// The reset that answers a segment nobody wants (RFC 9293 3.10.7.1).

@@ -118,7 +118,7 @@ extension TCPSocket {
   private mutating func controlCongestion(
     _ flags: inout AckFlags, priorUna: SequenceNumber, sample: inout RateSample, host: inout Host
   ) {
-    if flags.contains(.unaAdvanced), let route { host.internet.confirmNeighbour(route, net: &host.net) }
+    if flags.contains(.unaAdvanced), let route { host.confirmNeighbour(route) }
     let priorLost = scoreboard.lostTotal
     let hasReneged = flags.contains(.sackReneging)
     var allowed = Retransmission.none

@@ -31,10 +31,9 @@ extension TCPLayer {
     if destination.isAny { destination = .loopback }
     let bound = sockets[index].tuple.local
     let boundAddress = bound.address.v4 ?? .any
-    let route = try host.internet.route(
+    let route = try host.route(
       to: destination, from: boundAddress.isAny ? nil : boundAddress,
-      onLink: sockets[index].options.dontRoute,
-      net: &host.net)
+      onLink: sockets[index].options.dontRoute)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = SocketAddress(IPAddress(destination), port: remote.port)

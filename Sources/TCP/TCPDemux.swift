@@ -166,7 +166,7 @@ extension TCPLayer {
     guard report.isLocal || quoted.isBetween(sockets[index].sndUna, sockets[index].sndNxt) else { return }
     if let mtu = report.mtu {
       if let remote = tuple.remote.address.v4 {
-        host.internet.learnPathMTU(destination: remote, mtu: mtu, net: &host.net)
+        host.learnPathMTU(destination: remote, mtu: mtu)
       }
       // Without DF a router cuts what is on its way; what follows is cut to the new size here.
       if sockets[index].options.pathMTUDiscovery != .dont {

@@ -56,8 +56,8 @@ extension TCPSocket {
       return .EAFNOSUPPORT
     }
     do {
-      let fresh = try host.internet.route(
-        to: remote, from: local.isAny ? nil : local, onLink: options.dontRoute, net: &host.net)
+      let fresh = try host.route(
+        to: remote, from: local.isAny ? nil : local, onLink: options.dontRoute)
       route = fresh
       syncMSS(mtu: fresh.mtu)
       return nil

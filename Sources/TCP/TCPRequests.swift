@@ -89,7 +89,7 @@ extension TCPLayer {
   private func advertisedMSS(_ listener: Int, _ tuple: FourTuple, host: inout Host) -> Int {
     var mtu = 1500
     if let local = tuple.local.address.v4, let remote = tuple.remote.address.v4,
-      let route = try? host.internet.route(to: remote, from: local, net: &host.net)
+      let route = try? host.route(to: remote, from: local)
     {
       mtu = route.mtu
     }

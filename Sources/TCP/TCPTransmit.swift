@@ -145,7 +145,7 @@ extension TCPSocket {
     sendOptions.timeToLive = options.timeToLive
     sendOptions.pmtuDiscovery = options.pathMTUDiscovery
     sendOptions.mark = options.mark
-    let result = host.internet.output(skb, route: &path, options: sendOptions, net: &host.net)
+    let result = host.output(skb, route: &path, options: sendOptions)
     route = path
     return result
   }

@@ -144,7 +144,10 @@ struct DatagramSocket: ~Copyable {
       byteCount: flags.contains(.truncate) ? length : wanted,
       source: SocketAddress(headers.source, port: headers.sourcePort))
     if wanted < length { message.flags.insert(.truncate) }
-    if options.packetInfo { message.control.destination = headers.destination }
+    if options.packetInfo {
+      message.control.destination = headers.destination
+      message.control.interface = skb.interface
+    }
     if options.receiveTimeToLive { message.control.timeToLive = headers.timeToLive }
     if options.receiveTypeOfService { message.control.typeOfService = headers.typeOfService }
     return message
@@ -183,7 +186,7 @@ struct DatagramSocket: ~Copyable {
     {
       return try checkBroadcast(route)
     }
-    let found = try host.internet.route(to: destination, from: source.isAny ? nil : source, net: &host.net)
+    let found = try host.route(to: destination, from: source.isAny ? nil : source)
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)
@@ -231,6 +234,8 @@ struct DatagramSocket: ~Copyable {
 struct DatagramTarget {
   var source = IPv4Address.any
   var destination = IPv4Address.any
+  /// The device that the route leads by.
+  var interface = InterfaceIndex.none
   var port: UInt16 = 0
   var control = SendControl()
   /// SO_NO_CHECK when the datagram was begun: what is collected is summed or not from the start.

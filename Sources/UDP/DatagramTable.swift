@@ -45,7 +45,7 @@ struct DatagramTable: ~Copyable {
 
   private static func isBroadcast(_ address: IPv4Address, ip: borrowing IPv4Layer) -> Bool {
     if address.isBroadcast { return true }
-    for prefix in ip.addresses where prefix.broadcast == address { return true }
+    for own in ip.addresses where own.prefix.broadcast == address { return true }
     return false
   }
 

@@ -1,5 +1,6 @@
 import IPv4
 import Internet
+import NetDevice
 import NetNamespace
 import SkBuff
 import Wire
@@ -93,17 +94,19 @@ public struct PingLayer: ~Copyable {
     try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
+    let interface = table.sockets[index].route?.interface ?? .none
     table.sockets[index].pendingTarget.isConfirming = flags.contains(.confirm)
     if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].route {
-      host.internet.confirmNextHop(route, net: &host.net)
+      host.confirmNextHop(route)
     }
     if flags.contains(.probe) { return length }
     table.sockets[index].pending = table.sockets[index].collect(
-      header: ICMPHeader.byteCount, segments: false, deviceMTU: host.internet.device.mtu,
-      headroom: host.internet.device.neededHeadroom,
-      scatterGather: host.internet.device.features.contains(.scatterGather))
+      header: ICMPHeader.byteCount, segments: false, deviceMTU: host.link.mtu(of: interface),
+      headroom: NetDevice.neededHeadroom,
+      scatterGather: host.link.features(of: interface).contains(.scatterGather))
     try table.sockets[index].appendPending(
-      from: &iter, count: length - ICMPHeader.byteCount, flags: flags, deviceMTU: host.internet.device.mtu,
+      from: &iter, count: length - ICMPHeader.byteCount, flags: flags,
+      deviceMTU: host.link.mtu(of: interface),
       net: &host.net)
     try push(index, sequence: request.sequence, control: control, host: &host)
     return length
@@ -140,9 +143,8 @@ public struct PingLayer: ~Copyable {
     let options = table.sockets[index].sendOptions(.icmp, control)
     host.net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)
     datagram.packets.prepend(first)
-    let result = host.internet.outputDatagram(
-      &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options,
-      net: &host.net)
+    let result = host.outputDatagram(
+      &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options)
     table.sockets[index].route = route
     if case .failed(let error) = result { throw error }
     if result == .dropped && table.sockets[index].options.receiveErrors { throw .ENOBUFS }
@@ -178,7 +180,7 @@ public struct PingLayer: ~Copyable {
       let discovery = table.sockets[index].options.pathMTUDiscovery
       if discovery == .dont { return }
       if discovery != .probe, let destination = error.remote.address.v4 {
-        host.internet.learnPathMTU(destination: destination, mtu: mtu, net: &host.net)
+        host.learnPathMTU(destination: destination, mtu: mtu)
       }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)

@@ -27,6 +27,8 @@ public struct ReceivedMessage: Sendable {
 public struct ReceivedControl: Sendable, Equatable {
   /// `IP_PKTINFO`: the address in the header's destination field.
   public var destination: IPv4Address? = nil
+  /// `IP_PKTINFO`: the device that the datagram came in by.
+  public var interface = InterfaceIndex.none
   /// `IP_TTL`, `IP_TOS`.
   public var timeToLive: UInt8? = nil
   /// The byte of the IP header. Linux: `IP_TOS`, with `IP_RECVTOS`.

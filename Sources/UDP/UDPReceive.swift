@@ -95,7 +95,7 @@ extension UDPLayer {
       if discovery == .dont { return }
       // A socket did send there: the report is believed.
       if discovery != .probe, let destination = error.remote.address.v4 {
-        host.internet.learnPathMTU(destination: destination, mtu: mtu, net: &host.net)
+        host.learnPathMTU(destination: destination, mtu: mtu)
       }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)

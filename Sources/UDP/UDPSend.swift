@@ -1,5 +1,6 @@
 import IPv4
 import Internet
+import NetDevice
 import NetNamespace
 import SkBuff
 import Wire
@@ -32,15 +33,18 @@ extension UDPLayer {
       if flags.contains(.probe) { return length }
       table.sockets[index].pendingTarget = target
       table.sockets[index].pending = table.sockets[index].collect(
-        header: UDPHeader.byteCount, segments: target.segment > 0, deviceMTU: host.internet.device.mtu,
-        headroom: host.internet.device.neededHeadroom,
-        scatterGather: host.internet.device.features.contains(.scatterGather))
+        header: UDPHeader.byteCount, segments: target.segment > 0,
+        deviceMTU: host.link.mtu(of: target.interface),
+        headroom: NetDevice.neededHeadroom,
+        scatterGather: host.link.features(of: target.interface).contains(.scatterGather))
     } else if flags.contains(.probe) {
       return length
     }
     do {
       try table.sockets[index].appendPending(
-        from: &iter, count: length, flags: flags, deviceMTU: host.internet.device.mtu, net: &host.net)
+        from: &iter, count: length, flags: flags,
+        deviceMTU: host.link.mtu(of: table.sockets[index].pendingTarget.interface),
+        net: &host.net)
     } catch {
       let isFinal = flags.contains(.dontWait) || error != .EAGAIN
       if isFinal && (error == .EAGAIN || error == .ENOBUFS) { host.net.counters.count(.UdpSndbufErrors) }
@@ -83,9 +87,10 @@ extension UDPLayer {
     let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
     try table.sockets[index].findRoute(
       to: target.destination, from: target.source, onLink: onLink, host: &host)
+    target.interface = table.sockets[index].route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].route {
-      host.internet.confirmNextHop(route, net: &host.net)
+      host.confirmNextHop(route)
     }
     return target
   }
@@ -115,12 +120,12 @@ extension UDPLayer {
     let segment = target.segment
     if segment > 0 {
       try checkSegmentation(
-        index, segment, data.byteCount - UDPHeader.byteCount, deviceMTU: host.internet.device.mtu)
+        index, segment, data.byteCount - UDPHeader.byteCount, deviceMTU: host.link.mtu(of: route.interface))
     }
     let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
     let isPartial =
       !noChecksum && data.packetCount == 1
-      && (isSegmented || host.internet.device.features.contains(.checksum))
+      && (isSegmented || host.link.features(of: route.interface).contains(.checksum))
     var datagram = data.finish(
       account: table.sockets[index].account, socket: id.rawValue, sumsWhole: !noChecksum && !isPartial)
     guard var first = datagram.packets.popFirst() else { return }
@@ -155,9 +160,9 @@ extension UDPLayer {
     host.net.tracer.record(
       .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
     datagram.packets.prepend(first)
-    let result = host.internet.outputDatagram(
+    let result = host.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
-      options: options, net: &host.net)
+      options: options)
     table.sockets[index].route = route
     if case .failed(let error) = result { throw error }
     if result == .dropped {

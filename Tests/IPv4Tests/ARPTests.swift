@@ -65,14 +65,14 @@ import Wire
       bench.frames() == [
         Self.arp(2, Self.ownMAC, [10, 0, 0, 2], Self.peerMAC, [0, 0, 0, 0], to: Self.peerMAC)
       ])
-    bench.ip.probeAddress(IPv4Address(10, 0, 0, 5), net: &bench.net)
+    bench.ip.probeAddress(IPv4Address(10, 0, 0, 5), on: bench.ethernet, link: &bench.link, net: &bench.net)
     #expect(bench.frames() == [Self.arp(1, Self.ownMAC, [0, 0, 0, 0], Self.noMAC, [10, 0, 0, 5])])
   }
 
   @Test("RFC 5227 2.3 two announcements, two seconds apart") func announcements() {
     let bench = IPv4Bench(knowsPeer: false)
     let announcement = Self.arp(1, Self.ownMAC, [10, 0, 0, 2], Self.noMAC, [10, 0, 0, 2])
-    bench.ip.announceAddresses(net: &bench.net)
+    bench.ip.announceAddresses(link: &bench.link, net: &bench.net)
     #expect(bench.frames() == [announcement])
     bench.advance(.milliseconds(1999))
     #expect(bench.frames().isEmpty)

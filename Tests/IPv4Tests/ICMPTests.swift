@@ -167,7 +167,8 @@ import Wire
       skb.setNetworkHeader()
       skb.packetType = type
       skb.pull(20)
-      bench.ip.sendICMPError(for: skb, reason: .noSocket, kind: kind, code: 3, info: 0, net: &bench.net)
+      bench.ip.sendICMPError(
+        for: skb, reason: .noSocket, kind: kind, code: 3, info: 0, link: &bench.link, net: &bench.net)
     }
     let udp: [UInt8] = [0, 1, 0, 2, 0, 8, 0, 0]
     report(IPv4Bench.frame(protocol: 1, Self.error))

@@ -21,7 +21,9 @@ final class IPv4Bench {
   let tracer = Tracer(capacity: 64)
   let pool: SkBuffPool
   var net: Net
+  var link: LinkLayer
   var ip: IPv4Layer
+  let ethernet: InterfaceIndex
   var nic: IceDevice
   var vector = FrameVector()
   var metadata = WireFrameMetadata()
@@ -39,18 +41,21 @@ final class IPv4Bench {
     let device = NetDevice(
       configuration: NetDeviceConfiguration(
         name: "test0", macAddress: Self.mac, mtu: mtu, features: features), driver: driver, net: &net)
-    ip = IPv4Layer(device: device, net: &net)
+    link = LinkLayer(net: &net)
+    ethernet = link.devices.add(device)
+    ip = IPv4Layer(net: &net)
     do {
-      try ip.addAddress(IPv4Prefix("10.0.0.2/24")!, net: &net)
-      try ip.addRoute(RouteEntry(IPv4Prefix("0.0.0.0/0")!, gateway: Self.peer), net: &net)
+      try ip.addAddress(IPv4Prefix("10.0.0.2/24")!, on: ethernet, link: link)
+      try ip.addRoute(RouteEntry(IPv4Prefix("0.0.0.0/0")!, gateway: Self.peer), link: link)
       if knowsPeer {
-        try ip.setNeighbour(Self.peer, hardwareAddress: Self.peerMAC, net: &net)
+        try ip.setNeighbour(Self.peer, on: ethernet, hardwareAddress: Self.peerMAC, link: &link, net: &net)
       }
     } catch { fatalError("an address and a default route can be set: \(error)") }
   }
 
   deinit {
     ip.close(net: &net)
+    link.close(net: &net)
     // Traps when a packet was leaked.
     pool.destroy()
     tracer.destroy()
@@ -69,9 +74,9 @@ final class IPv4Bench {
       }
       if nic.takeInterrupt(now: net.now) {
         var received = SkBuffQueue()
-        while ip.device.poll(budget: 64, into: &received, net: &net) {}
+        while link.devices[ethernet].poll(budget: 64, into: &received, net: &net) {}
       }
-      ip.device.runQdisc(net: &net)
+      link.devices[ethernet].runQdisc(net: &net)
       if result.count == before { break }
     }
     return result
@@ -97,14 +102,14 @@ final class IPv4Bench {
     _ = nic.receive(frame.span, metadata: WireFrameMetadata(), now: net.now)
     _ = nic.takeInterrupt(now: net.now)
     var received = SkBuffQueue()
-    _ = ip.device.poll(budget: 64, into: &received, net: &net)
+    _ = link.devices[ethernet].poll(budget: 64, into: &received, net: &net)
     var outcome = Outcome.consumed
     while let skb = received.popFirst() { outcome = receive(skb) }
     return outcome
   }
 
   func receive(_ skb: consuming SkBuff) -> Outcome {
-    switch ip.receive(skb, net: &net) {
+    switch ip.receive(skb, link: &link, net: &net) {
     case .consumed: return .consumed
     case .tcp(let skb, let header): return Self.outcome(skb, header)
     case .udp(let skb, let header): return Self.outcome(skb, header)
@@ -194,7 +199,9 @@ final class IPv4Bench {
   }
 
   func route(to: IPv4Address = peer) -> Route {
-    do { return try ip.route(to: to, from: nil, net: &net) } catch { fatalError("a route exists: \(error)") }
+    do { return try ip.route(to: to, from: nil, link: link, net: &net) } catch {
+      fatalError("a route exists: \(error)")
+    }
   }
 
   @discardableResult
@@ -204,7 +211,7 @@ final class IPv4Bench {
     var route = route(to: to)
     return ip.output(
       transport(payload, linear: linear), route: &route, options: options ?? IPv4SendOptions(protocol: .udp),
-      net: &net)
+      link: &link, net: &net)
   }
 
   /// Moves the clock, serving every timer at its time.
@@ -213,7 +220,7 @@ final class IPv4Bench {
     while let next = net.timers.nextDeadline, next <= end {
       net.advance(to: next)
       while let (key, due) = net.timers.popExpired(now: net.now) {
-        ip.timerExpired(key, due: due, net: &net)
+        ip.timerExpired(key, due: due, link: &link, net: &net)
       }
     }
     net.advance(to: end)
@@ -221,8 +228,10 @@ final class IPv4Bench {
 
   // The testing macros take no member of a noncopyable value; these wrap them.
   func isCurrent(_ route: Route) -> Bool { ip.isCurrent(route) }
-  func neighbourState(_ address: IPv4Address) -> NeighbourState? { ip.neighbours.state(of: address) }
-  var neighbourCount: Int { ip.neighbours.count }
+  func neighbourState(_ address: IPv4Address) -> NeighbourState? {
+    link.neighbours.state(of: address, on: ethernet)
+  }
+  var neighbourCount: Int { link.neighbours.count }
   var conflicts: [IPv4Address: MACAddress] { ip.addressConflicts }
   func count(_ name: NetCounters.Name) -> UInt64 { net.counters[name] }
   func errors() -> [TransportError] {
@@ -232,7 +241,7 @@ final class IPv4Bench {
   }
   func routeError(to: IPv4Address, from: IPv4Address? = nil) -> Errno? {
     do {
-      _ = try ip.route(to: to, from: from, net: &net)
+      _ = try ip.route(to: to, from: from, link: link, net: &net)
       return nil
     } catch { return error }
   }

@@ -19,9 +19,10 @@ import Wire
   @Test("P2 the header of the worked example: checksum 0xB861") func golden() throws {
     // The header 4500 0073 0000 4000 4011 b861 c0a8 0001 c0a8 00c7, worked through in many texts.
     let bench = IPv4Bench()
-    try bench.ip.addAddress(IPv4Prefix("192.168.0.1/24")!, net: &bench.net)
+    try bench.ip.addAddress(IPv4Prefix("192.168.0.1/24")!, on: bench.ethernet, link: bench.link)
     try bench.ip.setNeighbour(
-      IPv4Address(192, 168, 0, 199), hardwareAddress: IPv4Bench.peerMAC, net: &bench.net)
+      IPv4Address(192, 168, 0, 199), on: bench.ethernet, hardwareAddress: IPv4Bench.peerMAC,
+      link: &bench.link, net: &bench.net)
     bench.send(
       [UInt8](repeating: 0, count: 95), to: IPv4Address(192, 168, 0, 199), options: options(.want, id: 0))
     #expect(
@@ -84,7 +85,7 @@ import Wire
 
   @Test("P6 with DF a packet over the MTU is refused, and EMSGSIZE with the MTU waits") func refused() {
     let bench = IPv4Bench()
-    bench.ip.learnPathMTU(destination: IPv4Bench.peer, mtu: 1000, net: &bench.net)
+    bench.ip.learnPathMTU(destination: IPv4Bench.peer, mtu: 1000, link: bench.link, net: &bench.net)
     #expect(bench.send(IPv4Bench.pattern(1200), options: options(.do)) == .dropped)
     #expect(bench.packets().isEmpty)
     let errors = bench.errors()
@@ -108,7 +109,7 @@ import Wire
     let skb = bench.transport(payload)
     skb.setPartialChecksum(start: 0, offset: 6)
     var route = bench.route()
-    _ = bench.ip.output(skb, route: &route, options: options(.dont), net: &bench.net)
+    _ = bench.ip.output(skb, route: &route, options: options(.dont), link: &bench.link, net: &bench.net)
     let whole = Array(bench.packets().map { $0[20...] }.joined())
     #expect(whole.count == 3001)
     let header: [UInt8] = [10, 0, 0, 2, 10, 0, 0, 1, 0, 17, UInt8(3001 >> 8), UInt8(3001 & 0xFF)]
@@ -117,7 +118,7 @@ import Wire
 
   @Test("P7 a GSO packet whose segments exceed the path MTU is segmented and fragmented") func gso() {
     let bench = IPv4Bench()
-    bench.ip.learnPathMTU(destination: IPv4Bench.peer, mtu: 600, net: &bench.net)
+    bench.ip.learnPathMTU(destination: IPv4Bench.peer, mtu: 600, link: bench.link, net: &bench.net)
     let header: [UInt8] = [0x13, 0x88, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]
     let skb = bench.transport(header + IPv4Bench.pattern(3000), linear: 20)
     skb.gsoSize = 1000
@@ -126,7 +127,7 @@ import Wire
     skb.setPartialChecksum(start: 0, offset: 16)
     var route = bench.route()
     let sent = bench.ip.output(
-      skb, route: &route, options: options(.want, protocol: .tcp), net: &bench.net)
+      skb, route: &route, options: options(.want, protocol: .tcp), link: &bench.link, net: &bench.net)
     #expect(sent == .success)
     let packets = bench.packets()
     #expect(packets.count == 6)
@@ -155,7 +156,8 @@ import Wire
     skb.gsoSegments = 3
     skb.gsoType = .tcpv4
     skb.setPartialChecksum(start: 0, offset: 16)
-    _ = bench.ip.output(skb, route: &route, options: options(.do, protocol: .tcp), net: &bench.net)
+    _ = bench.ip.output(
+      skb, route: &route, options: options(.do, protocol: .tcp), link: &bench.link, net: &bench.net)
     #expect(route.identification == first &+ 3)
     #expect(bench.packets().map(\.count) == [1040, 1040, 1040])
   }
@@ -203,7 +205,8 @@ import Wire
     unsafe skb.put([UInt8](1...8).span.bytes)
     skb.setTransportHeader()
     var route = bench.route()
-    let sent = bench.ip.output(skb, route: &route, options: options(.dont), net: &bench.net)
+    let sent = bench.ip.output(
+      skb, route: &route, options: options(.dont), link: &bench.link, net: &bench.net)
     #expect(sent == .success)
     #expect(bench.packets().first?[20...] == [1, 2, 3, 4, 5, 6, 7, 8])
   }

@@ -49,14 +49,14 @@ import Wire
     for (text, kind) in [
       ("192.0.2.0/24", RouteEntry.Kind.unreachable), ("198.51.100.0/24", .prohibit),
       ("203.0.113.0/24", .blackhole),
-    ] { try bench.ip.addRoute(RouteEntry(prefix(text), kind: kind), net: &bench.net) }
+    ] { try bench.ip.addRoute(RouteEntry(prefix(text), kind: kind), link: bench.link) }
     #expect(bench.routeError(to: IPv4Address(192, 0, 2, 1)) == .EHOSTUNREACH)
     #expect(bench.routeError(to: IPv4Address(198, 51, 100, 1)) == .EACCES)
     #expect(bench.routeError(to: IPv4Address(203, 0, 113, 1)) == .EINVAL)
     // A better metric for the same prefix wins over the refusal.
-    try bench.ip.removeRoute(prefix("192.0.2.0/24"), net: &bench.net)
+    try bench.ip.removeRoute(prefix("192.0.2.0/24"))
     #expect(bench.routeError(to: IPv4Address(192, 0, 2, 1)) == nil)
-    try bench.ip.removeRoute(prefix("0.0.0.0/0"), net: &bench.net)
+    try bench.ip.removeRoute(prefix("0.0.0.0/0"))
     #expect(bench.routeError(to: IPv4Address(192, 0, 2, 1)) == .ENETUNREACH)
     // As Linux: the others have a route, one that refuses.
     #expect(bench.count(.IpOutNoRoutes) == 1)
@@ -67,7 +67,7 @@ import Wire
     let route = bench.route(to: IPv4Address(192, 0, 2, 1))
     #expect(bench.isCurrent(route))
     try bench.ip.addRoute(
-      RouteEntry(prefix("192.0.2.0/24"), gateway: IPv4Address(10, 0, 0, 9)), net: &bench.net)
+      RouteEntry(prefix("192.0.2.0/24"), gateway: IPv4Address(10, 0, 0, 9)), link: bench.link)
     #expect(!bench.isCurrent(route))
     #expect(bench.route(to: IPv4Address(192, 0, 2, 1)).nextHop == IPv4Address(10, 0, 0, 9))
   }
@@ -75,14 +75,14 @@ import Wire
   @Test("P1 source selection takes the address in the next hop's network, or what was asked for")
   func source() throws {
     let bench = IPv4Bench()
-    try bench.ip.addAddress(prefix("172.16.5.1/16"), net: &bench.net)
+    try bench.ip.addAddress(prefix("172.16.5.1/16"), on: bench.ethernet, link: bench.link)
     #expect(bench.route(to: IPv4Address(172, 16, 9, 9)).source == IPv4Address(172, 16, 5, 1))
     #expect(bench.route(to: IPv4Address(10, 0, 0, 9)).source == IPv4Bench.own)
     let asked = try bench.ip.route(
-      to: IPv4Address(10, 0, 0, 9), from: IPv4Address(172, 16, 5, 1), net: &bench.net)
+      to: IPv4Address(10, 0, 0, 9), from: IPv4Address(172, 16, 5, 1), link: bench.link, net: &bench.net)
     #expect(asked.source == IPv4Address(172, 16, 5, 1))
     #expect(bench.routeError(to: IPv4Bench.peer, from: IPv4Address(8, 8, 8, 8)) == .EINVAL)
-    try bench.ip.removeAddress(IPv4Address(172, 16, 5, 1), net: &bench.net)
+    try bench.ip.removeAddress(IPv4Address(172, 16, 5, 1), link: bench.link)
     #expect(bench.route(to: IPv4Address(172, 16, 9, 9)).nextHop == IPv4Bench.peer)
   }
 
@@ -90,10 +90,10 @@ import Wire
     let bench = IPv4Bench()
     let target = prefix("192.0.2.0/24")
     #expect(throws: Errno.ENETUNREACH) {
-      try bench.ip.addRoute(RouteEntry(target, gateway: IPv4Address(9, 9, 9, 9)), net: &bench.net)
+      try bench.ip.addRoute(RouteEntry(target, gateway: IPv4Address(9, 9, 9, 9)), link: bench.link)
     }
     #expect(throws: Errno.EINVAL) {
-      try bench.ip.addRoute(RouteEntry(target, gateway: IPv4Bench.own), net: &bench.net)
+      try bench.ip.addRoute(RouteEntry(target, gateway: IPv4Bench.own), link: bench.link)
     }
   }
 
@@ -111,12 +111,12 @@ import Wire
     let bench = IPv4Bench()
     let far = IPv4Address(192, 0, 2, 1)
     let before = bench.route(to: far)
-    bench.ip.learnPathMTU(destination: far, mtu: 1400, net: &bench.net)
+    bench.ip.learnPathMTU(destination: far, mtu: 1400, link: bench.link, net: &bench.net)
     #expect(!bench.isCurrent(before))
     #expect(bench.route(to: far).mtu == 1400)
     #expect(bench.route(to: far).linkMTU == 1500)
     #expect(bench.route(to: IPv4Address(192, 0, 2, 2)).mtu == 1500)
-    bench.ip.learnPathMTU(destination: far, mtu: 1450, net: &bench.net)
+    bench.ip.learnPathMTU(destination: far, mtu: 1450, link: bench.link, net: &bench.net)
     #expect(bench.route(to: far).mtu == 1400)
     bench.advance(.seconds(599))
     let cached = bench.route(to: far)
@@ -129,7 +129,7 @@ import Wire
   @Test("P3 below min_pmtu the MTU is locked at 552 and DF is not set") func lockedMTU() {
     let bench = IPv4Bench()
     let far = IPv4Address(192, 0, 2, 1)
-    bench.ip.learnPathMTU(destination: far, mtu: 0, net: &bench.net)
+    bench.ip.learnPathMTU(destination: far, mtu: 0, link: bench.link, net: &bench.net)
     let route = bench.route(to: far)
     #expect(route.mtu == 552 && route.isMTULocked)
     bench.send(IPv4Bench.pattern(100), to: far)
@@ -138,9 +138,10 @@ import Wire
 
   @Test("U3 without gateways a far destination is unreachable") func onLink() throws {
     let bench = IPv4Bench()
-    _ = try bench.ip.route(to: IPv4Bench.peer, from: nil, onLink: true, net: &bench.net)
+    _ = try bench.ip.route(to: IPv4Bench.peer, from: nil, onLink: true, link: bench.link, net: &bench.net)
     #expect(throws: Errno.ENETUNREACH) {
-      try bench.ip.route(to: IPv4Address(192, 0, 2, 1), from: nil, onLink: true, net: &bench.net)
+      try bench.ip.route(
+        to: IPv4Address(192, 0, 2, 1), from: nil, onLink: true, link: bench.link, net: &bench.net)
     }
   }
 
@@ -149,13 +150,13 @@ import Wire
   {
     let bench = IPv4Bench()
     let route = bench.route()
-    try bench.ip.setMTU(1280)
+    try bench.ip.setMTU(1280, of: bench.ethernet, link: &bench.link)
     #expect(!bench.isCurrent(route))
     #expect(bench.route().mtu == 1280)
-    bench.ip.setLink(up: false, net: &bench.net)
+    bench.ip.setLink(bench.ethernet, up: false, link: &bench.link, net: &bench.net)
     #expect(bench.routeError(to: IPv4Bench.peer) == .ENETUNREACH)
     #expect(bench.routeError(to: IPv4Bench.own) == nil)
-    bench.ip.setLink(up: true, net: &bench.net)
+    bench.ip.setLink(bench.ethernet, up: true, link: &bench.link, net: &bench.net)
     #expect(bench.routeError(to: IPv4Bench.peer) == nil)
   }
 }

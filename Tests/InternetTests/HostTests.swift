@@ -24,16 +24,16 @@ struct HostTests {
     driver.open(net: &net)
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: &net)
-    let internet = IPv4Layer(device: device, net: &net)
-    var host = Host(net: net, internet: internet)
-    try host.addAddress(#require(IPv4Prefix("10.0.0.2/24")))
-    var route = try host.internet.route(to: IPv4Address(10, 0, 0, 2), from: IPv4Address.any, net: &host.net)
+    var host = Host(net: net)
+    let ethernet = host.link.devices.add(device)
+    try host.addAddress(#require(IPv4Prefix("10.0.0.2/24")), on: ethernet)
+    var route = try host.route(to: IPv4Address(10, 0, 0, 2), from: IPv4Address.any)
     guard let skb = host.net.pool.allocate(headroom: 128, linear: 64) else {
       Issue.record("there is packet memory")
       return
     }
-    let result = host.internet.output(
-      skb, route: &route, options: IPv4SendOptions(protocol: .udp), net: &host.net)
+    let result = host.output(
+      skb, route: &route, options: IPv4SendOptions(protocol: .udp))
     #expect(result == .success)
     host.close()
     // Traps when a packet was leaked.

@@ -127,7 +127,7 @@ final class NeighbourBench {
       address, hardwareAddress: mac, isReplyToUs: true, isGratuitous: false, device: &device, net: &net)
   }
 
-  func state(_ address: IPv4Address = peer) -> NeighbourState? { table.state(of: address) }
+  func state(_ address: IPv4Address = peer) -> NeighbourState? { table.state(of: address, on: .none) }
   func snapshot(_ address: IPv4Address = peer) -> NeighbourSnapshot? {
     table.snapshot(now: net.now).first { $0.address == address }
   }

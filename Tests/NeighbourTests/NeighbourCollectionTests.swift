@@ -116,7 +116,7 @@ import Wire
     try bench.table.set(
       IPv4Address(10, 0, 0, 9), hardwareAddress: MACAddress(0x0200_0000_0009), device: &bench.device,
       net: &bench.net)
-    bench.table.flush(net: &bench.net)
+    bench.table.flush(nil, net: &bench.net)
     #expect(bench.count == 1)
     #expect(bench.state(IPv4Address(10, 0, 0, 9)) == .permanent)
   }

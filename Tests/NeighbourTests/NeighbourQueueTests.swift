@@ -44,7 +44,7 @@ import Wire
   @Test("N2 a deleted neighbour's packets are dropped and its timer ends nothing else") func deleted() {
     let bench = NeighbourBench()
     bench.send(mark: 1)
-    bench.table.delete(NeighbourBench.peer, net: &bench.net)
+    bench.table.delete(NeighbourBench.peer, on: .none, net: &bench.net)
     #expect(bench.pool.dropCount(.neighbourDead) == 1)
     // The slot is used again by another neighbour while the first one's timer is still in the queue.
     bench.advance(.milliseconds(500))
@@ -74,7 +74,7 @@ import Wire
     bench.send()
     bench.answer()
     let old = bench.handle
-    bench.table.delete(NeighbourBench.peer, net: &bench.net)
+    bench.table.delete(NeighbourBench.peer, on: .none, net: &bench.net)
     let other = IPv4Address(10, 0, 0, 9)
     try bench.table.set(
       other, hardwareAddress: MACAddress(0x0200_0000_0009), device: &bench.device, net: &bench.net)

@@ -107,6 +107,7 @@ import Wire
   func received() {
     var control = ReceivedControl()
     control.destination = IPv4Address(10, 0, 0, 2)
+    control.interface = InterfaceIndex(rawValue: 1)
     control.timeToLive = 61
     control.typeOfService = 8
     let (bytes, isTruncated) = write(control)

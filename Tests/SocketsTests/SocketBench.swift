@@ -15,6 +15,7 @@ final class SocketBench {
   let tracer = Tracer(capacity: 64)
   let pool: SkBuffPool
   var host: Host
+  let ethernet: InterfaceIndex
   var sockets: SocketLayer
 
   init() {
@@ -26,11 +27,11 @@ final class SocketBench {
     driver.open(net: &net)
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: &net)
-    let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (1, 2))
-    host = Host(net: net, internet: internet)
+    host = Host(net: net)
+    ethernet = host.link.devices.add(device)
     guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
-    do { try host.addAddress(prefix) } catch {
+    do { try host.addAddress(prefix, on: ethernet) } catch {
       fatalError("an address is added: \(error)")
     }
   }

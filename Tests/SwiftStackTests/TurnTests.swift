@@ -132,9 +132,11 @@ import Wire
       if sent > 20000 { break }
     }
     func timeouts() -> UInt64 {
-      simulated.stack.shards[0].inspect { $0.host.internet.device.statistics.watchdogTimeouts }
+      simulated.stack.shards[0].inspect { $0.host.link.devices[$0.ethernet].statistics.watchdogTimeouts }
     }
-    func isStopped() -> Bool { simulated.stack.shards[0].inspect { $0.host.internet.device.isStopped } }
+    func isStopped() -> Bool {
+      simulated.stack.shards[0].inspect { $0.host.link.devices[$0.ethernet].isStopped }
+    }
     let stopped = simulated.now
     #expect(isStopped())
     simulated.advance(to: stopped + .milliseconds(4900))
@@ -156,13 +158,13 @@ import Wire
     try socket.setsockopt(level: 1, name: 32, 1 << 20)
     let target = SocketAddress(IPv4Address(10, 0, 0, 255), port: 9)
     // A wire that is stopped in between leaves more in the queue than one run of the qdisc takes.
-    simulated.stack.shards[0].inspect { $0.host.internet.device.isStoppedByDriver = true }
+    simulated.stack.shards[0].inspect { $0.host.link.devices[$0.ethernet].isStoppedByDriver = true }
     for _ in 0..<200 { try socket.send([1], to: target) }
     // The announcement of the address.
     #expect(simulated.takeFrames().allSatisfy { $0.bytes[13] == 6 })
     simulated.stack.shards[0].enter { state in
-      state.host.internet.device.isStoppedByDriver = false
-      state.host.internet.device.hasScheduledWork = true
+      state.host.link.devices[state.ethernet].isStoppedByDriver = false
+      state.host.link.devices[state.ethernet].hasScheduledWork = true
     }
     #expect(simulated.takeFrames().count == 200)
   }

@@ -23,6 +23,7 @@ final class DatagramBench {
   let tracer = Tracer(capacity: 64)
   let pool: SkBuffPool
   var host: Host
+  let ethernet: InterfaceIndex
   var sockets: SocketLayer
   var nic: IceDevice
   var input = SkBuffQueue()
@@ -40,11 +41,11 @@ final class DatagramBench {
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "test0", macAddress: mac, mtu: mtu, features: features),
       driver: driver, net: &net)
-    let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (3, 4))
-    host = Host(net: net, internet: internet)
+    host = Host(net: net)
+    ethernet = host.link.devices.add(device)
     guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
-    do { try host.addAddress(prefix) } catch {
+    do { try host.addAddress(prefix, on: ethernet) } catch {
       fatalError("an address is added: \(error)")
     }
     settle()
@@ -80,7 +81,7 @@ final class DatagramBench {
         }
       }
       if nic.takeInterrupt(now: host.net.now) {
-        _ = host.poll(into: &input)
+        _ = host.poll(ethernet, into: &input)
         isMoving = true
       }
       while let skb = input.popFirst() {
@@ -91,8 +92,8 @@ final class DatagramBench {
         isMoving = true
       }
       while let error = host.internet.takeTransportError() { sockets.error(error, host: &host) }
-      if host.internet.device.hasScheduledWork {
-        host.runQdisc()
+      if host.link.devices[ethernet].hasScheduledWork {
+        host.runQdisc(ethernet)
         isMoving = true
       }
     }

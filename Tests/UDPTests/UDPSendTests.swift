@@ -247,7 +247,7 @@ import Wire
     bench.settle()
     #expect(bench.sent.count == 1)
     #expect(throws: Errno.ENETUNREACH) { try bench.send(id, [1], flags: .dontRoute) }
-    try bench.host.removeRoute(everything)
+    try bench.host.internet.removeRoute(everything)
     #expect(throws: Errno.ENETUNREACH) { try bench.send(id, [1]) }
   }
 

@@ -23,18 +23,20 @@ extension Stack {
     let announces = configuration.announcesAddress
     try change("link set") { (state) throws(Errno) in
       if let mtu = link.mtu {
-        if mtu > state.host.internet.device.driver.configuration.mtu { state.reopenNIC(mtu: mtu) }
-        try state.host.internet.setMTU(mtu)
+        if mtu > state.host.link.devices[state.ethernet].driver.configuration.mtu {
+          state.reopenNIC(mtu: mtu)
+        }
+        try state.host.setMTU(mtu, of: state.ethernet)
       }
       if let address = link.macAddress {
-        try state.host.internet.setMACAddress(address, net: &state.host.net)
+        try state.host.setMACAddress(address, of: state.ethernet)
         state.nic.setMACAddress(address)
       }
-      let wasUp = state.host.internet.device.isUp
-      if let isUp = link.isUp { state.host.internet.setLink(up: isUp, net: &state.host.net) }
+      let wasUp = state.host.link.devices[state.ethernet].isUp
+      if let isUp = link.isUp { state.host.setLink(state.ethernet, up: isUp) }
       let isNews = link.macAddress != nil || !wasUp
-      if announces && isNews && state.host.internet.device.isUp && state.queue == 0 {
-        state.host.internet.announceAddresses(net: &state.host.net)
+      if announces && isNews && state.host.link.devices[state.ethernet].isUp && state.queue == 0 {
+        state.host.announceAddresses()
       }
     }
   }
@@ -45,7 +47,7 @@ extension Stack {
   /// - Throws: `StackError` with ENETDOWN after `close()`.
   public func setFeature(_ feature: NICFeature, on isOn: Bool) throws(StackError) {
     try change("nic set \(feature.rawValue) \(isOn ? "on" : "off")") { (state) throws(Errno) in
-      try state.host.internet.device.setFeatures(feature.bit, on: isOn)
+      try state.host.link.devices[state.ethernet].setFeatures(feature.bit, on: isOn)
     }
   }
 
@@ -64,7 +66,7 @@ extension Stack {
     }
     let (receive, transmit) = (receive.map(rounded), transmit.map(rounded))
     try change("nic set ring") { (state) throws(Errno) in
-      let now = state.host.internet.device.driver.ringParameters
+      let now = state.host.link.devices[state.ethernet].driver.ringParameters
       let new = RingParameters(tx: transmit ?? now.tx, rx: receive ?? now.rx)
       if new != now { state.reopenNIC(rings: new) }
     }
@@ -97,10 +99,10 @@ extension Stack {
 extension ShardState {
   /// Sets the NIC and its driver up anew, with other rings or for another MTU.
   mutating func reopenNIC(rings: RingParameters? = nil, mtu: Int? = nil) {
-    let rings = rings ?? host.internet.device.driver.ringParameters
-    let mtu = mtu ?? host.internet.device.driver.configuration.mtu
+    let rings = rings ?? host.link.devices[ethernet].driver.ringParameters
+    let mtu = mtu ?? host.link.devices[ethernet].driver.configuration.mtu
     let bus = IceBus(txDescriptorCount: rings.tx, rxDescriptorCount: rings.rx)
-    host.internet.device.reopenDriver(on: bus, mtu: mtu, net: &host.net)
+    host.link.devices[ethernet].reopenDriver(on: bus, mtu: mtu, net: &host.net)
     nic.reopen(on: bus, maxFrameByteCount: mtu + 14)
     hasMoreWork = true
   }

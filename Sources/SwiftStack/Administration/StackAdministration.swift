@@ -68,9 +68,9 @@ extension Stack {
     }
     let announces = configuration.announcesAddress
     try change("addr add \(prefix)") { (state) throws(Errno) in
-      try state.host.internet.addAddress(prefix, net: &state.host.net)
+      try state.host.addAddress(prefix, on: state.ethernet)
       if announces && state.queue == 0 {
-        state.host.internet.announceAddress(prefix.address, net: &state.host.net)
+        state.host.announceAddress(prefix.address)
       }
     }
   }
@@ -81,8 +81,10 @@ extension Stack {
   /// - Throws: `StackError` with EADDRNOTAVAIL when there is no such address with this length.
   public func removeAddress(_ prefix: IPv4Prefix) throws(StackError) {
     try change("addr del \(prefix)") { (state) throws(Errno) in
-      guard state.host.internet.addresses.contains(prefix) else { throw .EADDRNOTAVAIL }
-      try state.host.internet.removeAddress(prefix.address, net: &state.host.net)
+      guard state.host.internet.addresses.contains(where: { $0.prefix == prefix }) else {
+        throw .EADDRNOTAVAIL
+      }
+      try state.host.removeAddress(prefix.address)
     }
   }
 
@@ -91,7 +93,7 @@ extension Stack {
   /// - Throws: `StackError` with ENETDOWN after `close()`.
   public func announceAddresses() throws(StackError) {
     try change("arp announce") { (state) throws(Errno) in
-      if state.queue == 0 { state.host.internet.announceAddresses(net: &state.host.net) }
+      if state.queue == 0 { state.host.announceAddresses() }
     }
   }
 
@@ -103,14 +105,14 @@ extension Stack {
   ///   the link, EEXIST for a prefix that has a route with this metric, ENOBUFS beyond 65,536 routes.
   public func addRoute(_ entry: RouteEntry) throws(StackError) {
     try change("route add \(entry)") { (state) throws(Errno) in
-      try state.host.internet.addRoute(entry, net: &state.host.net)
+      try state.host.addRoute(entry)
     }
   }
 
   /// As `addRoute`, in the place of the one with this prefix and metric, if any. Linux: `ip route replace`.
   public func replaceRoute(_ entry: RouteEntry) throws(StackError) {
     try change("route replace \(entry)") { (state) throws(Errno) in
-      try state.host.internet.replaceRoute(entry, net: &state.host.net)
+      try state.host.replaceRoute(entry)
     }
   }
 
@@ -136,8 +138,8 @@ extension Stack {
       guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, !address.isLoopback,
         state.isConnected || state == .stale
       else { throw .EINVAL }
-      try shard.host.internet.setNeighbour(
-        address, hardwareAddress: hardwareAddress, state: state, net: &shard.host.net)
+      try shard.host.setNeighbour(
+        address, on: shard.ethernet, hardwareAddress: hardwareAddress, state: state)
     }
   }
 
@@ -147,7 +149,7 @@ extension Stack {
   public func removeNeighbour(_ address: IPv4Address) throws(StackError) {
     let found = Guarded(false)
     try change("neigh del \(address)") { (state) throws(Errno) in
-      let wasThere = state.host.internet.neighbours.delete(address, net: &state.host.net)
+      let wasThere = state.host.deleteNeighbour(address, on: state.ethernet)
       found.withLock { $0 = $0 || wasThere }
     }
     guard found.withLock({ $0 }) else {
@@ -160,7 +162,7 @@ extension Stack {
   /// - Throws: `StackError` with ENETDOWN after `close()`.
   public func flushNeighbours() throws(StackError) {
     try change("neigh flush") { (state) throws(Errno) in
-      state.host.internet.flushNeighbours(net: &state.host.net)
+      state.host.flushNeighbours()
     }
   }
 

@@ -12,8 +12,9 @@ extension Stack {
   ) throws(StackError) {
     try change("qdisc replace \(place.rawValue) \(configuration.kind.rawValue)") { (state) throws(Errno) in
       switch place {
-      case .root: state.host.internet.device.setQdisc(configuration, net: &state.host.net)
-      case .ingress: try state.host.internet.device.setIngressQdisc(configuration, net: &state.host.net)
+      case .root: state.host.link.devices[state.ethernet].setQdisc(configuration, net: &state.host.net)
+      case .ingress:
+        try state.host.link.devices[state.ethernet].setIngressQdisc(configuration, net: &state.host.net)
       }
     }
   }
@@ -25,8 +26,8 @@ extension Stack {
   public func resetQdisc(at place: QdiscPlace = .root) throws(StackError) {
     try change("qdisc del \(place.rawValue)") { (state) throws(Errno) in
       switch place {
-      case .root: try state.host.internet.device.resetQdisc(net: &state.host.net)
-      case .ingress: try state.host.internet.device.resetIngressQdisc(net: &state.host.net)
+      case .root: try state.host.link.devices[state.ethernet].resetQdisc(net: &state.host.net)
+      case .ingress: try state.host.link.devices[state.ethernet].resetIngressQdisc(net: &state.host.net)
       }
     }
   }

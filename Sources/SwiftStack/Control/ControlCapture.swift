@@ -16,16 +16,17 @@ extension ControlConversation {
       shard.inspect { state in
         state.captureUsers += 1
         if state.captureUsers == 1 {
-          state.host.internet.device.startCapture(slots: Self.slots, snapByteCount: Self.snapByteCount)
+          state.host.link.devices[state.ethernet].startCapture(
+            slots: Self.slots, snapByteCount: Self.snapByteCount)
         }
-        return state.host.internet.device.capturedCount
+        return state.host.link.devices[state.ethernet].capturedCount
       }
     }
     defer {
       for shard in shards {
         shard.inspect { state in
           state.captureUsers -= 1
-          if state.captureUsers == 0 { state.host.internet.device.stopCapture() }
+          if state.captureUsers == 0 { state.host.link.devices[state.ethernet].stopCapture() }
         }
       }
     }
@@ -50,7 +51,9 @@ extension ControlConversation {
     while !sink.isFull {
       let start = place
       let batch = sink.batch
-      let (frames, next) = shard.inspect { $0.host.internet.device.capturedFrames(from: start, limit: batch) }
+      let (frames, next) = shard.inspect {
+        $0.host.link.devices[$0.ethernet].capturedFrames(from: start, limit: batch)
+      }
       place = next
       sink.lose(Self.missing(between: start, and: next, read: frames.count))
       if frames.isEmpty { return }

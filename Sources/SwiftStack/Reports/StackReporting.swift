@@ -84,27 +84,29 @@ extension Stack {
 extension ShardState {
   /// What stands before the driver, and at the ingress when something does.
   var qdiscReports: [QdiscReport] {
-    [qdiscReport(host.internet.device.qdiscSnapshot, .root)]
-      + (host.internet.device.ingressSnapshot.map { [qdiscReport($0, .ingress)] } ?? [])
+    [qdiscReport(host.link.devices[ethernet].qdiscSnapshot, .root)]
+      + (host.link.devices[ethernet].ingressSnapshot.map { [qdiscReport($0, .ingress)] } ?? [])
   }
 
   private func qdiscReport(_ snapshot: QdiscSnapshot, _ place: QdiscPlace) -> QdiscReport {
     let statistics = snapshot.statistics
     return QdiscReport(
       kind: snapshot.kind.rawValue, handle: String(snapshot.handle, radix: 16) + ":", place: place,
-      options: snapshot.configuration.options, device: host.internet.device.name,
+      options: snapshot.configuration.options, device: host.link.devices[ethernet].name,
       sentBytes: statistics.sentBytes,
       sentPackets: statistics.sentPackets, dropped: statistics.dropped, overlimits: statistics.overlimits,
       requeues: statistics.requeues, backlogBytes: UInt64(snapshot.backlogBytes),
       backlogPackets: UInt64(snapshot.backlogPackets),
-      limit: UInt64(max(0, host.internet.device.limits.limit)),
-      inFlight: UInt64(max(0, host.internet.device.limits.inFlight)))
+      limit: UInt64(max(0, host.link.devices[ethernet].limits.limit)),
+      inFlight: UInt64(max(0, host.link.devices[ethernet].limits.inFlight)))
   }
 
   var nicReport: NICReport {
-    let rings = host.internet.device.driver.ringParameters
-    let link = host.internet.device.statistics
-    var counters = host.internet.device.driver.statistics.lines.map { CounterReport($0.name, $0.value) }
+    let rings = host.link.devices[ethernet].driver.ringParameters
+    let link = host.link.devices[ethernet].statistics
+    var counters = host.link.devices[ethernet].driver.statistics.lines.map {
+      CounterReport($0.name, $0.value)
+    }
     counters += [
       CounterReport("tx_dropped", link.sentDropped), CounterReport("tx_software_gso", link.softwareSegmented),
       CounterReport("tx_software_csum", link.softwareChecksummed),
@@ -113,20 +115,22 @@ extension ShardState {
       CounterReport("rx_handed_over", packetsHandedOver), CounterReport("rx_handover_lost", handoversLost),
     ]
     return NICReport(
-      device: host.internet.device.name, transmitRing: rings.tx, receiveRing: rings.rx,
+      device: host.link.devices[ethernet].name, transmitRing: rings.tx, receiveRing: rings.rx,
       maximumRing: RingParameters.maximum,
-      features: host.internet.device.features.list,
-      requestedFeatures: host.internet.device.wantedFeatures.subtracting(host.internet.device.features).list,
+      features: host.link.devices[ethernet].features.list,
+      requestedFeatures: host.link.devices[ethernet].wantedFeatures.subtracting(
+        host.link.devices[ethernet].features
+      ).list,
       statistics: counters, faults: nic.faults.words)
   }
 
   var interfaceReport: InterfaceReport {
     InterfaceReport(
-      device: host.internet.device.name, mtu: host.internet.device.mtu,
-      macAddress: "\(host.internet.device.macAddress)", isUp: host.internet.device.isUp,
-      qdisc: host.internet.device.qdiscSnapshot.kind.rawValue,
-      transmitQueueLength: host.internet.device.transmitQueueLength,
-      addresses: host.internet.addresses.map { "\($0)" })
+      device: host.link.devices[ethernet].name, mtu: host.link.devices[ethernet].mtu,
+      macAddress: "\(host.link.devices[ethernet].macAddress)", isUp: host.link.devices[ethernet].isUp,
+      qdisc: host.link.devices[ethernet].qdiscSnapshot.kind.rawValue,
+      transmitQueueLength: host.link.devices[ethernet].transmitQueueLength,
+      addresses: host.internet.addresses.map { "\($0.prefix)" })
   }
 
   var routeReports: [RouteReport] {
@@ -137,16 +141,16 @@ extension ShardState {
         kind: "\(entry.kind)",
         destination: prefix.length == 0 ? "default" : prefix.length == 32 ? "\(prefix.address)" : "\(prefix)",
         gateway: entry.gateway.map { "\($0)" },
-        device: entry.kind == .unicast ? host.internet.device.name : nil,
+        device: entry.kind == .unicast ? host.link.devices[ethernet].name : nil,
         scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
         mtu: entry.mtu)
     }
   }
 
   var neighbourReports: [NeighbourReport] {
-    host.internet.neighbours.snapshot(now: host.net.now).map { entry in
+    host.link.neighbours.snapshot(now: host.net.now).map { entry in
       NeighbourReport(
-        address: "\(entry.address)", device: host.internet.device.name,
+        address: "\(entry.address)", device: host.link.devices[ethernet].name,
         macAddress: entry.hardwareAddress.map { "\($0)" }, state: "\(entry.state)")
     }
   }

@@ -1,5 +1,6 @@
 import SkBuff
 import Sockets
+import Wire
 
 /// A packet on its way from one shard to another, which works in other packet memory: its bytes from the network header
 /// on and what is known about them. What a link-layer header was in front of does not matter any more.
@@ -7,6 +8,7 @@ struct HandedPacket: Sendable {
   var bytes: [UInt8]
   var etherType: EtherType
   var packetType: PacketType
+  var interface: InterfaceIndex
   var checksumStatus: ChecksumStatus
   var gsoSize: Int
   var gsoSegments: Int
@@ -26,6 +28,7 @@ struct HandedPacket: Sendable {
     guard isCopied else { return nil }
     etherType = skb.etherType
     packetType = skb.packetType
+    interface = skb.interface
     checksumStatus = skb.checksumStatus
     gsoSize = skb.gsoSize
     gsoSegments = skb.gsoSegments
@@ -54,6 +57,7 @@ struct HandedPacket: Sendable {
     guard isWhole else { return nil }
     skb.etherType = etherType
     skb.packetType = packetType
+    skb.interface = interface
     skb.checksumStatus = checksumStatus
     skb.gsoSize = gsoSize
     skb.gsoSegments = gsoSegments

@@ -27,12 +27,12 @@ extension ShardState {
         if transmit() { isQuiet = false } else { isStalled = true }
       }
       if nic.takeInterrupt(now: host.net.now) || pollAgain {
-        pollAgain = host.poll(into: &input)
+        pollAgain = host.poll(ethernet, into: &input)
         deliver()
         isQuiet = false
       }
-      if host.internet.device.hasIngressWork {
-        host.internet.device.runIngress(into: &input, net: &host.net)
+      if host.link.devices[ethernet].hasIngressWork {
+        host.link.devices[ethernet].runIngress(into: &input, net: &host.net)
         deliver()
         isQuiet = false
       }
@@ -47,9 +47,9 @@ extension ShardState {
       }
       if hasConflictToReport { reportConflicts() }
       sockets.runPending(host: &host)
-      if host.internet.device.hasScheduledWork && !host.internet.device.isStopped {
+      if host.link.devices[ethernet].hasScheduledWork && !host.link.devices[ethernet].isStopped {
         isQuiet = false
-        host.runQdisc()
+        host.runQdisc(ethernet)
       }
       notify()
       if runTurns(&budget) { isQuiet = false }
@@ -153,7 +153,7 @@ extension ShardState {
       switch key.kind {
       case .tcp: sockets.timerExpired(key, due: due, host: &host)
       case .neighbour, .reassembly, .qdisc, .watchdog:
-        host.internet.timerExpired(key, due: due, net: &host.net)
+        host.timerExpired(key, due: due)
       case .application: applicationTimerExpired(key)
       case .wait: waitTimerExpired(key, due: due)
       }

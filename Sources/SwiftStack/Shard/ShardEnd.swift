@@ -22,7 +22,7 @@ extension Shard {
     inspect { state in
       guard state.isClosed, !state.isDismantled else { return }
       state.isDismantled = true
-      state.host.internet.device.close()
+      state.host.link.devices[state.ethernet].close()
       state.port = .simulated(SimulatedWirePort())
     }
   }

@@ -19,6 +19,8 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   var sockets: SocketLayer
   /// What lies below the transports.
   var host: Host
+  /// The device that the NIC is driven by.
+  let ethernet: InterfaceIndex
   /// The NIC that the driver's rings lead to.
   var nic: IceDevice
   var port: WirePort
@@ -104,11 +106,11 @@ struct ShardState: ~Copyable, @unchecked Sendable {
       configuration: NetDeviceConfiguration(
         name: configuration.name, macAddress: configuration.macAddress, mtu: configuration.mtu),
       driver: driver, net: &net)
-    let internet = IPv4Layer(device: device, net: &net)
     sockets = SocketLayer(net: net, secret: (seed.1, seed.2))
-    host = Host(net: net, internet: internet)
+    host = Host(net: net)
+    ethernet = host.link.devices.add(device)
     self.port = port
-    try host.addAddress(configuration.address)
+    try host.addAddress(configuration.address, on: ethernet)
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
       try host.addRoute(RouteEntry(anywhere, gateway: gateway))
     }

@@ -116,7 +116,7 @@ extension ShardState {
           receiveSteered(host.receive(skb))
         }
       case .overheard(let packet):
-        if let skb = packet.makePacket(in: host.net.pool) { host.internet.overhearARP(skb, net: &host.net) }
+        if let skb = packet.makePacket(in: host.net.pool) { host.overhearARP(skb) }
       case .segment(let packet, let turn): takeSegment(packet, turn: turn)
       }
       taken += 1

@@ -5,6 +5,7 @@ import IceHardware
 import IceModel
 import NetDevice
 import NetNamespace
+import Neighbour
 import SkBuff
 import Timers
 import Trace
@@ -29,7 +30,9 @@ public func fuzzIP(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 /// Network layer, device, driver and NIC, with nobody above.
 private struct NetworkFloor: ~Copyable {
   var net: Net
+  var link: LinkLayer
   var ip: IPv4Layer
+  let ethernet: InterfaceIndex
   var nic: IceDevice
   var vector = FrameVector(capacity: 64)
   var metadata = WireFrameMetadata()
@@ -47,9 +50,11 @@ private struct NetworkFloor: ~Copyable {
     driver.open(net: &net)
     let device = NetDevice(
       configuration: NetDeviceConfiguration(name: "fuzz0", macAddress: Self.mac), driver: driver, net: &net)
-    ip = IPv4Layer(device: device, net: &net)
+    link = LinkLayer(net: &net)
+    ethernet = link.devices.add(device)
+    ip = IPv4Layer(net: &net)
     do {
-      try ip.addAddress(IPv4Prefix(IPv4Address(10, 0, 0, 2), length: 24)!, net: &net)
+      try ip.addAddress(IPv4Prefix(IPv4Address(10, 0, 0, 2), length: 24)!, on: ethernet, link: link)
     } catch {
       preconditionFailure("A first address can be added.")
     }
@@ -63,7 +68,7 @@ private struct NetworkFloor: ~Copyable {
     while let due = net.timers.nextDeadline, due <= instant {
       net.advance(to: due)
       guard let expired = net.timers.popExpired(now: due) else { break }
-      ip.timerExpired(expired.key, due: expired.due, net: &net)
+      ip.timerExpired(expired.key, due: expired.due, link: &link, net: &net)
       drain()
     }
     net.advance(to: instant)
@@ -81,6 +86,7 @@ private struct NetworkFloor: ~Copyable {
     skb.pull(EthernetHeader.byteCount)
     skb.setNetworkHeader()
     skb.etherType = ethernet.type
+    skb.interface = self.ethernet
     skb.packetType =
       ethernet.destination == Self.mac ? .host : ethernet.destination.isBroadcast ? .broadcast : .otherHost
     give(skb)
@@ -91,7 +97,7 @@ private struct NetworkFloor: ~Copyable {
   }
 
   private mutating func give(_ skb: consuming SkBuff) {
-    switch ip.receive(skb, net: &net) {
+    switch ip.receive(skb, link: &link, net: &net) {
     case .consumed: break
     case .error(_): break
     case .tcp(let segment, _): segment.drop(.noSocket)
@@ -99,7 +105,7 @@ private struct NetworkFloor: ~Copyable {
       // As the root does when no socket wants it.
       ip.sendICMPError(
         for: datagram, reason: .noSocket, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.port,
-        info: 0, net: &net)
+        info: 0, link: &link, net: &net)
     case .icmp(let reply, _): reply.drop(.noSocket)
     }
   }
@@ -114,9 +120,9 @@ private struct NetworkFloor: ~Copyable {
         isQuiet = false
       }
       var input = SkBuffQueue()
-      if ip.device.poll(budget: 64, into: &input, net: &net) { isQuiet = false }
+      if link.devices[ethernet].poll(budget: 64, into: &input, net: &net) { isQuiet = false }
       while let skb = input.popFirst() { skb.drop(.otherHost) }
-      ip.device.runQdisc(net: &net)
+      link.devices[ethernet].runQdisc(net: &net)
       if isQuiet { return }
     }
   }
@@ -127,6 +133,7 @@ private struct NetworkFloor: ~Copyable {
     let pool = net.pool
     let tracer = net.tracer
     ip.close(net: &net)
+    link.close(net: &net)
     drop(self)
     // Traps when a packet is still somewhere.
     pool.destroy()
