@@ -251,11 +251,18 @@ extension IPv4Layer {
   }
 }
 
+/// What a fragment that waits for the others keeps. Linux: `struct ipfrag_skb_cb`.
+private struct FragmentControlBlock: ControlBlock {
+  var continuesRun: Bool
+}
+
 extension SkBuff {
   /// Whether a fragment came behind the one before it, without a gap: the two are one run.
   /// Linux: `fragrun_append_to_last()`.
   fileprivate var continuesRun: Bool {
-    get { tcp.endOfRecord }
-    nonmutating set { tcp.endOfRecord = newValue }
+    get { self[controlBlock: FragmentControlBlock.self].continuesRun }
+    nonmutating set {
+      self[controlBlock: FragmentControlBlock.self] = FragmentControlBlock(continuesRun: newValue)
+    }
   }
 }

@@ -227,6 +227,7 @@ struct RxRing: ~Copyable {
     }
     skb.pull(14)
     skb.setNetworkHeader()
+    skb.checkInvariants()
     queue.append(skb)
   }
 

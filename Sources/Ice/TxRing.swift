@@ -53,6 +53,7 @@ struct TxRing: ~Copyable {
   /// Linux: `ice_start_xmit()`, `ice_xmit_frame_ring()`.
   mutating func startTransmit(_ given: consuming SkBuff, ringsDoorbell: Bool, net: inout Net) -> NetdevTx {
     var skb = given
+    skb.checkInvariants()
     guard TxGather.pad(skb), skb.mayPull(min(skb.length, 14)) else {
       return dropped(skb, .noMemory, ringsDoorbell: ringsDoorbell, tracer: net.tracer)
     }

@@ -1,4 +1,4 @@
-/// A reference-counted block of packet memory: 32 KiB, 4 KiB, or one long linear area. Linux: `struct page` of a given
+/// A reference-counted block of packet memory: 32 KiB, 4 KiB, one long linear area, or memory of somebody else's. Linux: `struct page` of a given
 /// order.
 ///
 /// Safety: a `PageHeader` is made by `SkBuffPool` and outlives every reference to it; counts are touched only by the
@@ -15,6 +15,8 @@ struct PageHeader {
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
   /// The slab that it is a piece of; `nil`: it came from the system by itself.
   @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>?
+  /// Whose memory it is, when it is not the pool's.
+  @usableFromInline var external: Unmanaged<ExternalMemory>? = nil
 
   @usableFromInline
   init(

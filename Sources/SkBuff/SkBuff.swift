@@ -104,11 +104,6 @@ public struct SkBuff: ~Copyable {
     get { unsafe header.pointee.timestamp }
     nonmutating set { unsafe header.pointee.timestamp = newValue }
   }
-  /// TCP's control block. Linux: `TCP_SKB_CB()`.
-  @inlinable public var tcp: TCPControlBlock {
-    get { unsafe header.pointee.tcp }
-    nonmutating _modify { yield unsafe &header.pointee.tcp }
-  }
   @inlinable public var gsoSize: Int {
     get { unsafe Int(header.pointee.shared.pointee.gsoSize) }
     nonmutating set { unsafe header.pointee.shared.pointee.gsoSize = UInt16(truncatingIfNeeded: newValue) }

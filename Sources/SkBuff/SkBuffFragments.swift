@@ -197,7 +197,7 @@ extension SkBuff {
     return true
   }
 
-  /// Cuts the packet at `offset`: this one keeps the front, the result is the rest, with no headers marked. Pages are
+  /// Cuts the packet at `offset`: this one keeps the front, the result is the rest, a packet with a number of its own and no headers marked. Pages are
   /// shared, not copied. Linux: `skb_split()`.
   ///
   /// - Parameters:
@@ -248,10 +248,9 @@ extension SkBuff {
     if linearRest > 0 { unsafe header.pointee.tail = header.pointee.data + Int32(offset) }
     unsafe header.pointee.dataLength -= Int32(fragmentBytes)
     unsafe header.pointee.length = Int32(offset)
-    unsafe rest.header.pointee.priority = header.pointee.priority
-    unsafe rest.header.pointee.mark = header.pointee.mark
-    unsafe rest.header.pointee.socket = header.pointee.socket
-    unsafe rest.header.pointee.tcp = header.pointee.tcp
+    let serial = rest.serial
+    rest.copyMetadata(from: self)
+    unsafe rest.header.pointee.serial = serial
     return rest
   }
 

@@ -33,46 +33,6 @@ public enum PacketType: UInt8, Sendable {
   case outgoing
 }
 
-/// What TCP keeps with a segment on its queues. Linux: `struct tcp_skb_cb`.
-@frozen
-public struct TCPControlBlock: Sendable {
-  /// First sequence number; SYN and FIN count one.
-  public var sequence = SequenceNumber(0)
-  /// One past the last sequence number.
-  public var endSequence = SequenceNumber(0)
-  public var acknowledgment = SequenceNumber(0)
-  public var flags: TCPFlags = []
-  public var sacked: TCPSackState = []
-  /// Set by `MSG_EOR`: never appended to or collapsed past.
-  public var endOfRecord = false
-  /// How many MSS-sized segments the packet makes. Linux: `tcp_skb_pcount()`.
-  public var segmentCount: UInt16 = 0
-  public var segmentSize: UInt16 = 0
-  /// Last transmission; `.origin` when never sent. Linux: `skb_mstamp_ns`.
-  public var sentAt = Instant.origin
-  /// Delivery-rate sample state at transmission (draft-cheng-iccrg-delivery-rate-estimation).
-  public var delivered: UInt32 = 0
-  public var deliveredAt = Instant.origin
-  public var firstSentAt = Instant.origin
-  public var isAppLimited = false
-  public var timestampValue: UInt32 = 0
-  public var timestampEcho: UInt32 = 0
-  public var urgentPointer: UInt16 = 0
-
-  @inlinable public init() {}
-}
-
-/// What the scoreboard knows of a sent segment. Linux: `TCPCB_SACKED_ACKED` and so on.
-@frozen
-public struct TCPSackState: OptionSet, Sendable {
-  public var rawValue: UInt8
-  @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
-  @inlinable public static var sacked: TCPSackState { TCPSackState(rawValue: 1) }
-  @inlinable public static var retransmitted: TCPSackState { TCPSackState(rawValue: 2) }
-  @inlinable public static var lost: TCPSackState { TCPSackState(rawValue: 4) }
-  @inlinable public static var everRetransmitted: TCPSackState { TCPSackState(rawValue: 8) }
-}
-
 /// The part of a packet's state that clones share: data, fragment table, segmentation. Linux: `struct skb_shared_info`.
 @safe
 @frozen
@@ -107,6 +67,8 @@ struct SharedInfo {
 @frozen
 @usableFromInline
 struct SkBuffHeader {
+  /// First, so that the header's address is its address: `ControlBlock` reads and writes it through that.
+  @usableFromInline var controlBlock: InlineArray<6, UInt64> = .init(repeating: 0)
   @usableFromInline var next: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var previous: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var shared: UnsafeMutablePointer<SharedInfo>
@@ -138,7 +100,6 @@ struct SkBuffHeader {
   @usableFromInline var hash: UInt32 = 0
   @usableFromInline var socket: UInt32 = 0
   @usableFromInline var timestamp: Instant = .origin
-  @usableFromInline var tcp = TCPControlBlock()
 
   @usableFromInline
   init(

@@ -248,16 +248,8 @@ extension PoolBlock {
 
   @usableFromInline
   static func free(page: UnsafeMutablePointer<PageHeader>) {
-    let pool = unsafe page.pointee.pool
-    unsafe pool.pointee.pagesInUse -= 1
-    if let slab = unsafe page.pointee.slab {
-      unsafe give(UnsafeMutableRawPointer(page), to: slab)
-    } else {
-      let size = unsafe Int(page.pointee.byteCount)
-      unsafe page.pointee.base.deallocate()
-      unsafe page.deallocate()
-      unsafe pool.pointee.allocated -= size
-      unsafe pool.pointee.noteUsed(-size)
-    }
+    guard let slab = unsafe page.pointee.slab else { return unsafe free(ownPage: page) }
+    unsafe page.pointee.pool.pointee.pagesInUse -= 1
+    unsafe give(UnsafeMutableRawPointer(page), to: slab)
   }
 }

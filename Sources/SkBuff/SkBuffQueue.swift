@@ -175,12 +175,6 @@ extension SkBuff {
 }
 
 extension SkBuffQueue {
-  /// TCP's control block of the packet at `place`, in place.
-  @inlinable public subscript(tcp place: Position) -> TCPControlBlock {
-    get { unsafe place.header.pointee.tcp }
-    // Not `nonmutating`: the thread sanitizer of Swift 6.3 takes the queue's first word for an address then.
-    _modify { yield unsafe &place.header.pointee.tcp }
-  }
   /// Bytes in the packet at `place`.
   @inlinable public func length(at place: Position) -> Int { unsafe Int(place.header.pointee.length) }
   @inlinable public func truesize(at place: Position) -> Int { unsafe Int(place.header.pointee.truesize) }

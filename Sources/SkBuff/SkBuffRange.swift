@@ -58,7 +58,7 @@ extension SkBuff {
   }
 
   /// Takes over what describes a packet beside its bytes: number, type, priority, mark, hash, socket, times, control
-  /// block. Header marks, checksum state and ownership are not copied. Linux: `__copy_skb_header()`.
+  /// block. Header marks, checksum state and ownership are not copied. The only way to copy these. Linux: `__copy_skb_header()`.
   public func copyMetadata(from other: borrowing SkBuff) {
     unsafe header.pointee.serial = other.header.pointee.serial
     unsafe header.pointee.packetType = other.header.pointee.packetType
@@ -70,7 +70,8 @@ extension SkBuff {
     unsafe header.pointee.hash = other.header.pointee.hash
     unsafe header.pointee.socket = other.header.pointee.socket
     unsafe header.pointee.timestamp = other.header.pointee.timestamp
-    unsafe header.pointee.tcp = other.header.pointee.tcp
+    unsafe header.pointee.confirmsNeighbour = other.header.pointee.confirmsNeighbour
+    unsafe header.pointee.controlBlock = other.header.pointee.controlBlock
   }
 
   /// Makes an unshared copy of the same bytes the same packet: `copyMetadata(from:)`, segmentation, header marks and

@@ -1,5 +1,4 @@
 import NetNamespace
-import SkBuff
 import Wire
 
 /// What a receive returned beside the bytes. Linux: the `msghdr` as `recvmsg` leaves it.
@@ -37,31 +36,4 @@ public struct ReceivedControl: Sendable, Equatable {
   public var error: ExtendedError? = nil
 
   public init() {}
-}
-
-/// What a datagram on a receive queue keeps of its headers, in the packet's control block. Linux: `struct udp_skb_cb`.
-struct DatagramControlBlock {
-  var source: IPv4Address
-  var destination: IPv4Address
-  var sourcePort: UInt16
-  var timeToLive: UInt8
-  var typeOfService: UInt8
-}
-
-extension SkBuff {
-  /// The control block is whoever's queue the packet is on; here its fields carry a datagram's.
-  var datagram: DatagramControlBlock {
-    get {
-      DatagramControlBlock(
-        source: IPv4Address(tcp.timestampValue), destination: IPv4Address(tcp.timestampEcho),
-        sourcePort: tcp.urgentPointer, timeToLive: UInt8(truncatingIfNeeded: tcp.segmentCount >> 8),
-        typeOfService: UInt8(truncatingIfNeeded: tcp.segmentCount))
-    }
-    nonmutating set {
-      tcp.timestampValue = newValue.source.rawValue
-      tcp.timestampEcho = newValue.destination.rawValue
-      tcp.urgentPointer = newValue.sourcePort
-      tcp.segmentCount = UInt16(newValue.timeToLive) << 8 | UInt16(newValue.typeOfService)
-    }
-  }
 }

@@ -1,0 +1,51 @@
+import SkBuff
+import Timers
+import Wire
+
+/// What TCP keeps with a segment on its queues. Linux: `struct tcp_skb_cb`.
+struct TCPControlBlock: ControlBlock {
+  /// First sequence number; SYN and FIN count one.
+  var sequence = SequenceNumber(0)
+  /// One past the last sequence number.
+  var endSequence = SequenceNumber(0)
+  var flags: TCPFlags = []
+  var sacked: TCPSackState = []
+  /// Set by `MSG_EOR`: never appended to or collapsed past.
+  var endOfRecord = false
+  /// Delivery-rate sample state at transmission (draft-cheng-iccrg-delivery-rate-estimation), as are the last three.
+  var isAppLimited = false
+  /// How many MSS-sized segments the packet makes. Linux: `tcp_skb_pcount()`.
+  var segmentCount: UInt16 = 0
+  var segmentSize: UInt16 = 0
+  /// Last transmission; `.origin` when never sent. Linux: `skb_mstamp_ns`.
+  var sentAt = Instant.origin
+  var delivered: UInt32 = 0
+  var deliveredAt = Instant.origin
+  var firstSentAt = Instant.origin
+}
+
+/// What the scoreboard knows of a sent segment. Linux: `TCPCB_SACKED_ACKED` and so on.
+struct TCPSackState: OptionSet, Sendable {
+  var rawValue: UInt8
+  init(rawValue: UInt8) { self.rawValue = rawValue }
+  static var sacked: TCPSackState { TCPSackState(rawValue: 1) }
+  static var retransmitted: TCPSackState { TCPSackState(rawValue: 2) }
+  static var lost: TCPSackState { TCPSackState(rawValue: 4) }
+  static var everRetransmitted: TCPSackState { TCPSackState(rawValue: 8) }
+}
+
+extension SkBuff {
+  /// The control block of a packet that TCP holds. Linux: `TCP_SKB_CB()`.
+  @inline(__always) var tcp: TCPControlBlock {
+    get { self[controlBlock: TCPControlBlock.self] }
+    nonmutating _modify { yield &self[controlBlock: TCPControlBlock.self] }
+  }
+}
+
+extension SkBuffQueue {
+  /// The control block of the packet at `place`, in place.
+  @inline(__always) subscript(tcp place: Position) -> TCPControlBlock {
+    get { self[controlBlock: place, TCPControlBlock.self] }
+    _modify { yield &self[controlBlock: place, TCPControlBlock.self] }
+  }
+}

@@ -1,0 +1,19 @@
+import SkBuff
+import Wire
+
+/// What a datagram on a receive queue keeps of its headers. Linux: `struct udp_skb_cb`.
+struct DatagramControlBlock: ControlBlock {
+  var source: IPv4Address
+  var destination: IPv4Address
+  var sourcePort: UInt16
+  var timeToLive: UInt8
+  var typeOfService: UInt8
+}
+
+extension SkBuff {
+  /// The control block of a packet that a datagram socket holds.
+  var datagram: DatagramControlBlock {
+    get { self[controlBlock: DatagramControlBlock.self] }
+    nonmutating set { self[controlBlock: DatagramControlBlock.self] = newValue }
+  }
+}
