@@ -21,7 +21,7 @@ let floors: [(name: String, imports: [String])] = [
   ("IceHardware", []),
   ("IceModel", ["Tables", "IceHardware", "Wire", "Timers"]),
   ("Ice", ["Tables", "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("NetDevice", ["Tables", "Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("NetDevice", ["Tables", "IceHardware", "Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("Neighbour", ["Tables", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("IPv4", ["Tables", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("Internet", ["IPv4", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers"]),
@@ -33,21 +33,30 @@ let floors: [(name: String, imports: [String])] = [
   ),
 ]
 
+/// Modules with all that they stand on. A target names them all: SwiftPM builds it anew only when a module that it names has
+/// changed, and the layout of a value changes with that of a part from a floor far below. What a floor may import is its list
+/// above; tools/check holds it to that.
+func standingOn(_ names: [String]) -> [Target.Dependency] {
+  var found = Set(names)
+  for floor in floors.reversed() where found.contains(floor.name) { found.formUnion(floor.imports) }
+  return found.sorted().map { .init(stringLiteral: $0) }
+}
+
 /// The tests of a module, and what they need beside it and what it imports: `swift build --target WireTests` builds no
 /// floor above Wire. Who names TestSupport needs the whole stack.
 let tests: [(name: String, more: [String])] = [
   ("Tables", []), ("Wire", []), ("Timers", []), ("Trace", []), ("SkBuff", []), ("NetNamespace", []),
   ("IceHardware", []), ("IceModel", []),
   ("Ice", ["IceModel"]),
-  ("NetDevice", ["IceModel", "IceHardware"]),
-  ("Neighbour", ["IceModel", "IceHardware", "Ice"]),
-  ("IPv4", ["IceModel", "IceHardware", "Ice", "SwiftStack", "TestSupport"]),
-  ("Internet", ["IceHardware", "Ice", "Trace", "Timers"]),
-  ("UDP", ["IceModel", "IceHardware", "Ice", "Sockets"]),
-  ("TCP", ["IceModel", "SwiftStack", "TestSupport"]),
-  ("Sockets", ["IceHardware", "Ice", "SwiftStack", "TestSupport"]),
-  ("LinuxHost", ["CLinux", "IceModel", "SwiftStack", "Timers", "Wire"]),
-  ("SwiftStack", ["LinuxHost", "TestSupport"] + floors.map(\.name)),
+  ("NetDevice", ["IceModel"]),
+  ("Neighbour", ["IceModel"]),
+  ("IPv4", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
+  ("Internet", ["IceModel"]),
+  ("UDP", ["IceModel", "Sockets"]),
+  ("TCP", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
+  ("Sockets", ["IceModel", "SwiftStack", "TestSupport"]),
+  ("LinuxHost", ["CLinux", "IceModel", "Sockets", "SwiftStack"]),
+  ("SwiftStack", ["LinuxHost", "Sockets", "IceModel", "TestSupport"]),
 ]
 
 let package = Package(
@@ -62,42 +71,36 @@ let package = Package(
   ],
   targets: floors.map { floor in
     .target(
-      name: floor.name, dependencies: floor.imports.map { .init(stringLiteral: $0) },
-      swiftSettings: settings)
+      name: floor.name, dependencies: standingOn(floor.imports), swiftSettings: settings)
   } + [
     .systemLibrary(
       name: "CMnl", path: "CShims/CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .target(name: "CLinux", path: "CShims/CLinux"),
     .target(
       name: "LinuxHost",
-      dependencies: [
-        "CMnl", "CLinux", "IceModel", "Wire", "Timers",
-      ],
+      dependencies: ["CMnl", "CLinux"] + standingOn(["IceModel"]),
       swiftSettings: settings),
     .target(
       name: "SwiftStack",
-      dependencies: floors.map { .init(stringLiteral: $0.name) } + [
+      dependencies: standingOn(floors.map(\.name)) + [
         "LinuxHost", .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "swiftstack-cli",
-      dependencies: [
-        "SwiftStack", "LinuxHost", "Wire", "Trace",
+      dependencies: standingOn(floors.map(\.name)) + [
+        "SwiftStack", "LinuxHost",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/swiftstack", swiftSettings: settings),
     .target(
       name: "TestSupport",
-      dependencies: ["SwiftStack", "IceModel", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"],
+      dependencies: ["SwiftStack"] + standingOn(floors.map(\.name)),
       path: "Tests/TestSupport", swiftSettings: settings),
   ]
     + tests.map { name, more in
-      let own = floors.first { $0.name == name }?.imports ?? []
-      return .testTarget(
-        name: "\(name)Tests", dependencies: ([name] + own + more).map { .init(stringLiteral: $0) },
-        swiftSettings: settings)
+      .testTarget(name: "\(name)Tests", dependencies: standingOn([name] + more), swiftSettings: settings)
     } + [
       .testTarget(
         name: "NetnsTests", dependencies: [], swiftSettings: settings)
