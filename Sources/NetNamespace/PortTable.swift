@@ -218,8 +218,7 @@ public struct PortTable: ~Copyable {
     let keyed = self.keyed ?? net.random.nextKey()
     self.keyed = keyed
     let range = net.settings.localPorts
-    let hash = keyed.hash(
-      UInt64(address.v4?.rawValue ?? 0) << 32 | UInt64(remote.address.v4?.rawValue ?? 0), UInt64(remote.port))
+    let hash = keyed.hash(local: SocketAddress(address, port: 0), remote: remote)
     let group = Int(hash >> 56)
     let offset = UInt32(truncatingIfNeeded: hash) &+ perturbations[group]
     // An even first step: connect() takes one half of the range before it takes from bind()'s.

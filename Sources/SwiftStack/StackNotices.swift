@@ -31,7 +31,7 @@ final class StackNotices: Sendable {
 }
 
 extension ShardState {
-  var hasConflictToReport: Bool {
+  @inline(__always) var hasConflictToReport: Bool {
     host.internet.hasAddressConflict
       || host.link.devices[ethernet].driver.ownAddressCount > 0 && !hasToldOwnAddress
   }

@@ -11,13 +11,6 @@ public struct FourTuple: Hashable, Sendable {
     self.local = local
     self.remote = remote
   }
-
-  /// Both addresses, and both ports in the lower half of the second word, for a keyed hash.
-  var words: (addresses: UInt64, ports: UInt64) {
-    let addresses =
-      UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote.address.v4?.rawValue ?? 0)
-    return (addresses, UInt64(local.port) << 16 | UInt64(remote.port))
-  }
 }
 
 /// What a four-tuple belongs to: a full socket, a request that waits for the handshake's last ACK, or a connection in
@@ -63,8 +56,7 @@ struct ConnectionTable: ~Copyable {
 
   /// Keyed hash of a tuple.
   func hash(_ tuple: FourTuple) -> UInt32 {
-    let (addresses, ports) = tuple.words
-    let hash = keyed.tableHash(addresses, ports)
+    let hash = keyed.tableHash(local: tuple.local, remote: tuple.remote)
     return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
   }
 

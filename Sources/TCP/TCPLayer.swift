@@ -34,10 +34,8 @@ public struct TCPLayer: ~Copyable {
 
   // MARK: Keys
 
-  /// The ends of a connection as words to hash.
   private func hash(_ tuple: FourTuple, _ purpose: UInt64) -> UInt32 {
-    let (addresses, ports) = tuple.words
-    return UInt32(truncatingIfNeeded: keyed.hash(addresses, ports | purpose << 32))
+    UInt32(truncatingIfNeeded: keyed.hash(local: tuple.local, remote: tuple.remote, purpose: purpose))
   }
 
   /// RFC 6528: a clock of 64 ns plus a keyed hash of the tuple. Linux: `secure_tcp_seq()`.

@@ -21,6 +21,20 @@ public struct SipHash: Sendable {
     return state.finish(rounds: 4)
   }
 
+  /// The hash of 40 bytes: five little-endian words.
+  public func hash(
+    _ first: UInt64, _ second: UInt64, _ third: UInt64, _ fourth: UInt64, _ fifth: UInt64
+  ) -> UInt64 {
+    var state = State(key)
+    state.absorb(first, rounds: 2)
+    state.absorb(second, rounds: 2)
+    state.absorb(third, rounds: 2)
+    state.absorb(fourth, rounds: 2)
+    state.absorb(fifth, rounds: 2)
+    state.absorb(40 << 56, rounds: 2)
+    return state.finish(rounds: 4)
+  }
+
   /// A hash of two words by one round for each and three at the end, without the length: for tables, where a peer sees
   /// neither the hash nor the place. Linux: `hsiphash()`.
   @inlinable public func tableHash(_ first: UInt64, _ second: UInt64) -> UInt64 {

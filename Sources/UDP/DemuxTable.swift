@@ -27,10 +27,8 @@ struct DemuxTable: ~Copyable {
   }
 
   private func hash(_ local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
-    let addresses =
-      UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote?.address.v4?.rawValue ?? 0)
-    let ports = UInt64(local.port) << 16 | UInt64(remote?.port ?? 0)
-    return keyed.tableHash(addresses, ports)
+    keyed.tableHash(
+      local: local, remote: remote ?? SocketAddress(IPAddress.any(local.address.family), port: 0))
   }
   private func bucket(_ local: SocketAddress, _ remote: SocketAddress?) -> Int {
     Int(truncatingIfNeeded: hash(local, remote)) & (heads.count - 1)

@@ -126,14 +126,21 @@ public enum AddressFamily: UInt16, Sendable {
 /// A network address with its family: what sockets, TCP and UDP key their tables on.
 @frozen
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
-  @usableFromInline var high: UInt64
-  @usableFromInline var low: UInt64
+  /// The bits of the address as one number of 128; an IPv4 address has the low 32.
+  public let high: UInt64
+  public let low: UInt64
   public let family: AddressFamily
 
   @inlinable public init(_ address: IPv4Address) {
     high = 0
     low = UInt64(address.rawValue)
     family = .inet
+  }
+  /// An IPv6 address (RFC 4291).
+  package init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+    family = .inet6
   }
   @inlinable public static func any(_ family: AddressFamily) -> IPAddress { IPAddress(family: family) }
   @inlinable init(family: AddressFamily) {

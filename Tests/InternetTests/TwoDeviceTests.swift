@@ -180,7 +180,7 @@ struct TwoDeviceTests {
     #expect(two.neighbours.map(\.hardwareAddress) == [stations[1]])
   }
 
-  @Test("I1 a route names its device: by the gateway's link, MTU and source address with it")
+  @Test("P1 a route names its device: by the gateway's link, MTU and source address with it")
   func gateways() throws {
     let two = try TwoDevices()
     try two.host.setMTU(1280, of: two.nics[1].interface)
@@ -199,7 +199,7 @@ struct TwoDeviceTests {
     }
   }
 
-  @Test("I1 a link that goes down takes its own routes and neighbours, and no others")
+  @Test("P1 a link that goes down takes its own routes and neighbours, and no others")
   func down() throws {
     let two = try TwoDevices()
     let peers = [IPv4Address(10, 0, 1, 1), IPv4Address(10, 0, 2, 1)]
@@ -216,7 +216,7 @@ struct TwoDeviceTests {
     #expect(try two.route(to: peers[0]).interface == two.nics[0].interface)
   }
 
-  @Test("S8 IP_PKTINFO: a packet knows the device that it came in by")
+  @Test("S6 IP_PKTINFO: a packet knows the device that it came in by")
   func receiving() throws {
     let two = try TwoDevices()
     for number in 0...1 {

@@ -38,7 +38,7 @@ final class PortOwners: Sendable {
 
   /// The `turn`-th shard to be asked for a flow among those of `mask`; the first is the flow's own.
   func candidate(_ turn: Int, of mask: UInt64, remote: SocketAddress) -> Int {
-    let hash = keyed.tableHash(UInt64(remote.address.v4?.rawValue ?? 0), UInt64(remote.port))
+    let hash = keyed.tableHash(remote)
     let count = UInt64(mask.nonzeroBitCount)
     let first = hash.multipliedFullWidth(by: count).high
     var left = (first + UInt64(turn)) % count

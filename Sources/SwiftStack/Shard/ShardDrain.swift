@@ -45,7 +45,6 @@ extension ShardState {
         isQuiet = false
         sockets.error(error, host: &host)
       }
-      if hasConflictToReport { reportConflicts() }
       sockets.runPending(host: &host)
       if host.link.devices[ethernet].hasScheduledWork && !host.link.devices[ethernet].isStopped {
         isQuiet = false
@@ -139,6 +138,8 @@ extension ShardState {
 
   private mutating func deliver() {
     while let skb = input.popFirst() { receive(skb) }
+    // Only what comes in from the wire tells of one.
+    if hasConflictToReport { reportConflicts() }
   }
 
   /// One packet up the floors. Linux: `netif_receive_skb()`.
