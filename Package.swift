@@ -56,13 +56,15 @@ let tests: [(name: String, more: [String])] = [
   ("TCP", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
   ("Sockets", ["IceModel", "SwiftStack", "TestSupport"]),
   ("LinuxHost", ["CLinux", "IceModel", "Sockets", "SwiftStack"]),
-  ("SwiftStack", ["LinuxHost", "Sockets", "IceModel", "TestSupport"]),
+  ("Control", ["LinuxHost", "NetNamespace", "IceModel"]),
+  ("SwiftStack", ["Control", "LinuxHost", "Sockets", "IceModel", "TestSupport"]),
+  ("Daemon", ["SwiftStack", "Control", "LinuxHost", "Sockets", "IceModel", "TestSupport"]),
 ]
 
 let package = Package(
   name: "swiftstack",
   products: [
-    .library(name: "SwiftStack", targets: ["SwiftStack"]),
+    .library(name: "SwiftStack", targets: ["SwiftStack", "Control", "Daemon"]),
     .executable(name: "swiftstack", targets: ["swiftstack-cli"]),
   ],
   dependencies: [
@@ -80,23 +82,32 @@ let package = Package(
       name: "LinuxHost",
       dependencies: ["CMnl", "CLinux"] + standingOn(["IceModel"]),
       swiftSettings: settings),
+    // What a stack and its clients say to each other; it knows no stack.
+    .target(
+      name: "Control", dependencies: ["LinuxHost"] + standingOn(["IceModel"]), swiftSettings: settings),
     .target(
       name: "SwiftStack",
       dependencies: standingOn(floors.map(\.name)) + [
-        "LinuxHost", .product(name: "Logging", package: "swift-log"),
+        "Control", "LinuxHost", .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "Daemon",
+      dependencies: standingOn(floors.map(\.name)) + [
+        "SwiftStack", "Control", "LinuxHost", .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "swiftstack-cli",
       dependencies: standingOn(floors.map(\.name)) + [
-        "SwiftStack", "LinuxHost",
+        "SwiftStack", "Control", "Daemon", "LinuxHost",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/swiftstack", swiftSettings: settings),
     .target(
       name: "TestSupport",
-      dependencies: ["SwiftStack"] + standingOn(floors.map(\.name)),
+      dependencies: ["SwiftStack", "Control"] + standingOn(floors.map(\.name)),
       path: "Tests/TestSupport", swiftSettings: settings),
   ]
     + tests.map { name, more in

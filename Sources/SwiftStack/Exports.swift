@@ -1,5 +1,17 @@
 // What a user of the library names beside this module's own types: addresses, errors, readiness, instants, and the few
 // types of other floors that its calls take or return. One import is enough for them.
+@_exported import struct Control.CounterReport
+@_exported import struct Control.InterfaceReport
+@_exported import struct Control.NICReport
+@_exported import struct Control.NeighbourReport
+@_exported import struct Control.QdiscReport
+@_exported import struct Control.RouteReport
+@_exported import struct Control.SettingReport
+@_exported import struct Control.SocketReport
+@_exported import struct Control.TCPReport
+@_exported import struct Control.TCPValue
+@_exported import struct Control.TraceArgument
+@_exported import struct Control.TraceReport
 @_exported import struct IPv4.RouteEntry
 @_exported import struct IPv4.RouteSelector
 @_exported import struct IceModel.FaultInjection
@@ -10,6 +22,7 @@
 @_exported import enum NetDevice.QdiscKind
 @_exported import enum NetDevice.QdiscPlace
 @_exported import struct NetDevice.QdiscSyntaxError
+@_exported import struct NetDevice.CapturedFrame
 @_exported import NetNamespace
 @_exported import struct Neighbour.NeighbourState
 @_exported import struct Sockets.MessageHeader

@@ -10,7 +10,7 @@ import Synchronization
 /// Safety: `turnstile`, `mutex` and `value` are made in `init`, never move, and end in `deinit`, when nobody else is left; `value` is
 /// touched only between lock and unlock.
 @safe
-final class Guarded<Value: ~Copyable>: @unchecked Sendable {
+package final class Guarded<Value: ~Copyable>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   /// Held by the first in line while it waits for `mutex`.
   private let turnstile: UnsafeMutablePointer<pthread_mutex_t>
@@ -21,7 +21,7 @@ final class Guarded<Value: ~Copyable>: @unchecked Sendable {
   private let memory: AnyObject?
 
   /// - Parameter memory: what must live longer than the value.
-  init(_ initial: consuming Value, outlivedBy memory: AnyObject? = nil) {
+  package init(_ initial: consuming Value, outlivedBy memory: AnyObject? = nil) {
     self.memory = memory
     unsafe mutex = .allocate(capacity: 1)
     unsafe mutex.initialize(to: pthread_mutex_t())
@@ -44,7 +44,7 @@ final class Guarded<Value: ~Copyable>: @unchecked Sendable {
 
   /// Runs `body` with the value, alone. Not to be called from inside another call on the same value.
   @inline(__always)
-  func withLock<Result: ~Copyable, Failure: Error>(
+  package func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if unsafe overdue.load(ordering: .relaxed) > 0 || pthread_mutex_trylock(mutex) != 0 { lockInTurn() }

@@ -18,8 +18,8 @@ public final class Stack: Sendable {
   let portTaking = PortTaking()
   private let loops: Guarded<[EventLoop]>
   /// Signalled when the interface has been removed under the stack; `nil` on a simulated wire.
-  let wireLoss: WakeDescriptor?
-  let notices: StackNotices
+  package let wireLoss: WakeDescriptor?
+  package let notices: StackNotices
   private let threads: Guarded<[LoopThread]>
   /// The settings as they are now. Its lock is held while shards are changed one after the other.
   let administered: Guarded<NetSettings>
@@ -47,7 +47,7 @@ public final class Stack: Sendable {
 
   /// - Parameter beforeThreads: called once Linux's side is set up and before the first thread starts; told whether
   ///   something of it has to be put back at the end, which takes the same privilege.
-  init(
+  package init(
     tap: TapParameters, _ configuration: StackConfiguration, beforeThreads: (Bool) throws -> Void
   ) throws {
     var configuration = configuration
@@ -189,7 +189,7 @@ public final class Stack: Sendable {
   }
 
   /// Hands a connected socket to the event loop, which moves its bytes to and from `descriptor`.
-  func bridge(
+  package func bridge(
     _ socket: Socket, to descriptor: consuming OwnedDescriptor, waiter: SocketWaiter
   ) throws -> BridgeHandle {
     guard let position = shards.firstIndex(where: { $0 === socket.shard }),

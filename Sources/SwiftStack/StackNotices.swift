@@ -2,9 +2,9 @@ import IPv4
 import Sockets
 
 /// What a stack has to tell whoever runs it: sentences, each once, kept until they are taken.
-final class StackNotices: Sendable {
+package final class StackNotices: Sendable {
   /// Signalled for every notice; `nil` on a simulated wire.
-  let event: WakeDescriptor?
+  package let event: WakeDescriptor?
   private let texts = Guarded<[String]>([])
   private let said = Guarded<Set<String>>([])
   private static let capacity = 64

@@ -1,10 +1,10 @@
 import LinuxHost
 
 /// An event descriptor that many threads signal and one ends: closed is closed, whoever still holds the object.
-final class WakeDescriptor: Sendable {
+package final class WakeDescriptor: Sendable {
   private let event: Guarded<EventFD?>
   /// For the thread that waits on it; valid until `close`.
-  let rawDescriptor: Int32
+  package let rawDescriptor: Int32
 
   init() throws(LinuxError) {
     let event = try EventFD()

@@ -1,3 +1,4 @@
+import Control
 import SwiftStack
 
 /// The lines that `up` prints: what is up, who is who, what to try next.

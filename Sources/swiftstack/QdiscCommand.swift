@@ -44,7 +44,7 @@ struct QdiscCommand: ParsableCommand {
       return try JSONOutput.print(
         qdiscs.map {
           Entry(
-            kind: $0.kind, handle: $0.handle, dev: $0.device, place: $0.place.rawValue, options: $0.options,
+            kind: $0.kind, handle: $0.handle, dev: $0.device, place: $0.place, options: $0.options,
             bytes: $0.sentBytes,
             packets: $0.sentPackets, drops: $0.dropped, overlimits: $0.overlimits, requeues: $0.requeues,
             backlog: $0.backlogBytes, qlen: $0.backlogPackets, bqlLimit: $0.limit,
@@ -54,12 +54,12 @@ struct QdiscCommand: ParsableCommand {
     for qdisc in qdiscs {
       try StandardOutput.print(
         """
-        qdisc \(qdisc.kind) \(qdisc.handle) dev \(qdisc.device) \(qdisc.place.rawValue) refcnt 2\(qdisc.options.isEmpty ? "" : " ")\(qdisc.options)
+        qdisc \(qdisc.kind) \(qdisc.handle) dev \(qdisc.device) \(qdisc.place) refcnt 2\(qdisc.options.isEmpty ? "" : " ")\(qdisc.options)
          Sent \(qdisc.sentBytes) bytes \(qdisc.sentPackets) pkt (dropped \(qdisc.dropped), \
         overlimits \(qdisc.overlimits) requeues \(qdisc.requeues))
          backlog \(qdisc.backlogBytes)b \(qdisc.backlogPackets)p requeues \(qdisc.requeues)
         """)
-      if qdisc.place == .root {
+      if qdisc.place == "root" {
         try StandardOutput.print(" bql limit \(qdisc.limit)b inflight \(qdisc.inFlight)b")
       }
     }

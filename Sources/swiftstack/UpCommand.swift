@@ -1,4 +1,6 @@
 import ArgumentParser
+import Control
+import Daemon
 import Glibc
 import LinuxHost
 import Logging

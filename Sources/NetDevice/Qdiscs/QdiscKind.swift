@@ -51,6 +51,7 @@ public enum QdiscConfiguration: Sendable, Equatable {
     if let word = rest.next() { throw rest.unknown(word, expected: "no parameters") }
   }
 
+  /// Which one it is.
   public var kind: QdiscKind {
     switch self {
     case .noqueue: .noqueue

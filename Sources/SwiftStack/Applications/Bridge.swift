@@ -4,7 +4,7 @@ import Sockets
 
 /// A stack socket whose bytes are moved to and from a descriptor that another process holds the other end of.
 /// Used under the shard's lock only, but for `waiter`.
-final class Bridge {
+package final class Bridge {
   let descriptor: OwnedDescriptor
   let isDatagram: Bool
   /// Whoever waits for the end.
@@ -22,7 +22,7 @@ final class Bridge {
   /// How it ended; `nil` while it lives.
   var outcome: Outcome?
 
-  enum Outcome {
+  package enum Outcome {
     case closed
     case failed(Errno)
   }

@@ -1,3 +1,4 @@
+import Control
 import IPv4
 import Ice
 import IceHardware
@@ -19,7 +20,8 @@ extension Stack {
 
   /// The sockets in pieces. The lock of a shard is held for the numbers of a piece at a time, never for the texts: however
   /// many sockets there are, packets go on in between. One that is opened or closed meanwhile may be missing.
-  func forEachSocketReports<Failure: Error>(_ body: ([SocketReport]) throws(Failure) -> Void) throws(Failure)
+  package func forEachSocketReports<Failure: Error>(_ body: ([SocketReport]) throws(Failure) -> Void)
+    throws(Failure)
   {
     for shard in shards {
       let ids = shard.inspect { $0.sockets.sockets() }
@@ -91,7 +93,7 @@ extension ShardState {
   private func qdiscReport(_ snapshot: QdiscSnapshot, _ place: QdiscPlace) -> QdiscReport {
     let statistics = snapshot.statistics
     return QdiscReport(
-      kind: snapshot.kind.rawValue, handle: String(snapshot.handle, radix: 16) + ":", place: place,
+      kind: snapshot.kind.rawValue, handle: String(snapshot.handle, radix: 16) + ":", place: place.rawValue,
       options: snapshot.configuration.options, device: host.link.devices[ethernet].name,
       sentBytes: statistics.sentBytes,
       sentPackets: statistics.sentPackets, dropped: statistics.dropped, overlimits: statistics.overlimits,

@@ -36,16 +36,16 @@ extension Shard {
 }
 
 /// A bridge as its starter sees it.
-struct BridgeHandle: Sendable {
+package struct BridgeHandle: Sendable {
   let shard: Shard
   let index: Int
   nonisolated(unsafe) let bridge: Bridge
 
   /// How it ended; `nil` while it lives.
-  var outcome: Bridge.Outcome? { shard.inspect { _ in unsafe bridge.outcome } }
+  package var outcome: Bridge.Outcome? { shard.inspect { _ in unsafe bridge.outcome } }
 
   /// The client is gone: what it had written is still sent, then the connection is closed.
-  func abandon() {
+  package func abandon() {
     shard.enter { state in
       guard unsafe state.bridges[index] === bridge else { return }
       unsafe bridge.isUnread = true

@@ -112,7 +112,7 @@ public final class Socket: Sendable {
   /// Linux: accept(2). Waits at most `receiveTimeout`.
   public func accept() throws(SocketError) -> Socket { try accept(patience([], .receiveTimeout)) }
 
-  func accept(until limit: Instant?) throws(SocketError) -> Socket {
+  package func accept(until limit: Instant?) throws(SocketError) -> Socket {
     try accept(limit.map(Patience.until) ?? .none)
   }
 
@@ -154,7 +154,7 @@ public final class Socket: Sendable {
     try connect(to: address, patience([], .sendTimeout))
   }
 
-  func connect(to address: SocketAddress, until limit: Instant?) throws(SocketError) {
+  package func connect(to address: SocketAddress, until limit: Instant?) throws(SocketError) {
     try connect(to: address, limit.map(Patience.until) ?? .none)
   }
 

@@ -44,12 +44,12 @@ extension Socket {
 
   // MARK: For control conversations
 
-  func enablePingReports() throws(SocketError) {
+  package func enablePingReports() throws(SocketError) {
     try setsockopt(level: SocketOptionLevel.ip, name: IPOptionName.receiveTimeToLive, 1)
     try setsockopt(level: SocketOptionLevel.ip, name: IPOptionName.receiveErrors, 1)
   }
 
-  func receiveWithTimeToLive(
+  package func receiveWithTimeToLive(
     upTo limit: Int, until deadline: Instant
   ) throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?, timeToLive: UInt8?) {
     let result = try receiveArray("receive", upTo: limit, flags: [], .until(deadline))
@@ -57,7 +57,7 @@ extension Socket {
   }
 
   /// Waits for a datagram and tells where it came from; it stays queued.
-  func receivePeeking(until deadline: Instant) throws(SocketError) -> SocketAddress? {
+  package func receivePeeking(until deadline: Instant) throws(SocketError) -> SocketAddress? {
     var patience = Patience.until(deadline)
     do throws(Errno) {
       return try waiting(for: .read, &patience) { (state, id) throws(Errno) in

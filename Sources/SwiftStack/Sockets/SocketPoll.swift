@@ -15,7 +15,7 @@ extension Socket {
     poll(events, timeout.map(Patience.atMost) ?? .until(.distantFuture))
   }
 
-  func poll(_ events: Readiness, until limit: Instant) -> Readiness { poll(events, .until(limit)) }
+  package func poll(_ events: Readiness, until limit: Instant) -> Readiness { poll(events, .until(limit)) }
 
   private func poll(_ events: Readiness, _ patience: Patience) -> Readiness {
     var patience = patience

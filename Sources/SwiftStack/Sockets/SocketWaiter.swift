@@ -11,7 +11,7 @@ import Synchronization
 /// Safety: `mutex` and `condition` are made in `init`, never move, and are destroyed in `deinit`, when nobody waits,
 /// for whoever waits holds a reference.
 @safe
-final class SocketWaiter: @unchecked Sendable {
+package final class SocketWaiter: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
   /// Guarded by `mutex`.
@@ -20,7 +20,7 @@ final class SocketWaiter: @unchecked Sendable {
   private var continuations: [(number: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
   private var nextContinuation: UInt64 = 0
 
-  init() {
+  package init() {
     unsafe mutex = .allocate(capacity: 1)
     unsafe condition = .allocate(capacity: 1)
     unsafe mutex.initialize(to: pthread_mutex_t())
@@ -41,7 +41,7 @@ final class SocketWaiter: @unchecked Sendable {
   }
 
   /// To be read before the attempt that may have to wait.
-  var generation: UInt64 {
+  package var generation: UInt64 {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     return moves
@@ -60,7 +60,7 @@ final class SocketWaiter: @unchecked Sendable {
 
   /// Blocks the thread until a signal comes after generation `seen`. Returns false when the deadline came first.
   @discardableResult
-  func wait(since seen: UInt64, until deadline: Instant) -> Bool {
+  package func wait(since seen: UInt64, until deadline: Instant) -> Bool {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     sleepers += 1

@@ -1,4 +1,5 @@
 import FuzzSupport
+import Control
 import SwiftStack
 
 /// Control messages: any line gives a value or a sentence; what was understood survives a round trip. And the words that

@@ -1,5 +1,5 @@
 import NetNamespace
-import SwiftStack
+import Control
 import Testing
 
 /// The control protocol: any bytes give a request or a sentence.

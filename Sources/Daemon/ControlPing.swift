@@ -1,7 +1,9 @@
+import Control
 import LinuxHost
+import SwiftStack
 
 /// ICMP echo requests on behalf of a client.
-extension ControlConversation {
+extension StackConversation {
   func ping(_ request: PingRequest) throws {
     guard let host = IPv4Address(request.host) else {
       throw ControlError("ping: \"\(request.host)\" is not an IPv4 address")
@@ -16,36 +18,21 @@ extension ControlConversation {
     let socket = try stack.socket(.ping)
     try socket.enablePingReports()
     try socket.connect(to: SocketAddress(host, port: 0))
-    try send(.pingStarted(address: request.host, byteCount: request.byteCount))
+    try client.send(.pingStarted(address: request.host, byteCount: request.byteCount))
     var run = PingRun(request, host: host, now: MonotonicClock.now())
     while !run.isOver(now: MonotonicClock.now()) {
       // Events wait for a client that does not read; requests wait until it has read them.
-      let isBehind = try flushPing()
+      let isBehind = try client.flush()
       let now = MonotonicClock.now()
       if run.isDue(now: now), !isBehind {
-        for report in run.send(on: socket, now: now) { try queue(.pingReply(report)) }
+        for report in run.send(on: socket, now: now) { try client.queue(.pingReply(report)) }
         continue
       }
-      if isAskedToEnd(milliseconds: 0) { break }
+      if client.isAskedToEnd(milliseconds: 0) { break }
       let limit = min(max(run.nextEvent, now), now + .milliseconds(isBehind ? 5 : 100))
-      for report in try run.receive(on: socket, until: limit) { try queue(.pingReply(report)) }
+      for report in try run.receive(on: socket, until: limit) { try client.queue(.pingReply(report)) }
     }
-    try send(.done)
-  }
-
-  private func queue(_ body: ControlAnswerBody) throws {
-    guard channel.enqueue(ControlCodec.encode(ControlAnswer(body))) else {
-      throw ControlError("the client does not read its answers")
-    }
-  }
-
-  /// Sends what the client takes. Returns whether it has some way to go.
-  private func flushPing() throws(LinuxError) -> Bool {
-    switch channel.flush() {
-    case .bytes: return false
-    case .wouldBlock: return channel.outgoingByteCount > 64 << 10
-    case .error(let code): throw LinuxError(code, "write to", "the control socket")
-    }
+    try client.send(.done)
   }
 }
 

@@ -5,6 +5,8 @@ import Timers
 import UDP
 import Wire
 
+@testable import Control
+@testable import Daemon
 @testable import SwiftStack
 
 /// What an ICMP error quotes says which packet it is about.

@@ -5,6 +5,8 @@ import NetNamespace
 import Testing
 import Timers
 
+@testable import Control
+@testable import Daemon
 @testable import SwiftStack
 
 /// The control socket from both ends, before a stack without a wire.

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxHost
+import Timers
 
 /// A client's connection to a running stack.
 public struct ControlClient: ~Copyable {

@@ -3,6 +3,8 @@ import Testing
 import Timers
 import Wire
 
+@testable import Control
+@testable import Daemon
 @testable import SwiftStack
 
 /// The bookkeeping of a ping, at given moments.

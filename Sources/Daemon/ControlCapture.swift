@@ -1,61 +1,38 @@
+import Control
 import Glibc
 import LinuxHost
 import NetDevice
+import SwiftStack
 
 /// Frames on behalf of a client: a pcapng file, written into one end of a socket pair whose other end the client has.
-extension ControlConversation {
+extension StackConversation {
   private static let lookMilliseconds: Int32 = 2
-  /// What the rings of all shards keep: enough for what passes while a client's disk does not take any.
-  private static let slots = 4096
-  private static let snapByteCount = 65600
 
   func capture(_ request: CaptureRequest) throws {
     if let count = request.count, count < 1 { throw ControlError("capture: the count is at least 1") }
-    let shards = stack.shards
-    var places = shards.map { shard in
-      shard.inspect { state in
-        state.captureUsers += 1
-        if state.captureUsers == 1 {
-          state.host.link.devices[state.ethernet].startCapture(
-            slots: Self.slots, snapByteCount: Self.snapByteCount)
-        }
-        return state.host.link.devices[state.ethernet].capturedCount
-      }
-    }
-    defer {
-      for shard in shards {
-        shard.inspect { state in
-          state.captureUsers -= 1
-          if state.captureUsers == 0 { state.host.link.devices[state.ethernet].stopCapture() }
-        }
-      }
-    }
+    let captured = stack.startCapture()
+    defer { captured.end() }
     let (ours, theirs) = try OwnedDescriptor.socketPair().apart()
     var sink = CaptureSink(
       UnixStream(OwnedDescriptor(owning: ours)), interface: daemon.report.interface,
       limit: request.count ?? .max)
-    try send(.started, passing: OwnedDescriptor(owning: theirs))
+    try client.send(.started, passing: OwnedDescriptor(owning: theirs))
     var isLast = false
     repeat {
       // Asked to end, what was captured until then still goes out.
-      isLast = sink.isFull || isAskedToEnd(milliseconds: sink.isIdle ? Self.lookMilliseconds : 0)
+      isLast = sink.isFull || client.isAskedToEnd(milliseconds: sink.isIdle ? Self.lookMilliseconds : 0)
       sink.isIdle = true
-      for (queue, shard) in shards.enumerated() { try drain(shard, &places[queue], into: &sink) }
+      for queue in 0..<stack.queueCount { try drain(captured, queue, into: &sink) }
       try sink.flush()
     } while !isLast
     let report = try sink.finish()
-    try send(.captured(report))
+    try client.send(.captured(report))
   }
 
-  private func drain(_ shard: Shard, _ place: inout UInt64, into sink: inout CaptureSink) throws {
+  private func drain(_ captured: StackCapture, _ queue: Int, into sink: inout CaptureSink) throws {
     while !sink.isFull {
-      let start = place
-      let batch = sink.batch
-      let (frames, next) = shard.inspect {
-        $0.host.link.devices[$0.ethernet].capturedFrames(from: start, limit: batch)
-      }
-      place = next
-      sink.lose(Self.missing(between: start, and: next, read: frames.count))
+      let (frames, lost) = captured.read(queue: queue, limit: sink.batch)
+      sink.lose(lost)
       if frames.isEmpty { return }
       // The clocks are read together, after the frames: a step of the wall clock moves what is captured from then on.
       let offset = WallClock.nanosecondsSinceEpoch() &- MonotonicClock.now().nanoseconds

@@ -1,7 +1,9 @@
+import Control
 import LinuxHost
+import SwiftStack
 
 /// A connected descriptor for a client: one end of a socket pair, the other bridged to a stack socket by the shard.
-extension ControlConversation {
+extension StackConversation {
   /// How often a wait looks whether the client is still there.
   private static let lookInterval = Nanoseconds.milliseconds(100)
 
@@ -10,7 +12,7 @@ extension ControlConversation {
     let limit = request.timeout.map {
       MonotonicClock.now() + Nanoseconds(Int64(min(max($0, 0), 86400) * 1e9))
     }
-    if request.host != nil { try send(.started) }
+    if request.host != nil { try client.send(.started) }
     let socket: Socket
     if let host = request.host {
       guard let address = IPv4Address(host) else {
@@ -27,7 +29,7 @@ extension ControlConversation {
     let (ours, theirs) = pair.apart()
     let bridge = try stack.bridge(socket, to: OwnedDescriptor(owning: ours), waiter: waiter)
     do {
-      try send(.connected(peer: "\(peer)"), passing: OwnedDescriptor(owning: theirs))
+      try client.send(.connected(peer: "\(peer)"), passing: OwnedDescriptor(owning: theirs))
       try waitForEnd(of: bridge, waiter, peer)
     } catch {
       // What was taken from the client is delivered, whatever became of it.
@@ -58,7 +60,7 @@ extension ControlConversation {
     if !isUDP { try socket.setReuseAddress(true) }
     try socket.bind(to: address)
     if !isUDP { try socket.listen(backlog: 1) }
-    try send(.listening(port: port))
+    try client.send(.listening(port: port))
     return try waiting(limit, SocketError("accept", .ETIMEDOUT)) { until in
       guard isUDP else { return try socket.accept(until: until) }
       // The first datagram names the peer; it stays queued for the client.
@@ -79,7 +81,7 @@ extension ControlConversation {
       do {
         return try attempt(min(limit ?? .distantFuture, now + Self.lookInterval))
       } catch let error as SocketError where error.errno == .EAGAIN {
-        if isAskedToEnd(milliseconds: 0) { throw ControlError("the client has gone") }
+        if client.isAskedToEnd(milliseconds: 0) { throw ControlError("the client has gone") }
       }
     }
   }
@@ -88,11 +90,11 @@ extension ControlConversation {
     while true {
       let generation = waiter.generation
       switch bridge.outcome {
-      case .closed: return try send(.done)
+      case .closed: return try client.send(.done)
       case .failed(let errno): throw SocketError("connection", errno, peer)
       case nil: break
       }
-      if isAskedToEnd(milliseconds: 0) { throw ControlError("the client has gone") }
+      if client.isAskedToEnd(milliseconds: 0) { throw ControlError("the client has gone") }
       _ = waiter.wait(since: generation, until: MonotonicClock.now() + Self.lookInterval)
     }
   }

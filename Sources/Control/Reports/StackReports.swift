@@ -127,8 +127,8 @@ public struct QdiscReport: Codable, Equatable, Sendable {
   public var kind: String
   /// `8001:`; `0:` for the one that the device came with.
   public var handle: String
-  /// Where it stands.
-  public var place: QdiscPlace
+  /// Where it stands: `root` or `ingress`.
+  public var place: String
   /// The parameters, as tc prints them.
   public var options: String
   /// The interface.
@@ -152,7 +152,7 @@ public struct QdiscReport: Codable, Equatable, Sendable {
   /// BQL: bytes the device holds.
   public var inFlight: UInt64
   public init(
-    kind: String, handle: String = "0:", place: QdiscPlace = .root, options: String = "", device: String,
+    kind: String, handle: String = "0:", place: String = "root", options: String = "", device: String,
     sentBytes: UInt64 = 0,
     sentPackets: UInt64 = 0, dropped: UInt64 = 0,
     overlimits: UInt64 = 0, requeues: UInt64 = 0, backlogBytes: UInt64 = 0, backlogPackets: UInt64 = 0,

@@ -5,6 +5,8 @@ import NetNamespace
 import Testing
 import Timers
 
+@testable import Control
+@testable import Daemon
 @testable import SwiftStack
 
 /// How things end for those who are in the middle of something.

@@ -1,56 +1,26 @@
+import Control
 import LinuxHost
 
-/// Bulk transfers on behalf of a client. The bytes move inside the shard; this thread waits for the sum.
-extension ControlConversation {
-  func perf(_ request: PerfRequest) throws {
-    guard request.port != 0 else { throw ControlError("perf: a port is 1 to 65535") }
-    guard request.time > 0, request.time <= 86400, (1...1024).contains(request.streams),
-      (1...ScratchBuffer.byteCount).contains(request.length)
-    else { throw ControlError("perf: a time, a number of streams or a length is out of range") }
-    let time = Nanoseconds(Int64(request.time * 1e9))
-    let waiter = SocketWaiter()
-    var run = PerfShards(waiter: waiter, streams: request.streams)
-    defer { run.cancel() }
-    if let host = request.host {
-      guard let address = IPv4Address(host) else {
-        throw ControlError("perf: \"\(host)\" is not an IPv4 address")
-      }
-      try send(.started)
-      try run.send(on: stack.shards, to: SocketAddress(address, port: request.port), time, request.length)
-    } else {
-      try run.receive(on: stack.shards, port: request.port, time, request.length)
-      try send(.listening(port: request.port))
-    }
-    while true {
-      let generation = waiter.generation
-      if run.isOver() { break }
-      // Enough: the sum so far.
-      if isAskedToEnd(milliseconds: 0) { break }
-      _ = waiter.wait(since: generation, until: MonotonicClock.now() + .milliseconds(100))
-    }
-    let result = run.result
-    if let error = result.error {
-      let verb = request.host.map { "send to \($0):\(request.port)" } ?? "receive on port \(request.port)"
-      throw ControlError("perf: \(verb): \(error)")
-    }
-    try send(.perf(result.report))
-  }
-}
-
 /// One run's jobs, one for each shard that takes part.
-private struct PerfShards {
-  let waiter: SocketWaiter
-  let streams: Int
+package struct PerfShards {
+  private let shards: [Shard]
+  private let waiter: SocketWaiter
+  private let streams: Int
   private var jobs: [(shard: Shard, job: Int)] = []
   private var final: [PerfJob] = []
 
-  init(waiter: SocketWaiter, streams: Int) {
+  /// Most bytes of one write or read.
+  package static let longestTransfer = ScratchBuffer.byteCount
+
+  package init(_ stack: Stack, waiter: SocketWaiter, streams: Int) {
+    shards = stack.shards
     self.waiter = waiter
     self.streams = streams
   }
 
-  mutating func send(
-    on shards: [Shard], to peer: SocketAddress, _ time: Nanoseconds, _ length: Int
+  /// Every shard sends its share of the streams.
+  package mutating func send(
+    to peer: SocketAddress, _ time: Nanoseconds, _ length: Int
   ) throws(SocketError) {
     for (index, shard) in shards.enumerated() {
       let share = streams / shards.count + (index < streams % shards.count ? 1 : 0)
@@ -66,8 +36,8 @@ private struct PerfShards {
   }
 
   /// Every shard listens for all of the streams; together they take as many as there are.
-  mutating func receive(
-    on shards: [Shard], port: UInt16, _ time: Nanoseconds, _ length: Int
+  package mutating func receive(
+    port: UInt16, _ time: Nanoseconds, _ length: Int
   ) throws(SocketError) {
     let (waiter, streams) = (waiter, streams)
     for shard in shards {
@@ -82,7 +52,7 @@ private struct PerfShards {
   }
 
   /// Whether every job has ended.
-  mutating func isOver() -> Bool {
+  package mutating func isOver() -> Bool {
     var states = jobs.map { item in item.shard.inspect { $0.jobs[item.job] } }
     let accepted = states.reduce(0) { $0 + ($1.isSender ? 0 : streams - $1.awaited) }
     let isFull = accepted >= streams || states.contains { $0.finished != nil }
@@ -94,7 +64,8 @@ private struct PerfShards {
     return states.allSatisfy { $0.finished != nil }
   }
 
-  var result: (report: PerfReport, error: Errno?) {
+  /// What has been moved so far.
+  package var result: (report: PerfReport, error: Errno?) {
     let started = final.compactMap(\.started).min()
     let now = MonotonicClock.now()
     let finished = final.filter { $0.started != nil }.map { $0.finished ?? now }.max()
@@ -108,7 +79,7 @@ private struct PerfShards {
   }
 
   /// Ends what is left of the jobs and gives their slots back.
-  mutating func cancel() {
+  package mutating func cancel() {
     for item in jobs { item.shard.enter { $0.cancelJob(item.job) } }
     jobs = []
   }

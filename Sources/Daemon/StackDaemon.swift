@@ -1,6 +1,8 @@
+import Control
 import Glibc
 import LinuxHost
 import Logging
+import SwiftStack
 
 /// What `swiftstack up` runs: the stack on its TAP, the control socket beside it, until a signal or `down`.
 public final class StackDaemon: Sendable {

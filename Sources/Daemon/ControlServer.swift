@@ -1,6 +1,8 @@
+import Control
 import Glibc
 import LinuxHost
 import Logging
+import SwiftStack
 
 /// Takes clients from the control socket and serves each on a thread of its own.
 final class ControlServer: Sendable {
@@ -64,7 +66,8 @@ final class ControlServer: Sendable {
       try StackThread.start { [self] in
         // The number was released above, for this thread.
         let stream = UnixStream(OwnedDescriptor(owning: number))
-        ControlConversation(stream, stack: stack, daemon: daemon, place: place, timing: timing).run()
+        let client = ControlConversation(stream, place: place, timing: timing)
+        StackConversation(client, stack: stack, daemon: daemon).run()
         admission.withLock { $0.leave(place, user: user) }
         complaints.withLock { $0.isFull = false }
       }

@@ -2,6 +2,8 @@ import LinuxHost
 import Testing
 import Timers
 
+@testable import Control
+@testable import Daemon
 @testable import NetDevice
 @testable import SwiftStack
 
@@ -13,7 +15,7 @@ import Timers
       (10, 20, 10, 0), (10, 20, 4, 6), (10, 20, 0, 10), (10, 10, 0, 0), (20, 10, 0, 0), (0, 1, 9, 0),
     ])
   func missing(start: UInt64, next: UInt64, read: Int, expected: UInt64) {
-    #expect(ControlConversation.missing(between: start, and: next, read: read) == expected)
+    #expect(StackTrace.missing(between: start, and: next, read: read) == expected)
   }
 
   static func frame(_ number: UInt64, byteCount: Int) -> CapturedFrame {

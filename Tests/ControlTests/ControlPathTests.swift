@@ -1,7 +1,7 @@
 import LinuxHost
 import Testing
 
-@testable import SwiftStack
+@testable import Control
 
 /// Which stack a client means.
 @Suite struct ControlPathTests {

@@ -1,0 +1,59 @@
+import NetDevice
+
+/// The frames that go out and come in at all queues, from its beginning to its end. Linux: a packet socket, as tcpdump opens.
+///
+/// For one thread at a time.
+public final class StackCapture {
+  private let shards: [Shard]
+  private var places: [UInt64]
+  private var isOver = false
+  /// What the rings of all queues keep: enough for what passes while a client's disk does not take any.
+  private static let slots = 4096
+  private static let snapByteCount = 65600
+
+  init(_ shards: [Shard]) {
+    self.shards = shards
+    places = shards.map { shard in
+      shard.inspect { state in
+        state.captureUsers += 1
+        if state.captureUsers == 1 {
+          state.host.link.devices[state.ethernet].startCapture(
+            slots: Self.slots, snapByteCount: Self.snapByteCount)
+        }
+        return state.host.link.devices[state.ethernet].capturedCount
+      }
+    }
+  }
+
+  deinit { end() }
+
+  /// Reads what one queue has captured since it was last read; it waits for nothing.
+  ///
+  /// - Parameter limit: most frames to copy while the queue's lock is held.
+  /// - Returns: the frames in their order, and how many before them came too fast.
+  public func read(queue: Int, limit: Int) -> (frames: [CapturedFrame], lost: UInt64) {
+    let start = places[queue]
+    let (frames, next) = shards[queue].inspect { state in
+      state.host.link.devices[state.ethernet].capturedFrames(from: start, limit: limit)
+    }
+    places[queue] = next
+    return (frames, StackTrace.missing(between: start, and: next, read: frames.count))
+  }
+
+  /// Captures no more, unless others do.
+  public func end() {
+    guard !isOver else { return }
+    isOver = true
+    for shard in shards {
+      shard.inspect { state in
+        state.captureUsers -= 1
+        if state.captureUsers == 0 { state.host.link.devices[state.ethernet].stopCapture() }
+      }
+    }
+  }
+}
+
+extension Stack {
+  /// Has every queue keep the frames that pass.
+  public func startCapture() -> StackCapture { StackCapture(shards) }
+}
