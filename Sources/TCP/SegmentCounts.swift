@@ -44,11 +44,12 @@ struct SegmentCounts {
     packetsOut -= segments
   }
 
-  /// The parts of a sent packet count more or fewer segments than the whole did. Linux: `tcp_adjust_pcount()`.
+  /// The parts of a sent packet count more or fewer segments than the whole did. What is SACKed is not cut any more.
+  /// Linux: `tcp_adjust_pcount()`.
   mutating func adjust(_ block: TCPControlBlock, by change: Int) {
+    assert(!block.sacked.contains(.sacked), "what the peer has stays as it was sent")
     guard change != 0 else { return }
     packetsOut += change
-    if block.sacked.contains(.sacked) { sackedOut += change }
     if block.sacked.contains(.retransmitted) { retransOut += change }
     if block.sacked.contains(.lost) { lostOut += change }
     // Without SACK nobody knows which of them had arrived.

@@ -100,7 +100,7 @@ extension TCPSocket {
       if flags.contains(.duplicateSACK) {
         _ = alertFastRetransmit(&flags, priorUna: priorUna, isDuplicate: false, net: &host.net)
       }
-      if retransmitKind == .probe || !writeQueue.isEmpty { probeAnswered(net: &host.net) }
+      probeAnswered(net: &host.net)
       host.net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
       return .accepted
     }
@@ -281,11 +281,7 @@ extension TCPSocket {
 
   /// The peer answered a probe. Linux: `tcp_ack_probe()`.
   private mutating func probeAnswered(net: inout Net) {
-    guard let head = writeQueue.first else {
-      retransmitKind = .none
-      retransmitDeadline = .distantFuture
-      return
-    }
+    guard let head = writeQueue.first else { return }
     if !writeQueue[tcp: head].endSequence.isAfter(windowEnd) {
       rtt.backoff = 0
       probeSince = .origin

@@ -81,6 +81,16 @@ extension TCPSocket {
     #endif
   }
 
+  /// Something outstanding has its timer, and a window is probed only while data waits with nothing outstanding.
+  private func brokenTimer() -> String? {
+    guard state.isConnected else { return nil }
+    switch retransmitKind {
+    case .none: return packetsOut == 0 ? nil : "outstanding, and no timer runs"
+    case .retransmission: return packetsOut > 0 ? nil : "a timer for nothing outstanding"
+    case .probe: return packetsOut == 0 && !writeQueue.isEmpty ? nil : "a window probe that nothing needs"
+    }
+  }
+
   /// What does not agree; `nil`: everything does.
   func brokenInvariant() -> String? {
     if let problem = scoreboard.brokenInvariant() { return problem }
@@ -95,6 +105,7 @@ extension TCPSocket {
       place = scoreboard.queue.position(after: current)
     }
     if next != sndNxt && state.isConnected { return "what was sent does not end at SND.NXT" }
+    if let problem = brokenTimer() { return problem }
     place = writeQueue.first
     while let current = place {
       let block = writeQueue[tcp: current]

@@ -81,8 +81,7 @@ extension TCPSocket {
     enterLoss(net: &host.net)
     retransmits += 1
     let mss = currentMSS(host: &host)
-    let first = scoreboard.queue.first ?? head
-    if retransmit(first, segments: 1, mss: mss, host: &host) == .dropped {
+    if retransmit(head, segments: 1, mss: mss, host: &host) == .dropped {
       // Local trouble: try again soon, without backing off for it.
       retransmitKind = .retransmission
       retransmitDeadline = host.net.now + min(rtt.timeout, Self.resourceProbeInterval)
@@ -159,11 +158,6 @@ extension TCPSocket {
 
   /// Linux: `tcp_probe_timer()`.
   private mutating func probeExpired(host: inout Host) {
-    guard packetsOut == 0, !writeQueue.isEmpty else {
-      probesOut = 0
-      probeSince = .origin
-      return
-    }
     if probeSince == .origin {
       probeSince = host.net.now
     } else if let timeout = options.userTimeout, host.net.now - probeSince >= timeout {
@@ -237,9 +231,6 @@ extension TCPSocket {
   private mutating func keepAliveExpired(host: inout Host) {
     if isOrphan && state == .finWait2 {
       fail(nil, net: &host.net)
-      return
-    }
-    if isOrphan && (state == .finWait1 || state == .closing || state == .lastAck) {
       return
     }
     guard options.keepAlive, state != .close, state != .listen, state != .synSent else { return }

@@ -28,7 +28,7 @@ extension TCPSocket {
     case .write:
       copy = writeQueue.withPacket(at: place) { skb in
         Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
-        return skb.isCloned ? skb.copyHeader() : skb.clone()
+        return skb.clone()
       }
     case .retransmit:
       // An earlier transmission may still be in the ring: then the header area must not be written twice.
