@@ -25,11 +25,27 @@ let floors: [(name: String, imports: [String])] = [
   ("Neighbour", ["Tables", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("IPv4", ["Tables", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
   ("Internet", ["IPv4", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers"]),
-  ("UDP", ["Tables", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("TCP", ["Tables", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  ("InetSocket", ["Tables", "IPv4", "SkBuff", "NetNamespace", "Wire", "Timers"]),
+  (
+    "UDP",
+    [
+      "Tables", "InetSocket", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers",
+      "Trace",
+    ]
+  ),
+  (
+    "TCP",
+    [
+      "Tables", "InetSocket", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers",
+      "Trace",
+    ]
+  ),
   (
     "Sockets",
-    ["TCP", "UDP", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]
+    [
+      "TCP", "UDP", "InetSocket", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers",
+      "Trace",
+    ]
   ),
 ]
 
@@ -52,6 +68,7 @@ let tests: [(name: String, more: [String])] = [
   ("Neighbour", ["IceModel"]),
   ("IPv4", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
   ("Internet", ["IceModel"]),
+  ("InetSocket", []),
   ("UDP", ["IceModel", "Sockets"]),
   ("TCP", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
   ("Sockets", ["IceModel", "SwiftStack", "TestSupport"]),

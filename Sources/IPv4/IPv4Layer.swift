@@ -402,10 +402,10 @@ public struct IPv4Layer: ~Copyable {
 
   // MARK: Groups
 
-  /// Accepts packets to a multicast group. Linux: `ip_mc_join_group()`.
+  /// Accepts packets to a multicast group until it has been left as often as it was joined. Linux: `ip_mc_inc_group()`.
   public mutating func joinGroup(_ group: IPv4Address) throws(Errno) {
     guard group.isMulticast else { throw .EINVAL }
-    if !groups.contains(group) { groups.append(group) }
+    groups.append(group)
   }
   public mutating func leaveGroup(_ group: IPv4Address) throws(Errno) {
     guard let index = groups.firstIndex(of: group) else { throw .EADDRNOTAVAIL }

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -20,16 +21,38 @@ public struct SocketLayer: ~Copyable {
   /// Sees every send first.
   public var policy = SendPolicy()
   public var privileges: SocketPrivileges = .netAdmin
-  /// What sockets were told that their protocols do not keep.
-  var extras: [SocketID: SocketExtras] = [:]
-  /// Groups that sockets have joined, so that a closing socket leaves them.
-  var memberships: [SocketID: [IPv4Address]] = [:]
 
   /// - Parameter secret: keys the hash tables and initial sequence numbers.
   public init(net: borrowing Net, secret: (UInt64, UInt64)) {
     tcp = TCPLayer(net: net, secret: secret)
     udp = UDPLayer(secret: (secret.0 ^ 0x5544_5000_0000_0000, secret.1))
     ping = PingLayer(secret: (secret.0 ^ 0x5049_4E47_0000_0000, secret.1))
+  }
+
+  // MARK: One socket
+
+  /// Runs `body` on what a socket has in common with all others.
+  ///
+  /// - Throws: EBADF when there is no such socket.
+  mutating func withCore<Result>(
+    _ id: SocketID, _ body: (inout SocketCore) throws(Errno) -> Result
+  ) throws(Errno) -> Result {
+    switch id.kind {
+    case .tcp: try tcp.withCore(id, body)
+    case .udp: try udp.table.withCore(id, body)
+    case .ping: try ping.table.withCore(id, body)
+    case nil: throw .EBADF
+    }
+  }
+
+  /// - Throws: EBADF for an ID that no protocol has.
+  func operations(_ id: SocketID) throws(Errno) -> any SocketOperations.Type {
+    switch id.kind {
+    case .tcp: TCPOperations.self
+    case .udp: UDPOperations.self
+    case .ping: PingOperations.self
+    case nil: throw .EBADF
+    }
   }
 
   // MARK: Making and ending sockets
@@ -42,8 +65,9 @@ public struct SocketLayer: ~Copyable {
     guard family == .inet else { throw .EAFNOSUPPORT }
     switch (type, number) {
     case (.stream, nil), (.stream, IPProtocol.tcp?): return try tcp.create(family: family, net: &net)
-    case (.datagram, nil), (.datagram, IPProtocol.udp?): return try udp.create(family: family, net: &net)
-    case (.datagram, IPProtocol.icmp?): return try ping.create(family: family, net: &net)
+    case (.datagram, nil), (.datagram, IPProtocol.udp?):
+      return try udp.table.create(family: family, net: &net)
+    case (.datagram, IPProtocol.icmp?): return try ping.table.create(family: family, net: &net)
     default: throw .EPROTONOSUPPORT
     }
   }
@@ -69,161 +93,125 @@ public struct SocketLayer: ~Copyable {
   ///
   /// - Throws: EBADF when there is no such socket; it is gone otherwise.
   public mutating func close(_ id: SocketID, host: inout Host) throws(Errno) {
-    try leaveGroups(id, host: &host)
-    switch id.kind {
-    case .tcp:
-      _ = try tcp.options(id)
-      let resets = extra(id).linger == .zero
-      extras[id] = nil
-      tcp.close(id, resets: resets, host: &host)
-    case .udp:
-      _ = try udp.options(id)
-      extras[id] = nil
-      udp.close(id)
-    case .ping:
-      _ = try ping.options(id)
-      extras[id] = nil
-      ping.close(id)
-    case nil: throw .EBADF
-    }
+    try leaveGroups(id, &host.internet)
+    try operations(id).close(id, &self, host: &host)
   }
 
   /// Ends the socket at once; a connection is reset.
   public mutating func abort(_ id: SocketID, host: inout Host) {
-    guard id.kind == .tcp else {
-      try? close(id, host: &host)
-      return
-    }
-    extras[id] = nil
-    tcp.abort(id, host: &host)
+    try? operations(id).abort(id, &self, host: &host)
   }
 
   // MARK: Addresses
 
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
-    switch id.kind {
-    case .tcp: try tcp.bind(id, to: address, host: &host)
-    case .udp: try udp.bind(id, to: address, host: &host)
-    case .ping: try ping.bind(id, to: address, host: &host)
-    case nil: throw .EBADF
-    }
+    try operations(id).bind(id, to: address, &self, host: &host)
   }
 
   /// - Throws: EOPNOTSUPP for anything but a stream.
   public mutating func listen(_ id: SocketID, backlog: Int, net: inout Net) throws(Errno) {
-    switch id.kind {
-    case .tcp: try tcp.listen(id, backlog: backlog, net: &net)
-    case .udp, .ping: throw .EOPNOTSUPP
-    case nil: throw .EBADF
-    }
+    try operations(id).listen(id, backlog: backlog, &self, net: &net)
   }
 
   /// - Throws: EAGAIN when no connection waits; EOPNOTSUPP for anything but a stream; EINVAL when it does not listen.
   public mutating func accept(_ id: SocketID, net: inout Net) throws(Errno) -> SocketID {
-    switch id.kind {
-    case .tcp:
-      let child = try tcp.accept(id, net: &net)
-      if let inherited = extras[id] { extras[child] = inherited }
-      return child
-    case .udp, .ping: throw .EOPNOTSUPP
-    case nil: throw .EBADF
-    }
+    try operations(id).accept(id, &self, net: &net)
   }
 
   /// Starts a connection, or sets a datagram socket's peer.
   public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
-    switch id.kind {
-    case .tcp: try tcp.connect(id, to: remote, host: &host)
-    case .udp: try udp.connect(id, to: remote, host: &host)
-    case .ping: try ping.connect(id, to: remote, host: &host)
-    case nil: throw .EBADF
-    }
+    try operations(id).connect(id, to: remote, &self, host: &host)
   }
 
   /// How a stream's connection came out: what a blocking `connect` returns.
   ///
   /// - Throws: EAGAIN while it is on its way, its error when it failed.
   public mutating func finishConnect(_ id: SocketID, net: borrowing Net) throws(Errno) {
-    if id.kind == .tcp { try tcp.finishConnect(id, net: net) }
+    try operations(id).finishConnect(id, &self, net: net)
   }
 
   /// Takes a socket's peer away, a stream's by a reset: `connect` with AF_UNSPEC.
   public mutating func disconnect(_ id: SocketID, host: inout Host) throws(Errno) {
-    switch id.kind {
-    case .tcp: try tcp.disconnect(id, host: &host)
-    case .udp: try udp.disconnect(id)
-    case .ping: try ping.disconnect(id)
-    case nil: throw .EBADF
-    }
+    try operations(id).disconnect(id, &self, host: &host)
   }
 
   /// - Throws: ENOTCONN without a peer.
   public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, host: inout Host) throws(Errno) {
-    switch id.kind {
-    case .tcp: try tcp.shutdown(id, read: read, write: write, host: &host)
-    case .udp: try udp.shutdown(id, read: read, write: write, net: &host.net)
-    case .ping: try ping.shutdown(id, read: read, write: write, net: &host.net)
-    case nil: throw .EBADF
-    }
+    try operations(id).shutdown(id, read: read, write: write, &self, host: &host)
   }
 
-  public func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
-    switch id.kind {
-    case .tcp: try tcp.localAddress(id)
-    case .udp: try udp.localAddress(id)
-    case .ping: try ping.localAddress(id)
-    case nil: throw .EBADF
-    }
+  public mutating func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    try withCore(id) { (core) throws(Errno) in core.tuple.local }
   }
 
   /// - Throws: ENOTCONN without a peer.
-  public func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
-    switch id.kind {
-    case .tcp: try tcp.remoteAddress(id)
-    case .udp: try udp.remoteAddress(id)
-    case .ping: try ping.remoteAddress(id)
-    case nil: throw .EBADF
+  public mutating func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
+    try operations(id).remoteAddress(id, &self)
+  }
+
+  // MARK: Groups
+
+  /// `IP_ADD_MEMBERSHIP`: there is one device to join on.
+  ///
+  /// - Throws: EINVAL for an address that is no group; EADDRINUSE when the socket is in it.
+  mutating func joinGroup(_ id: SocketID, _ group: IPv4Address, _ internet: inout IPv4Layer) throws(Errno) {
+    guard group.isMulticast else { throw .EINVAL }
+    try withCore(id) { (core) throws(Errno) in
+      guard !core.memberships.contains(group) else { throw .EADDRINUSE }
+      try internet.joinGroup(group)
+      core.memberships.append(group)
+    }
+  }
+
+  /// `IP_DROP_MEMBERSHIP`.
+  ///
+  /// - Throws: EADDRNOTAVAIL when the socket is not in it.
+  mutating func leaveGroup(_ id: SocketID, _ group: IPv4Address, _ internet: inout IPv4Layer) throws(Errno) {
+    try withCore(id) { (core) throws(Errno) in
+      guard let place = core.memberships.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
+      core.memberships.remove(at: place)
+      try internet.leaveGroup(group)
+    }
+  }
+
+  /// Linux: `ip_mc_drop_socket()`.
+  private mutating func leaveGroups(_ id: SocketID, _ internet: inout IPv4Layer) throws(Errno) {
+    try withCore(id) { (core) throws(Errno) in
+      guard !core.memberships.isEmpty else { return }
+      for group in core.memberships { try internet.leaveGroup(group) }
+      core.memberships = []
     }
   }
 
   // MARK: State
 
   /// What the socket is ready for now; as `poll(2)` shows it.
-  public func readiness(_ id: SocketID) -> Readiness {
-    switch id.kind {
-    case .tcp: tcp.readiness(id)
-    case .udp: udp.readiness(id)
-    case .ping: ping.readiness(id)
-    case nil: []
-    }
+  public mutating func readiness(_ id: SocketID) -> Readiness {
+    guard let operations = try? operations(id) else { return [] }
+    return operations.readiness(id, &self)
   }
 
-  /// Returns and clears the pending error: SO_ERROR.
+  /// Returns and clears the pending error, or else a soft one: SO_ERROR.
   public mutating func takeError(_ id: SocketID) -> Errno? {
-    switch id.kind {
-    case .tcp: tcp.takeError(id)
-    case .udp: udp.takeError(id)
-    case .ping: ping.takeError(id)
-    case nil: nil
-    }
+    (try? withCore(id) { (core) throws(Errno) in core.takeError() ?? core.softError.take() }) ?? nil
   }
 
   /// `nil` when `id` is not a TCP socket.
   public func tcpInfo(_ id: SocketID, now: Instant) -> TCPInfo? { try? tcp.info(id, now: now) }
   /// `nil` when `id` is neither a UDP nor a ping socket.
   public func datagramInfo(_ id: SocketID) -> DatagramInfo? {
-    id.kind == .ping ? try? ping.info(id) : try? udp.info(id)
+    (try? udp.table.info(id)) ?? (try? ping.table.info(id))
   }
   /// Every socket of every protocol.
-  public func sockets() -> [SocketID] { tcp.socketIDs() + udp.sockets() + ping.sockets() }
+  public func sockets() -> [SocketID] { tcp.socketIDs() + udp.table.all + ping.table.all }
 
   /// `SO_RCVTIMEO` and `SO_SNDTIMEO`; `nil`: wait for ever.
-  public func timeouts(_ id: SocketID) -> (receive: Nanoseconds?, send: Nanoseconds?) {
-    let extra = extra(id)
-    return (extra.receiveTimeout, extra.sendTimeout)
+  public mutating func timeouts(_ id: SocketID) -> (receive: Nanoseconds?, send: Nanoseconds?) {
+    let timeouts = try? withCore(id) { (core) throws(Errno) in
+      (core.options.receiveTimeout, core.options.sendTimeout)
+    }
+    return timeouts ?? (nil, nil)
   }
-
-  func extra(_ id: SocketID) -> SocketExtras { extras[id] ?? SocketExtras() }
 
   /// Whether a send that failed with `error` also raises SIGPIPE: on a stream, unless `MSG_NOSIGNAL`.
   /// Linux: `sk_stream_error()`.

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -18,21 +19,13 @@ extension SocketLayer {
   ) throws(Errno) -> Int {
     let flags = header.flags.subtracting(.internalFlags)
     if !policy.rules.isEmpty {
-      let destination = header.address ?? (try? remoteAddress(id))
+      let peer = try? withCore(id) { (core) throws(Errno) in core.peer }
+      let destination = header.address ?? peer ?? nil
       if let veto = policy.veto(id, destination: destination, byteCount: iter.count) { throw veto }
     }
     let asked = iter.count
-    let sent: Int
-    switch id.kind {
-    case .tcp: sent = try tcp.sendmsg(id, iter: &iter, flags: flags, host: &host)
-    case .udp:
-      sent = try udp.sendmsg(
-        id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
-    case .ping:
-      sent = try ping.sendmsg(
-        id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
-    case nil: throw .EBADF
-    }
+    let sent = try operations(id).sendmsg(
+      id, header: header, flags: flags, iter: &iter, &self, host: &host)
     host.net.tracer.record(
       .sock_sendmsg, socket: id.rawValue, UInt64(asked), UInt64(UInt32(bitPattern: flags.rawValue)),
       UInt64(sent))
@@ -42,9 +35,7 @@ extension SocketLayer {
   /// A caller gave up a send that it had repeated without `MSG_DONTWAIT`, whose EAGAIN was therefore not counted.
   /// Linux: SOCK_NOSPACE at the end of `udp_sendmsg()`.
   public mutating func countTimedOutSend(_ id: SocketID, net: inout Net) {
-    guard id.kind == .udp || id.kind == .ping else { return }
-    net.counters.count(.IpOutDiscards)
-    if id.kind == .udp { net.counters.count(.UdpSndbufErrors) }
+    try? operations(id).countTimedOutSend(net: &net)
   }
 
   /// As `sendmsg(2)` takes it: name and control messages as bytes.
@@ -80,11 +71,10 @@ extension SocketLayer {
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> ReceivedMessage {
     let message: ReceivedMessage
-    switch id.kind {
-    case .tcp: return ReceivedMessage(byteCount: try recv(id, iter: &iter, flags: flags, host: &host))
-    case .udp: message = try udp.recvmsg(id, iter: &iter, flags: flags, net: &host.net)
-    case .ping: message = try ping.recvmsg(id, iter: &iter, flags: flags)
-    case nil: throw .EBADF
+    if flags.contains(.errorQueue) {
+      message = try withCore(id) { (core) throws(Errno) in try core.receiveError(into: &iter) }
+    } else {
+      message = try operations(id).recvmsg(id, iter: &iter, flags: flags, &self, host: &host)
     }
     Self.recordReceive(id, message.byteCount, flags, net: host.net)
     return message
@@ -95,11 +85,9 @@ extension SocketLayer {
   public mutating func recv(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> Int {
-    guard id.kind == .tcp else {
+    guard id.kind == .tcp, !flags.contains(.errorQueue) else {
       return try recvmsg(id, iter: &iter, flags: flags, host: &host).byteCount
     }
-    // Streams keep no error queue. Linux: inet_recv_error().
-    if flags.contains(.errorQueue) { throw .EAGAIN }
     let count = try tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
     Self.recordReceive(id, count, flags, net: host.net)
     return count

@@ -1,8 +1,7 @@
-import IPv4
+import InetSocket
 import NetNamespace
 import TCP
 import Timers
-import UDP
 
 /// What whoever waits on a socket asks: is it ready, for how long may I wait, is there something to take.
 extension SocketLayer {
@@ -11,49 +10,40 @@ extension SocketLayer {
   ///
   /// - Returns: error and hang-up for a socket that is not there.
   public mutating func poll(_ id: SocketID) -> Readiness {
-    switch id.kind {
-    case .tcp: tcp.poll(id)
-    // Datagram sockets register whenever they are asked.
-    case .udp: udp.readiness(id)
-    case .ping: ping.readiness(id)
-    case nil: [.error, .hangup]
-    }
+    guard let operations = try? operations(id) else { return [.error, .hangup] }
+    return operations.poll(id, &self)
   }
 
   /// `SO_RCVLOWAT` of a stream; 1 for a datagram socket, to which it means nothing.
-  public func receiveLowWater(_ id: SocketID) -> Int { id.kind == .tcp ? tcp.receiveLowWater(id) : 1 }
+  public mutating func receiveLowWater(_ id: SocketID) -> Int {
+    guard id.kind == .tcp else { return 1 }
+    return (try? withCore(id) { (core) throws(Errno) in core.options.receiveLowWater }) ?? 1
+  }
 
   /// Bytes that a receive would find now: of a stream all, of a datagram socket the first datagram's. Linux: SIOCINQ.
-  public func receivableByteCount(_ id: SocketID) -> Int {
-    switch id.kind {
-    case .tcp: tcp.receivableByteCount(id)
-    case .udp: udp.receivableByteCount(id)
-    case .ping: ping.receivableByteCount(id)
-    case nil: 0
-    }
+  public mutating func receivableByteCount(_ id: SocketID) -> Int {
+    guard let operations = try? operations(id) else { return 0 }
+    return operations.receivableByteCount(id, &self)
   }
 
   /// Sets `SO_RCVTIMEO`; `nil`: wait for ever.
   public mutating func setReceiveTimeout(_ id: SocketID, _ timeout: Nanoseconds?) {
-    extras[id, default: SocketExtras()].receiveTimeout = timeout
+    try? withCore(id) { (core) throws(Errno) in core.options.receiveTimeout = timeout }
   }
   /// Sets `SO_SNDTIMEO`; `nil`: wait for ever.
   public mutating func setSendTimeout(_ id: SocketID, _ timeout: Nanoseconds?) {
-    extras[id, default: SocketExtras()].sendTimeout = timeout
+    try? withCore(id) { (core) throws(Errno) in core.options.sendTimeout = timeout }
   }
 
   /// Bytes of the datagram that the first error on the error queue is about, as far as they are known.
-  public func queuedErrorByteCount(_ id: SocketID) -> Int {
-    switch id.kind {
-    case .udp: udp.queuedErrorByteCount(id)
-    case .ping: ping.queuedErrorByteCount(id)
-    default: 0
-    }
+  public mutating func queuedErrorByteCount(_ id: SocketID) -> Int {
+    (try? withCore(id) { (core) throws(Errno) in core.queuedErrorByteCount }) ?? 0
   }
 
   /// How long `close` waits for the peer to acknowledge what was sent: SO_LINGER; `nil`: not at all.
-  public func linger(_ id: SocketID) -> Nanoseconds? {
-    guard id.kind == .tcp, let time = extra(id).linger, time > .zero else { return nil }
+  public mutating func linger(_ id: SocketID) -> Nanoseconds? {
+    let time = (try? withCore(id) { (core) throws(Errno) in core.options.linger }) ?? nil
+    guard id.kind == .tcp, let time, time > .zero else { return nil }
     return time
   }
 

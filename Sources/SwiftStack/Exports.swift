@@ -28,9 +28,9 @@
 @_exported import struct Sockets.MessageHeader
 @_exported import struct TCP.TCPInfo
 @_exported import Timers
-@_exported import struct UDP.ExtendedError
-@_exported import struct UDP.ReceivedControl
-@_exported import struct UDP.ReceivedMessage
+@_exported import struct InetSocket.ExtendedError
+@_exported import struct InetSocket.ReceivedControl
+@_exported import struct InetSocket.ReceivedMessage
 @_exported import struct UDP.SendControl
 @_exported import Wire
 

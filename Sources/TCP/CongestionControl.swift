@@ -1,3 +1,4 @@
+import Tables
 import NetNamespace
 import Timers
 

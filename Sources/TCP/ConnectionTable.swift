@@ -1,17 +1,7 @@
+import InetSocket
 import NetNamespace
 import Tables
 import Wire
-
-/// The two ends of a connection.
-@frozen
-public struct FourTuple: Hashable, Sendable {
-  public var local: SocketAddress
-  public var remote: SocketAddress
-  @inlinable public init(local: SocketAddress, remote: SocketAddress) {
-    self.local = local
-    self.remote = remote
-  }
-}
 
 /// What a four-tuple belongs to: a full socket, a request that waits for the handshake's last ACK, or a connection in
 /// TIME-WAIT. Linux: the `ehash` chains hold `struct sock`, `request_sock` and `inet_timewait_sock` alike.

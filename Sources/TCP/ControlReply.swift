@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetDevice
 import NetNamespace

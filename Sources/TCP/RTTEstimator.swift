@@ -1,3 +1,4 @@
+import Tables
 import Timers
 
 /// Smoothed round-trip time and retransmission timeout (RFC 6298), with Linux's variance that decays once per window.

@@ -24,22 +24,25 @@ extension TCPSocket {
 
   /// One packet may go beyond the buffer, because the window that was offered is honoured. Linux: `tcp_can_ingest()`.
   private func canHold(_ truesize: Int) -> Bool {
-    account.receiveAllocated + truesize <= receiveBuffer
-      || account.receiveAllocated <= receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead
+    core.account.receiveAllocated + truesize <= core.receiveBuffer
+      || core.account.receiveAllocated <= core.receiveBuffer && truesize <= 2 * 65536 + SkBuff.overhead
   }
 
   /// Packets take more memory than the window assumed: it grows no further for now, and a buffer that nobody has fixed
   /// becomes as large as what was offered needs. Linux: `tcp_clamp_window()`.
   private mutating func clampWindow(net: borrowing Net) {
-    if options.receiveBuffer == nil && !net.pool.isUnderPressure {
-      receiveBuffer = max(receiveBuffer, min(account.receiveAllocated, net.settings.tcpReadMemory.most))
+    if !core.isReceiveBufferFixed && !net.pool.isUnderPressure {
+      core.receiveBuffer = max(
+        core.receiveBuffer, min(core.account.receiveAllocated, net.settings.tcpReadMemory.most))
     }
-    if account.receiveAllocated > receiveBuffer { rcvSsthresh = min(windowClamp, 2 * advertisedMSS) }
+    if core.account.receiveAllocated > core.receiveBuffer {
+      rcvSsthresh = min(windowClamp, 2 * advertisedMSS)
+    }
   }
 
   /// What a received packet is kept as: up to `tcp_rmem[0]` a connection always keeps.
   private func receiveUse(_ net: borrowing Net) -> MemoryUse {
-    account.receiveAllocated < net.settings.tcpReadMemory.least ? .guaranteed : .ordinary
+    core.account.receiveAllocated < net.settings.tcpReadMemory.least ? .guaranteed : .ordinary
   }
 
   /// Throws the whole out-of-order queue away because memory is short.
@@ -100,7 +103,7 @@ extension TCPSocket {
   }
 
   private func finishCollapsed(_ skb: consuming SkBuff, into queue: inout SkBuffQueue) {
-    skb.chargeReceive(to: account)
+    skb.chargeReceive(to: core.account)
     queue.append(skb)
   }
 
@@ -108,7 +111,7 @@ extension TCPSocket {
   private mutating func pruneOutOfOrder(net: inout Net) {
     guard !outOfOrder.isEmpty else { return }
     net.counters.count(.TcpExtOfoPruned)
-    while account.receiveAllocated > receiveBuffer / 2, let skb = outOfOrder.popLast() {
+    while core.account.receiveAllocated > core.receiveBuffer / 2, let skb = outOfOrder.popLast() {
       outOfOrderHint = nil
       skb.drop(.tcpOutOfOrderMemory)
     }

@@ -1,3 +1,4 @@
+import InetSocket
 import NetNamespace
 import Timers
 import Wire
@@ -45,7 +46,6 @@ struct TimeWaitSocket: ~Copyable {
   static let duration = Nanoseconds.seconds(60)
 
   var tuple: FourTuple
-  var id: SocketID
   var sndNxt: SequenceNumber
   var rcvNxt: SequenceNumber
   var receiveWindow: Int
@@ -55,7 +55,8 @@ struct TimeWaitSocket: ~Copyable {
   var timestampRecent: UInt32
   var timestampRecentAt: Instant
   var expires: Instant
-  var ownsPort: Bool
+  /// Its place in the port table: the port is not free before the wait is over.
+  var binding = PortBinding()
   var outOfWindow = AnswerLimit()
   var timer = TimerSlot()
 

@@ -1,3 +1,4 @@
+import Tables
 import SkBuff
 
 /// How many of the segments sent and not acknowledged are where. Linux: `packets_out`, `sacked_out`, `lost_out`,

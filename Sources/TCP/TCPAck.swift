@@ -92,7 +92,7 @@ extension TCPSocket {
     if hasSACK && segment.options.sackBlockCount > 0 {
       tagSACKed(segment, priorUna: priorUna, flags: &flags, sample: &sample, net: &host.net)
     }
-    softError = nil
+    core.softError = nil
     probesOut = 0
     lastReceived = host.net.now
     if packetsOut == 0 {
@@ -118,7 +118,7 @@ extension TCPSocket {
   private mutating func controlCongestion(
     _ flags: inout AckFlags, priorUna: SequenceNumber, sample: inout RateSample, host: inout Host
   ) {
-    if flags.contains(.unaAdvanced), let route { host.confirmNeighbour(route) }
+    if flags.contains(.unaAdvanced), let route = core.route { host.confirmNeighbour(route) }
     let priorLost = scoreboard.lostTotal
     let hasReneged = flags.contains(.sackReneging)
     var allowed = Retransmission.none

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -8,6 +9,15 @@ import Wire
 
 // What the socket layer calls. Nothing here blocks: a call that cannot go on says `EAGAIN`.
 extension TCPLayer {
+  /// Runs `body` on what the socket has in common with all others.
+  ///
+  /// - Throws: `EBADF`.
+  public mutating func withCore<Result>(
+    _ id: SocketID, _ body: (inout SocketCore) throws(Errno) -> Result
+  ) throws(Errno) -> Result {
+    try body(&sockets[slot(id)].core)
+  }
+
   /// A socket in state CLOSE. Linux: `tcp_v4_init_sock()`.
   ///
   /// - Throws: `EAFNOSUPPORT`, `ENOBUFS` at the limit of sockets.
@@ -27,14 +37,14 @@ extension TCPLayer {
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard let local = address.address.v4 else { throw .EAFNOSUPPORT }
-    guard sockets[index].state == .close, !sockets[index].isBound else { throw .EINVAL }
+    guard sockets[index].state == .close, !sockets[index].core.isBound else { throw .EINVAL }
     guard local.isAny || host.internet.isLocal(local) else { throw .EADDRNOTAVAIL }
+    let options = sockets[index].core.options
     let port = try ports.bind(
-      id, address: address.address, port: address.port, reuseAddress: sockets[index].options.reuseAddress,
-      reusePort: sockets[index].options.reusePort, net: &host.net)
-    sockets[index].tuple.local = SocketAddress(address.address, port: port)
-    sockets[index].isBound = true
-    sockets[index].boundTo = address
+      &sockets[index].core.binding, address: address.address, port: address.port,
+      reuseAddress: options.reuseAddress, reusePort: options.reusePort, net: &host.net)
+    sockets[index].core.tuple.local = SocketAddress(address.address, port: port)
+    sockets[index].core.boundTo = address
   }
 
   // MARK: Data
@@ -45,7 +55,9 @@ extension TCPLayer {
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, host: inout Host
   ) throws(Errno) -> Int {
     let index = try slot(id)
-    if sockets[index].state == .close && sockets[index].pendingError == nil && !sockets[index].sendShutdown {
+    if sockets[index].state == .close && sockets[index].core.pendingError == nil
+      && !sockets[index].core.sendShutdown
+    {
       throw .EPIPE
     }
     do {
@@ -86,13 +98,13 @@ extension TCPLayer {
     case .synSent: return try disconnect(id, host: &host)
     case .close:
       // Stays shut for the connection, or the listener's children, to come.
-      if read { sockets[index].receiveShutdown = true }
-      if write { sockets[index].sendShutdown = true }
+      if read { sockets[index].core.receiveShutdown = true }
+      if write { sockets[index].core.sendShutdown = true }
       host.net.wake(id)
       throw .ENOTCONN
     default: break
     }
-    if read { sockets[index].receiveShutdown = true }
+    if read { sockets[index].core.receiveShutdown = true }
     if write { closeWrite(index, host: &host) }
     host.net.wake(id)
     settle(index, net: &host.net)
@@ -102,15 +114,15 @@ extension TCPLayer {
   private mutating func closeWrite(_ index: Int, host: inout Host) {
     switch sockets[index].state {
     case .established, .synReceived:
-      sockets[index].sendShutdown = true
+      sockets[index].core.sendShutdown = true
       sockets[index].setState(.finWait1, net: &host.net)
       sockets[index].sendFin(host: &host)
     case .closeWait:
-      sockets[index].sendShutdown = true
+      sockets[index].core.sendShutdown = true
       sockets[index].setState(.lastAck, net: &host.net)
       sockets[index].sendFin(host: &host)
     default:
-      sockets[index].sendShutdown = true
+      sockets[index].core.sendShutdown = true
     }
   }
 
@@ -153,7 +165,7 @@ extension TCPLayer {
     } else if state == .synSent {
       sockets[index].fail(nil, net: &host.net)
     }
-    sockets[index].isOrphan = true
+    sockets[index].core.isOrphan = true
     sockets[index].purgeOutOfOrder()
     if sockets[index].state != .close {
       sockets[index].isCountedOrphan = true
@@ -178,78 +190,13 @@ extension TCPLayer {
     }
   }
 
-  // MARK: Options and state
-
-  public func options(_ id: SocketID) throws(Errno) -> TCPSocketOptions { sockets[try slot(id)].options }
-
-  /// Sets options and does at once what they ask for: uncorking sends, quick ACK acknowledges.
-  public mutating func setOptions(
-    _ id: SocketID, _ options: TCPSocketOptions, host: inout Host
-  ) throws(Errno) {
-    let index = try slot(id)
-    let old = sockets[index].options
-    sockets[index].options = options
-    if let size = options.sendBuffer { sockets[index].sendBuffer = size }
-    if let size = options.receiveBuffer { sockets[index].receiveBuffer = size }
-    if old.congestionControl != options.congestionControl, let kind = options.congestionControl {
-      sockets[index].congestion = CongestionControl(kind)
-    }
-    if sockets[index].isBound,
-      old.reuseAddress != options.reuseAddress || old.reusePort != options.reusePort
-    {
-      let local = sockets[index].tuple.local
-      ports.setReuse(
-        id, address: local.address, port: local.port, reuseAddress: options.reuseAddress,
-        reusePort: options.reusePort)
-    }
-    if old.windowClamp != options.windowClamp { sockets[index].applyWindowClamp() }
-    if old.keepAlive != options.keepAlive || old.keepAliveIdle != options.keepAliveIdle {
-      sockets[index].applyKeepAlive(idleChanged: old.keepAlive == options.keepAlive, net: host.net)
-    }
-    if sockets[index].state.isConnected && sockets[index].state != .synSent {
-      if old.cork && !options.cork {
-        sockets[index].isPushForced = options.noDelay
-        sockets[index].sendPending(host: &host)
-      }
-    }
-    settle(index, net: &host.net)
-  }
-
-  /// What setting TCP_NODELAY does each time: what waits goes, cork or not. Linux: `__tcp_sock_set_nodelay()`.
-  public mutating func push(_ id: SocketID, host: inout Host) throws(Errno) {
-    let index = try slot(id)
-    guard sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
-    sockets[index].isPushForced = true
-    sockets[index].sendPending(host: &host)
-    settle(index, net: &host.net)
-  }
-
-  /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to
-  /// ride on, and sends one that is owed for what was read; or it enters one. Traffic changes it again. Linux:
-  /// `__tcp_sock_set_quickack()`.
-  ///
-  /// - Parameter value: 0 to enter; even: only for the ACK that is owed now.
-  public mutating func setQuickAck(_ id: SocketID, _ value: Int32, host: inout Host) throws(Errno) {
-    let index = try slot(id)
-    sockets[index].ack.pingpong = value == 0 ? DelayedAck.conversation : 0
-    let state = sockets[index].state
-    guard value != 0, state == .established || state == .closeWait, sockets[index].ack.isScheduled else {
-      return
-    }
-    sockets[index].ack.isPushed = true
-    sockets[index].cleanReceiveBuffer(copied: 1, host: &host)
-    if value & 1 == 0 { sockets[index].ack.pingpong = DelayedAck.conversation }
-    settle(index, net: &host.net)
-  }
-
-  /// What `TCP_QUICKACK` reads: not in a conversation.
-  public func quickAck(_ id: SocketID) throws(Errno) -> Bool { !sockets[try slot(id)].ack.isInteractive }
+  // MARK: State
 
   /// Linux: `tcp_poll()`.
   public func readiness(_ id: SocketID) -> Readiness {
     guard let index = try? slot(id) else { return [.error, .hangup] }
     var result: Readiness = []
-    if sockets[index].pendingError != nil { result.insert(.error) }
+    if sockets[index].core.pendingError != nil { result.insert(.error) }
     switch sockets[index].state {
     case .listen:
       if isAcceptable(index) { result.insert(.readable) }
@@ -259,20 +206,19 @@ extension TCPLayer {
     default: break
     }
     let done = sockets[index].state == .close
-    if sockets[index].receiveShutdown || sockets[index].peerFinSeen {
+    if sockets[index].core.receiveShutdown || sockets[index].peerFinSeen {
       result.formUnion([.readable, .readHangup])
     }
-    if done || sockets[index].sendShutdown && (sockets[index].receiveShutdown || sockets[index].peerFinSeen) {
+    if done
+      || sockets[index].core.sendShutdown
+        && (sockets[index].core.receiveShutdown || sockets[index].peerFinSeen)
+    {
       result.insert(.hangup)
     }
     if sockets[index].hasStreamData { result.insert(.readable) }
     if case .waiting = sockets[index].urgent?.byte { result.insert(.priority) }
-    if done || sockets[index].sendShutdown || sockets[index].isWritable { result.insert(.writable) }
+    if done || sockets[index].core.sendShutdown || sockets[index].isWritable { result.insert(.writable) }
     return result
-  }
-
-  public func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
-    sockets[try slot(id)].tuple.local
   }
 
   /// - Throws: `ENOTCONN` without a peer.
@@ -280,15 +226,7 @@ extension TCPLayer {
     let index = try slot(id)
     let state = sockets[index].state
     guard state != .close && state != .listen && state != .synSent else { throw .ENOTCONN }
-    return sockets[index].tuple.remote
-  }
-
-  /// `SO_ERROR`: the pending error, or else a soft one that the connection lives with; cleared. Linux: `sk_err_soft`.
-  public mutating func takeError(_ id: SocketID) -> Errno? {
-    guard let index = try? slot(id) else { return nil }
-    guard let error = sockets[index].pendingError else { return sockets[index].softError.take() }
-    sockets[index].pendingError = nil
-    return error
+    return sockets[index].core.tuple.remote
   }
 
   /// Every socket that an owner or a listener holds, and orphans that still close.

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -29,35 +30,37 @@ extension TCPLayer {
     sockets[index].prepareAnew(net: host.net)
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
     if destination.isAny { destination = .loopback }
-    let bound = sockets[index].tuple.local
+    let bound = sockets[index].core.tuple.local
     let boundAddress = bound.address.v4 ?? .any
     let route = try host.route(
       to: destination, from: boundAddress.isAny ? nil : boundAddress,
-      onLink: sockets[index].options.dontRoute)
+      onLink: sockets[index].core.options.dontRoute)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = SocketAddress(IPAddress(destination), port: remote.port)
     let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
     var near = SocketAddress(source, port: bound.port)
-    if sockets[index].isBound {
+    if sockets[index].core.isBound {
       guard isFree(FourTuple(local: near, remote: far), isBound: true, net: host.net) else {
         throw .EADDRNOTAVAIL
       }
-      if boundAddress.isAny { ports.move(id, from: bound.address, to: source, port: bound.port) }
+      if boundAddress.isAny {
+        ports.move(sockets[index].core.binding, from: bound.address, to: source, port: bound.port)
+      }
     } else {
       var walk = ports.search(address: source, remote: far, net: &host.net)
       var found = false
       while let candidate = ports.next(&walk) {
         near.port = candidate.port
         if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: host.net) { continue }
+        let options = sockets[index].core.options
         ports.claim(
-          id, port: candidate.port, search: walk, reuseAddress: sockets[index].options.reuseAddress,
-          reusePort: sockets[index].options.reusePort)
+          &sockets[index].core.binding, port: candidate.port, search: walk,
+          reuseAddress: options.reuseAddress, reusePort: options.reusePort)
         found = true
         break
       }
       guard found else { throw .EADDRNOTAVAIL }
-      sockets[index].isBound = true
     }
     let tuple = FourTuple(local: near, remote: far)
     var initial = initialSequence(tuple, net: host.net)
@@ -67,8 +70,8 @@ extension TCPLayer {
       sockets[index].tsRecent = timeWaits[slot].timestampRecent
       endTimeWait(slot, net: &host.net)
     }
-    sockets[index].tuple = tuple
-    sockets[index].route = route
+    sockets[index].core.tuple = tuple
+    sockets[index].core.route = route
     insert(tuple, socket: index)
     host.net.counters.count(.TcpActiveOpens)
     sockets[index].connectPhase = .connecting
@@ -116,8 +119,8 @@ extension TCPLayer {
       sockets[index].connectPhase = .connected
       return nil
     }
-    let error = sockets[index].pendingError ?? .ECONNABORTED
-    sockets[index].pendingError = nil
+    let error = sockets[index].core.pendingError ?? .ECONNABORTED
+    sockets[index].core.pendingError = nil
     sockets[index].disconnect(net: net)
     return error
   }

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -169,7 +170,7 @@ extension TCPLayer {
         host.learnPathMTU(destination: remote, mtu: mtu)
       }
       // Without DF a router cuts what is on its way; what follows is cut to the new size here.
-      if sockets[index].options.pathMTUDiscovery != .dont {
+      if sockets[index].core.options.pathMTUDiscovery != .dont {
         sockets[index].pathMTUReduced(host: &host)
       }
     } else {
@@ -177,13 +178,13 @@ extension TCPLayer {
       case .synSent, .synReceived:
         sockets[index].fail(report.errno, net: &host.net)
       default:
-        if sockets[index].options.receiveErrors {
+        if sockets[index].core.options.receiveErrors {
           // IP_RECVERR asks to be told at once; the connection goes on. Linux: `tcp_v4_err()`.
-          sockets[index].pendingError = report.errno
+          sockets[index].core.pendingError = report.errno
           host.net.wake(sockets[index].id)
         } else {
           // RFC 1122 4.2.3.9: soft; reported if the connection then times out, or to who asks for SO_ERROR.
-          sockets[index].softError = report.errno
+          sockets[index].core.softError = report.errno
         }
       }
     }

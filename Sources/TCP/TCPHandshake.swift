@@ -23,8 +23,8 @@ extension TCPSocket {
     rcvNxt = SequenceNumber(0)
     copiedSeq = SequenceNumber(0)
     hasWindowScale = host.net.settings.tcpWindowScaling
-    advertisedMSS = min(options.maximumSegment ?? .max, max((route?.mtu ?? 1500) - 40, 48))
-    syncMSS(mtu: route?.mtu ?? 1500)
+    advertisedMSS = min(options.maximumSegment ?? .max, max((core.route?.mtu ?? 1500) - 40, 48))
+    syncMSS(mtu: core.route?.mtu ?? 1500)
     selectInitialWindow(segment: advertisedMSS, net: host.net)
     setState(.synSent, net: &host.net)
     rtt = RTTEstimator()
@@ -46,8 +46,8 @@ extension TCPSocket {
   }
 
   mutating func prepareBuffers(net: borrowing Net) {
-    sendBuffer = options.sendBuffer ?? net.settings.tcpWriteMemory.initial
-    receiveBuffer = options.receiveBuffer ?? net.settings.tcpReadMemory.initial
+    if !core.isSendBufferFixed { core.sendBuffer = net.settings.tcpWriteMemory.initial }
+    if !core.isReceiveBufferFixed { core.receiveBuffer = net.settings.tcpReadMemory.initial }
     congestion = CongestionControl(options.congestionControl ?? net.settings.tcpCongestionControl)
   }
 

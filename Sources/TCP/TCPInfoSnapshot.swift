@@ -78,11 +78,11 @@ extension TCPSocket {
     info.sendBufferLimitedTime = accounted.bufferLimited
     info.lastDataSent = lastSent == .origin ? nil : now - lastSent
     info.lastDataReceived = lastReceived == .origin ? nil : now - lastReceived
-    info.sendBuffer = sendBuffer
-    info.receiveBuffer = receiveBuffer
+    info.sendBuffer = core.sendBuffer
+    info.receiveBuffer = core.receiveBuffer
     info.writeQueuedMemory = writeQueuedMemory
-    info.writeAllocatedMemory = account.writeAllocated
-    info.receiveAllocatedMemory = account.receiveAllocated
+    info.writeAllocatedMemory = core.account.writeAllocated
+    info.receiveAllocatedMemory = core.account.receiveAllocated
     if retransmitKind != .none {
       info.timer = (retransmitKind == .probe ? "persist" : "on", retransmitDeadline - now)
     } else if keepAliveDeadline != .distantFuture {

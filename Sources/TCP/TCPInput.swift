@@ -88,7 +88,7 @@ extension TCPSocket {
   /// that follows such data; bytes that were read already do not count (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13).
   /// Linux: `tcp_rcv_state_process()`, step 7.
   private func bringsUnwantedData(_ segment: IncomingSegment) -> Bool {
-    guard isOrphan || receiveShutdown, state != .established else { return false }
+    guard core.isOrphan || core.receiveShutdown, state != .established else { return false }
     let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)
     return segment.sequence != segment.endSequence && dataEnd.isAfter(rcvNxt)
   }
@@ -214,11 +214,11 @@ extension TCPSocket {
   /// Wakes a writer once a third of the buffer is free; grows the buffer with the window first. Linux:
   /// `tcp_check_space()`, `tcp_sndbuf_expand()`.
   mutating func checkWriterSpace(net: inout Net) {
-    if options.sendBuffer == nil && !net.pool.isUnderPressure {
+    if !core.isSendBufferFixed && !net.pool.isUnderPressure {
       let perSegment = mssCache + SkBuff.overhead
       let segments = max(CongestionWindow.initialSegments, max(window.segments, recovery.reordering + 1))
       let wanted = min(2 * segments * perSegment, net.settings.tcpWriteMemory.most)
-      if wanted > sendBuffer { sendBuffer = wanted }
+      if wanted > core.sendBuffer { core.sendBuffer = wanted }
     }
     wakeWriter(net: &net)
   }
@@ -232,12 +232,12 @@ extension TCPSocket {
 
   /// What an ACK of our FIN changes. Linux: the state switch of `tcp_rcv_state_process()`.
   private mutating func advanceClosing(_ segment: IncomingSegment, net: inout Net) -> SegmentVerdict {
-    let finAcked = sendShutdown && sndUna == writeSeq && sndNxt == writeSeq
+    let finAcked = core.sendShutdown && sndUna == writeSeq && sndNxt == writeSeq
     switch state {
     case .finWait1 where finAcked:
       setState(.finWait2, net: &net)
       net.wake(id)
-      if isOrphan {
+      if core.isOrphan {
         let wait = options.finTimeout ?? net.settings.tcpFinTimeout
         if wait < .zero {
           // TCP_LINGER2 below zero: nobody waits for the peer's FIN.
@@ -261,7 +261,7 @@ extension TCPSocket {
   /// The peer will send no more. Linux: `tcp_fin()`.
   mutating func processFin(host: inout Host) -> SegmentVerdict {
     ack.isScheduled = true
-    receiveShutdown = true
+    core.receiveShutdown = true
     duplicateSACK = nil
     host.net.wake(id)
     switch state {
@@ -289,7 +289,7 @@ extension TCPSocket {
     guard !sequence.isBefore(copiedSeq), !sequence.isBefore(rcvNxt) else { return }
     if let known = urgent, !sequence.isAfter(known.sequence) { return }
     // A mark that the reader stands at, and whose byte is still in the stream, is passed before it is forgotten.
-    if let known = urgent, known.sequence == copiedSeq, copiedSeq != rcvNxt, !options.outOfBandInline {
+    if let known = urgent, known.sequence == copiedSeq, copiedSeq != rcvNxt, !core.options.outOfBandInline {
       advanceReader(to: copiedSeq + 1, net: net)
     }
     urgent = UrgentMark(sequence: sequence)

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -49,7 +50,7 @@ public struct TCPLayer: ~Copyable {
 
   /// The slot of a socket that its owner still holds.
   func slot(_ id: SocketID) throws(Errno) -> Int {
-    guard id.kind == .tcp, sockets.holds(id), !sockets[id.index].isOrphan else { throw .EBADF }
+    guard id.kind == .tcp, sockets.holds(id), !sockets[id.index].core.isOrphan else { throw .EBADF }
     return id.index
   }
 
@@ -64,7 +65,7 @@ public struct TCPLayer: ~Copyable {
     while let entry = connections.next(&search) {
       let isFound =
         switch entry {
-        case .socket(let index): sockets[index].tuple == tuple
+        case .socket(let index): sockets[index].core.tuple == tuple
         case .request(let slot): requests[slot].tuple == tuple
         case .timeWait(let slot): timeWaits[slot].tuple == tuple
         }
@@ -81,7 +82,7 @@ public struct TCPLayer: ~Copyable {
   private mutating func unhash(_ index: Int) {
     guard sockets[index].isHashed else { return }
     sockets[index].isHashed = false
-    connections.remove(sockets[index].tuple, .socket(index))
+    connections.remove(sockets[index].core.tuple, .socket(index))
   }
 
   /// After any work on a socket: brings timers, tables and slots in line with its state.
@@ -92,9 +93,9 @@ public struct TCPLayer: ~Copyable {
     if sockets[index].state == .close {
       unhash(index)
       sockets[index].timer.cancel(in: &net.timers)
-      if sockets[index].isOrphan {
+      if sockets[index].core.isOrphan {
         release(index, net: &net)
-      } else if sockets[index].boundTo.map({ $0.port == 0 }) ?? true {
+      } else if sockets[index].core.boundTo.port == 0 {
         releasePort(index)
       }
       return
@@ -115,40 +116,39 @@ public struct TCPLayer: ~Copyable {
 
   /// Linux: `inet_put_port()`.
   private mutating func releasePort(_ index: Int) {
-    guard sockets[index].isBound else { return }
-    let local = sockets[index].tuple.local
-    ports.release(sockets[index].id, address: local.address, port: local.port)
-    sockets[index].isBound = false
+    let local = sockets[index].core.tuple.local
+    ports.release(&sockets[index].core.binding, address: local.address, port: local.port)
   }
 
   // MARK: TIME-WAIT
 
   /// Replaces a finished connection by the little that TIME-WAIT needs. Linux: `tcp_time_wait()`.
   private mutating func enterTimeWait(_ index: Int, net: inout Net) {
-    let tuple = sockets[index].tuple
+    let tuple = sockets[index].core.tuple
     if timeWaits.count < net.settings.maximumTimeWait {
       let slot = timeWaits.reserve()
-      let id = SocketID(.tcp, index: 0x2000_0000 + slot)
-      let entry = TimeWaitSocket(
-        tuple: tuple, id: id, sndNxt: sockets[index].sndNxt, rcvNxt: sockets[index].rcvNxt,
+      var entry = TimeWaitSocket(
+        tuple: tuple, sndNxt: sockets[index].sndNxt, rcvNxt: sockets[index].rcvNxt,
         receiveWindow: sockets[index].receiveWindow, receiveWindowScale: sockets[index].rcvWscale,
         hasTimestamps: sockets[index].hasTimestamps, timestampOffset: sockets[index].timestampOffset,
         timestampRecent: sockets[index].tsRecent, timestampRecentAt: sockets[index].tsRecentAt,
-        expires: net.now + TimeWaitSocket.duration, ownsPort: sockets[index].isBound)
+        expires: net.now + TimeWaitSocket.duration)
+      if sockets[index].core.isBound {
+        ports.share(
+          &entry.binding, with: sockets[index].core.binding, address: tuple.local.address,
+          port: tuple.local.port)
+      }
       let taken = timeWaits.insert(entry)
       precondition(taken == slot, "a reserved slab slot is the next one used")
       unhash(index)
       enter(tuple, .timeWait(slot))
-      if sockets[index].isBound {
-        ports.share(id, with: sockets[index].id, address: tuple.local.address, port: tuple.local.port)
-      }
       net.counters.count(.TcpExtTW)
       armTimeWait(slot, net: &net)
     }
     sockets[index].purgeSendQueues()
     sockets[index].stopTimers()
-    sockets[index].sendShutdown = true
-    sockets[index].receiveShutdown = true
+    sockets[index].core.sendShutdown = true
+    sockets[index].core.receiveShutdown = true
     sockets[index].setState(.close, net: &net)
     net.wake(sockets[index].id)
   }
@@ -161,11 +161,9 @@ public struct TCPLayer: ~Copyable {
 
   mutating func endTimeWait(_ slot: Int, net: inout Net) {
     timeWaits[slot].timer.cancel(in: &net.timers)
-    let entry = timeWaits.remove(slot)
+    var entry = timeWaits.remove(slot)
     connections.remove(entry.tuple, .timeWait(slot))
-    if entry.ownsPort {
-      ports.release(entry.id, address: entry.tuple.local.address, port: entry.tuple.local.port)
-    }
+    ports.release(&entry.binding, address: entry.tuple.local.address, port: entry.tuple.local.port)
   }
 
   /// Whether a segment in TIME-WAIT is a SYN that may open the connection anew: its number or its timestamp is beyond
@@ -223,12 +221,12 @@ public struct TCPLayer: ~Copyable {
   /// What a socket wants of other shards: its port, or one that it asks for, to be shared as its options say.
   public func portWish(_ id: SocketID, _ asked: SocketAddress? = nil) throws(Errno) -> PortWish? {
     let index = try slot(id)
-    guard let address = asked ?? (sockets[index].isBound ? sockets[index].tuple.local : nil),
+    guard let address = asked ?? (sockets[index].core.isBound ? sockets[index].core.tuple.local : nil),
       address.port != 0
     else { return nil }
     return PortWish(
-      address: address, reuseAddress: sockets[index].options.reuseAddress,
-      reusePort: sockets[index].options.reusePort)
+      address: address, reuseAddress: sockets[index].core.options.reuseAddress,
+      reusePort: sockets[index].core.options.reusePort)
   }
 
   /// Whether owners of the port in this shard are in the way of such a wish. Linux: `inet_csk_bind_conflict()`.
@@ -267,7 +265,7 @@ public struct TCPLayer: ~Copyable {
       guard sockets.isCurrent(index, generation: key.generation), sockets[index].timer.expire(at: due) else {
         return
       }
-      if sockets[index].isOrphan && isOutOfResources(index, net: host.net) {
+      if sockets[index].core.isOrphan && isOutOfResources(index, net: host.net) {
         return abortOnMemory(index, host: &host)
       }
       sockets[index].timersExpired(host: &host)
@@ -288,7 +286,7 @@ public struct TCPLayer: ~Copyable {
       }
       let index = id.index
       guard sockets.isLive(index) else { continue }
-      sockets[index].account.isThrottled = false
+      sockets[index].core.account.isThrottled = false
       guard sockets[index].state.isConnected, sockets[index].state != .synSent else { continue }
       sockets[index].continueSending(host: &host)
       sockets[index].wakeWriter(net: &host.net)

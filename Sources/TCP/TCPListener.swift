@@ -1,3 +1,4 @@
+import InetSocket
 import Internet
 import NetNamespace
 import Wire
@@ -72,16 +73,16 @@ extension TCPLayer {
     }
     guard sockets[index].state == .close, sockets[index].connectPhase == .unconnected else { throw .EINVAL }
     sockets[index].prepareAnew(net: net)
-    if !sockets[index].isBound {
-      let address = sockets[index].tuple.local.address
+    if !sockets[index].core.isBound {
+      let address = sockets[index].core.tuple.local.address
       let port = try ports.bind(
-        id, address: address, port: 0, reuseAddress: false, reusePort: false, net: &net)
-      sockets[index].tuple.local = SocketAddress(address, port: port)
-      sockets[index].isBound = true
+        &sockets[index].core.binding, address: address, port: 0, reuseAddress: false, reusePort: false,
+        net: &net)
+      sockets[index].core.tuple.local = SocketAddress(address, port: port)
     }
-    let local = sockets[index].tuple.local
-    try ports.listen(id, address: local.address, port: local.port)
-    sockets[index].pendingError = nil
+    let local = sockets[index].core.tuple.local
+    try ports.listen(&sockets[index].core.binding, address: local.address, port: local.port)
+    sockets[index].core.pendingError = nil
     sockets[index].setState(.listen, net: &net)
     let listener = listeners.insert(TCPListener(id, local: local, backlog: limit))
     sockets[index].listener = listener
@@ -109,7 +110,7 @@ extension TCPLayer {
     let local = listeners[listener].local
     listening[local.port]?.removeAll { $0 == listener }
     if listening[local.port]?.isEmpty ?? false { listening[local.port] = nil }
-    ports.stopListening(listeners[listener].id, address: local.address, port: local.port)
+    ports.stopListening(&sockets[index].core.binding, address: local.address, port: local.port)
     while let child = listeners[listener].popFirst() { abort(child, host: &host) }
     while let slot = listeners[listener].oldestRequest { removeRequest(slot, net: &host.net) }
     sockets[index].listener = nil

@@ -48,7 +48,7 @@ extension TCPSocket {
     if let previous = place, outOfOrder[tcp: previous].endSequence.isAfter(start) {
       noteDuplicate(start, outOfOrder[tcp: previous].endSequence, net: &net)
     }
-    skb.chargeReceive(to: account)
+    skb.chargeReceive(to: core.account)
     if let previous = place { outOfOrder.insert(skb, after: previous) } else { outOfOrder.prepend(skb) }
     var inserted = place.flatMap { outOfOrder.position(after: $0) } ?? outOfOrder.first
     outOfOrderHint = inserted

@@ -33,7 +33,7 @@ extension TCPSocket {
 
   /// Payload of a full segment, after the route's MTU, the peer's limit and the options. Linux: `tcp_current_mss()`.
   mutating func currentMSS(host: inout Host) -> Int {
-    if let route, host.internet.isCurrent(route) {
+    if let route = core.route, host.internet.isCurrent(route) {
       if route.mtu != mssPathMTU { syncMSS(mtu: route.mtu) }
     } else {
       _ = refreshRoute(host: &host)
@@ -44,9 +44,9 @@ extension TCPSocket {
   /// Whether there is a way to the peer, found again if need be; why not is the soft error.
   /// Linux: `inet_sk_rebuild_header()`.
   mutating func hasRoute(host: inout Host) -> Bool {
-    if let route, host.internet.isCurrent(route) { return true }
+    if let route = core.route, host.internet.isCurrent(route) { return true }
     guard let error = refreshRoute(host: &host) else { return true }
-    softError = error
+    core.softError = error
     return false
   }
 
@@ -57,8 +57,8 @@ extension TCPSocket {
     }
     do {
       let fresh = try host.route(
-        to: remote, from: local.isAny ? nil : local, onLink: options.dontRoute)
-      route = fresh
+        to: remote, from: local.isAny ? nil : local, onLink: core.options.dontRoute)
+      core.route = fresh
       syncMSS(mtu: fresh.mtu)
       return nil
     } catch {
@@ -77,10 +77,10 @@ extension TCPSocket {
   /// As the congestion control says, which has no limit before the first RTT sample; never more than `SO_MAX_PACING_RATE`.
   /// Linux: `sk_pacing_rate`.
   var pacingBytesPerSecond: UInt64 {
-    guard rtt.hasSample else { return options.maximumPacingRate }
+    guard rtt.hasSample else { return core.options.maximumPacingRate }
     let rate = congestion.pacingRate(
       window: window, packetsOut: packetsOut, mss: mssCache, smoothed8: rtt.smoothed8)
-    return min(rate, options.maximumPacingRate)
+    return min(rate, core.options.maximumPacingRate)
   }
 
   /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
@@ -140,11 +140,11 @@ extension TCPSocket {
   private func exceedsSmallQueue(truesize: Int, net: borrowing Net) -> Bool {
     var limit = max(2 * truesize, Int(min(pacingBytesPerSecond >> 10, UInt64(net.settings.tcpLimitOutput))))
     limit = min(limit, net.settings.tcpLimitOutput)
-    guard account.writeAllocated > limit else { return false }
+    guard core.account.writeAllocated > limit else { return false }
     // With nothing or one packet in flight an ACK could not restart us.
     if scoreboard.queue.count < 2 { return false }
-    account.isThrottled = true
-    return account.writeAllocated > limit
+    core.account.isThrottled = true
+    return core.account.writeAllocated > limit
   }
 
   // MARK: Sending
@@ -299,7 +299,7 @@ extension TCPSocket {
   /// more. The first packet may always be cut, or the timer could not send it. Linux: `tcp_fragment()`, which cuts the
   /// last one too.
   private func isTooLarge(toSplit place: SkBuffQueue.Position) -> Bool {
-    writeQueuedMemory >> 1 > sendBuffer + 2 * (65536 + SkBuff.overhead)
+    writeQueuedMemory >> 1 > core.sendBuffer + 2 * (65536 + SkBuff.overhead)
       && place != scoreboard.queue.first
   }
 }

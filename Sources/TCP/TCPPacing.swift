@@ -5,7 +5,7 @@ import Timers
 // `tcp_update_skb_after_send()`.
 extension TCPSocket {
   /// Linux: `sk_pacing_status`.
-  var isPaced: Bool { options.maximumPacingRate != .max || congestion.isPaced }
+  var isPaced: Bool { core.options.maximumPacingRate != .max || congestion.isPaced }
 
   /// Whether the time of the next packet has not come; then its timer is armed.
   @inline(__always)

@@ -16,12 +16,6 @@ extension TCPLayer {
     return sockets[index].readableByteCount
   }
 
-  /// `SO_RCVLOWAT`.
-  public func receiveLowWater(_ id: SocketID) -> Int {
-    guard let index = try? slot(id) else { return 1 }
-    return sockets[index].options.receiveLowWater
-  }
-
   /// Whether a closed socket still has data or a FIN that its peer has not acknowledged: what SO_LINGER waits for.
   /// Linux: `sk_stream_closing()`.
   public func isClosing(_ id: SocketID) -> Bool {

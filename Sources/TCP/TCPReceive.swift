@@ -122,7 +122,7 @@ extension TCPSocket {
         return
       }
     }
-    skb.chargeReceive(to: account)
+    skb.chargeReceive(to: core.account)
     receiveQueue.append(skb)
   }
 

@@ -27,7 +27,7 @@ extension TCPSocket {
         let distance = mark.sequence.offset(from: sequence)
         if distance == 0 {
           if copied > 0 { break }
-          if !options.outOfBandInline {
+          if !core.options.outOfBandInline {
             sequence += 1
             count = min(length - offset - 1, iter.count)
           }
@@ -69,11 +69,11 @@ extension TCPSocket {
     if requested == 0 && readableByteCount > 0 { return 0 }
     // After the peer's last byte there is its end, whatever came of the connection since. Linux: SOCK_DONE.
     if peerFinSeen { return 0 }
-    if let error = pendingError {
-      pendingError = nil
+    if let error = core.pendingError {
+      core.pendingError = nil
       throw error
     }
-    if receiveShutdown { return 0 }
+    if core.receiveShutdown { return 0 }
     if state == .close { throw .ENOTCONN }
     throw .EAGAIN
   }
@@ -100,7 +100,7 @@ extension TCPSocket {
       let isPushed = ack.isPushedTwice || ack.isPushed && !ack.isInteractive
       due = rcvNxt.offset(from: rcvWup) > rcvMSS || copied > 0 && isPushed && readableByteCount == 0
     }
-    if !due && !receiveShutdown {
+    if !due && !core.receiveShutdown {
       let current = receiveWindow
       if 2 * current <= windowClamp {
         let new = proposedWindow()
@@ -112,9 +112,9 @@ extension TCPSocket {
 
   /// Linux: `tcp_recv_urg()`.
   private mutating func receiveUrgent(_ iter: inout IovIter, peek: Bool) throws(Errno) -> Int {
-    guard !options.outOfBandInline, let mark = urgent, mark.byte != .taken else { throw .EINVAL }
+    guard !core.options.outOfBandInline, let mark = urgent, mark.byte != .taken else { throw .EINVAL }
     guard case .waiting(var value) = mark.byte else {
-      if state == .close || receiveShutdown { return 0 }
+      if state == .close || core.receiveShutdown { return 0 }
       throw .EAGAIN
     }
     if !peek { urgent?.byte = .taken }

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -34,10 +35,10 @@ extension TCPLayer {
     let hasTimestamps = host.net.settings.tcpTimestamps && segment.options.hasTimestamps
     let mss = advertisedMSS(listener, tuple, host: &host)
     // The child will offer the same.
+    let parent = listeners[listener].socket
     let window = InitialWindow(
-      sockets[listeners[listener].socket].options, segment: mss - (hasTimestamps ? 12 : 0),
-      isScaled: windowScale != nil,
-      net: host.net)
+      sockets[parent].options, fixedBuffer: sockets[parent].core.fixedReceiveBuffer,
+      segment: mss - (hasTimestamps ? 12 : 0), isScaled: windowScale != nil, net: host.net)
 
     let request = RequestSocket(
       tuple: tuple, listener: listener,
@@ -253,15 +254,14 @@ extension TCPLayer {
     let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
     let listener = requests[slot].listener
     let parent = listeners[listener].socket
-    var child = TCPSocket(id: id, family: sockets[parent].family, net: host.net)
+    var child = TCPSocket(id: id, family: sockets[parent].core.family, net: host.net)
     child.options = sockets[parent].options
-    child.receiveShutdown = sockets[parent].receiveShutdown
-    child.sendShutdown = sockets[parent].sendShutdown
-    child.tuple = requests[slot].tuple
+    child.core.inherit(sockets[parent].core)
+    child.core.tuple = requests[slot].tuple
     child.ack.pingpong = sockets[parent].ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
-    child.advertisedMSS = advertisedMSS(listener, child.tuple, host: &host)
+    child.advertisedMSS = advertisedMSS(listener, child.core.tuple, host: &host)
     let headerOptions = requests[slot].hasTimestamps ? 12 : 0
     child.selectInitialWindow(segment: child.advertisedMSS - headerOptions, net: host.net)
     _ = child.refreshRoute(host: &host)
@@ -302,12 +302,11 @@ extension TCPLayer {
     child.scoreboard.handshakeDelivered()
     child.statistics.segmentsIn = 1
     child.finishHandshake(net: &host.net)
-    let tuple = child.tuple
-    child.isBound = true
+    let tuple = child.core.tuple
     removeRequest(slot, net: &host.net)
+    ports.share(&child.core.binding, address: tuple.local.address, port: tuple.local.port)
     let taken = sockets.insert(child)
     precondition(taken == index, "a reserved slab slot is the next one used")
-    ports.share(id, address: tuple.local.address, port: tuple.local.port)
     insert(tuple, socket: index)
     return index
   }

@@ -45,10 +45,10 @@ extension TCPSocket {
   /// The last transmission still waits in the qdisc or the ring: sending it twice helps nobody. When it leaves, the
   /// socket is run again. Linux: `skb_still_in_host_queue()`.
   private func isStillQueued(_ place: SkBuffQueue.Position, net: inout Net) -> Bool {
-    guard account.writeAllocated > 0, scoreboard.queue.withPacket(at: place, { $0.isCloned }) else {
+    guard core.account.writeAllocated > 0, scoreboard.queue.withPacket(at: place, { $0.isCloned }) else {
       return false
     }
-    account.isThrottled = true
+    core.account.isThrottled = true
     net.counters.count(.TcpExtTCPSpuriousRtxHostQueues)
     return true
   }

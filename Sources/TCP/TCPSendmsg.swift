@@ -36,11 +36,11 @@ extension TCPSocket {
   /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
   /// - Throws: `EAGAIN` when none could be taken, `EPIPE` after shutdown, a pending error first, `EFAULT`.
   mutating func sendmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
-    if let error = pendingError {
-      pendingError = nil
+    if let error = core.pendingError {
+      core.pendingError = nil
       throw error
     }
-    if sendShutdown { throw .EPIPE }
+    if core.sendShutdown { throw .EPIPE }
     guard state.canSend else {
       if state == .synSent || state == .synReceived {
         noSpace = true
@@ -105,12 +105,12 @@ extension TCPSocket {
         // Fragment slots ran out (the next segment takes over) or memory did.
         if writeQueue.length(at: tail) == 0 {
           removeEmptyTail()
-          account.waitForMemory(sendUse)
+          core.account.waitForMemory(sendUse)
           break
         }
         markPush(tail)
         guard host.net.pool.refillFragment(use: sendUse) > 0 else {
-          account.waitForMemory(sendUse)
+          core.account.waitForMemory(sendUse)
           break
         }
         guard makeSegment(net: &host.net) else { break }
@@ -156,7 +156,8 @@ extension TCPSocket {
   /// Marks the samples to come as the application's doing while there is less than a segment to send and nothing else
   /// holds it back. Linux: `tcp_rate_check_app_limited()`.
   private mutating func checkApplicationLimited() {
-    guard unsentByteCount < mssCache, account.writeAllocated < SkBuff.overhead, inFlight < window.segments,
+    guard unsentByteCount < mssCache, core.account.writeAllocated < SkBuff.overhead,
+      inFlight < window.segments,
       lostOut <= retransOut
     else { return }
     appLimited = max(delivered &+ UInt32(truncatingIfNeeded: inFlight), 1)
@@ -169,38 +170,38 @@ extension TCPSocket {
 
   /// Linux: `sk_stream_memory_free()`.
   var hasSendMemory: Bool {
-    writeQueuedMemory < sendBuffer
+    writeQueuedMemory < core.sendBuffer
       && (options.notSentLowWater == 0 || unsentByteCount < options.notSentLowWater)
   }
   /// A third of the buffer is free, and less than half of `TCP_NOTSENT_LOWAT` unsent.
   /// Linux: `sk_stream_is_writeable()`, `tcp_stream_memory_free()`.
   private var hasWriteSpace: Bool {
-    sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory
+    core.sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory
       && (options.notSentLowWater == 0 || unsentByteCount << 1 < options.notSentLowWater)
   }
   /// Whether a send would take something: there is room in the buffer, and packet memory.
-  var isWritable: Bool { hasWriteSpace && account.admitsWriter(sendUse) }
+  var isWritable: Bool { hasWriteSpace && core.account.admitsWriter(sendUse) }
   /// What memory for more data is asked for as: the first segment, and up to `tcp_wmem[0]`, a connection always gets.
   var sendUse: MemoryUse { writeQueuedMemory < leastSendMemory ? .guaranteed : .ordinary }
 
   /// Somebody was told that nothing can be sent now, and is woken when it can. Linux: `SOCK_NOSPACE`.
   mutating func awaitWriteSpace() {
     noSpace = true
-    if state.canSend && !sendShutdown && hasWriteSpace { account.waitForMemory(sendUse) }
+    if state.canSend && !core.sendShutdown && hasWriteSpace { core.account.waitForMemory(sendUse) }
   }
 
   /// Begins a new segment at the end of the write queue. Linux: `tcp_stream_alloc_skb()`, `tcp_skb_entail()`.
   mutating func makeSegment(net: inout Net) -> Bool {
     guard hasSendMemory else { return false }
     guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: sendUse) else {
-      account.waitForMemory(sendUse)
+      core.account.waitForMemory(sendUse)
       return false
     }
-    account.stopWaiting()
+    core.account.stopWaiting()
     skb.tcp.sequence = writeSeq
     skb.tcp.endSequence = writeSeq
     skb.tcp.flags = .ack
-    skb.mark = options.mark
+    skb.mark = core.options.mark
     skb.socket = id.rawValue
     isPushForced = false
     writeQueuedMemory += skb.truesize
@@ -231,10 +232,10 @@ extension TCPSocket {
     if !more || writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) { markPush(tail) }
     if flags.contains(.outOfBand) { sndUp = writeSeq; urgentMode = true }
     if shouldAutocork(tail: tail, goal: goal, net: host.net) {
-      if !account.isThrottled { host.net.counters.count(.TcpExtTCPAutoCorking) }
+      if !core.account.isThrottled { host.net.counters.count(.TcpExtTCPAutoCorking) }
       // The next freed packet asks for another run.
-      account.isThrottled = true
-      if account.writeAllocated > 0 { return }
+      core.account.isThrottled = true
+      if core.account.writeAllocated > 0 { return }
     }
     pushPending(mss: mss, nagle: more ? .cork : nagle, host: &host)
   }
@@ -243,6 +244,6 @@ extension TCPSocket {
   /// Linux: `tcp_should_autocork()`.
   private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
     writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !scoreboard.queue.isEmpty
-      && account.writeAllocated >= writeQueue.truesize(at: tail) && !writeQueue[tcp: tail].endOfRecord
+      && core.account.writeAllocated >= writeQueue.truesize(at: tail) && !writeQueue[tcp: tail].endOfRecord
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import NetNamespace
 import SkBuff
 import Tables
@@ -10,27 +11,11 @@ import Wire
 /// Fields are grouped by the file that works on them. All sequence arithmetic is modulo 2^32.
 struct TCPSocket: ~Copyable {
   private let addressOnly = AddressOnly()
-  let id: SocketID
-  let family: AddressFamily
+  var core: SocketCore
   var state = TCPState.close
-  var tuple: FourTuple
   var options = TCPSocketOptions()
-  let account: SocketAccount
-  /// The cached route. Linux: `sk_dst_get()`.
-  var route: Route?
-  var pendingError: Errno?
-  /// A soft error reported when the connection times out (RFC 1122 4.2.3.9).
-  var softError: Errno?
-  var receiveShutdown = false
-  var sendShutdown = false
-  /// Closed by its owner: no application will read or write it again. Linux: `SOCK_DEAD`.
-  var isOrphan = false
   /// Counts in the layer's orphans.
   var isCountedOrphan = false
-  var isBound = false
-  /// What `bind()` asked for: stays the socket's from one connection to the next, where what `connect()` or `listen()` chose
-  /// is given back with the connection. Linux: `SOCK_BINDPORT_LOCK`, `SOCK_BINDADDR_LOCK`.
-  var boundTo: SocketAddress?
   /// How far `connect()` has come. Linux: `SS_UNCONNECTED`, `SS_CONNECTING`, `SS_CONNECTED`.
   var connectPhase = ConnectPhase.unconnected
   /// Stands in the connection table.
@@ -55,7 +40,6 @@ struct TCPSocket: ~Copyable {
   var scoreboard = Scoreboard()
   /// Memory in both send queues. Linux: `sk_wmem_queued`.
   var writeQueuedMemory = 0
-  var sendBuffer: Int
   /// `tcp_wmem[0]`.
   let leastSendMemory: Int
   var noSpace = false
@@ -77,7 +61,6 @@ struct TCPSocket: ~Copyable {
   var rcvWnd = 0
   var windowClamp = 65535
   var rcvSsthresh = 0
-  var receiveBuffer: Int
   var receiveQueue = SkBuffQueue()
   var outOfOrder = SkBuffQueue()
   var outOfOrderHint: SkBuffQueue.Position?
@@ -159,19 +142,17 @@ struct TCPSocket: ~Copyable {
   enum RetransmitTimer { case none, retransmission, probe }
 
   init(id: SocketID, family: AddressFamily, net: borrowing Net) {
-    self.id = id
-    self.family = family
-    tuple = FourTuple(
-      local: SocketAddress(.any(family), port: 0), remote: SocketAddress(.any(family), port: 0))
-    account = SocketAccount(pool: net.pool, socket: id.rawValue)
-    sendBuffer = net.settings.tcpWriteMemory.initial
+    core = SocketCore(
+      id, family: family, sendBuffer: net.settings.tcpWriteMemory.initial,
+      receiveBuffer: net.settings.tcpReadMemory.initial, net: net)
     leastSendMemory = net.settings.tcpWriteMemory.least
-    receiveBuffer = net.settings.tcpReadMemory.initial
     congestion = CongestionControl(net.settings.tcpCongestionControl)
   }
 
   // MARK: Derived
 
+  var id: SocketID { core.id }
+  var tuple: FourTuple { core.tuple }
   var packetsOut: Int { scoreboard.packetsOut }
   var sackedOut: Int { scoreboard.sackedOut }
   var lostOut: Int { scoreboard.lostOut }
@@ -192,9 +173,9 @@ struct TCPSocket: ~Copyable {
   /// Whether a reader is to be woken: `SO_RCVLOWAT` bytes are there, of which an urgent byte at the mark is none, or no more
   /// can come for want of room. Linux: `tcp_stream_is_readable()` with the target of `tcp_poll()`.
   var hasStreamData: Bool {
-    let isAtMark = urgent.map { $0.sequence == copiedSeq && !options.outOfBandInline } ?? false
+    let isAtMark = urgent.map { $0.sequence == copiedSeq && !core.options.outOfBandInline } ?? false
     let available = readableByteCount - (isAtMark ? 1 : 0)
-    return available > 0 && (available >= options.receiveLowWater || receiveWindow <= rcvMSS)
+    return available > 0 && (available >= core.options.receiveLowWater || receiveWindow <= rcvMSS)
   }
   /// The TCP timestamp clock.
   func timestamp(_ now: Instant) -> UInt32 { now.milliseconds32 &+ timestampOffset }
@@ -215,15 +196,15 @@ struct TCPSocket: ~Copyable {
 
   /// Reports a hard error to the owner and ends the connection. Linux: `tcp_done_with_error()`.
   mutating func fail(_ error: Errno?, net: inout Net) {
-    if let error, pendingError == nil { pendingError = error }
+    if let error, core.pendingError == nil { core.pendingError = error }
     // Linux: `tcp_done()`; a connection that its own side gives up did not fail.
     if error != nil && (state == .synSent || state == .synReceived) { net.counters.count(.TcpAttemptFails) }
     purgeSendQueues()
     purgeOutOfOrder()
     stopTimers()
     setState(.close, net: &net)
-    receiveShutdown = true
-    sendShutdown = true
+    core.receiveShutdown = true
+    core.sendShutdown = true
     net.wake(id)
   }
 
@@ -231,15 +212,12 @@ struct TCPSocket: ~Copyable {
   /// next. Linux: `tcp_disconnect()`.
   mutating func disconnect(net: borrowing Net) {
     purgeSendQueues()
-    var fresh = TCPSocket(id: id, family: family, net: net)
+    var fresh = TCPSocket(id: id, family: core.family, net: net)
+    swap(&fresh.core, &core)
+    fresh.core.disconnect()
     fresh.options = options
     fresh.prepareBuffers(net: net)
     fresh.timer = timer
-    fresh.isBound = isBound
-    fresh.boundTo = boundTo
-    fresh.tuple.local = isBound ? tuple.local : boundTo ?? fresh.tuple.local
-    fresh.pendingError = pendingError
-    fresh.isOrphan = isOrphan
     fresh.ack.pingpong = ack.pingpong
     receiveQueue.removeAll()
     outOfOrder.removeAll()
@@ -249,11 +227,11 @@ struct TCPSocket: ~Copyable {
   /// Before `connect()` and `listen()`: as `disconnect`, but what `shutdown()` has shut stays so, and the error of what
   /// was is gone. Linux: `tcp_connect_init()`; only `tcp_disconnect()` clears `sk_shutdown`.
   mutating func prepareAnew(net: borrowing Net) {
-    let (isReceiveShut, isSendShut) = (receiveShutdown, sendShutdown)
+    let (isReceiveShut, isSendShut) = (core.receiveShutdown, core.sendShutdown)
     disconnect(net: net)
-    receiveShutdown = isReceiveShut
-    sendShutdown = isSendShut
-    pendingError = nil
+    core.receiveShutdown = isReceiveShut
+    core.sendShutdown = isSendShut
+    core.pendingError = nil
   }
 
   mutating func purgeSendQueues() {

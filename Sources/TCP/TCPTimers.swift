@@ -59,7 +59,7 @@ extension TCPSocket {
       // An earlier trouble that is over does not count.
       retransmitStamp = .origin
     }
-    if sndWnd == 0 && !isOrphan && !isOpening {
+    if sndWnd == 0 && !core.isOrphan && !isOpening {
       // The peer closed its window on data in flight: keep asking as long as it answers.
       if closedWindowTimedOut(sentAt: scoreboard.queue[tcp: head].sentAt, now: host.net.now) {
         writeError(net: &host.net)
@@ -103,7 +103,7 @@ extension TCPSocket {
   /// The connection ends because nobody answers. Linux: `tcp_write_err()`.
   private mutating func writeError(net: inout Net) {
     net.counters.count(.TcpExtTCPAbortOnTimeout)
-    fail(softError ?? .ETIMEDOUT, net: &net)
+    fail(core.softError ?? .ETIMEDOUT, net: &net)
   }
 
   /// Whether the timer just armed must fire earlier for `TCP_USER_TIMEOUT` to end the connection in time (RFC 5482).
@@ -133,7 +133,7 @@ extension TCPSocket {
       tries = options.synCount ?? net.settings.tcpSynRetries
       let linear = state == .synSent ? net.settings.tcpSynLinearTimeouts : 0
       if retransmits >= tries + linear { return true }
-    } else if isOrphan {
+    } else if core.isOrphan {
       tries = orphanRetries(isAlive: rtt.timeout < RTTEstimator.maximumTimeout, net: net)
     }
     guard retransmits > 0, retransmitStamp != .origin else { return false }
@@ -144,7 +144,7 @@ extension TCPSocket {
   /// How often an orphan tries: `tcp_orphan_retries`, whose 0 means 8, and not at all once the back-off has reached its
   /// limit. Linux: `tcp_orphan_retries()`.
   private func orphanRetries(isAlive: Bool, net: borrowing Net) -> Int {
-    let retries = softError != nil && !isAlive ? 0 : net.settings.tcpOrphanRetries
+    let retries = core.softError != nil && !isAlive ? 0 : net.settings.tcpOrphanRetries
     return retries == 0 && isAlive ? 8 : retries
   }
 
@@ -165,7 +165,7 @@ extension TCPSocket {
       return
     }
     var most = host.net.settings.tcpRetries2
-    if isOrphan {
+    if core.isOrphan {
       // An orphan does not wait for ever for a peer that answers and keeps its window shut.
       let isAlive = probeInterval < RTTEstimator.maximumTimeout
       most = orphanRetries(isAlive: isAlive, net: host.net)
@@ -229,11 +229,11 @@ extension TCPSocket {
 
   /// Keep-alive, and the orphan's wait in FIN-WAIT-2. Linux: `tcp_keepalive_timer()`.
   private mutating func keepAliveExpired(host: inout Host) {
-    if isOrphan && state == .finWait2 {
+    if core.isOrphan && state == .finWait2 {
       fail(nil, net: &host.net)
       return
     }
-    guard options.keepAlive, state != .close, state != .listen, state != .synSent else { return }
+    guard core.options.keepAlive, state != .close, state != .listen, state != .synSent else { return }
     let idle = options.keepAliveIdle ?? host.net.settings.tcpKeepaliveTime
     if packetsOut > 0 || !writeQueue.isEmpty {
       keepAliveDeadline = host.net.now + idle
@@ -263,8 +263,8 @@ extension TCPSocket {
   /// Starts or stops keep-alive as the option says; time already spent idle counts. Linux: `tcp_set_keepalive()`,
   /// `tcp_sock_set_keepidle_locked()`.
   mutating func applyKeepAlive(idleChanged: Bool = false, net: borrowing Net) {
-    guard !isOrphan else { return }
-    guard options.keepAlive && state != .close && state != .listen && state != .synSent else {
+    guard !core.isOrphan else { return }
+    guard core.options.keepAlive && state != .close && state != .listen && state != .synSent else {
       keepAliveDeadline = .distantFuture
       return
     }

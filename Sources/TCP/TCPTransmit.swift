@@ -93,7 +93,7 @@ extension TCPSocket {
     }
     // So that the receiver's GRO does not hold a burst back for more of it.
     if block.segmentCount > 1 && payload > Int(block.segmentSize) { header.flags.insert(.psh) }
-    skb.priority = options.priority
+    skb.priority = core.options.priority
     skb.push(headerByteCount)
     skb.setTransportHeader()
     var skb = skb
@@ -114,7 +114,7 @@ extension TCPSocket {
       skb.gsoSegments = 1
     }
     if payload > 0 || flags.contains(.syn) || flags.contains(.fin) {
-      skb.chargeWrite(to: account, socket: id.rawValue)
+      skb.chargeWrite(to: core.account, socket: id.rawValue)
     } else {
       skb.socket = id.rawValue
     }
@@ -136,17 +136,17 @@ extension TCPSocket {
   }
 
   private mutating func sendDown(_ skb: consuming SkBuff, host: inout Host) -> XmitResult {
-    guard var path = route else {
+    guard var path = core.route else {
       skb.drop(.ipOutNoRoute)
       return .dropped
     }
     var sendOptions = IPv4SendOptions(protocol: .tcp)
-    sendOptions.typeOfService = options.typeOfService
-    sendOptions.timeToLive = options.timeToLive
-    sendOptions.pmtuDiscovery = options.pathMTUDiscovery
-    sendOptions.mark = options.mark
+    sendOptions.typeOfService = core.options.typeOfService
+    sendOptions.timeToLive = core.options.timeToLive
+    sendOptions.pmtuDiscovery = core.options.pathMTUDiscovery
+    sendOptions.mark = core.options.mark
     let result = host.output(skb, route: &path, options: sendOptions)
-    route = path
+    core.route = path
     return result
   }
 

@@ -13,15 +13,16 @@ extension TCPSocket {
   func windowFrom(space: Int) -> Int { Self.windowFrom(space: space, ratio: scalingRatio) }
   func spaceFrom(window: Int) -> Int { (window << 8) / max(1, scalingRatio) }
   /// Linux: `tcp_full_space()`, `tcp_space()`.
-  var fullSpace: Int { windowFrom(space: receiveBuffer) }
-  var freeSpace: Int { windowFrom(space: max(0, receiveBuffer - account.receiveAllocated)) }
+  var fullSpace: Int { windowFrom(space: core.receiveBuffer) }
+  var freeSpace: Int { windowFrom(space: max(0, core.receiveBuffer - core.account.receiveAllocated)) }
 
   /// What is left of the window last offered. Linux: `tcp_receive_window()`.
   var receiveWindow: Int { max(0, (rcvWup + rcvWnd).offset(from: rcvNxt)) }
 
   /// What the SYN or SYN-ACK offers.
   mutating func selectInitialWindow(segment mss: Int, net: borrowing Net) {
-    let window = InitialWindow(options, segment: mss, isScaled: hasWindowScale, net: net)
+    let window = InitialWindow(
+      options, fixedBuffer: core.fixedReceiveBuffer, segment: mss, isScaled: hasWindowScale, net: net)
     rcvWnd = window.offer
     rcvWscale = window.scale
     windowClamp = window.clamp
@@ -163,15 +164,15 @@ extension TCPSocket {
     guard (now - readSpace.since).microseconds >= rtt else { return }
     let copied = copiedSeq.offset(from: readSpace.sequence)
     if copied > readSpace.space {
-      if options.receiveBuffer == nil && !net.pool.isUnderPressure {
+      if !core.isReceiveBufferFixed && !net.pool.isUnderPressure {
         var window = (copied << 1) + 16 * advertisedMSS
         if readSpace.space > 0 {
           let grow = window &* (copied - readSpace.space) / readSpace.space
           window += grow << 1
         }
         let wanted = min(spaceFrom(window: max(window, 0)), net.settings.tcpReadMemory.most)
-        if wanted > receiveBuffer {
-          receiveBuffer = wanted
+        if wanted > core.receiveBuffer {
+          core.receiveBuffer = wanted
           let most = options.windowClamp > 0 ? options.windowClamp : 65535 << rcvWscale
           windowClamp = min(windowFrom(space: wanted), most)
         }

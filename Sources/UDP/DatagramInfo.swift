@@ -1,3 +1,4 @@
+import InetSocket
 import NetNamespace
 import Wire
 
@@ -16,17 +17,19 @@ public struct DatagramInfo: Sendable {
 }
 
 extension DatagramTable {
-  var all: [SocketID] {
+  /// Every socket, for `ss`.
+  public var all: [SocketID] {
     (0..<sockets.capacity).filter { sockets.isLive($0) }.map { sockets[$0].id }
   }
 
-  func info(_ id: SocketID) throws(Errno) -> DatagramInfo {
+  /// What `ss -u` tells of a socket.
+  public func info(_ id: SocketID) throws(Errno) -> DatagramInfo {
     let index = try slot(id)
     return DatagramInfo(
-      local: sockets[index].local, remote: sockets[index].remote,
-      receiveAllocated: sockets[index].account.receiveAllocated,
-      writeAllocated: sockets[index].account.writeAllocated,
-      receiveBuffer: sockets[index].options.receiveBuffer, sendBuffer: sockets[index].options.sendBuffer,
+      local: sockets[index].core.tuple.local, remote: sockets[index].core.peer,
+      receiveAllocated: sockets[index].core.account.receiveAllocated,
+      writeAllocated: sockets[index].core.account.writeAllocated,
+      receiveBuffer: sockets[index].core.receiveBuffer, sendBuffer: sockets[index].core.sendBuffer,
       queuedDatagrams: sockets[index].receiveQueue.count, dropCount: sockets[index].dropCount)
   }
 }

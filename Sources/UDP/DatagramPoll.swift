@@ -1,29 +1,26 @@
+import InetSocket
 import NetNamespace
 
+/// What a caller asks before it waits, and who watches.
 extension DatagramTable {
-  /// Bytes of the datagram that the next receive takes.
-  func receivableByteCount(_ id: SocketID) -> Int {
+  /// Linux: `datagram_poll()`. Whoever is told that there is no room is owed a wake-up.
+  public func readiness(_ id: SocketID) -> Readiness {
+    guard let index = try? slot(id) else { return [] }
+    return sockets[index].readiness
+  }
+
+  /// Bytes of the datagram that the next receive takes. Linux: `SIOCINQ`.
+  public func receivableByteCount(_ id: SocketID) -> Int {
     guard let index = try? slot(id), let first = sockets[index].receiveQueue.first else { return 0 }
     return sockets[index].receiveQueue.length(at: first)
   }
 
-  /// Bytes that the next receive from the error queue takes.
-  func queuedErrorByteCount(_ id: SocketID) -> Int {
-    guard let index = try? slot(id) else { return 0 }
-    return sockets[index].errorQueue.first?.payload.count ?? 0
+  /// The path MTU of a connected socket. Linux: `IP_MTU`.
+  ///
+  /// - Throws: ENOTCONN.
+  public func pathMTU(_ id: SocketID) throws(Errno) -> Int {
+    let index = try slot(id)
+    guard sockets[index].core.peer != nil, let mtu = sockets[index].core.route?.mtu else { throw .ENOTCONN }
+    return mtu
   }
-}
-
-extension UDPLayer {
-  /// Bytes of the datagram that the next receive takes. Linux: `SIOCINQ`.
-  public func receivableByteCount(_ id: SocketID) -> Int { table.receivableByteCount(id) }
-  /// Bytes that the next receive from the error queue takes.
-  public func queuedErrorByteCount(_ id: SocketID) -> Int { table.queuedErrorByteCount(id) }
-}
-
-extension PingLayer {
-  /// Bytes of the datagram that the next receive takes. Linux: `SIOCINQ`.
-  public func receivableByteCount(_ id: SocketID) -> Int { table.receivableByteCount(id) }
-  /// Bytes that the next receive from the error queue takes.
-  public func queuedErrorByteCount(_ id: SocketID) -> Int { table.queuedErrorByteCount(id) }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -9,80 +10,48 @@ import Wire
 /// What UDP and ping sockets have in common. Linux: `struct inet_sock` of a `SOCK_DGRAM` socket.
 struct DatagramSocket: ~Copyable {
   private let addressOnly = AddressOnly()
-  let id: SocketID
-  let account: SocketAccount
-  var options: DatagramOptions
-  /// Own end; port 0: not bound. A ping socket's port is its ICMP identifier.
-  var local: SocketAddress
-  /// The address that `bind()` was given, under which the port table has the port.
-  var boundAddress: IPAddress
+  var core: SocketCore
+  var options = DatagramOptions()
   /// Bound to a group or a broadcast address: its datagrams are received, and what is sent has the device's address.
   /// Linux: `inet_saddr` in `__inet_bind()`.
   var isGroupBound = false
-  /// Nobody asked for the port by its number. Linux: without `SOCK_BINDPORT_LOCK`.
-  var isPortChosen = false
-  var remote: SocketAddress?
   var receiveQueue = SkBuffQueue()
-  /// Linux: `sk->sk_err`.
-  var pendingError: Errno?
-  /// Linux: `sk->sk_error_queue`.
-  var errorQueue: [ExtendedError] = []
-  var isReadShutdown = false
-  var isWriteShutdown = false
   /// Datagrams thrown away because the receive buffer was full. Linux: `sk->sk_drops`.
   var dropCount: UInt64 = 0
-
-  /// The route of the latest send, kept while the table does not change. Linux: `sk->sk_dst_cache`.
-  var route: Route?
+  /// The source that `core.route` was looked up for.
   var routeSource: IPv4Address = .any
 
   /// The datagram that is corked. Linux: `inet->cork` and `sk_write_queue`.
   var pending: AppendData?
   var pendingTarget = DatagramTarget()
 
-  /// Most entries that wait on the error queue.
-  static let errorQueueLimit = 256
-
   init(_ id: SocketID, net: borrowing Net) {
-    self.id = id
-    account = SocketAccount(pool: net.pool, socket: id.rawValue)
-    options = DatagramOptions(settings: net.settings)
-    local = SocketAddress(.any, port: 0)
-    boundAddress = local.address
+    core = SocketCore(
+      id, family: .inet, sendBuffer: net.settings.defaultWriteMemory,
+      receiveBuffer: net.settings.defaultReadMemory, net: net)
   }
 
-  var isBound: Bool { local.port != 0 }
+  var id: SocketID { core.id }
   /// The source of what is sent; any: the route says.
-  var source: IPv4Address? { isGroupBound ? .any : local.address.v4 }
+  var source: IPv4Address? { isGroupBound ? .any : core.tuple.local.address.v4 }
 
-  // MARK: Errors and readiness
-
-  /// Returns and clears the pending error. Linux: `sock_error()`, SO_ERROR.
-  mutating func takeError() -> Errno? {
-    defer { pendingError = nil }
-    return pendingError
-  }
+  // MARK: Readiness
 
   /// Linux: `datagram_poll()`.
   var readiness: Readiness {
     var ready: Readiness = []
-    if pendingError != nil || !errorQueue.isEmpty { ready.insert(.error) }
-    if isReadShutdown { ready.insert([.readHangup, .readable]) }
-    if isReadShutdown && isWriteShutdown { ready.insert(.hangup) }
+    if core.hasError { ready.insert(.error) }
+    if core.receiveShutdown { ready.insert([.readHangup, .readable]) }
+    if core.receiveShutdown && core.sendShutdown { ready.insert(.hangup) }
     if !receiveQueue.isEmpty { ready.insert(.readable) }
     // Linux: sock_writeable(): under half of the send buffer is in use.
-    if account.writeAllocated * 2 < options.sendBuffer {
+    if core.account.writeAllocated * 2 < core.sendBuffer {
       ready.insert(.writable)
     } else {
       // Whoever saw the socket not writable is owed a wake-up when packets are freed.
-      account.isThrottled = true
+      core.account.isThrottled = true
     }
     return ready
-  }
-
-  /// Linux: `ip_icmp_error()`, `ip_local_error()`.
-  mutating func queueError(_ error: ExtendedError) {
-    if errorQueue.count < Self.errorQueueLimit { errorQueue.append(error) }
   }
 
   // MARK: Receiving
@@ -91,19 +60,19 @@ struct DatagramSocket: ~Copyable {
   ///
   /// - Returns: false when it was dropped.
   mutating func enqueue(_ skb: consuming SkBuff, net: inout Net) -> Bool {
-    guard account.receiveAllocated <= options.receiveBuffer else {
+    guard core.account.receiveAllocated <= core.receiveBuffer else {
       dropCount += 1
       skb.drop(.socketReceiveBuffer)
       return false
     }
-    let isLeast = account.receiveAllocated < net.settings.udpReadMemoryLeast
+    let isLeast = core.account.receiveAllocated < net.settings.udpReadMemoryLeast
     guard net.pool.admits(isLeast ? .guaranteed : .ordinary) else {
       dropCount += 1
       net.counters.count(.UdpMemErrors)
       skb.drop(.noMemory)
       return false
     }
-    skb.chargeReceive(to: account)
+    skb.chargeReceive(to: core.account)
     receiveQueue.append(skb)
     net.wake(id)
     return true
@@ -114,16 +83,15 @@ struct DatagramSocket: ~Copyable {
   /// - Throws: the pending error; EAGAIN when there is nothing; EFAULT when the buffer cannot be written, and the
   ///   datagram is gone, as Linux has it.
   mutating func receive(into iter: inout IovIter, flags: MessageFlags) throws(Errno) -> ReceivedMessage {
-    if flags.contains(.errorQueue) { return try receiveError(into: &iter) }
     // Linux: `ping_recvmsg()`; UDP does not look.
     if flags.contains(.outOfBand) && id.kind == .ping { throw .EOPNOTSUPP }
-    if let error = takeError() { throw error }
+    if let error = core.takeError() { throw error }
     guard let first = receiveQueue.first else {
       // Only whoever would wait is told the end. Linux: `__skb_wait_for_more_packets()`.
-      if isReadShutdown && !flags.contains(.dontWait) { return ReceivedMessage(byteCount: 0) }
+      if core.receiveShutdown && !flags.contains(.dontWait) { return ReceivedMessage(byteCount: 0) }
       throw .EAGAIN
     }
-    let options = self.options
+    let options = core.options
     if flags.contains(.peek) {
       return try receiveQueue.withPacket(at: first) { skb throws(Errno) in
         try Self.copy(skb, into: &iter, flags: flags, options: options)
@@ -134,7 +102,7 @@ struct DatagramSocket: ~Copyable {
   }
 
   private static func copy(
-    _ skb: borrowing SkBuff, into iter: inout IovIter, flags: MessageFlags, options: DatagramOptions
+    _ skb: borrowing SkBuff, into iter: inout IovIter, flags: MessageFlags, options: SocketOptions
   ) throws(Errno) -> ReceivedMessage {
     let length = skb.length
     let wanted = min(length, iter.count)
@@ -153,27 +121,6 @@ struct DatagramSocket: ~Copyable {
     return message
   }
 
-  /// Linux: `ip_recv_error()`.
-  private mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
-    guard !errorQueue.isEmpty else { throw .EAGAIN }
-    let entry = errorQueue.removeFirst()
-    // The next error in line becomes the socket's, when a packet brought it. Linux: sock_dequeue_err_skb().
-    if let next = errorQueue.first, next.origin == .icmp {
-      pendingError = next.errno
-    } else if entry.origin == .icmp {
-      pendingError = nil
-    }
-    let count = min(entry.payload.count, iter.count)
-    let copied = unsafe entry.payload.withUnsafeBytes { bytes in
-      unsafe iter.copyTo(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-    }
-    guard copied == count else { throw .EFAULT }
-    var message = ReceivedMessage(byteCount: count, source: entry.destination, flags: .errorQueue)
-    if count < entry.payload.count { message.flags.insert(.truncate) }
-    message.control.error = entry
-    return message
-  }
-
   // MARK: Routes
 
   /// Makes sure that `route` leads to `destination`; a route that is current is kept.
@@ -181,7 +128,7 @@ struct DatagramSocket: ~Copyable {
   mutating func findRoute(
     to destination: IPv4Address, from source: IPv4Address, onLink: Bool, host: inout Host
   ) throws(Errno) {
-    if let route, route.destination == destination, routeSource == source, !onLink,
+    if let route = core.route, route.destination == destination, routeSource == source, !onLink,
       host.internet.isCurrent(route)
     {
       return try checkBroadcast(route)
@@ -190,43 +137,43 @@ struct DatagramSocket: ~Copyable {
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)
-    route = found
+    core.route = found
     routeSource = source
   }
 
   private func checkBroadcast(_ route: Route) throws(Errno) {
-    if route.kind == .broadcast && !options.broadcast { throw .EACCES }
+    if route.kind == .broadcast && !core.options.broadcast { throw .EACCES }
   }
 
   /// The bytes one packet may have, and whether more is refused. Linux: `ip_setup_cork()`, `ip_sk_ignore_df()`.
   func fragmentation(device mtu: Int) -> (mtu: Int, refused: Bool) {
-    let path = route?.mtu ?? mtu
-    switch options.pathMTUDiscovery {
+    let path = core.route?.mtu ?? mtu
+    switch core.options.pathMTUDiscovery {
     case .dont, .want: return (path, false)
     case .do: return (path, true)
-    case .probe: return (route?.linkMTU ?? mtu, true)
+    case .probe: return (core.route?.linkMTU ?? mtu, true)
     }
   }
 
   func sendOptions(_ number: IPProtocol, _ control: SendControl) -> IPv4SendOptions {
     var send = IPv4SendOptions(protocol: number)
-    send.typeOfService = control.typeOfService ?? options.typeOfService
+    send.typeOfService = control.typeOfService ?? core.options.typeOfService
     if let timeToLive = control.timeToLive {
       send.timeToLive = timeToLive
-    } else if route?.kind == .multicast {
-      send.timeToLive = options.multicastTimeToLive
+    } else if core.route?.kind == .multicast {
+      send.timeToLive = core.options.multicastTimeToLive
     } else {
-      send.timeToLive = options.timeToLive
+      send.timeToLive = core.options.timeToLive
     }
-    send.pmtuDiscovery = options.pathMTUDiscovery
-    send.mark = control.mark ?? options.mark
+    send.pmtuDiscovery = core.options.pathMTUDiscovery
+    send.mark = control.mark ?? core.options.mark
     return send
   }
 
   func priority(_ control: SendControl) -> UInt32 {
     if let priority = control.priority { return priority }
     if let type = control.typeOfService { return TypeOfServicePriority.priority(of: type) }
-    return options.priority
+    return core.options.priority
   }
 }
 
@@ -244,16 +191,4 @@ struct DatagramTarget {
   var segment = 0
   /// `MSG_CONFIRM`.
   var isConfirming = false
-}
-
-/// The packet priority that a type of service stands for. Linux: `rt_tos2priority()`, table `ip_tos2prio`.
-public enum TypeOfServicePriority {
-  public static func priority(of typeOfService: UInt8) -> UInt32 {
-    switch (typeOfService & 0x1E) >> 1 {
-    case 0...3: 0
-    case 4...7: 2
-    case 8...11: 6
-    default: 4
-    }
-  }
 }

@@ -1,11 +1,12 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
 import Wire
 
 /// The sockets of one datagram protocol: slots, ports and the demultiplexing hash.
-struct DatagramTable: ~Copyable {
+public struct DatagramTable: ~Copyable {
   let kind: SocketID.Kind
   var sockets = SocketSlab<DatagramSocket>()
   var ports = PortTable()
@@ -22,7 +23,17 @@ struct DatagramTable: ~Copyable {
     return id.index
   }
 
-  mutating func create(family: AddressFamily, net: inout Net) throws(Errno) -> SocketID {
+  /// Runs `body` on what the socket has in common with all others.
+  ///
+  /// - Throws: EBADF.
+  public mutating func withCore<Result>(
+    _ id: SocketID, _ body: (inout SocketCore) throws(Errno) -> Result
+  ) throws(Errno) -> Result {
+    try body(&sockets[slot(id)].core)
+  }
+
+  /// - Throws: EAFNOSUPPORT; ENOBUFS at the most sockets.
+  public mutating func create(family: AddressFamily, net: inout Net) throws(Errno) -> SocketID {
     guard family == .inet else { throw .EAFNOSUPPORT }
     guard sockets.count < net.settings.maximumSockets else { throw .ENOBUFS }
     let index = sockets.reserve()
@@ -32,14 +43,16 @@ struct DatagramTable: ~Copyable {
   }
 
   /// Linux: `inet_bind()`.
-  mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
+  ///
+  /// - Throws: EINVAL when bound already; EADDRNOTAVAIL; EADDRINUSE.
+  public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard let v4 = address.address.v4 else { throw .EAFNOSUPPORT }
-    guard !sockets[index].isBound else { throw .EINVAL }
+    guard !sockets[index].core.isBound else { throw .EINVAL }
     let isGroup = v4.isMulticast || Self.isBroadcast(v4, ip: host.internet)
     guard v4.isAny || isGroup || host.internet.isLocal(v4) else { throw .EADDRNOTAVAIL }
     try claim(index, address: address.address, port: address.port, net: &host.net)
-    sockets[index].isPortChosen = address.port == 0
+    sockets[index].core.boundTo.port = address.port
     sockets[index].isGroupBound = isGroup
   }
 
@@ -53,13 +66,12 @@ struct DatagramTable: ~Copyable {
   private mutating func claim(
     _ index: Int, address: IPAddress, port: UInt16, net: inout Net
   ) throws(Errno) {
-    let options = sockets[index].options
+    let options = sockets[index].core.options
     let taken = try ports.bind(
-      sockets[index].id, address: address, port: port, reuseAddress: options.reuseAddress,
+      &sockets[index].core.binding, address: address, port: port, reuseAddress: options.reuseAddress,
       reusePort: options.reusePort, net: &net)
-    sockets[index].local = SocketAddress(address, port: taken)
-    sockets[index].boundAddress = address
-    sockets[index].isPortChosen = true
+    sockets[index].core.tuple.local = SocketAddress(address, port: taken)
+    sockets[index].core.boundTo.address = address
     rehash(index)
   }
 
@@ -67,94 +79,103 @@ struct DatagramTable: ~Copyable {
   ///
   /// - Throws: EAGAIN when none is left. Linux: `inet_autobind()`.
   mutating func autobind(_ index: Int, net: inout Net) throws(Errno) {
-    if sockets[index].isBound { return }
+    if sockets[index].core.isBound { return }
     do {
-      try claim(index, address: sockets[index].boundAddress, port: 0, net: &net)
+      try claim(index, address: sockets[index].core.boundTo.address, port: 0, net: &net)
     } catch { throw .EAGAIN }
   }
 
   mutating func rehash(_ index: Int) {
-    let options = sockets[index].options
     // Ping replies are found by identifier alone. Linux: ping_lookup().
     demux.insert(
-      index, local: sockets[index].local, remote: kind == .ping ? nil : sockets[index].remote,
-      reusePort: options.reusePort)
+      index, local: sockets[index].core.tuple.local, remote: kind == .ping ? nil : sockets[index].core.peer,
+      reusePort: sockets[index].core.options.reusePort)
   }
 
+  /// Sets the peer: the default destination, and for UDP the only source that is received from.
   /// Linux: `__ip4_datagram_connect()`.
-  mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
+  ///
+  /// - Throws: ENETUNREACH, EACCES (broadcast without SO_BROADCAST), EAGAIN (no port left).
+  public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
     try autobind(index, net: &host.net)
-    let source = sockets[index].isGroupBound ? .any : sockets[index].boundAddress.v4 ?? .any
+    let source = sockets[index].isGroupBound ? .any : sockets[index].core.boundTo.address.v4 ?? .any
     if destination.isAny { destination = source.isAny ? .loopback : source }
-    sockets[index].route = nil
+    sockets[index].core.route = nil
     try sockets[index].findRoute(
-      to: destination, from: source, onLink: sockets[index].options.dontRoute, host: &host)
-    if let route = sockets[index].route, sockets[index].boundAddress.isAny {
-      sockets[index].local.address = IPAddress(route.source)
+      to: destination, from: source, onLink: sockets[index].core.options.dontRoute, host: &host)
+    if let route = sockets[index].core.route, sockets[index].core.boundTo.address.isAny {
+      sockets[index].core.tuple.local.address = IPAddress(route.source)
       // The cache is keyed by the source that sends will ask for.
       sockets[index].routeSource = route.source
     }
-    sockets[index].remote = SocketAddress(destination, port: remote.port)
+    sockets[index].core.peer = SocketAddress(destination, port: remote.port)
     rehash(index)
   }
 
   /// Ends an association: `connect()` with AF_UNSPEC. A port that nobody asked for is given back with it.
   /// Linux: `__udp_disconnect()`.
-  mutating func disconnect(_ id: SocketID) throws(Errno) {
+  public mutating func disconnect(_ id: SocketID) throws(Errno) {
     let index = try slot(id)
-    sockets[index].remote = nil
-    sockets[index].route = nil
-    sockets[index].local.address = sockets[index].boundAddress
-    guard sockets[index].isBound else { return }
-    if sockets[index].isPortChosen {
+    sockets[index].core.peer = nil
+    sockets[index].core.route = nil
+    sockets[index].core.tuple.local.address = sockets[index].core.boundTo.address
+    guard sockets[index].core.isBound else { return }
+    if sockets[index].core.boundTo.port == 0 {
       demux.remove(index)
-      ports.release(id, address: sockets[index].boundAddress, port: sockets[index].local.port)
-      sockets[index].local.port = 0
+      releasePort(index)
+      sockets[index].core.tuple.local.port = 0
     } else {
       rehash(index)
     }
   }
 
-  /// Linux: `inet_shutdown()`: ENOTCONN on a socket without a peer, which is shut down all the same.
-  mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, net: inout Net) throws(Errno) {
-    let index = try slot(id)
-    if read { sockets[index].isReadShutdown = true }
-    if write { sockets[index].isWriteShutdown = true }
-    net.wake(id)
-    if sockets[index].remote == nil { throw .ENOTCONN }
+  private mutating func releasePort(_ index: Int) {
+    ports.release(
+      &sockets[index].core.binding, address: sockets[index].core.boundTo.address,
+      port: sockets[index].core.tuple.local.port)
   }
 
-  mutating func close(_ id: SocketID) {
+  /// Linux: `inet_shutdown()`: ENOTCONN on a socket without a peer, which is shut down all the same.
+  public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    if read { sockets[index].core.receiveShutdown = true }
+    if write { sockets[index].core.sendShutdown = true }
+    net.wake(id)
+    if sockets[index].core.peer == nil { throw .ENOTCONN }
+  }
+
+  /// Ends the socket. A corked datagram that was not sent is gone; Linux sends it in `udp_destroy_sock()`'s flush as
+  /// little.
+  public mutating func close(_ id: SocketID) {
     guard let index = try? slot(id) else { return }
     demux.remove(index)
-    ports.release(id, address: sockets[index].boundAddress, port: sockets[index].local.port)
+    releasePort(index)
     _ = sockets.remove(index)
   }
 
-  mutating func setOptions(_ id: SocketID, _ options: DatagramOptions) throws(Errno) {
+  /// `SO_REUSEADDR` or `SO_REUSEPORT` was set: a port that the socket has already is shared on the new terms.
+  public mutating func reuseChanged(_ id: SocketID) throws(Errno) {
     let index = try slot(id)
-    let old = sockets[index].options
-    sockets[index].options = options
-    guard old.reuseAddress != options.reuseAddress || old.reusePort != options.reusePort,
-      sockets[index].isBound
-    else { return }
+    guard sockets[index].core.isBound else { return }
+    let options = sockets[index].core.options
     ports.setReuse(
-      id, address: sockets[index].boundAddress, port: sockets[index].local.port,
-      reuseAddress: options.reuseAddress, reusePort: options.reusePort)
+      &sockets[index].core.binding, address: sockets[index].core.boundTo.address,
+      port: sockets[index].core.tuple.local.port, reuseAddress: options.reuseAddress,
+      reusePort: options.reusePort)
     rehash(index)
   }
 
   /// Gives an ICMP error to the socket that caused it. Linux: `__udp4_lib_err()`, `ping_err()`.
   mutating func report(_ error: TransportError, to index: Int, extended: ExtendedError, net: inout Net) {
-    let receiveErrors = sockets[index].options.receiveErrors
+    let receiveErrors = sockets[index].core.options.receiveErrors
     if receiveErrors {
-      sockets[index].queueError(extended)
-    } else if sockets[index].remote == nil || !(error.isHard || error.mtu != nil) {
+      sockets[index].core.queueError(extended)
+    } else if sockets[index].core.peer == nil || !(error.isHard || error.mtu != nil) {
       return
     }
-    sockets[index].pendingError = error.errno
+    sockets[index].core.pendingError = error.errno
     net.wake(sockets[index].id)
   }
 }

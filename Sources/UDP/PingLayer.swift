@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetDevice
 import NetNamespace
@@ -10,62 +11,16 @@ import Wire
 /// A caller sends ICMP echo requests with their 8-byte header in front and receives echo replies the same way. The
 /// identifier is the socket's: its "port", chosen by `bind()` or at the first send. The checksum is filled in here.
 public struct PingLayer: ~Copyable {
-  var table: DatagramTable
+  public var table: DatagramTable
 
   public init(secret: (UInt64, UInt64)) { table = DatagramTable(kind: .ping, secret: secret) }
 
-  public mutating func create(family: AddressFamily, net: inout Net) throws(Errno) -> SocketID {
-    try table.create(family: family, net: &net)
-  }
-  /// The port is the identifier; 0: any.
-  public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
-    try table.bind(id, to: address, host: &host)
-  }
-  public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
-    try table.connect(id, to: remote, host: &host)
-  }
-  public mutating func disconnect(_ id: SocketID) throws(Errno) { try table.disconnect(id) }
-  public mutating func shutdown(_ id: SocketID, read: Bool, write: Bool, net: inout Net) throws(Errno) {
-    try table.shutdown(id, read: read, write: write, net: &net)
-  }
-  public mutating func close(_ id: SocketID) { table.close(id) }
-  public func options(_ id: SocketID) throws(Errno) -> DatagramOptions {
-    table.sockets[try table.slot(id)].options
-  }
-  public mutating func setOptions(_ id: SocketID, _ options: DatagramOptions) throws(Errno) {
-    try table.setOptions(id, options)
-  }
-  public func readiness(_ id: SocketID) -> Readiness {
-    guard let index = try? table.slot(id) else { return [] }
-    return table.sockets[index].readiness
-  }
-  public func localAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
-    table.sockets[try table.slot(id)].local
-  }
-  public func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
-    guard let remote = table.sockets[try table.slot(id)].remote else { throw .ENOTCONN }
-    return remote
-  }
-  /// The path MTU of a connected socket. Linux: `IP_MTU`.
-  public func pathMTU(_ id: SocketID) throws(Errno) -> Int {
-    let index = try table.slot(id)
-    guard table.sockets[index].remote != nil, let mtu = table.sockets[index].route?.mtu else {
-      throw .ENOTCONN
-    }
-    return mtu
-  }
-  public mutating func takeError(_ id: SocketID) -> Errno? {
-    guard let index = try? table.slot(id) else { return nil }
-    return table.sockets[index].takeError()
-  }
   public mutating func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags
   ) throws(Errno) -> ReceivedMessage {
     let index = try table.slot(id)
     return try table.sockets[index].receive(into: &iter, flags: flags)
   }
-  public func sockets() -> [SocketID] { table.all }
-  public func info(_ id: SocketID) throws(Errno) -> DatagramInfo { try table.info(id) }
 
   /// Sends an echo request of up to 65,515 bytes, header included. Linux: `ping_v4_sendmsg()`.
   ///
@@ -82,21 +37,21 @@ public struct PingLayer: ~Copyable {
     guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
     let request = try Self.header(from: &iter)
     guard request.kind == .echoRequest, request.code == 0 else { throw .EINVAL }
-    guard let destination = (to ?? table.sockets[index].remote)?.address else { throw .EDESTADDRREQ }
+    guard let destination = (to ?? table.sockets[index].core.peer)?.address else { throw .EDESTADDRREQ }
     guard var address = destination.v4 else { throw .EAFNOSUPPORT }
     try table.autobind(index, net: &host.net)
-    if let error = table.sockets[index].takeError() { throw error }
-    if table.sockets[index].isWriteShutdown { throw .EPIPE }
+    if let error = table.sockets[index].core.takeError() { throw error }
+    if table.sockets[index].core.sendShutdown { throw .EPIPE }
     var source = control.source ?? table.sockets[index].source ?? .any
     if source.isMulticast || source.isBroadcast { source = .any }
     if address.isAny { address = source.isAny ? .loopback : source }
-    let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
+    let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
     try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
-    let interface = table.sockets[index].route?.interface ?? .none
+    let interface = table.sockets[index].core.route?.interface ?? .none
     table.sockets[index].pendingTarget.isConfirming = flags.contains(.confirm)
-    if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].route {
+    if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].core.route {
       host.confirmNextHop(route)
     }
     if flags.contains(.probe) { return length }
@@ -125,14 +80,15 @@ public struct PingLayer: ~Copyable {
   private mutating func push(
     _ index: Int, sequence: UInt16, control: SendControl, host: inout Host
   ) throws(Errno) {
-    guard let data = table.sockets[index].pending.take(), var route = table.sockets[index].route else {
+    guard let data = table.sockets[index].pending.take(), var route = table.sockets[index].core.route else {
       return
     }
     var datagram = data.finish(
-      account: table.sockets[index].account, socket: table.sockets[index].id.rawValue, sumsWhole: true)
+      account: table.sockets[index].core.account, socket: table.sockets[index].id.rawValue, sumsWhole: true)
     guard var first = datagram.packets.popFirst() else { return }
     let header = ICMPHeader(
-      kind: .echoRequest, code: 0, rest: UInt32(table.sockets[index].local.port) << 16 | UInt32(sequence))
+      kind: .echoRequest, code: 0,
+      rest: UInt32(table.sockets[index].core.tuple.local.port) << 16 | UInt32(sequence))
     var sum = datagram.sum
     sum.add(UInt16(header.kind.rawValue) << 8)
     sum.add(header.rest)
@@ -145,9 +101,9 @@ public struct PingLayer: ~Copyable {
     datagram.packets.prepend(first)
     let result = host.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options)
-    table.sockets[index].route = route
+    table.sockets[index].core.route = route
     if case .failed(let error) = result { throw error }
-    if result == .dropped && table.sockets[index].options.receiveErrors { throw .ENOBUFS }
+    if result == .dropped && table.sockets[index].core.options.receiveErrors { throw .ENOBUFS }
   }
 
   /// Takes an echo reply whose data is at the ICMP header and whose checksum was verified. Linux: `ping_rcv()`.
@@ -177,7 +133,7 @@ public struct PingLayer: ~Copyable {
       return
     }
     if let mtu = error.mtu {
-      let discovery = table.sockets[index].options.pathMTUDiscovery
+      let discovery = table.sockets[index].core.options.pathMTUDiscovery
       if discovery == .dont { return }
       if discovery != .probe, let destination = error.remote.address.v4 {
         host.learnPathMTU(destination: destination, mtu: mtu)

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -90,7 +91,7 @@ extension UDPLayer {
   /// Takes an ICMP error, or a failure of our own, about a datagram that was sent. Linux: `__udp4_lib_err()`.
   public mutating func error(_ error: TransportError, host: inout Host) {
     guard let index = table.demux.lookup(local: error.local, remote: error.remote) else { return }
-    let discovery = table.sockets[index].options.pathMTUDiscovery
+    let discovery = table.sockets[index].core.options.pathMTUDiscovery
     if let mtu = error.mtu {
       if discovery == .dont { return }
       // A socket did send there: the report is believed.

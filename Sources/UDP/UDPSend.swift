@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetDevice
 import NetNamespace
@@ -66,30 +67,30 @@ extension UDPLayer {
       target.destination = address
       target.port = to.port
     } else {
-      guard let remote = table.sockets[index].remote, let address = remote.address.v4 else {
+      guard let remote = table.sockets[index].core.peer, let address = remote.address.v4 else {
         throw .EDESTADDRREQ
       }
       target.destination = address
       target.port = remote.port
     }
     try table.autobind(index, net: &host.net)
-    if let error = table.sockets[index].takeError() { throw error }
-    if table.sockets[index].isWriteShutdown { throw .EPIPE }
+    if let error = table.sockets[index].core.takeError() { throw error }
+    if table.sockets[index].core.sendShutdown { throw .EPIPE }
     target.control = control
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
     guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
-    target.noChecksum = table.sockets[index].options.noChecksum
+    target.noChecksum = table.sockets[index].core.options.noChecksum
     target.source = control.source ?? table.sockets[index].source ?? .any
     if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
     if target.destination.isAny {
       target.destination = target.source.isAny ? .loopback : target.source
     }
-    let onLink = flags.contains(.dontRoute) || table.sockets[index].options.dontRoute
+    let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
     try table.sockets[index].findRoute(
       to: target.destination, from: target.source, onLink: onLink, host: &host)
-    target.interface = table.sockets[index].route?.interface ?? .none
+    target.interface = table.sockets[index].core.route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
-    if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].route {
+    if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].core.route {
       host.confirmNextHop(route)
     }
     return target
@@ -101,7 +102,7 @@ extension UDPLayer {
   ) throws(Errno) {
     let mtu = table.sockets[index].fragmentation(device: deviceMTU).mtu
     guard segment + UDPHeader.byteCount + IPv4Header.minimumByteCount <= mtu else { throw .EMSGSIZE }
-    guard length <= segment * Self.maximumSegments, !table.sockets[index].options.noChecksum else {
+    guard length <= segment * Self.maximumSegments, !table.sockets[index].core.options.noChecksum else {
       throw .EINVAL
     }
   }
@@ -114,7 +115,7 @@ extension UDPLayer {
     let target = table.sockets[index].pendingTarget
     try table.sockets[index].findRoute(
       to: target.destination, from: target.source, onLink: false, host: &host)
-    guard var route = table.sockets[index].route else { return }
+    guard var route = table.sockets[index].core.route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum
     let segment = target.segment
@@ -127,12 +128,13 @@ extension UDPLayer {
       !noChecksum && data.packetCount == 1
       && (isSegmented || host.link.features(of: route.interface).contains(.checksum))
     var datagram = data.finish(
-      account: table.sockets[index].account, socket: id.rawValue, sumsWhole: !noChecksum && !isPartial)
+      account: table.sockets[index].core.account, socket: id.rawValue, sumsWhole: !noChecksum && !isPartial)
     guard var first = datagram.packets.popFirst() else { return }
 
     let total = datagram.byteCount
     var header = UDPHeader(
-      sourcePort: table.sockets[index].local.port, destinationPort: target.port, totalByteCount: total)
+      sourcePort: table.sockets[index].core.tuple.local.port, destinationPort: target.port,
+      totalByteCount: total)
     if !noChecksum {
       var sum = InternetChecksum.pseudoHeader(
         source: route.source, destination: target.destination, protocol: .udp, byteCount: total)
@@ -163,11 +165,11 @@ extension UDPLayer {
     let result = host.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
       options: options)
-    table.sockets[index].route = route
+    table.sockets[index].core.route = route
     if case .failed(let error) = result { throw error }
     if result == .dropped {
       host.net.counters.count(.UdpSndbufErrors)
-      if table.sockets[index].options.receiveErrors { throw .ENOBUFS }
+      if table.sockets[index].core.options.receiveErrors { throw .ENOBUFS }
     } else {
       host.net.counters.count(.UdpOutDatagrams)
     }
@@ -183,7 +185,7 @@ extension DatagramSocket {
     return AppendData(
       transportHeaderByteCount: header, mtu: segments ? 0xFFFF : limits.mtu,
       refusesFragments: segments || limits.refused, headroom: headroom, scatterGather: scatterGather,
-      isSummed: id.kind == .ping || !options.noChecksum)
+      isSummed: id.kind == .ping || !core.options.noChecksum)
   }
 
   /// Adds bytes to the datagram that is being collected. An error throws the whole of it away.
@@ -200,11 +202,11 @@ extension DatagramSocket {
     }
     do {
       try pending?.append(
-        from: &iter, count: count, account: account, socket: id.rawValue, sendBuffer: options.sendBuffer,
-        pool: net.pool)
-      account.isThrottled = false
+        from: &iter, count: count, account: core.account, socket: core.id.rawValue,
+        sendBuffer: core.sendBuffer, pool: net.pool)
+      core.account.isThrottled = false
     } catch {
-      if error == .EAGAIN { account.isThrottled = true }
+      if error == .EAGAIN { core.account.isThrottled = true }
       if error != .EAGAIN || flags.contains(.dontWait) { net.counters.count(.IpOutDiscards) }
       pending = nil
       throw error
@@ -214,12 +216,12 @@ extension DatagramSocket {
   /// A datagram was refused for its length: with `IP_RECVERR` the error queue tells what would have fitted.
   /// Linux: `ip_local_error()`.
   private mutating func reportTooLong(deviceMTU: Int, net: inout Net) {
-    guard options.receiveErrors else { return }
+    guard core.options.receiveErrors else { return }
     let mtu = pendingTarget.segment > 0 ? 0xFFFF : fragmentation(device: deviceMTU).mtu
-    queueError(
+    core.queueError(
       ExtendedError(
         errno: .EMSGSIZE, origin: .local, kind: 0, code: 0, info: UInt32(mtu), offender: nil,
-        destination: SocketAddress(pendingTarget.destination, port: remote?.port ?? 0)))
+        destination: SocketAddress(pendingTarget.destination, port: core.tuple.remote.port)))
     net.wake(id)
   }
 }

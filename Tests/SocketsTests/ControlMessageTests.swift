@@ -1,3 +1,4 @@
+import InetSocket
 import NetNamespace
 import Sockets
 import Testing

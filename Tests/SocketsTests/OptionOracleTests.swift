@@ -19,7 +19,7 @@ struct OptionOracleTests {
     "SO_BSDCOMPAT", "SO_PASSCRED", "SO_PEERCRED", "SO_BINDTODEVICE", "SO_ATTACH_FILTER", "SO_DETACH_FILTER",
     "SO_PEERNAME", "SO_TIMESTAMP", "SO_PEERSEC", "SO_PASSSEC", "SO_TIMESTAMPNS", "SO_TIMESTAMPING",
     "SO_RXQ_OVFL", "SO_WIFI_STATUS", "SO_PEEK_OFF", "SO_NOFCS", "SO_LOCK_FILTER", "SO_SELECT_ERR_QUEUE",
-    "SO_BUSY_POLL", "SO_MAX_PACING_RATE", "SO_BPF_EXTENSIONS", "SO_INCOMING_CPU", "SO_ATTACH_BPF",
+    "SO_BUSY_POLL", "SO_BPF_EXTENSIONS", "SO_INCOMING_CPU", "SO_ATTACH_BPF",
     "SO_ATTACH_REUSEPORT_CBPF", "SO_ATTACH_REUSEPORT_EBPF", "SO_CNX_ADVICE", "SO_MEMINFO",
     "SO_INCOMING_NAPI_ID", "SO_COOKIE", "SO_PEERGROUPS", "SO_ZEROCOPY", "SO_TXTIME", "SO_BINDTOIFINDEX",
     "SO_TIMESTAMP_NEW", "SO_TIMESTAMPNS_NEW", "SO_TIMESTAMPING_NEW", "SO_DETACH_REUSEPORT_BPF",
@@ -82,6 +82,19 @@ struct OptionOracleTests {
           pair.stackSet(option, value) == pair.kernelSet(option, value), "\(option.name) set to \(value)")
         compare("\(option.name) after \(value)")
       }
+    }
+  }
+
+  @Test("S each entry of the table is compared with the kernel")
+  func coversTable() {
+    let listed = Set(OptionList.all.map { "\($0.level) \($0.number) \($0.name)" })
+    for table in OptionTable.levels {
+      for option in table.options {
+        #expect(listed.contains("\(table.level) \(option.name) \(option.label)"))
+        #expect(!Self.notOffered.contains(option.label))
+        #expect(option.read != nil || option.set != nil)
+      }
+      #expect(Set(table.options.map(\.name)).count == table.options.count, "a number stands in a table once")
     }
   }
 

@@ -17,7 +17,7 @@ struct PacingTests {
       rtt: .milliseconds(100))
     open.acknowledge()
     open.inspect {
-      $0.options.maximumPacingRate = 1_460_000
+      $0.core.options.maximumPacingRate = 1_460_000
       $0.window.segments = segments
     }
     return open

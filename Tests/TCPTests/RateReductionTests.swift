@@ -10,8 +10,8 @@ struct RateReductionTests {
   private func window(inFlight: Int, delivered: Int, out: Int) throws -> Int {
     let open = try ScriptedConnection.withSACK()
     open.inspect {
-      $0.options.sendBuffer = 1 << 20
-      $0.sendBuffer = 1 << 20
+      $0.core.isSendBufferFixed = true
+      $0.core.sendBuffer = 1 << 20
     }
     try open.flight(inFlight)
     return open.inspect {

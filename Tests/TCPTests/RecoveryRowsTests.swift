@@ -88,8 +88,8 @@ struct RecoveryRowsTests {
   func proportionalReduction() throws {
     let open = try Connection.withSACK()
     open.inspect {
-      $0.options.sendBuffer = 1 << 20
-      $0.sendBuffer = 1 << 20
+      $0.core.isSendBufferFixed = true
+      $0.core.sendBuffer = 1 << 20
     }
     let base = try open.flight(40)
     try open.socket.send([UInt8](repeating: 2, count: 40 * 1460))
@@ -236,8 +236,8 @@ struct RecoveryRowsTests {
     )
     open.inspect {
       $0.window.segments = 20000
-      $0.options.sendBuffer = 1 << 19
-      $0.sendBuffer = 1 << 19
+      $0.core.isSendBufferFixed = true
+      $0.core.sendBuffer = 1 << 19
     }
     for _ in 0..<8 { _ = try? open.socket.send([UInt8](repeating: 1, count: 65536)) }
     open.acknowledge()
@@ -255,7 +255,7 @@ struct RecoveryRowsTests {
       segment += 6
     }
     #expect(open.counter(.TcpExtTCPWqueueTooBig) > 0)
-    let limit = open.inspect { 2 * ($0.sendBuffer + 2 * 70000) }
+    let limit = open.inspect { 2 * ($0.core.sendBuffer + 2 * 70000) }
     #expect(open.inspect { $0.writeQueuedMemory } < limit + 10000)
     #expect(open.inspect { $0.brokenInvariant() } == nil)
   }

@@ -72,7 +72,7 @@ struct SendRowsTests {
     try open.socket.send(data(100))
     open.acknowledge(open.acknowledgment &+ 100)
     #expect(open.info.unacknowledged == 0)
-    #expect(open.inspect { $0.account.writeAllocated > 0 })
+    #expect(open.inspect { $0.core.account.writeAllocated > 0 })
     try open.socket.send([2])
     #expect(open.info.notSentByteCount == 0)
     #expect(open.counter(.TcpExtTCPAutoCorking) == 0)

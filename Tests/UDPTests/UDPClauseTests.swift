@@ -1,3 +1,4 @@
+import InetSocket
 import IPv4
 import NetNamespace
 import SkBuff

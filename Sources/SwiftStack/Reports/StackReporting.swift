@@ -1,4 +1,5 @@
 import Control
+import InetSocket
 import IPv4
 import Ice
 import IceHardware

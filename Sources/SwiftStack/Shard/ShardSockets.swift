@@ -1,3 +1,4 @@
+import InetSocket
 import SkBuff
 import Sockets
 import UDP

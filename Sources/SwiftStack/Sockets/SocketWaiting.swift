@@ -149,7 +149,7 @@ extension Socket {
 
 extension ShardState {
   /// When a wait that begins now is over; `nil`: it does not begin.
-  func limit(of patience: Patience, _ id: SocketID) -> Instant? {
+  mutating func limit(of patience: Patience, _ id: SocketID) -> Instant? {
     let timeout: Nanoseconds?
     switch patience {
     case .none: return nil

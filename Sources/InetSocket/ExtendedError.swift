@@ -44,7 +44,7 @@ public struct ExtendedError: Sendable, Equatable {
 extension ExtendedError {
   /// An error as the error queue shows it. A neighbour that does not answer is reported as the ICMP message that
   /// Linux sends to itself then; a datagram that is too long, as local.
-  init(_ error: TransportError) {
+  public init(_ error: TransportError) {
     self.init(
       errno: error.errno, origin: error.isLocal && error.errno == .EMSGSIZE ? .local : .icmp,
       kind: error.kind.rawValue, code: error.code,

@@ -1,13 +1,25 @@
+import NetNamespace
 import Tables
 import Wire
+
+/// A socket's place in a `PortTable`: whether it owns a port there, and what it allows others on it. Kept by the socket.
+public struct PortBinding: Sendable, Equatable {
+  var sharing: PortTable.Sharing = []
+
+  public init() {}
+
+  /// Whether a port is owned.
+  public var isHeld: Bool { sharing.contains(.present) }
+}
 
 /// The ports in use for one protocol. Linux: `struct inet_bind_bucket`, `inet_csk_get_port()`, `udp_lib_get_port()`.
 ///
 /// Nothing here walks a list of sockets: for each port, and for each address on it, only the number of owners that
-/// would stand in a newcomer's way is kept, so every operation is O(1) in sockets. A socket owns one port at most.
+/// would stand in a newcomer's way is kept, so every operation is O(1) in sockets. A socket owns one port at most, and
+/// keeps its `PortBinding` itself.
 public struct PortTable: ~Copyable {
   /// What an owner allows others on its port.
-  struct Sharing: OptionSet {
+  struct Sharing: OptionSet, Sendable {
     var rawValue: UInt8
     init(rawValue: UInt8) { self.rawValue = rawValue }
     init(_ reuseAddress: Bool, _ reusePort: Bool) {
@@ -58,8 +70,6 @@ public struct PortTable: ~Copyable {
 
   private var ports: [UInt32: Owners] = [:]
   private var endpoints: [SocketAddress: Owners] = [:]
-  /// What each owner allows, by its slot.
-  private var owners = OwnerSharing()
   /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
   private var keyed: SipHash?
   /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
@@ -89,13 +99,14 @@ public struct PortTable: ~Copyable {
   /// - Returns: the port.
   /// - Throws: EADDRINUSE when the port is taken, or no ephemeral port is left; EINVAL when the socket owns one.
   public mutating func bind(
-    _ owner: SocketID, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool, net: inout Net
+    _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool,
+    net: inout Net
   ) throws(Errno) -> UInt16 {
-    guard !sharing(of: owner).contains(.present) else { throw .EINVAL }
+    guard !owner.isHeld else { throw .EINVAL }
     let sharing = Sharing(reuseAddress, reusePort)
     if port != 0 {
       guard !conflicts(address, port, sharing) else { throw .EADDRINUSE }
-      add(owner, address, port, sharing)
+      add(&owner, address, port, sharing)
       return port
     }
     let range = net.settings.localPorts
@@ -109,7 +120,7 @@ public struct PortTable: ~Copyable {
         let candidate = range.lowerBound + UInt16(offset)
         step += 1
         guard offset & 1 == parity, !conflicts(address, candidate, []) else { continue }
-        add(owner, address, candidate, sharing)
+        add(&owner, address, candidate, sharing)
         return candidate
       }
     }
@@ -124,26 +135,28 @@ public struct PortTable: ~Copyable {
   }
 
   /// Puts an accepted child on its listener's port, with the listener's terms. Linux: `__inet_inherit_port()`.
-  public mutating func share(_ owner: SocketID, address: IPAddress, port: UInt16) {
-    precondition(!sharing(of: owner).contains(.present), "an accepted child owns no port before it is shared")
+  public mutating func share(_ owner: inout PortBinding, address: IPAddress, port: UInt16) {
+    precondition(!owner.isHeld, "an accepted child owns no port before it is shared")
     let inherited =
       endpoints[SocketAddress(address, port: port)]?.latest
       ?? endpoints[SocketAddress(.any(address.family), port: port)]?.latest ?? []
-    add(owner, address, port, inherited.subtracting([.listening, .connected]))
+    add(&owner, address, port, inherited.subtracting([.listening, .connected]))
   }
 
   /// Puts what is left of a connection, in TIME-WAIT, on the port of its socket, with the socket's terms: a port that
   /// `connect()` chose stays one that other connects may share. Linux: `inet_twsk_hashdance_schedule()`.
-  public mutating func share(_ owner: SocketID, with socket: SocketID, address: IPAddress, port: UInt16) {
-    precondition(!sharing(of: owner).contains(.present), "a TIME-WAIT entry owns no port before it is shared")
-    add(owner, address, port, sharing(of: socket).subtracting(.listening))
+  public mutating func share(
+    _ owner: inout PortBinding, with socket: PortBinding, address: IPAddress, port: UInt16
+  ) {
+    precondition(!owner.isHeld, "a TIME-WAIT entry owns no port before it is shared")
+    add(&owner, address, port, socket.sharing.subtracting(.listening))
   }
 
   /// Gives the port back; nothing happens when the socket owns none. Address and port are those it was taken with.
-  public mutating func release(_ owner: SocketID, address: IPAddress, port: UInt16) {
-    let sharing = sharing(of: owner)
+  public mutating func release(_ owner: inout PortBinding, address: IPAddress, port: UInt16) {
+    let sharing = owner.sharing
     guard sharing.contains(.present) else { return }
-    owners[owner.index] = []
+    owner.sharing = []
     count -= 1
     record(sharing, address, port, -1)
   }
@@ -152,8 +165,8 @@ public struct PortTable: ~Copyable {
   ///
   /// - Throws: EADDRINUSE when another socket listens on the address and port and the two do not both have
   ///   SO_REUSEPORT. Linux: `inet_csk_listen_start()`, which asks for the port a second time.
-  public mutating func listen(_ owner: SocketID, address: IPAddress, port: UInt16) throws(Errno) {
-    let sharing = sharing(of: owner)
+  public mutating func listen(_ owner: inout PortBinding, address: IPAddress, port: UInt16) throws(Errno) {
+    let sharing = owner.sharing
     guard sharing.contains(.present) else { throw .EINVAL }
     if sharing.contains(.listening) { return }
     record(sharing, address, port, -1)
@@ -161,37 +174,37 @@ public struct PortTable: ~Copyable {
       record(sharing, address, port, 1)
       throw .EADDRINUSE
     }
-    owners[owner.index] = sharing.union(.listening)
-    record(owners[owner.index], address, port, 1)
+    owner.sharing = sharing.union(.listening)
+    record(owner.sharing, address, port, 1)
   }
 
   /// The owner keeps its port and listens no more.
-  public mutating func stopListening(_ owner: SocketID, address: IPAddress, port: UInt16) {
-    let sharing = sharing(of: owner)
+  public mutating func stopListening(_ owner: inout PortBinding, address: IPAddress, port: UInt16) {
+    let sharing = owner.sharing
     guard sharing.contains(.listening) else { return }
     record(sharing, address, port, -1)
-    owners[owner.index] = sharing.subtracting(.listening)
-    record(owners[owner.index], address, port, 1)
+    owner.sharing = sharing.subtracting(.listening)
+    record(owner.sharing, address, port, 1)
   }
 
   /// Changes what a bound socket allows others. Linux: SO_REUSEADDR and SO_REUSEPORT set after `bind()`.
   public mutating func setReuse(
-    _ owner: SocketID, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool
+    _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool
   ) {
-    var sharing = sharing(of: owner)
+    var sharing = owner.sharing
     guard sharing.contains(.present) else { return }
     record(sharing, address, port, -1)
     sharing.subtract([.reuseAddress, .reusePort])
     sharing.formUnion(Sharing(reuseAddress, reusePort))
-    owners[owner.index] = sharing
+    owner.sharing = sharing
     record(sharing, address, port, 1)
   }
 
   /// Moves an owner to another address on its port: `connect()` fixes the source of a socket bound to any.
   public mutating func move(
-    _ owner: SocketID, from old: IPAddress, to new: IPAddress, port: UInt16
+    _ owner: PortBinding, from old: IPAddress, to new: IPAddress, port: UInt16
   ) {
-    let sharing = sharing(of: owner)
+    let sharing = owner.sharing
     guard sharing.contains(.present), old != new else { return }
     record(sharing, old, port, -1)
     record(sharing, new, port, 1)
@@ -247,9 +260,9 @@ public struct PortTable: ~Copyable {
 
   /// Takes the port that `next` gave; `reuseAddress` and `reusePort` are what the owner lets `bind()` do with it later.
   public mutating func claim(
-    _ owner: SocketID, port: UInt16, search: Search, reuseAddress: Bool, reusePort: Bool
+    _ owner: inout PortBinding, port: UInt16, search: Search, reuseAddress: Bool, reusePort: Bool
   ) {
-    add(owner, search.address, port, Sharing(reuseAddress, reusePort).union(.connected))
+    add(&owner, search.address, port, Sharing(reuseAddress, reusePort).union(.connected))
     perturbations[search.group] &+= search.step &* 2
   }
 
@@ -257,10 +270,6 @@ public struct PortTable: ~Copyable {
 
   private static func key(_ family: AddressFamily, _ port: UInt16) -> UInt32 {
     UInt32(family.rawValue) << 16 | UInt32(port)
-  }
-
-  private func sharing(of owner: SocketID) -> Sharing {
-    owners[owner.index]
   }
 
   /// An address meets itself and "any"; "any" meets every address.
@@ -272,9 +281,11 @@ public struct PortTable: ~Copyable {
       || endpoints[SocketAddress(.any(address.family), port: port)]?.conflict(with: sharing) ?? false
   }
 
-  private mutating func add(_ owner: SocketID, _ address: IPAddress, _ port: UInt16, _ sharing: Sharing) {
+  private mutating func add(
+    _ owner: inout PortBinding, _ address: IPAddress, _ port: UInt16, _ sharing: Sharing
+  ) {
     let sharing = sharing.union(.present)
-    owners[owner.index] = sharing
+    owner.sharing = sharing
     count += 1
     record(sharing, address, port, 1)
   }
@@ -288,33 +299,5 @@ public struct PortTable: ~Copyable {
     let endpoint = SocketAddress(address, port: port)
     endpoints[endpoint, default: Owners()].add(sharing, one)
     if endpoints[endpoint]?.count == 0 { endpoints[endpoint] = nil }
-  }
-
-  /// How each owner shares its port, by its number. TIME-WAIT entries are numbered from 2^29 on, apart from the sockets,
-  /// so that both kinds are dense.
-  private struct OwnerSharing {
-    private static let firstTimeWait = 1 << 29
-    private var sockets: [Sharing] = []
-    private var timeWaits: [Sharing] = []
-
-    subscript(index: Int) -> Sharing {
-      get {
-        if index >= Self.firstTimeWait {
-          let slot = index - Self.firstTimeWait
-          return slot < timeWaits.count ? timeWaits[slot] : []
-        }
-        return index < sockets.count ? sockets[index] : []
-      }
-      set {
-        if index >= Self.firstTimeWait {
-          let slot = index - Self.firstTimeWait
-          while timeWaits.count <= slot { timeWaits.append([]) }
-          timeWaits[slot] = newValue
-        } else {
-          while sockets.count <= index { sockets.append([]) }
-          sockets[index] = newValue
-        }
-      }
-    }
   }
 }

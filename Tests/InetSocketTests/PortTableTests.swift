@@ -1,3 +1,4 @@
+import InetSocket
 import NetNamespace
 import SkBuff
 import Testing
@@ -12,6 +13,7 @@ import Wire
     let pool: SkBuffPool
     var net: Net
     var ports = PortTable()
+    private var bindings = [PortBinding](repeating: PortBinding(), count: 101)
 
     init() {
       pool = SkBuffPool(limit: 1 << 20, tracer: tracer)
@@ -27,14 +29,15 @@ import Wire
       reusePort: Bool = false
     ) throws -> UInt16 {
       try ports.bind(
-        id(owner), address: IPAddress(address), port: port, reuseAddress: reuseAddress, reusePort: reusePort,
+        &bindings[owner], address: IPAddress(address), port: port, reuseAddress: reuseAddress,
+        reusePort: reusePort,
         net: &net)
     }
     func listen(_ owner: Int, _ address: IPv4Address = .any, port: UInt16) throws {
-      try ports.listen(id(owner), address: IPAddress(address), port: port)
+      try ports.listen(&bindings[owner], address: IPAddress(address), port: port)
     }
     func release(_ owner: Int, _ address: IPv4Address = .any, port: UInt16) {
-      ports.release(id(owner), address: IPAddress(address), port: port)
+      ports.release(&bindings[owner], address: IPAddress(address), port: port)
     }
     func connect(
       _ owner: Int, to remote: SocketAddress, reuseAddress: Bool = false,
@@ -44,12 +47,14 @@ import Wire
       while let candidate = ports.next(&walk) {
         if candidate.isShared && isTaken(candidate.port) { continue }
         ports.claim(
-          id(owner), port: candidate.port, search: walk, reuseAddress: reuseAddress, reusePort: false)
+          &bindings[owner], port: candidate.port, search: walk, reuseAddress: reuseAddress, reusePort: false)
         return candidate.port
       }
       throw Errno.EADDRNOTAVAIL
     }
-    func id(_ owner: Int) -> SocketID { SocketID(.tcp, index: owner) }
+    func share(_ owner: Int, _ address: IPv4Address, port: UInt16) {
+      ports.share(&bindings[owner], address: IPAddress(address), port: port)
+    }
   }
   let one = IPv4Address(10, 0, 0, 2)
   let two = IPv4Address(10, 0, 0, 3)
@@ -123,7 +128,7 @@ import Wire
       let bench = Bench()
       _ = try bench.bind(0, port: 80, reuseAddress: reuse)
       try bench.listen(0, port: 80)
-      bench.ports.share(bench.id(1), address: IPAddress(one), port: 80)
+      bench.share(1, one, port: 80)
       bench.release(0, port: 80)
       if reuse {
         _ = try bench.bind(2, port: 80, reuseAddress: true)

@@ -9,7 +9,6 @@ enum SocketOptionValue {
     guard bytes.byteCount >= 4 else { throw .EINVAL }
     return HostOrder.loadInt(bytes, 0)
   }
-  static func flag(_ bytes: RawSpan) throws(Errno) -> Bool { try int(bytes) != 0 }
 
   /// An `int`, or one byte, as options of the IP level may have it. Linux: `do_ip_setsockopt()`.
   static func intOrByte(_ bytes: RawSpan) throws(Errno) -> Int32 {
@@ -55,10 +54,12 @@ enum SocketOptionValue {
 
   /// `SO_SNDBUF` and `SO_RCVBUF`: clamped, doubled for what packets cost beside their data, and not below the least.
   /// Linux: `sk_setsockopt()`.
-  static func buffer(_ value: Int32, maximum: Int, least: Int) -> Int {
-    // A negative number is a very large one there.
-    let wanted = min(Int(UInt32(bitPattern: value)), maximum)
-    return max(wanted * 2, least)
+  ///
+  /// - Parameter isForced: `SO_SNDBUFFORCE`, `SO_RCVBUFFORCE`: the system's maximum does not hold.
+  static func buffer(_ value: Int32, isForced: Bool, maximum: Int, least: Int) -> Int {
+    // A negative number is a very large one, and none when it is forced.
+    let wanted = isForced ? Int(max(0, value)) : min(Int(UInt32(bitPattern: value)), maximum)
+    return max(min(wanted, Int(Int32.max) / 2) * 2, least)
   }
   /// Linux: `SOCK_MIN_SNDBUF`, `SOCK_MIN_RCVBUF`.
   static let leastSendBuffer = 4608

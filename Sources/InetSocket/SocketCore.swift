@@ -1,0 +1,119 @@
+import IPv4
+import NetNamespace
+import SkBuff
+import Tables
+import Wire
+
+/// What every socket has, whatever its protocol: a connection, a listener and a datagram socket each contain one.
+/// Linux: `struct sock` and `struct inet_sock`.
+///
+/// What a packet of an established connection touches lies here; what few sockets have, and none needs for a packet, in a
+/// box that is made when it is first wanted.
+public struct SocketCore: ~Copyable {
+  private let addressOnly = AddressOnly()
+  public let id: SocketID
+  /// Both ends. Port 0: not bound; a ping socket's local port is its ICMP identifier. A remote address of "any": no peer.
+  public var tuple: FourTuple
+  public let account: SocketAccount
+  /// The cached route. Linux: `sk_dst_cache`.
+  public var route: Route?
+  public var options = SocketOptions()
+  /// What `bind()` asked for: stays the socket's from one connection to the next, where what `connect()`, `listen()` or a
+  /// send chose is given back with the connection. Linux: `SOCK_BINDPORT_LOCK`, `SOCK_BINDADDR_LOCK`.
+  public var boundTo: SocketAddress
+  /// The socket's place in its protocol's port table.
+  public var binding = PortBinding()
+  /// `SO_SNDBUF`, `SO_RCVBUF` in bytes, as Linux doubles them. Linux: `sk_sndbuf`, `sk_rcvbuf`.
+  public var sendBuffer: Int
+  public var receiveBuffer: Int
+  /// The size was set by `setsockopt`: nothing else changes it. Linux: `SOCK_SNDBUF_LOCK`, `SOCK_RCVBUF_LOCK`.
+  public var isSendBufferFixed = false
+  public var isReceiveBufferFixed = false
+  /// Linux: `RCV_SHUTDOWN`, `SEND_SHUTDOWN`.
+  public var receiveShutdown = false
+  public var sendShutdown = false
+  /// Closed by its owner: no application will read or write it again. Linux: `SOCK_DEAD`.
+  public var isOrphan = false
+  /// The error that the next call gets. Linux: `sk_err`.
+  public var pendingError: Errno?
+  /// One that the connection lives with: reported when it times out, or to who asks for SO_ERROR (RFC 1122 4.2.3.9).
+  /// Linux: `sk_err_soft`.
+  public var softError: Errno?
+  var rare: RareState?
+
+  public init(
+    _ id: SocketID, family: AddressFamily, sendBuffer: Int, receiveBuffer: Int, net: borrowing Net
+  ) {
+    self.id = id
+    let nowhere = SocketAddress(.any(family), port: 0)
+    tuple = FourTuple(local: nowhere, remote: nowhere)
+    boundTo = nowhere
+    account = SocketAccount(pool: net.pool, socket: id.rawValue)
+    self.sendBuffer = sendBuffer
+    self.receiveBuffer = receiveBuffer
+  }
+
+  /// `SO_RCVBUF`; `nil`: nobody has set it.
+  public var fixedReceiveBuffer: Int? { isReceiveBufferFixed ? receiveBuffer : nil }
+  public var family: AddressFamily { boundTo.address.family }
+  /// Whether a port is the socket's.
+  @inlinable public var isBound: Bool { binding.isHeld }
+  /// The other end; `nil`: none.
+  public var peer: SocketAddress? {
+    get { tuple.remote.address.isAny ? nil : tuple.remote }
+    set { tuple.remote = newValue ?? SocketAddress(.any(family), port: 0) }
+  }
+
+  /// Options of a listener are those of its connections, a fixed buffer and what is shut down too.
+  /// Linux: `sk_clone_lock()`.
+  public mutating func inherit(_ parent: borrowing SocketCore) {
+    options = parent.options
+    receiveShutdown = parent.receiveShutdown
+    sendShutdown = parent.sendShutdown
+    isSendBufferFixed = parent.isSendBufferFixed
+    isReceiveBufferFixed = parent.isReceiveBufferFixed
+    if isSendBufferFixed { sendBuffer = parent.sendBuffer }
+    if isReceiveBufferFixed { receiveBuffer = parent.receiveBuffer }
+  }
+
+  /// Nothing of one connection reaches the next: the peer, the route and what was shut down are gone, the options and
+  /// what the socket is bound to stay. Linux: `tcp_disconnect()`.
+  public mutating func disconnect() {
+    if !isBound { tuple.local = boundTo }
+    tuple.remote = SocketAddress(.any(family), port: 0)
+    route = nil
+    softError = nil
+    receiveShutdown = false
+    sendShutdown = false
+  }
+
+  // MARK: Errors
+
+  /// Returns and clears the pending error. Linux: `sock_error()`.
+  public mutating func takeError() -> Errno? { pendingError.take() }
+
+  /// Whether a poll shows an error: one is pending, or on the error queue.
+  public var hasError: Bool { pendingError != nil || hasQueuedError }
+}
+
+/// What few sockets have.
+final class RareState {
+  var errorQueue: [ExtendedError] = []
+  /// Groups that the socket has joined. Linux: `inet->mc_list`.
+  var memberships: [IPv4Address] = []
+}
+
+extension SocketCore {
+  /// Groups that the socket has joined, so that it leaves them when it closes.
+  public var memberships: [IPv4Address] {
+    get { rare?.memberships ?? [] }
+    set { withRare { $0.memberships = newValue } }
+  }
+
+  mutating func withRare<Result>(_ body: (RareState) -> Result) -> Result {
+    if let rare { return body(rare) }
+    let made = RareState()
+    rare = made
+    return body(made)
+  }
+}

@@ -1,0 +1,104 @@
+import IPv4
+import InetSocket
+import NetNamespace
+
+/// Names at `SocketOptionLevel.ip`.
+public enum IPOptionName {
+  public static let typeOfService: Int32 = 1
+  public static let timeToLive: Int32 = 2
+  public static let packetInfo: Int32 = 8
+  public static let mtuDiscover: Int32 = 10
+  public static let receiveErrors: Int32 = 11
+  public static let receiveTimeToLive: Int32 = 12
+  public static let receiveTypeOfService: Int32 = 13
+  public static let mtu: Int32 = 14
+  public static let multicastTimeToLive: Int32 = 33
+  public static let addMembership: Int32 = 35
+  public static let dropMembership: Int32 = 36
+}
+
+/// Linux: `do_ip_setsockopt()`, `do_ip_getsockopt()`.
+extension OptionTable {
+  static let ipLevel: OptionTable = {
+    var table = OptionTable(level: SocketOptionLevel.ip, kinds: .all, takesInts: false)
+    table.add(
+      IPOptionName.typeOfService, "IP_TOS", .intOrByte,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(core.options.typeOfService) }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in
+          var type = UInt8(truncatingIfNeeded: value)
+          // The ECN bits are TCP's own. Linux: __ip_sock_set_tos().
+          if id.kind == .tcp { type = type & ~3 | core.options.typeOfService & 3 }
+          core.options.typeOfService = type
+          core.options.priority = TypeOfServicePriority.priority(of: type)
+        }
+      })
+    table.add(
+      IPOptionName.timeToLive, "IP_TTL", .intOrByte,
+      get: { (id, layer, net) throws(Errno) in
+        let value = try layer.withCore(id) { (core) throws(Errno) in core.options.timeToLive }
+        return Int32(value == 0 ? net.settings.defaultTimeToLive : value)
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        // -1 asks for the default.
+        guard value == -1 || (1...255).contains(value) else { throw .EINVAL }
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.options.timeToLive = value == -1 ? 0 : UInt8(value)
+        }
+      })
+    // A stream is never sent to a group.
+    table.add(
+      IPOptionName.multicastTimeToLive, "IP_MULTICAST_TTL", .multicastTimeToLive, takers: .datagram,
+      refusal: .EINVAL,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(core.options.multicastTimeToLive) }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.options.multicastTimeToLive = value == -1 ? 1 : UInt8(value)
+        }
+      })
+    table.keep(IPOptionName.packetInfo, "IP_PKTINFO", .flagOrByte, \.packetInfo)
+    table.add(
+      IPOptionName.mtuDiscover, "IP_MTU_DISCOVER", .intOrByte,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(core.options.pathMTUDiscovery.rawValue) }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        guard let byte = UInt8(exactly: value),
+          let discovery = IPv4SendOptions.PathMTUDiscovery(rawValue: byte)
+        else { throw .EINVAL }
+        try layer.withCore(id) { (core) throws(Errno) in core.options.pathMTUDiscovery = discovery }
+      })
+    table.keep(IPOptionName.receiveErrors, "IP_RECVERR", .flagOrByte, \.receiveErrors)
+    table.keep(IPOptionName.receiveTimeToLive, "IP_RECVTTL", .flagOrByte, \.receiveTimeToLive)
+    table.keep(IPOptionName.receiveTypeOfService, "IP_RECVTOS", .flagOrByte, \.receiveTypeOfService)
+    table.add(
+      IPOptionName.mtu, "IP_MTU", .int,
+      get: { (id, layer, net) throws(Errno) in
+        Int32(clamping: try layer.operations(id).pathMTU(id, &layer, net: net))
+      })
+    table.add(
+      IPOptionName.addMembership, "IP_ADD_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO, get: nil,
+      set: { (group, id, layer, host) throws(Errno) in try layer.joinGroup(id, group, &host.internet) })
+    table.add(
+      IPOptionName.dropMembership, "IP_DROP_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO,
+      get: nil,
+      set: { (group, id, layer, host) throws(Errno) in try layer.leaveGroup(id, group, &host.internet) })
+    return table
+  }()
+}
+
+extension OptionType<Int32> {
+  /// As `intOrByte`; no bytes are EINVAL here, as what is out of range.
+  fileprivate static let multicastTimeToLive = OptionType(
+    decode: { (bytes) throws(Errno) in
+      guard bytes.byteCount >= 1 else { throw .EINVAL }
+      let value = try SocketOptionValue.intOrByte(bytes)
+      guard (-1...255).contains(value) else { throw .EINVAL }
+      return value
+    },
+    encode: { SocketOptionValue.bytes(UInt32(bitPattern: $0)) })
+}

@@ -1,0 +1,196 @@
+import InetSocket
+import NetNamespace
+import TCP
+
+/// Names at `SocketOptionLevel.socket`.
+public enum SocketOptionName {
+  public static let debug: Int32 = 1
+  public static let reuseAddress: Int32 = 2
+  public static let type: Int32 = 3
+  public static let error: Int32 = 4
+  public static let dontRoute: Int32 = 5
+  public static let broadcast: Int32 = 6
+  public static let sendBuffer: Int32 = 7
+  public static let receiveBuffer: Int32 = 8
+  public static let keepAlive: Int32 = 9
+  public static let outOfBandInline: Int32 = 10
+  public static let noCheck: Int32 = 11
+  public static let priority: Int32 = 12
+  public static let linger: Int32 = 13
+  public static let reusePort: Int32 = 15
+  public static let receiveLowWater: Int32 = 18
+  public static let sendLowWater: Int32 = 19
+  public static let receiveTimeoutOld: Int32 = 20
+  public static let sendTimeoutOld: Int32 = 21
+  public static let acceptConnections: Int32 = 30
+  public static let sendBufferForce: Int32 = 32
+  public static let receiveBufferForce: Int32 = 33
+  public static let mark: Int32 = 36
+  public static let `protocol`: Int32 = 38
+  public static let domain: Int32 = 39
+  public static let maximumPacingRate: Int32 = 47
+  public static let receiveTimeoutNew: Int32 = 66
+  public static let sendTimeoutNew: Int32 = 67
+}
+
+/// Linux: `sk_setsockopt()`, `sk_getsockopt()`.
+extension OptionTable {
+  static let socketLevel: OptionTable = {
+    var table = OptionTable(level: SocketOptionLevel.socket, kinds: .all, takesInts: true)
+    table.keep(SocketOptionName.debug, "SO_DEBUG", .flag, \.debug)
+    table.addReuse(SocketOptionName.reuseAddress, "SO_REUSEADDR", \.reuseAddress)
+    table.addReuse(SocketOptionName.reusePort, "SO_REUSEPORT", \.reusePort)
+    table.add(
+      SocketOptionName.type, "SO_TYPE", .int,
+      get: { (id, layer, _) throws(Errno) in try layer.operations(id).type.rawValue })
+    table.add(
+      SocketOptionName.error, "SO_ERROR", .int,
+      get: { (id, layer, _) throws(Errno) in layer.takeError(id)?.rawValue ?? 0 })
+    table.keep(SocketOptionName.dontRoute, "SO_DONTROUTE", .flag, \.dontRoute)
+    table.keep(SocketOptionName.broadcast, "SO_BROADCAST", .flag, \.broadcast)
+    table.addSendBuffer(SocketOptionName.sendBuffer, "SO_SNDBUF", isForced: false)
+    table.addSendBuffer(SocketOptionName.sendBufferForce, "SO_SNDBUFFORCE", isForced: true)
+    table.addReceiveBuffer(SocketOptionName.receiveBuffer, "SO_RCVBUF", isForced: false)
+    table.addReceiveBuffer(SocketOptionName.receiveBufferForce, "SO_RCVBUFFORCE", isForced: true)
+    table.add(
+      SocketOptionName.keepAlive, "SO_KEEPALIVE", .flag,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options.keepAlive }
+      },
+      set: { (isOn, id, layer, host) throws(Errno) in
+        let wasOn = try layer.withCore(id) { (core) throws(Errno) in
+          let wasOn = core.options.keepAlive
+          core.options.keepAlive = isOn
+          return wasOn
+        }
+        if isOn != wasOn && id.kind == .tcp { try layer.tcp.keepAliveChanged(id, net: &host.net) }
+      })
+    table.keep(SocketOptionName.outOfBandInline, "SO_OOBINLINE", .flag, \.outOfBandInline)
+    table.keep(SocketOptionName.noCheck, "SO_NO_CHECK", .flag, \.noChecksum)
+    table.add(
+      SocketOptionName.priority, "SO_PRIORITY", .int,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(bitPattern: core.options.priority) }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        guard (0...6).contains(value) || layer.privileges.contains(.netAdmin) else { throw .EPERM }
+        try layer.withCore(id) { (core) throws(Errno) in core.options.priority = UInt32(bitPattern: value) }
+      })
+    table.add(
+      SocketOptionName.linger, "SO_LINGER", .linger,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in
+          SocketLinger(isOn: core.options.isLingering, seconds: core.options.lingerSeconds)
+        }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.options.isLingering = value.isOn
+          if value.isOn { core.options.lingerSeconds = value.seconds }
+        }
+      })
+    table.add(
+      SocketOptionName.receiveLowWater, "SO_RCVLOWAT", .int,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(core.options.receiveLowWater) }
+      },
+      set: { (value, id, layer, host) throws(Errno) in
+        // At least 1; below zero is as much as can be.
+        var count = value < 0 ? Int(Int32.max) : max(1, Int(value))
+        let readMemory = host.net.settings.tcpReadMemory.most
+        try layer.withCore(id) { (core) throws(Errno) in
+          if id.kind == .tcp {
+            // More than half of the buffer could never be there. Linux: `tcp_set_rcvlowat()`.
+            let most = core.isReceiveBufferFixed ? core.receiveBuffer : readMemory
+            count = max(1, min(count, most / 2))
+          }
+          core.options.receiveLowWater = count
+        }
+      })
+    table.add(
+      SocketOptionName.sendLowWater, "SO_SNDLOWAT", .flag, get: { (_, _, _) throws(Errno) in true })
+    table.keep(SocketOptionName.receiveTimeoutOld, "SO_RCVTIMEO", .timeval, \.receiveTimeout)
+    table.keep(SocketOptionName.receiveTimeoutNew, "SO_RCVTIMEO_NEW", .timeval, \.receiveTimeout)
+    table.keep(SocketOptionName.sendTimeoutOld, "SO_SNDTIMEO", .timeval, \.sendTimeout)
+    table.keep(SocketOptionName.sendTimeoutNew, "SO_SNDTIMEO_NEW", .timeval, \.sendTimeout)
+    table.add(
+      SocketOptionName.acceptConnections, "SO_ACCEPTCONN", .flag,
+      get: { (id, layer, net) throws(Errno) in layer.tcpInfo(id, now: net.now)?.state == .listen })
+    table.add(
+      SocketOptionName.mark, "SO_MARK", .int,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(bitPattern: core.options.mark) }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        guard layer.privileges.contains(.netAdmin) else { throw .EPERM }
+        try layer.withCore(id) { (core) throws(Errno) in core.options.mark = UInt32(bitPattern: value) }
+      })
+    table.add(
+      SocketOptionName.protocol, "SO_PROTOCOL", .int,
+      get: { (id, layer, _) throws(Errno) in Int32(try layer.operations(id).number.rawValue) })
+    table.add(
+      SocketOptionName.domain, "SO_DOMAIN", .int,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(core.family.rawValue) }
+      })
+    table.keep(SocketOptionName.maximumPacingRate, "SO_MAX_PACING_RATE", .rate, \.maximumPacingRate)
+    return table
+  }()
+
+  private mutating func addReuse(
+    _ name: Int32, _ label: String, _ field: any WritableKeyPath<SocketOptions, Bool> & Sendable
+  ) {
+    add(
+      name, label, .flag,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options[keyPath: field] }
+      },
+      set: { (isOn, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options[keyPath: field] = isOn }
+        try layer.operations(id).reuseChanged(id, &layer)
+      })
+  }
+
+  private mutating func addSendBuffer(_ name: Int32, _ label: String, isForced: Bool) {
+    add(
+      name, label, .int,
+      get: isForced ? nil : sendBufferSize,
+      set: { (value, id, layer, host) throws(Errno) in
+        if isForced && !layer.privileges.contains(.netAdmin) { throw .EPERM }
+        let size = SocketOptionValue.buffer(
+          value, isForced: isForced, maximum: host.net.settings.maximumWriteMemory,
+          least: SocketOptionValue.leastSendBuffer)
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.sendBuffer = size
+          core.isSendBufferFixed = true
+        }
+      })
+  }
+
+  private mutating func addReceiveBuffer(_ name: Int32, _ label: String, isForced: Bool) {
+    add(
+      name, label, .int,
+      get: isForced ? nil : receiveBufferSize,
+      set: { (value, id, layer, host) throws(Errno) in
+        if isForced && !layer.privileges.contains(.netAdmin) { throw .EPERM }
+        let size = SocketOptionValue.buffer(
+          value, isForced: isForced, maximum: host.net.settings.maximumReadMemory,
+          least: SocketOptionValue.leastReceiveBuffer)
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.receiveBuffer = size
+          core.isReceiveBufferFixed = true
+        }
+      })
+  }
+}
+
+/// What `SO_SNDBUF` and `SO_RCVBUF` read.
+private let sendBufferSize: @Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> Int32 = {
+  (id, layer, _) throws(Errno) in
+  Int32(clamping: try layer.withCore(id) { (core) throws(Errno) in core.sendBuffer })
+}
+private let receiveBufferSize: @Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> Int32 =
+  {
+    (id, layer, _) throws(Errno) in
+    Int32(clamping: try layer.withCore(id) { (core) throws(Errno) in core.receiveBuffer })
+  }

@@ -1,0 +1,143 @@
+import InetSocket
+import Internet
+import NetNamespace
+import Timers
+
+/// Levels of socket options, with Linux's numbers.
+public enum SocketOptionLevel {
+  public static let ip: Int32 = 0
+  public static let socket: Int32 = 1
+  public static let tcp: Int32 = 6
+  public static let udp: Int32 = 17
+}
+
+/// Kinds of socket that take an option.
+struct SocketKinds: OptionSet, Sendable {
+  var rawValue: UInt8
+  static let tcp = SocketKinds(rawValue: 1)
+  static let udp = SocketKinds(rawValue: 2)
+  static let ping = SocketKinds(rawValue: 4)
+  static let datagram: SocketKinds = [udp, ping]
+  static let all: SocketKinds = [tcp, udp, ping]
+
+  init(rawValue: UInt8) { self.rawValue = rawValue }
+  init(_ kind: SocketID.Kind) { rawValue = 1 << UInt8(truncatingIfNeeded: kind.rawValue) }
+}
+
+/// One option: an entry of the table. What it is called, what its value looks like, who takes it, and what reading and
+/// setting it do.
+struct SocketOption: Sendable {
+  typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> [UInt8]
+  typealias Setter = @Sendable (RawSpan, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void
+
+  let name: Int32
+  /// As Linux's headers call it.
+  let label: String
+  /// Who may set it, and what the others are told. Every socket that has the level may read it.
+  let takers: SocketKinds
+  let refusal: Errno
+  /// `nil`: it can only be set, or only be read, which is ENOPROTOOPT.
+  let read: Reader?
+  let set: Setter?
+}
+
+/// Every option of one level. A level's file fills it in, an entry a statement, so that another option is an entry there and the place where
+/// it acts.
+struct OptionTable: Sendable {
+  let level: Int32
+  let kinds: SocketKinds
+  /// The length is looked at before the name: values are an `int` at least. Linux: `sk_setsockopt()`,
+  /// `do_tcp_setsockopt()`, `udp_lib_setsockopt()`.
+  let takesInts: Bool
+  private(set) var options: [SocketOption] = []
+
+  init(level: Int32, kinds: SocketKinds, takesInts: Bool) {
+    self.level = level
+    self.kinds = kinds
+    self.takesInts = takesInts
+  }
+
+  static let levels: [OptionTable] = [.socketLevel, .ipLevel, .tcpLevel, .udpLevel]
+
+  /// The table of a level that such a socket has.
+  static func level(_ level: Int32, of kind: SocketID.Kind) -> OptionTable? {
+    levels.first { $0.level == level && $0.kinds.contains(SocketKinds(kind)) }
+  }
+
+  subscript(name: Int32) -> SocketOption? { options.first { $0.name == name } }
+
+  // MARK: Entries
+
+  /// An option of any shape.
+  mutating func add<Value>(
+    _ name: Int32, _ label: String, _ type: OptionType<Value>, takers: SocketKinds = .all,
+    refusal: Errno = .ENOPROTOOPT,
+    get: (@Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> Value)?,
+    set: (@Sendable (Value, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void)? = nil
+  ) {
+    var reader: SocketOption.Reader?
+    if let get {
+      reader = { (id, layer, net) throws(Errno) in type.encode(try get(id, &layer, net)) }
+    }
+    var setter: SocketOption.Setter?
+    if let set {
+      setter = { (bytes, id, layer, host) throws(Errno) in
+        try set(type.decode(bytes), id, &layer, &host)
+      }
+    }
+    options.append(
+      SocketOption(
+        name: name, label: label, takers: takers, refusal: refusal, read: reader, set: setter))
+  }
+
+  /// One that every socket keeps as a number or flag, and that acts where it is looked at.
+  mutating func keep<Value>(
+    _ name: Int32, _ label: String, _ type: OptionType<Value>,
+    _ field: any WritableKeyPath<SocketOptions, Value> & Sendable
+  ) {
+    add(
+      name, label, type,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options[keyPath: field] }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options[keyPath: field] = value }
+      })
+  }
+}
+
+extension SocketLayer {
+  /// Sets an option by Linux's numbers and bytes.
+  ///
+  /// - Throws: EBADF; ENOPROTOOPT for an option that is not there; EINVAL for a short or senseless value; EPERM.
+  public mutating func setsockopt(
+    _ id: SocketID, level: Int32, name: Int32, value: RawSpan, host: inout Host
+  ) throws(Errno) {
+    guard let kind = id.kind else { throw .EBADF }
+    try withCore(id) { (_) throws(Errno) in }
+    guard let table = OptionTable.level(level, of: kind) else { throw .ENOPROTOOPT }
+    let option = table[name]
+    if table.takesInts, value.byteCount < 4, option?.label != "TCP_CONGESTION" { throw .EINVAL }
+    guard let option, let set = option.set else { throw .ENOPROTOOPT }
+    guard option.takers.contains(SocketKinds(kind)) else { throw option.refusal }
+    try set(value, id, &self, &host)
+  }
+
+  /// An option's value by Linux's numbers, in Linux's bytes.
+  ///
+  /// - Parameter maximum: the caller's room; a longer value is cut to it.
+  /// - Throws: EBADF; EINVAL when `maximum` is negative; ENOPROTOOPT; EOPNOTSUPP for a level that the socket has not;
+  ///   ENOTCONN for `IP_MTU` without a peer.
+  public mutating func getsockopt(
+    _ id: SocketID, level: Int32, name: Int32, maximum: Int = 1024, net: borrowing Net
+  ) throws(Errno) -> [UInt8] {
+    guard maximum >= 0 else { throw .EINVAL }
+    guard let kind = id.kind else { throw .EBADF }
+    try withCore(id) { (_) throws(Errno) in }
+    // Linux: ip_getsockopt(), where every other level ends.
+    guard let table = OptionTable.level(level, of: kind) else { throw .EOPNOTSUPP }
+    guard let read = table[name]?.read else { throw .ENOPROTOOPT }
+    let value = try read(id, &self, net)
+    return value.count <= maximum ? value : Array(value[..<maximum])
+  }
+}

@@ -1,0 +1,106 @@
+import IPv4
+import InetSocket
+import Internet
+import NetNamespace
+import Timers
+
+// What setting an option does beside keeping its value. Linux: `do_tcp_setsockopt()`.
+extension TCPLayer {
+  public func options(_ id: SocketID) throws(Errno) -> TCPSocketOptions { sockets[try slot(id)].options }
+
+  /// Sets options that are looked at when they matter, and do nothing at once.
+  public mutating func withOptions(
+    _ id: SocketID, _ body: (inout TCPSocketOptions) throws(Errno) -> Void
+  ) throws(Errno) {
+    try body(&sockets[slot(id)].options)
+  }
+
+  /// `SO_REUSEADDR` or `SO_REUSEPORT` was set: a port that the socket has already is shared on the new terms.
+  public mutating func reuseChanged(_ id: SocketID) throws(Errno) {
+    let index = try slot(id)
+    let (options, local) = (sockets[index].core.options, sockets[index].core.tuple.local)
+    ports.setReuse(
+      &sockets[index].core.binding, address: local.address, port: local.port,
+      reuseAddress: options.reuseAddress, reusePort: options.reusePort)
+  }
+
+  /// `SO_KEEPALIVE` was switched on or off. Linux: `tcp_set_keepalive()`.
+  public mutating func keepAliveChanged(_ id: SocketID, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    sockets[index].applyKeepAlive(net: net)
+    settle(index, net: &net)
+  }
+
+  /// `TCP_KEEPIDLE`. Linux: `tcp_sock_set_keepidle_locked()`.
+  public mutating func setKeepAliveIdle(
+    _ id: SocketID, _ idle: Nanoseconds, net: inout Net
+  ) throws(Errno) {
+    let index = try slot(id)
+    guard sockets[index].options.keepAliveIdle != idle else { return }
+    sockets[index].options.keepAliveIdle = idle
+    sockets[index].applyKeepAlive(idleChanged: true, net: net)
+    settle(index, net: &net)
+  }
+
+  /// `TCP_CORK`; uncorking sends. Linux: `__tcp_sock_set_cork()`.
+  public mutating func setCork(_ id: SocketID, _ isOn: Bool, host: inout Host) throws(Errno) {
+    let index = try slot(id)
+    let wasOn = sockets[index].options.cork
+    sockets[index].options.cork = isOn
+    guard wasOn && !isOn, sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
+    sockets[index].isPushForced = sockets[index].options.noDelay
+    sockets[index].sendPending(host: &host)
+    settle(index, net: &host.net)
+  }
+
+  /// `TCP_NODELAY`; each time it is set, what waits goes, cork or not. Linux: `__tcp_sock_set_nodelay()`.
+  public mutating func setNoDelay(_ id: SocketID, _ isOn: Bool, host: inout Host) throws(Errno) {
+    let index = try slot(id)
+    sockets[index].options.noDelay = isOn
+    guard isOn, sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
+    sockets[index].isPushForced = true
+    sockets[index].sendPending(host: &host)
+    settle(index, net: &host.net)
+  }
+
+  /// `TCP_WINDOW_CLAMP`. Linux: `tcp_set_window_clamp()`.
+  ///
+  /// - Parameter clamp: in bytes; 0 takes the limit away.
+  /// - Throws: `EINVAL` for 0 on a socket that is not closed.
+  public mutating func setWindowClamp(_ id: SocketID, _ clamp: Int) throws(Errno) {
+    let index = try slot(id)
+    guard clamp != 0 || sockets[index].state == .close else { throw .EINVAL }
+    guard sockets[index].options.windowClamp != clamp else { return }
+    sockets[index].options.windowClamp = clamp
+    sockets[index].applyWindowClamp()
+  }
+
+  /// `TCP_CONGESTION`. Linux: `tcp_set_congestion_control()`.
+  public mutating func setCongestionControl(_ id: SocketID, _ kind: CongestionControlKind) throws(Errno) {
+    let index = try slot(id)
+    guard sockets[index].options.congestionControl != kind else { return }
+    sockets[index].options.congestionControl = kind
+    sockets[index].congestion = CongestionControl(kind)
+  }
+
+  /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to
+  /// ride on, and sends one that is owed for what was read; or it enters one. Traffic changes it again. Linux:
+  /// `__tcp_sock_set_quickack()`.
+  ///
+  /// - Parameter value: 0 to enter; even: only for the ACK that is owed now.
+  public mutating func setQuickAck(_ id: SocketID, _ value: Int32, host: inout Host) throws(Errno) {
+    let index = try slot(id)
+    sockets[index].ack.pingpong = value == 0 ? DelayedAck.conversation : 0
+    let state = sockets[index].state
+    guard value != 0, state == .established || state == .closeWait, sockets[index].ack.isScheduled else {
+      return
+    }
+    sockets[index].ack.isPushed = true
+    sockets[index].cleanReceiveBuffer(copied: 1, host: &host)
+    if value & 1 == 0 { sockets[index].ack.pingpong = DelayedAck.conversation }
+    settle(index, net: &host.net)
+  }
+
+  /// What `TCP_QUICKACK` reads: not in a conversation.
+  public func quickAck(_ id: SocketID) throws(Errno) -> Bool { !sockets[try slot(id)].ack.isInteractive }
+}
