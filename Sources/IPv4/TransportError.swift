@@ -20,7 +20,7 @@ public struct TransportError: Sendable {
   public var code: UInt8
   /// Who reported it.
   public var offender: IPv4Address
-  /// What the report quotes of the packet behind a UDP header, or from an ICMP header on; of no interest to TCP.
+  /// What the report quotes of the packet behind a UDP header, or from a TCP or ICMP header on.
   /// Linux: the payload that `ip_icmp_error()` is given.
   public var payload: [UInt8] = []
   /// Found by this stack itself, so it needs no checking: neighbour failed, packet too large for DF.
@@ -44,6 +44,7 @@ public struct TransportError: Sendable {
       localPort = packet.load16(start)
       remotePort = packet.load16(start + 2)
       sequence = packet.load32(start + 4)
+      payload = Self.bytes(packet, from: start, header)
     case .udp:
       localPort = packet.load16(start)
       remotePort = packet.load16(start + 2)

@@ -1,10 +1,11 @@
 import NetNamespace
 import SkBuff
 
-/// The queue of errors that `IP_RECVERR` asks for. Linux: `sk_error_queue`.
+/// The queue of errors about what was sent: those that `IP_RECVERR` asks for, and those that end a TCP handshake. Bounded
+/// by the receive buffer, in which its entries count. Linux: `sk_error_queue`.
 extension SocketCore {
-  /// Most entries that wait on the error queue.
-  static let errorQueueLimit = 256
+  /// What an entry costs in the receive buffer beside the bytes it quotes: Linux's `truesize` of an empty packet.
+  static let errorEntryByteCount = 832
 
   public var hasQueuedError: Bool {
     guard let rare else { return false }
@@ -14,11 +15,21 @@ extension SocketCore {
   /// Bytes that the next receive from the error queue takes.
   public var queuedErrorByteCount: Int { rare?.errorQueue.first?.payload.count ?? 0 }
 
-  /// Linux: `ip_icmp_error()`, `ip_local_error()`.
+  /// Puts an error at the end of the queue; one that finds the receive buffer full is lost. Linux: `sock_queue_err_skb()`.
   public mutating func queueError(_ error: ExtendedError) {
-    withRare { rare in
-      if rare.errorQueue.count < Self.errorQueueLimit { rare.errorQueue.append(error) }
-    }
+    let byteCount = Self.memory(of: error)
+    guard account.receiveAllocated + byteCount < receiveBuffer else { return }
+    account.chargeReceive(by: byteCount)
+    withRare { $0.errorQueue.append(error) }
+  }
+
+  private static func memory(of error: ExtendedError) -> Int { errorEntryByteCount + error.payload.count }
+
+  /// `IP_RECVERR` was switched off: what waits is thrown away. Linux: `skb_errqueue_purge()`.
+  public mutating func purgeErrorQueue() {
+    guard let rare else { return }
+    for entry in rare.errorQueue { account.chargeReceive(by: -Self.memory(of: entry)) }
+    rare.errorQueue = []
   }
 
   /// Takes the first entry, as a receive with `MSG_ERRQUEUE` does. Linux: `ip_recv_error()`.
@@ -27,6 +38,7 @@ extension SocketCore {
   public mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
     guard let rare, !rare.errorQueue.isEmpty else { throw .EAGAIN }
     let entry = rare.errorQueue.removeFirst()
+    account.chargeReceive(by: -Self.memory(of: entry))
     // The next error in line becomes the socket's, when a packet brought it. Linux: sock_dequeue_err_skb().
     if let next = rare.errorQueue.first, next.origin == .icmp {
       pendingError = next.errno

@@ -9,11 +9,4 @@ public struct FourTuple: Hashable, Sendable {
     self.local = local
     self.remote = remote
   }
-
-  /// Both addresses, and both ports in the lower half of the second word, for a keyed hash.
-  @inlinable public var words: (addresses: UInt64, ports: UInt64) {
-    let addresses =
-      UInt64(local.address.v4?.rawValue ?? 0) << 32 | UInt64(remote.address.v4?.rawValue ?? 0)
-    return (addresses, UInt64(local.port) << 16 | UInt64(remote.port))
-  }
 }

@@ -9,8 +9,10 @@ import Timers
 /// no holes: every connection has one of these.
 @frozen
 public struct SocketOptions: Sendable {
-  /// `SO_PRIORITY`, `SO_MARK`.
+  /// `SO_PRIORITY`.
   public var priority: UInt32 = 0
+  /// `SO_MARK`: stands on every packet that the socket sends. Nothing in the stack chooses a route or drops by it, as nothing
+  /// does on Linux without a rule that asks for marks.
   public var mark: UInt32 = 0
   /// `SO_LINGER`; Linux keeps the seconds when it is switched off.
   public var lingerSeconds: UInt32 = 0
@@ -44,7 +46,8 @@ public struct SocketOptions: Sendable {
   public var multicastTimeToLive: UInt8 = 1
   /// `IP_MTU_DISCOVER`: when DF is set, and whether the path MTU is heeded.
   public var pathMTUDiscovery = IPv4SendOptions.PathMTUDiscovery.want
-  /// `IP_RECVERR`: every ICMP error goes to the error queue and to SO_ERROR.
+  /// `IP_RECVERR`: every ICMP error about a datagram goes to the error queue and to SO_ERROR; one about an open connection
+  /// is a pending error at once, and the connection goes on.
   public var receiveErrors = false
   /// `IP_PKTINFO`, `IP_RECVTTL`, `IP_RECVTOS`: control messages with each datagram.
   public var packetInfo = false

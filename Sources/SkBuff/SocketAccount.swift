@@ -53,6 +53,10 @@ public struct SocketAccount: ~Copyable {
   @inlinable public var writeAllocated: Int { unsafe block.pointee.writeAllocated }
   /// Truesize of packets in the socket's receive and out-of-order queues.
   @inlinable public var receiveAllocated: Int { unsafe block.pointee.receiveAllocated }
+  /// Memory that the socket keeps of what arrived, beside packets: entries of its error queue. Below zero gives back.
+  @inlinable public func chargeReceive(by byteCount: Int) {
+    unsafe block.pointee.receiveAllocated += byteCount
+  }
   /// Linux: `TSQ_THROTTLED`.
   @inlinable public var isThrottled: Bool {
     get { unsafe block.pointee.isThrottled }

@@ -196,7 +196,7 @@ extension TCPLayer {
   public func readiness(_ id: SocketID) -> Readiness {
     guard let index = try? slot(id) else { return [.error, .hangup] }
     var result: Readiness = []
-    if sockets[index].core.pendingError != nil { result.insert(.error) }
+    if sockets[index].core.hasError { result.insert(.error) }
     switch sockets[index].state {
     case .listen:
       if isAcceptable(index) { result.insert(.readable) }

@@ -176,6 +176,8 @@ extension TCPLayer {
     } else {
       switch sockets[index].state {
       case .synSent, .synReceived:
+        // Queued whoever asks, so that a connect() that fails can tell who refused it. Linux: `ip_icmp_error()`.
+        sockets[index].core.queueError(ExtendedError(report))
         sockets[index].fail(report.errno, net: &host.net)
       default:
         if sockets[index].core.options.receiveErrors {

@@ -1,3 +1,4 @@
+import InetSocket
 import Tables
 import Testing
 import Wire

@@ -72,7 +72,17 @@ extension OptionTable {
         else { throw .EINVAL }
         try layer.withCore(id) { (core) throws(Errno) in core.options.pathMTUDiscovery = discovery }
       })
-    table.keep(IPOptionName.receiveErrors, "IP_RECVERR", .flagOrByte, \.receiveErrors)
+    table.add(
+      IPOptionName.receiveErrors, "IP_RECVERR", .flagOrByte,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options.receiveErrors }
+      },
+      set: { (isOn, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.options.receiveErrors = isOn
+          if !isOn { core.purgeErrorQueue() }
+        }
+      })
     table.keep(IPOptionName.receiveTimeToLive, "IP_RECVTTL", .flagOrByte, \.receiveTimeToLive)
     table.keep(IPOptionName.receiveTypeOfService, "IP_RECVTOS", .flagOrByte, \.receiveTypeOfService)
     table.add(

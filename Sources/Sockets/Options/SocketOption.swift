@@ -107,6 +107,11 @@ struct OptionTable: Sendable {
 }
 
 extension SocketLayer {
+  /// What Linux's headers call an option; its numbers when there is none such here.
+  public static func optionLabel(level: Int32, name: Int32) -> String {
+    OptionTable.levels.first { $0.level == level }?[name]?.label ?? "\(level), \(name)"
+  }
+
   /// Sets an option by Linux's numbers and bytes.
   ///
   /// - Throws: EBADF; ENOPROTOOPT for an option that is not there; EINVAL for a short or senseless value; EPERM.

@@ -160,12 +160,8 @@ extension ShardState {
 
   /// What a report is made of, taken under the lock. `nil`: the socket is gone.
   func socketNumbers(_ id: SocketID) -> SocketNumbers? {
-    switch id.kind {
-    case .tcp: sockets.tcpInfo(id, now: host.net.now).map { .tcp($0) }
-    case .udp: sockets.datagramInfo(id).map { .datagram($0, "udp") }
-    case .ping: sockets.datagramInfo(id).map { .datagram($0, "icmp") }
-    case nil: nil
-    }
+    if let info = sockets.tcpInfo(id, now: host.net.now) { return .tcp(info) }
+    return sockets.datagramInfo(id).map { .datagram($0, id.kind == .ping ? "icmp" : "udp") }
   }
 }
 

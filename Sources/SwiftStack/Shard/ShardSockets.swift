@@ -41,7 +41,7 @@ extension ShardState {
   mutating func receiveFrom(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
-    if id.kind == .tcp {
+    if id.kind == .tcp && !flags.contains(.errorQueue) {
       return Received(byteCount: unsafe try receive(id, into: buffer, flags: flags), source: nil)
     }
     let message = unsafe try receiveMessage(id, into: buffer, flags: flags)

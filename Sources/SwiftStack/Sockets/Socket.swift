@@ -80,9 +80,10 @@ public final class Socket: Sendable {
   // MARK: Inside
 
   static func calling<Result>(
-    _ operation: String, _ address: SocketAddress? = nil, _ body: () throws(Errno) -> Result
+    _ operation: @autoclosure () -> String, _ address: SocketAddress? = nil,
+    _ body: () throws(Errno) -> Result
   ) throws(SocketError) -> Result {
-    do { return try body() } catch { throw SocketError(operation, error, address) }
+    do { return try body() } catch { throw SocketError(operation(), error, address) }
   }
 
   // MARK: Names and connections

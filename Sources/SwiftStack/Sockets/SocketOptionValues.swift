@@ -1,12 +1,15 @@
+import Sockets
+
 /// Options by Linux's level, name and bytes, for programs that carry `setsockopt(2)` calls over.
 extension Socket {
   /// - Parameters:
   ///   - level: `SOL_SOCKET` 1, `IPPROTO_IP` 0, `IPPROTO_TCP` 6, `IPPROTO_UDP` 17.
   ///   - name: Linux's number, as `TCP_NODELAY` 1.
   ///   - value: the option's bytes in the machine's order, as `setsockopt(2)` takes them.
-  /// - Throws: `ENOPROTOOPT` for an option that is not known, `EINVAL` for a value that cannot be, `EPERM`.
+  /// - Throws: `ENOPROTOOPT` for an option that is not known or not one of such a socket, `EINVAL` for a value that cannot
+  ///   be, `EPERM`; the error's `operation` names the option.
   public func setsockopt(level: Int32, name: Int32, value: RawSpan) throws(SocketError) {
-    try Self.calling("setsockopt") { () throws(Errno) in
+    try Self.calling("setsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
         try state.sockets.setsockopt(id, level: level, name: name, value: value, host: &state.host)
       }
@@ -23,7 +26,7 @@ extension Socket {
 
   /// The option's bytes, at most `maximum` of them.
   public func getsockopt(level: Int32, name: Int32, maximum: Int = 256) throws(SocketError) -> [UInt8] {
-    try Self.calling("getsockopt") { () throws(Errno) in
+    try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
         try state.sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: state.host.net)
       }

@@ -41,7 +41,7 @@ enum WakeEvent: UInt8, CaseIterable, Sendable {
   case established
   /// A reset, a refusal, an ICMP error, a time-out of TCP: the pending error is set. Linux: `sk_error_report()`.
   case failure
-  /// An entry on the error queue of a datagram socket.
+  /// An entry on the error queue.
   case queuedError
   /// The peer has acknowledged our FIN.
   case finAcknowledged
