@@ -134,3 +134,8 @@ let package = Package(
         name: "NetnsTests", dependencies: [], swiftSettings: settings)
     ]
 )
+
+// `tools/docs` builds the documentation; whoever only uses the library need not fetch what that takes.
+if Context.environment["SWIFTSTACK_DOCS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}

@@ -145,7 +145,9 @@ public struct ControlClient: ~Copyable {
 
   /// Asks for a table and collects its pieces.
   ///
-  /// - Parameter rows: the rows of a piece; `nil` when it is no piece of that table.
+  /// - Parameters:
+  ///   - command: what asks for the table.
+  ///   - rows: the rows of a piece; `nil` when it is no piece of that table.
   public mutating func table<Row>(
     _ command: ControlCommand, _ rows: (ControlAnswerBody) -> [Row]?
   ) throws -> [Row] {

@@ -30,7 +30,9 @@ public final class StackDaemon: Sendable {
   /// Brings everything up, or throws and leaves nothing. The control socket comes first: it is what a second `up` on
   /// the same name runs into.
   ///
-  /// - Parameter signals: made before any other thread.
+  /// - Parameters:
+  ///   - plan: what is brought up, and under which names.
+  ///   - signals: made before any other thread.
   public init(_ plan: StackPlan, signals: consuming SignalFD) throws {
     self.plan = plan
     self.signals = signals

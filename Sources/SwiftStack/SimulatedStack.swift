@@ -12,9 +12,11 @@ public final class SimulatedStack: Sendable {
   private var shards: [Shard] { stack.shards }
 
   /// - Parameters:
+  ///   - configuration: addresses, settings, device.
   ///   - queues: shards that share the address, 1 to 64. Frames come to them by `queue(of:)`.
   ///   - lendsEngines: frames may be larger than the MTU and carry metadata, as on a TAP with offload.
   ///   - seed: everything random in the stack comes from it.
+  ///   - now: the first reading of the stack's clock.
   public init(
     _ configuration: StackConfiguration = StackConfiguration(), queues: Int = 1, lendsEngines: Bool = false,
     seed: UInt64 = 1, now: Instant = .origin
@@ -74,7 +76,9 @@ public final class SimulatedStack: Sendable {
 
   /// A frame arrives from the wire, without its frame check sequence.
   ///
-  /// - Parameter queue: the one it arrives at; `nil`: by its flow.
+  /// - Parameters:
+  ///   - frame: from its Ethernet header on.
+  ///   - queue: the one it arrives at; `nil`: by its flow.
   public func receive(_ frame: SimulatedFrame, queue: Int? = nil) {
     shards[queue ?? self.queue(of: frame.bytes)].enter { state in
       guard !state.isClosed else { return }

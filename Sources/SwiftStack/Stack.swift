@@ -179,8 +179,10 @@ public final class Stack: Sendable {
 
   /// A new socket.
   ///
-  /// - Parameter queue: the shard that it lives in, below `queueCount`. TCP sockets may live anywhere, others live in the
-  ///   first. With SO_REUSEPORT sockets of several shards listen on one port.
+  /// - Parameters:
+  ///   - type: TCP, UDP, or ICMP echo.
+  ///   - queue: the shard that it lives in, below `queueCount`. TCP sockets may live anywhere, others live in the first.
+  ///     With SO_REUSEPORT sockets of several shards listen on one port.
   public func socket(_ type: SocketKind, queue: Int = 0) throws(SocketError) -> Socket {
     guard shards.indices.contains(queue), type == .tcp || queue == 0 else {
       throw SocketError("socket", .EINVAL)

@@ -54,7 +54,8 @@ extension Stack {
   /// Gives the NIC of every queue rings of other sizes; what is on the old ones is lost. Linux: `ethtool -G`.
   ///
   /// - Parameters:
-  ///   - receive, transmit: descriptors, 64 to 8160, rounded up to a multiple of 32; `nil`: as it is.
+  ///   - receive: descriptors, 64 to 8160, rounded up to a multiple of 32; `nil`: as it is.
+  ///   - transmit: the same of the ring that sends.
   /// - Throws: `StackError` with EINVAL for a size that cannot be.
   public func setRings(receive: Int? = nil, transmit: Int? = nil) throws(StackError) {
     for count in [receive, transmit].compactMap(\.self) where !StackConfiguration.ringRange.contains(count) {

@@ -12,7 +12,6 @@ extension ShardState {
   /// Rounds of one drain; what is left then is done at the next entry, which comes at once.
   private static let roundLimit = 256
 
-  ///
   /// Programs of the shard get turns worth `entryByteCount` bytes; those that are left have theirs at the next entry.
   mutating func drain() {
     var rounds = 0

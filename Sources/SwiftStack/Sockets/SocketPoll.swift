@@ -9,7 +9,9 @@ extension Socket {
 
   /// Waits until one of `events`, an error or a hang-up is there. Linux: poll(2) on one descriptor.
   ///
-  /// - Parameter timeout: on the stack's clock; `nil` waits for ever.
+  /// - Parameters:
+  ///   - events: what is waited for.
+  ///   - timeout: on the stack's clock; `nil` waits for ever.
   /// - Returns: what is there; empty after the time-out; error and hang-up when the socket or the stack is closed.
   public func poll(_ events: Readiness, timeout: Nanoseconds? = nil) -> Readiness {
     poll(events, timeout.map(Patience.atMost) ?? .until(.distantFuture))

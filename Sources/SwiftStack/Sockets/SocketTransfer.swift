@@ -10,7 +10,10 @@ extension Socket {
   /// Sends. A blocking stream socket returns when all bytes are taken, or how many were before an error (which the next
   /// call gets) or the time-out; a non-blocking one what there is room for; a datagram goes whole.
   ///
-  /// - Parameter address: destination of a datagram; `nil`: the connected peer.
+  /// - Parameters:
+  ///   - bytes: copied before the call returns.
+  ///   - address: destination of a datagram; `nil`: the connected peer.
+  ///   - flags: `MSG_*` of `send(2)`.
   @discardableResult
   public func send(
     _ bytes: RawSpan, to address: SocketAddress? = nil, flags: MessageFlags = []
