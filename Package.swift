@@ -18,12 +18,19 @@ let floors: [(name: String, imports: [String])] = [
   ("Trace", ["Timers"]),
   ("SkBuff", ["Wire", "Timers", "Trace"]),
   ("NetNamespace", ["Tables", "Wire", "Timers", "Trace", "SkBuff"]),
+  ("Netfilter", ["NetNamespace", "SkBuff", "Wire"]),
   ("IceHardware", []),
   ("IceModel", ["Tables", "IceHardware", "Wire", "Timers"]),
   ("Ice", ["Tables", "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("NetDevice", ["Tables", "IceHardware", "Ice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("Neighbour", ["Tables", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
-  ("IPv4", ["Tables", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  (
+    "NetDevice",
+    ["Tables", "IceHardware", "Ice", "Netfilter", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]
+  ),
+  ("Neighbour", ["Tables", "NetDevice", "Netfilter", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
+  (
+    "IPv4",
+    ["Tables", "Neighbour", "NetDevice", "Netfilter", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]
+  ),
   ("Internet", ["IPv4", "Neighbour", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers"]),
   ("InetSocket", ["Tables", "IPv4", "SkBuff", "NetNamespace", "Wire", "Timers"]),
   (
@@ -43,7 +50,9 @@ let floors: [(name: String, imports: [String])] = [
   (
     "Sockets",
     [
-      "TCP", "UDP", "InetSocket", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers",
+      "TCP", "UDP", "InetSocket", "Internet", "IPv4", "Netfilter", "NetDevice", "SkBuff", "NetNamespace",
+      "Wire",
+      "Timers",
       "Trace",
     ]
   ),
@@ -62,7 +71,7 @@ func standingOn(_ names: [String]) -> [Target.Dependency] {
 /// floor above Wire. Who names TestSupport needs the whole stack.
 let tests: [(name: String, more: [String])] = [
   ("Tables", []), ("Wire", []), ("Timers", []), ("Trace", []), ("SkBuff", []), ("NetNamespace", []),
-  ("IceHardware", []), ("IceModel", []),
+  ("IceHardware", []), ("IceModel", []), ("Netfilter", ["Sockets"]),
   ("Ice", ["IceModel"]),
   ("NetDevice", ["IceModel"]),
   ("Neighbour", ["IceModel"]),

@@ -27,6 +27,7 @@ public enum ControlAnswerBody: Codable, Equatable, Sendable {
   case neigh([NeighbourReport])
   case route([RouteReport])
   case qdisc([QdiscReport])
+  case filter([ChainReport])
   case nic([NICReport])
   case stats([CounterReport])
   case sysctl([SettingReport])

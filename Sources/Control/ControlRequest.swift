@@ -35,6 +35,8 @@ public enum ControlCommand: Codable, Equatable, Sendable {
   case neigh
   case route
   case qdisc
+  /// Rules at the hooks.
+  case filter
   case nic
   case stats
   /// Answered as `stats`: packets dropped, by reason.

@@ -34,6 +34,7 @@ final class StackConversation {
       try client.send(.done)
     case .neigh: try client.send(stack.neighbourReports) { .neigh($0) }
     case .route: try client.send(stack.routeReports) { .route($0) }
+    case .filter: try client.send(stack.hooks.reports) { .filter($0) }
     case .qdisc: try client.send(stack.qdiscReports) { .qdisc($0) }
     case .nic: try client.send(stack.nicReports) { .nic($0) }
     case .stats: try client.send(stack.counterReports) { .stats($0) }

@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Timers
 import Wire
@@ -192,7 +193,7 @@ extension IPv4Layer {
     net.counters.count(operation == .request ? .ArpOutRequests : .ArpOutReplies)
     net.tracer.record(
       .arp_send, skb: skb.serial, UInt64(operation.rawValue), UInt64(target.rawValue))
-    _ = link.devices[interface].queueXmit(skb, net: &net)
+    _ = link.devices[interface].queueXmit(PassedPacket(arp: skb), net: &net)
   }
 
   // MARK: Announcements and conflicts

@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Wire
 
@@ -42,6 +43,8 @@ extension IPv4Layer {
       destination: route.destination)
     net.counters.count(.IpOutRequests)
     var result = XmitResult.success
+    var permit: PiecesPermit?
+    let whole = hooks.isEmpty(.output) && hooks.isEmpty(.postrouting) ? 0 : Self.byteCount(of: packets)
     var loopCopy = loops(route, options) ? LoopCopy(header: header, net: &net) : nil
     while var skb = packets.popFirst() {
       let payload = skb.length
@@ -60,22 +63,28 @@ extension IPv4Layer {
         net.tracer.record(
           .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(header.totalByteCount),
           UInt64(options.protocol.rawValue), UInt64(route.destination.rawValue))
-        if !filter.isEmpty {
-          let verdict = filter.verdict(.localOut, header: header, packet: skb)
-          if verdict != .accept {
-            refuse(skb, verdict: verdict, header: header, link: &link, net: &net)
-            packets.removeAll()
-            return .dropped
-          }
+      }
+      let packet: PassedPacket
+      if let permit {
+        packet = permit.piece(skb)
+      } else {
+        // The hooks see the datagram, not its first piece. Linux: the list of fragments behind one packet.
+        switch hooks.leave(skb, interface: outputInterface(route), byteCount: whole) {
+        case .passed(let passed):
+          permit = passed.permit()
+          packet = passed
+        case .stopped(let skb, let verdict):
+          packets.removeAll()
+          return refuse(skb, verdict: verdict, link: &link, net: &net)
         }
       }
       net.tracer.record(
-        .ip_fragment, skb: skb.serial, socket: skb.socket, UInt64(header.totalByteCount),
+        .ip_fragment, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(header.totalByteCount),
         UInt64(identification), UInt64(header.fragmentOffset))
       header.fragmentOffset += payload
       net.counters.count(.IpFragCreates)
-      loopCopy?.add(skb, net: &net)
-      result = Self.worse(result, finishOutput(skb, route: &route, link: &link, net: &net))
+      loopCopy?.add(packet.skb, net: &net)
+      result = Self.worse(result, finishOutput(packet, route: &route, link: &link, net: &net))
       if result.isLost {
         net.counters.count(.IpFragFails)
         packets.removeAll()
@@ -83,8 +92,19 @@ extension IPv4Layer {
       }
     }
     net.counters.count(.IpFragOKs)
-    if let whole = loopCopy.take()?.finish() { _ = loop(whole, by: route.interface) }
+    if let whole = loopCopy.take()?.finish() { loopAgain(whole, by: route.interface) }
     return result
+  }
+
+  /// The datagram that the packets make, with its IP header.
+  private static func byteCount(of packets: borrowing SkBuffQueue) -> Int {
+    var sum = IPv4Header.minimumByteCount
+    var place = packets.first
+    while let here = place {
+      sum += packets.withPacket(at: here) { $0.length }
+      place = packets.position(after: here)
+    }
+    return sum
   }
 
   /// Whether a copy of what is sent there comes back to us. Linux: `ip_mc_output()`.

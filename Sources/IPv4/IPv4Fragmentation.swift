@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Wire
 
@@ -9,9 +10,11 @@ extension IPv4Layer {
   /// Sends a packet (data at its IP header, no options) as fragments. Page fragments are shared, payload in pages is
   /// not copied.
   mutating func fragment(
-    _ skb: consuming SkBuff, header: IPv4Header, limit: Int, route: inout Route, link: inout LinkLayer,
-    net: inout Net
+    _ packet: consuming PassedPacket, header: IPv4Header, limit: Int, route: inout Route,
+    link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
+    let permit = packet.permit()
+    let skb = packet.take()
     // A checksum over the whole datagram cannot be left to a device that sees pieces.
     guard skb.unclone(), skb.completeChecksum() else {
       net.counters.count(.IpFragFails)
@@ -40,7 +43,7 @@ extension IPv4Layer {
       current.moveOwner(to: rest)
       part.fragmentOffset = offset
       part.moreFragments = true
-      let sent = sendFragment(current, header: part, route: &route, link: &link, net: &net)
+      let sent = sendFragment(current, permit, header: part, route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
       offset += room
       rest.push(IPv4Header.minimumByteCount)
@@ -50,13 +53,15 @@ extension IPv4Layer {
     }
     part.fragmentOffset = offset
     part.moreFragments = false
-    result = Self.worse(result, sendFragment(current, header: part, route: &route, link: &link, net: &net))
+    let sent = sendFragment(current, permit, header: part, route: &route, link: &link, net: &net)
+    result = Self.worse(result, sent)
     net.counters.count(.IpFragOKs)
     return result
   }
 
   private mutating func sendFragment(
-    _ skb: consuming SkBuff, header: IPv4Header, route: inout Route, link: inout LinkLayer, net: inout Net
+    _ skb: consuming SkBuff, _ permit: PiecesPermit, header: IPv4Header, route: inout Route,
+    link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     var header = header
     header.totalByteCount = skb.length
@@ -66,7 +71,7 @@ extension IPv4Layer {
       .ip_fragment, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
       UInt64(header.fragmentOffset))
     net.counters.count(.IpFragCreates)
-    return finishOutput(skb, route: &route, link: &link, net: &net)
+    return finishOutput(permit.piece(skb), route: &route, link: &link, net: &net)
   }
 
   static func worse(_ a: XmitResult, _ b: XmitResult) -> XmitResult {
@@ -78,11 +83,12 @@ extension IPv4Layer {
   /// A GSO packet (data at its IP header) whose segments exceed the MTU: segmented here, then each segment
   /// fragmented. Linux: `ip_finish_output_gso()`.
   mutating func segmentAndFragment(
-    _ skb: consuming SkBuff, route: inout Route, limit: Int, link: inout LinkLayer, net: inout Net
+    _ packet: consuming PassedPacket, route: inout Route, limit: Int, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
+    let permit = packet.permit()
     var segments = SkBuffQueue()
     // Complete checksums: the device sees pieces only.
-    guard GenericSegmentation.segment(skb, features: [.scatterGather], into: &segments) else {
+    guard GenericSegmentation.segment(packet.take(), features: [.scatterGather], into: &segments) else {
       net.counters.count(.IpFragFails)
       return .dropped
     }
@@ -94,8 +100,8 @@ extension IPv4Layer {
       }
       let sent =
         segment.length > limit
-        ? fragment(segment, header: header, limit: limit, route: &route, link: &link, net: &net)
-        : finishOutput(segment, route: &route, link: &link, net: &net)
+        ? fragment(permit.piece(segment), header: header, limit: limit, route: &route, link: &link, net: &net)
+        : finishOutput(permit.piece(segment), route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
     }
     return result

@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Wire
 
@@ -72,6 +73,13 @@ extension IPv4Layer {
       guard skb.trim(to: header.totalByteCount) else {
         net.counters.count(.IpInDiscards)
         skb.drop(.noMemory)
+        return .consumed
+      }
+    }
+    if !hooks.isEmpty(.prerouting) {
+      let interface = inputInterface(skb, header, isLooped: isLooped)
+      if hooks.verdict(.prerouting, on: skb, interface: interface) != .accept {
+        skb.drop(.netfilterDrop)
         return .consumed
       }
     }
@@ -165,10 +173,12 @@ extension IPv4Layer {
   mutating func deliver(_ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net)
     -> Input
   {
-    if !filter.isEmpty {
-      let verdict = filter.verdict(.localIn, header: header, packet: skb)
+    if !hooks.isEmpty(.input) {
+      // Only what we sent ourselves has a source of ours here.
+      let interface = inputInterface(skb, header, isLooped: isLocal(header.source))
+      let verdict = hooks.verdict(.input, on: skb, interface: interface)
       if verdict != .accept {
-        refuse(skb, verdict: verdict, header: header, link: &link, net: &net)
+        refuse(skb, verdict: verdict, link: &link, net: &net)
         return .consumed
       }
     }

@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Tables
 import Timers
@@ -39,7 +40,8 @@ public struct IPv4Layer: ~Copyable {
   /// Packets for ourselves. Linux: the loopback device's backlog.
   var looped = SkBuffQueue()
   var errors: [TransportError] = []
-  public var filter = PacketFilter()
+  /// Who looks at packets on their way in and out.
+  public var hooks = Hooks()
 
   /// Timer slots that belong to no datagram or neighbour.
   static let pathMTUTimerID = UInt32.max

@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Wire
 
@@ -67,21 +68,19 @@ extension IPv4Layer {
     net.tracer.record(
       .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(total),
       UInt64(options.protocol.rawValue), UInt64(route.destination.rawValue))
-    if !filter.isEmpty {
-      let verdict = filter.verdict(.localOut, header: header, packet: skb)
-      if verdict != .accept {
-        refuse(skb, verdict: verdict, header: header, link: &link, net: &net)
-        return .dropped
-      }
+    let packet: PassedPacket
+    switch hooks.leave(skb, interface: outputInterface(route)) {
+    case .passed(let passed): packet = passed
+    case .stopped(let skb, let verdict): return refuse(skb, verdict: verdict, link: &link, net: &net)
     }
     net.tracer.record(
-      .ip_output, skb: skb.serial, socket: skb.socket, UInt64(total), UInt64(options.protocol.rawValue),
-      UInt64(route.nextHop.rawValue))
+      .ip_output, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(total),
+      UInt64(options.protocol.rawValue), UInt64(route.nextHop.rawValue))
     if route.kind == .unicast && largest <= limit {
-      return finishOutput(skb, route: &route, link: &link, net: &net)
+      return finishOutput(packet, route: &route, link: &link, net: &net)
     }
     return outputSlowly(
-      skb, route: &route, header: header, largest: largest, limit: limit, options: options, link: &link,
+      packet, route: &route, header: header, largest: largest, limit: limit, options: options, link: &link,
       net: &net)
   }
 
@@ -100,63 +99,69 @@ extension IPv4Layer {
   /// Own addresses, groups, broadcast, and packets that exceed the MTU.
   @inline(never)
   private mutating func outputSlowly(
-    _ skb: consuming SkBuff, route: inout Route, header: IPv4Header, largest: Int, limit: Int,
+    _ packet: consuming PassedPacket, route: inout Route, header: IPv4Header, largest: Int, limit: Int,
     options: IPv4SendOptions, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     switch route.kind {
     case .local:
       net.counters.count(.IpOutTransmits)
-      net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
-      return loop(skb, by: route.interface)
+      net.counters.count(.IpExtOutOctets, by: UInt64(packet.skb.length))
+      return loop(packet, by: route.interface)
     case .multicast:
-      if loops(route, options) { loopCopy(of: skb, by: route.interface) }
+      if loops(route, options) { loopCopy(of: packet, by: route.interface) }
       if header.timeToLive == 0 {
-        skb.drop(.ipOutNoRoute)
+        packet.take().drop(.ipOutNoRoute)
         return .success
       }
     case .broadcast:
-      loopCopy(of: skb, by: route.interface)
+      loopCopy(of: packet, by: route.interface)
     case .unicast:
       break
     }
-    if largest <= limit { return finishOutput(skb, route: &route, link: &link, net: &net) }
+    if largest <= limit { return finishOutput(packet, route: &route, link: &link, net: &net) }
     if header.dontFragment {
       net.counters.count(.IpFragFails)
       post(
         Self.localError(
-          about: skb, code: ICMPHeader.Unreachable.fragmentationNeeded, mtu: limit, offender: route.source))
-      skb.drop(.deviceTooLong)
+          about: packet.skb, code: ICMPHeader.Unreachable.fragmentationNeeded, mtu: limit,
+          offender: route.source))
+      packet.take().drop(.deviceTooLong)
       return .dropped
     }
-    if skb.isGSO { return segmentAndFragment(skb, route: &route, limit: limit, link: &link, net: &net) }
-    return fragment(skb, header: header, limit: limit, route: &route, link: &link, net: &net)
+    if packet.skb.isGSO {
+      return segmentAndFragment(packet, route: &route, limit: limit, link: &link, net: &net)
+    }
+    return fragment(packet, header: header, limit: limit, route: &route, link: &link, net: &net)
   }
 
   /// Linux: `ip_finish_output2()`.
   mutating func finishOutput(
-    _ skb: consuming SkBuff, route: inout Route, link: inout LinkLayer, net: inout Net
-  ) -> XmitResult {
+    _ packet: consuming PassedPacket, route: inout Route, link: inout LinkLayer, net: inout Net
+  )
+    -> XmitResult
+  {
     net.counters.count(.IpOutTransmits)
-    net.counters.count(.IpExtOutOctets, by: UInt64(skb.length))
+    net.counters.count(.IpExtOutOctets, by: UInt64(packet.skb.length))
     net.tracer.record(
-      .ip_finish_output2, skb: skb.serial, socket: skb.socket, UInt64(skb.length), 0,
+      .ip_finish_output2, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(packet.skb.length), 0,
       UInt64(route.nextHop.rawValue))
     let result: XmitResult
     switch route.kind {
     case .unicast, .local:
       result = link.neighbours.output(
-        skb, nextHop: route.nextHop, cache: &route.neighbour, device: &link.devices[route.interface],
+        packet, nextHop: route.nextHop, cache: &route.neighbour, device: &link.devices[route.interface],
         net: &net)
       if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
     case .broadcast:
       net.counters.count(.IpExtOutBcastPkts)
-      net.counters.count(.IpExtOutBcastOctets, by: UInt64(skb.length))
-      result = link.neighbours.output(skb, to: .broadcast, device: &link.devices[route.interface], net: &net)
+      net.counters.count(.IpExtOutBcastOctets, by: UInt64(packet.skb.length))
+      result = link.neighbours.output(
+        packet, to: .broadcast, device: &link.devices[route.interface], net: &net)
     case .multicast:
       net.counters.count(.IpExtOutMcastPkts)
-      net.counters.count(.IpExtOutMcastOctets, by: UInt64(skb.length))
+      net.counters.count(.IpExtOutMcastOctets, by: UInt64(packet.skb.length))
       result = link.neighbours.output(
-        skb, to: Self.hardwareGroup(of: route.nextHop), device: &link.devices[route.interface], net: &net)
+        packet, to: Self.hardwareGroup(of: route.nextHop), device: &link.devices[route.interface], net: &net)
     }
     return result
   }
@@ -169,7 +174,8 @@ extension IPv4Layer {
   // MARK: Loopback
 
   /// Linux: `loopback_xmit()`, and `dev_loopback_xmit()` for copies, which no device counts.
-  mutating func loop(_ skb: consuming SkBuff, by interface: InterfaceIndex) -> XmitResult {
+  mutating func loop(_ packet: consuming PassedPacket, by interface: InterfaceIndex) -> XmitResult {
+    let skb = packet.take()
     skb.interface = interface
     guard looped.count < Self.loopbackLimit else {
       skb.drop(.qdiscDrop)
@@ -199,9 +205,17 @@ extension IPv4Layer {
     looped.append(skb)
   }
 
-  private mutating func loopCopy(of skb: borrowing SkBuff, by interface: InterfaceIndex) {
-    guard let copy = skb.copyHeader() else { return }
-    _ = loop(copy, by: interface)
+  private mutating func loopCopy(of packet: borrowing PassedPacket, by interface: InterfaceIndex) {
+    guard let copy = packet.skb.copyHeader() else { return }
+    loopAgain(copy, by: interface)
+  }
+
+  /// Our copy of what goes out to many, which passes the last hook by itself. Linux: `ip_mc_output()`.
+  mutating func loopAgain(_ copy: consuming SkBuff, by interface: InterfaceIndex) {
+    switch hooks.leaveAgain(copy, interface: interface) {
+    case .passed(let packet): _ = loop(packet, by: interface)
+    case .stopped(let copy, _): copy.drop(.netfilterDrop)
+    }
   }
 
   /// A packet that we sent to ourselves; it goes to `receive(_:net:)`.

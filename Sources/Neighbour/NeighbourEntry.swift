@@ -1,3 +1,4 @@
+import Netfilter
 import SkBuff
 import Timers
 import Wire
@@ -27,7 +28,7 @@ struct NeighbourEntry: ~Copyable {
   var deadline = Instant.distantFuture
   var timer = TimerSlot()
   /// Linux: `arp_queue`, `arp_queue_len_bytes`.
-  var waiting = SkBuffQueue()
+  var waiting = PassedQueue()
   var waitingTruesize = 0
 
   init(address: IPv4Address, interface: InterfaceIndex, generation: UInt32, now: Instant) {

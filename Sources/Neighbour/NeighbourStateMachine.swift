@@ -1,5 +1,6 @@
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Timers
 import Wire
@@ -34,9 +35,7 @@ extension NeighbourTable {
   /// Linux: `neigh_probe()`, `arp_solicit()`.
   private mutating func solicit(_ index: Int, source: IPv4Address?) {
     var source = source
-    if source == nil, let place = entries[index].waiting.first {
-      source = entries[index].waiting.withPacket(at: place) { Self.source(of: $0) }
-    }
+    if source == nil { source = entries[index].waiting.withFirst { Self.source(of: $0) } ?? nil }
     let isUnicast = Int(entries[index].probes) < parameters.unicastProbes && entries[index].state.isValid
     solicitations.append(
       NeighbourSolicitation(
@@ -90,7 +89,7 @@ extension NeighbourTable {
 
   /// Gives the packets that wait back to IPv4. Linux: `neigh_invalidate()`.
   private mutating func invalidate(_ index: Int) {
-    failed.append(contentsOf: &entries[index].waiting)
+    entries[index].waiting.surrender(to: &failed)
     entries[index].waitingTruesize = 0
   }
 
@@ -186,8 +185,8 @@ extension NeighbourTable {
     entries[index].waitingTruesize = 0
     guard !entries[index].waiting.isEmpty else { return }
     eventSend(index, source: nil, net: &net)
-    while let skb = entries[index].waiting.popFirst() {
-      _ = transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
+    while let packet = entries[index].waiting.popFirst() {
+      _ = transmit(packet, header: entries[index].hardwareHeader, device: &device, net: &net)
     }
   }
 

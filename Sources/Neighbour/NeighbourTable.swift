@@ -1,5 +1,6 @@
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Tables
 import Timers
@@ -49,7 +50,8 @@ public struct NeighbourTable: ~Copyable {
   /// - Parameter cache: the route's handle; looked up again, or the entry made, when it names another neighbour.
   /// - Returns: what the device said; `.success` for a packet that waits, `.dropped` when the table is full.
   public mutating func output(
-    _ skb: consuming SkBuff, nextHop: IPv4Address, cache: inout NeighbourHandle, device: inout NetDevice,
+    _ packet: consuming PassedPacket, nextHop: IPv4Address, cache: inout NeighbourHandle,
+    device: inout NetDevice,
     net: inout Net
   ) -> XmitResult {
     var index = Int(cache.index)
@@ -58,7 +60,7 @@ public struct NeighbourTable: ~Copyable {
     {
       let interface = device.interface
       guard let found = find(nextHop, interface) ?? create(nextHop, interface, net: &net) else {
-        skb.drop(.neighbourFailed)
+        packet.take().drop(.neighbourFailed)
         return .dropped
       }
       index = found
@@ -67,32 +69,32 @@ public struct NeighbourTable: ~Copyable {
     entries[index].used = net.now
     entries[index].wasUsed = true
     // Linux: sk_confirm_neigh().
-    if skb.confirmsNeighbour { entries[index].confirmed = net.now }
+    if packet.skb.confirmsNeighbour { entries[index].confirmed = net.now }
     if entries[index].state.isConnected {
-      return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
+      return transmit(packet, header: entries[index].hardwareHeader, device: &device, net: &net)
     }
-    return resolveOutput(skb, index: index, device: &device, net: &net)
+    return resolveOutput(packet, index: index, device: &device, net: &net)
   }
 
   /// Sends a packet to a known link-layer address without an entry: broadcast and multicast.
   public mutating func output(
-    _ skb: consuming SkBuff, to destination: MACAddress, device: inout NetDevice, net: inout Net
+    _ packet: consuming PassedPacket, to destination: MACAddress, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
     let header = Self.hardwareHeader(destination: destination, source: device.macAddress)
-    return transmit(skb, header: header, device: &device, net: &net)
+    return transmit(packet, header: header, device: &device, net: &net)
   }
 
   /// Puts the cached header in front with one 16-byte store and hands the frame to the device.
   /// Linux: `neigh_hh_output()`.
   @inline(__always)
   func transmit(
-    _ skb: consuming SkBuff, header: SIMD2<UInt64>, device: inout NetDevice, net: inout Net
+    _ packet: consuming PassedPacket, header: SIMD2<UInt64>, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
-    precondition(skb.headroom >= 16, "a packet for a neighbour has room for its link-layer header")
+    precondition(packet.skb.headroom >= 16, "a packet for a neighbour has room for its link-layer header")
     // Safe: 16 bytes of headroom lie in front of the linear area's first byte.
-    unsafe (skb.linearBase - 16).storeBytes(of: header, as: SIMD2<UInt64>.self)
-    skb.push(EthernetHeader.byteCount)
-    return device.queueXmit(skb, net: &net)
+    unsafe (packet.skb.linearBase - 16).storeBytes(of: header, as: SIMD2<UInt64>.self)
+    packet.skb.push(EthernetHeader.byteCount)
+    return device.queueXmit(packet, net: &net)
   }
 
   /// Padding, destination, source and type in memory order.
@@ -105,32 +107,33 @@ public struct NeighbourTable: ~Copyable {
   /// Linux: `neigh_resolve_output()`.
   @inline(never)
   mutating func resolveOutput(
-    _ skb: consuming SkBuff, index: Int, device: inout NetDevice, net: inout Net
+    _ packet: consuming PassedPacket, index: Int, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
     let old = entries[index].state
-    eventSend(index, source: Self.source(of: skb), net: &net)
+    eventSend(index, source: Self.source(of: packet.skb), net: &net)
     net.tracer.record(
-      .neigh_event_send, skb: skb.serial, socket: skb.socket, UInt64(entries[index].address.rawValue),
+      .neigh_event_send, skb: packet.skb.serial, socket: packet.skb.socket,
+      UInt64(entries[index].address.rawValue),
       UInt64(old.rawValue), UInt64(entries[index].state.rawValue))
     if entries[index].state.isValid {
-      return transmit(skb, header: entries[index].hardwareHeader, device: &device, net: &net)
+      return transmit(packet, header: entries[index].hardwareHeader, device: &device, net: &net)
     }
-    keep(skb, index: index, isShort: net.pool.isExhausted)
+    keep(packet, index: index, isShort: net.pool.isExhausted)
     return .success
   }
 
   /// Linux: the queueing part of `__neigh_event_send()`.
   ///
   /// - Parameter isShort: memory is: only the newest packet waits.
-  private mutating func keep(_ skb: consuming SkBuff, index: Int, isShort: Bool) {
-    let cost = skb.truesize
+  private mutating func keep(_ packet: consuming PassedPacket, index: Int, isShort: Bool) {
+    let cost = packet.skb.truesize
     while isShort || entries[index].waitingTruesize + cost > parameters.queueByteLimit {
       guard let oldest = entries[index].waiting.popFirst() else { break }
-      entries[index].waitingTruesize -= oldest.truesize
-      oldest.drop(.neighbourQueueFull)
+      entries[index].waitingTruesize -= oldest.skb.truesize
+      oldest.take().drop(.neighbourQueueFull)
     }
     entries[index].waitingTruesize += cost
-    entries[index].waiting.append(skb)
+    entries[index].waiting.append(packet)
   }
 
   /// The source address of an IPv4 packet; `nil` when its header is not there.
@@ -222,7 +225,7 @@ public struct NeighbourTable: ~Copyable {
   /// Removes an entry; packets that wait for it are dropped. Linux: `neigh_remove_one()`.
   mutating func remove(_ index: Int, net: inout Net) {
     entries[index].timer.cancel(in: &net.timers)
-    while let skb = entries[index].waiting.popFirst() { skb.drop(.neighbourDead) }
+    while let packet = entries[index].waiting.popFirst() { packet.take().drop(.neighbourDead) }
     entries[index].waitingTruesize = 0
     let bucket = bucket(of: entries[index].address, entries[index].interface)
     if buckets[bucket] == Int32(index) {

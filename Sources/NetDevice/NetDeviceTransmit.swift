@@ -1,5 +1,6 @@
 import Ice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Timers
 import Trace
@@ -9,7 +10,8 @@ extension NetDevice {
   /// Sends a packet that begins at its Ethernet header. Linux: `dev_queue_xmit()`, `__dev_xmit_skb()`.
   ///
   /// An empty queue is passed by: the packet goes straight to the driver.
-  public mutating func queueXmit(_ skb: consuming SkBuff, net: inout Net) -> XmitResult {
+  public mutating func queueXmit(_ packet: consuming PassedPacket, net: inout Net) -> XmitResult {
+    let skb = packet.take()
     skb.setMACHeader()
     net.tracer.record(
       .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))

@@ -11,7 +11,7 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case ipInvalidSource
   case ipNotForUs
   case ipOutNoRoute
-  case ipPolicy
+  case netfilterDrop
   case fragmentTimeout
   case fragmentInvalid
   case fragmentTooFar
@@ -61,7 +61,6 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .ipNoProtocol: "IP_NOPROTO"
     case .ipNotForUs: "IP_INADDRERRORS"
     case .ipOutNoRoute: "IP_OUTNOROUTES"
-    case .ipPolicy: "NETFILTER_DROP"
     case .fragmentTimeout: "FRAG_REASM_TIMEOUT"
     case .fragmentInvalid: "FRAG_INVALID"
     case .fragmentTooFar: "FRAG_TOO_FAR"

@@ -24,8 +24,17 @@
 @_exported import struct NetDevice.QdiscSyntaxError
 @_exported import struct NetDevice.CapturedFrame
 @_exported import NetNamespace
+@_exported import class Netfilter.PacketFilter
+@_exported import enum Netfilter.Hook
+@_exported import enum Netfilter.HookPriority
+@_exported import enum Netfilter.HookVerdict
+@_exported import protocol Netfilter.HookClient
+@_exported import struct Netfilter.HookCounts
+@_exported import struct Netfilter.HookPacket
+@_exported import struct Netfilter.HookSet
 @_exported import struct Neighbour.NeighbourState
 @_exported import struct Sockets.MessageHeader
+@_exported import struct Sockets.SendPolicy
 @_exported import struct TCP.TCPInfo
 @_exported import Timers
 @_exported import struct InetSocket.ExtendedError

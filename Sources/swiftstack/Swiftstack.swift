@@ -16,7 +16,7 @@ struct Swiftstack: ParsableCommand {
       UpCommand.self, DownCommand.self, PingCommand.self, NetcatCommand.self, PerfCommand.self,
       SSCommand.self, AddrCommand.self, LinkCommand.self, NeighCommand.self, ArpCommand.self,
       SysctlCommand.self,
-      RouteCommand.self, QdiscCommand.self, NICCommand.self,
+      RouteCommand.self, QdiscCommand.self, FilterCommand.self, NICCommand.self,
       StatsCommand.self, TraceCommand.self, CaptureCommand.self,
     ])
 }

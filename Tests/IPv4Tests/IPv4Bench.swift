@@ -44,6 +44,7 @@ final class IPv4Bench {
     link = LinkLayer(net: &net)
     ethernet = link.devices.add(device)
     ip = IPv4Layer(net: &net)
+    ip.hooks.name(ethernet, "test0")
     do {
       try ip.addAddress(IPv4Prefix("10.0.0.2/24")!, on: ethernet, link: link)
       try ip.addRoute(RouteEntry(IPv4Prefix("0.0.0.0/0")!, gateway: Self.peer), link: link)

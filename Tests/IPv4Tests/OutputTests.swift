@@ -1,6 +1,7 @@
 import IPv4
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Testing
 import Timers
@@ -211,22 +212,25 @@ import Wire
     #expect(bench.packets().first?[20...] == [1, 2, 3, 4, 5, 6, 7, 8])
   }
 
-  @Test("P4 the filter drops, or rejects with EHOSTUNREACH, what its first matching rule says") func filter()
-  {
+  @Test("P4 the filter drops, or rejects with EHOSTUNREACH, what its first matching rule says")
+  func filter() throws {
     let bench = IPv4Bench()
-    var rule = PacketFilter.Rule(.localOut, .reject)
+    let filter = PacketFilter()
+    var rule = PacketFilter.Rule(.output, .reject)
     rule.protocol = .udp
     rule.destinationPorts = 53...53
-    bench.ip.filter.rules = [rule]
-    #expect(bench.send([0x13, 0x88, 0, 53, 0, 8, 0, 0]) == .dropped)
+    try filter.append(rule, handle: 1)
+    bench.ip.hooks.register(filter, at: filter.hooks)
+    #expect(bench.send([0x13, 0x88, 0, 53, 0, 8, 0, 0]) == .failed(.EPERM))
     #expect(bench.errors().map(\.errno) == [.EHOSTUNREACH])
     #expect(bench.send([0x13, 0x88, 0, 54, 0, 8, 0, 0]) == .success)
-    var incoming = PacketFilter.Rule(.localIn, .drop)
+    var incoming = PacketFilter.Rule(.input, .drop)
     incoming.source = IPv4Prefix("10.0.0.1/32")
-    bench.ip.filter.rules = [incoming]
+    try filter.remove(.output, handle: 1)
+    try filter.append(incoming, handle: 2)
+    bench.ip.hooks.register(filter, at: filter.hooks)
     #expect(bench.deliver(IPv4Bench.frame([0, 1, 0, 2, 0, 8, 0, 0])) == .consumed)
-    let packetCount = bench.ip.filter.rules[0].packetCount
-    #expect(packetCount == 1)
-    #expect(bench.pool.dropCount(.ipPolicy) == 2)
+    #expect(filter.rules[0].packetCount == 1)
+    #expect(bench.pool.dropCount(.netfilterDrop) == 2)
   }
 }

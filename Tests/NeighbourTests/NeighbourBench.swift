@@ -4,6 +4,7 @@ import IceModel
 import NetDevice
 import NetNamespace
 import Neighbour
+@testable import Netfilter
 import SkBuff
 import Timers
 import Trace
@@ -71,7 +72,7 @@ final class NeighbourBench {
   @discardableResult
   func send(to: IPv4Address = peer, mark: UInt32 = 0) -> XmitResult {
     let result = table.output(
-      packet(to: to, mark: mark), nextHop: to, cache: &handle, device: &device, net: &net)
+      PassedPacket(packet(to: to, mark: mark)), nextHop: to, cache: &handle, device: &device, net: &net)
     drainFailed()
     return result
   }

@@ -3,6 +3,7 @@ import IceHardware
 import IceModel
 import NetDevice
 import NetNamespace
+@testable import Netfilter
 import SkBuff
 import Timers
 import Trace
@@ -53,7 +54,7 @@ final class DeviceBench {
     tracer.destroy()
   }
 
-  func send(_ skb: consuming SkBuff) -> XmitResult { device.queueXmit(skb, net: &net) }
+  func send(_ skb: consuming SkBuff) -> XmitResult { device.queueXmit(PassedPacket(skb), net: &net) }
 
   /// Lets the NIC put everything it has on the wire.
   func transmit() {

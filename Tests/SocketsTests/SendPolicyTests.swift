@@ -10,7 +10,7 @@ import Wire
   @Test("S2 The first rule that fits decides; none allows")
   func order() throws {
     let net = try #require(IPv4Prefix("10.0.0.0/24"))
-    let policy = SendPolicy(rules: [
+    var policy = SendPolicy(rules: [
       .init(destination: net, ports: 53...53, veto: nil),
       .init(destination: net, veto: .EPERM),
       .init(kind: .tcp, veto: .EACCES),
@@ -22,12 +22,13 @@ import Wire
     #expect(policy.veto(id, destination: far, byteCount: 10) == nil)
     #expect(policy.veto(id, destination: nil, byteCount: 1000) == .EMSGSIZE)
     #expect(policy.veto(SocketID(.tcp, index: 0), destination: far, byteCount: 1) == .EACCES)
-    #expect(SendPolicy().veto(id, destination: peer, byteCount: 1) == nil)
+    var empty = SendPolicy()
+    #expect(empty.veto(id, destination: peer, byteCount: 1) == nil)
   }
 
   @Test("S2 A rule for one socket leaves the others alone")
   func oneSocket() {
-    let policy = SendPolicy(rules: [.init(socket: id, veto: .EPERM)])
+    var policy = SendPolicy(rules: [.init(socket: id, veto: .EPERM)])
     #expect(policy.veto(id, destination: nil, byteCount: 0) == .EPERM)
     #expect(policy.veto(SocketID(.udp, index: 4), destination: nil, byteCount: 0) == nil)
   }

@@ -188,6 +188,10 @@ extension Stack {
     case .commit(let fault): try commit(fault)
     case .replaceQdisc(let place, let configuration): try setQdisc(configuration, at: place)
     case .removeQdisc(let place): try resetQdisc(at: place)
+    case .addRule(let rule): try hooks.add(rule)
+    case .addSendRule(let rule): try hooks.add(rule)
+    case .removeRule(let hook?, let handle): try hooks.remove(hook, handle: handle)
+    case .removeRule(nil, let handle): try hooks.removeSendRule(handle: handle)
     }
   }
 

@@ -1,4 +1,6 @@
 import IPv4
+import Netfilter
+import Sockets
 
 /// A change to a running stack, read from the words that iproute2 and sysctl(8) have for it.
 public enum StackChange: Equatable, Sendable {
@@ -31,6 +33,11 @@ public enum StackChange: Equatable, Sendable {
   /// `qdisc replace root|ingress KIND [PARAMETERS]`, `qdisc del root|ingress`
   case replaceQdisc(QdiscPlace, QdiscConfiguration)
   case removeQdisc(QdiscPlace)
+  /// `filter add HOOK|send RULE`, `filter del HOOK|send handle N`
+  case addRule(PacketFilter.Rule)
+  case addSendRule(SendPolicy.Rule)
+  /// At `send` where no hook is named.
+  case removeRule(Hook?, handle: UInt32)
 
   /// Reads a change.
   ///
@@ -47,13 +54,15 @@ public enum StackChange: Equatable, Sendable {
     case "neigh": self = try Self.neighbour(&words)
     case "link": self = try Self.link(&words)
     case "nic": self = try Self.nic(&words)
+    case "filter": self = try Self.filter(&words)
     case "qdisc": self = try Self.qdisc(&words)
     case "arp":
       try words.expect(["announce"])
       self = .announceAddresses
     default:
       throw StackError(
-        "object \"\(object)\" is unknown: addr, link, route, neigh, arp, nic, qdisc and sysctl can change")
+        "object \"\(object)\" is unknown: addr, link, route, neigh, arp, nic, qdisc, filter and sysctl can change"
+      )
     }
     try words.end()
   }

@@ -4,6 +4,7 @@ import Internet
 import IceHardware
 import IceModel
 import NetDevice
+import Netfilter
 import SkBuff
 import Sockets
 import Trace
@@ -71,6 +72,10 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   var hasToldOwnAddress = false
   /// Where the time of day comes from.
   let clock: StackClock
+  /// What `swiftstack filter` sets, at the hooks while there are rules.
+  let filter = PacketFilter()
+  var hookClients: [UInt32: any HookClient] = [:]
+  var lastRuleHandle: UInt32 = 0
   /// The rings are empty and the wire is gone.
   var isDismantled = false
   /// Nobody may enter any more.
@@ -109,6 +114,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     sockets = SocketLayer(net: net, secret: (seed.1, seed.2))
     host = Host(net: net)
     ethernet = host.link.devices.add(device)
+    host.internet.hooks.name(ethernet, configuration.name)
     self.port = port
     try host.addAddress(configuration.address, on: ethernet)
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {

@@ -1,0 +1,31 @@
+/// The rules at one hook, and what passed it.
+public struct ChainReport: Codable, Equatable, Sendable {
+  /// The hook's name, or `send`.
+  public var chain: String
+  /// Packets while there were rules or clients; `nil` where rules count alone.
+  public var accepted: UInt64?
+  /// Packets that were thrown away there.
+  public var dropped: UInt64?
+  /// In the order in which they are asked.
+  public var rules: [RuleReport]
+  public init(
+    chain: String, accepted: UInt64? = nil, dropped: UInt64? = nil, rules: [RuleReport] = []
+  ) {
+    self.chain = chain
+    self.accepted = accepted
+    self.dropped = dropped
+    self.rules = rules
+  }
+}
+
+/// One rule, as `filter add` takes it, with its counters.
+public struct RuleReport: Codable, Equatable, Sendable {
+  /// Names it for `filter del`.
+  public var handle: UInt32
+  /// The rule in words.
+  public var text: String
+  public init(handle: UInt32, text: String) {
+    self.handle = handle
+    self.text = text
+  }
+}

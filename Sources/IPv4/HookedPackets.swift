@@ -1,0 +1,43 @@
+import NetDevice
+import Neighbour
+import NetNamespace
+import Netfilter
+import SkBuff
+import Wire
+
+/// What becomes of packets that a hook stopped, and where packets that it sees come from and go to.
+extension IPv4Layer {
+  /// Ends a packet (data at its IP header) that a hook did not accept. Linux: `NF_DROP`, `nf_send_unreach()`.
+  ///
+  /// - Returns: what its sender hears: EPERM, whether it is told by an error too or not.
+  @discardableResult
+  mutating func refuse(_ skb: consuming SkBuff, verdict: HookVerdict, link: inout LinkLayer, net: inout Net)
+    -> XmitResult
+  {
+    guard verdict == .reject, let header = Self.header(of: skb) else {
+      skb.drop(.netfilterDrop)
+      return .failed(.EPERM)
+    }
+    let kind = ICMPHeader.Kind.destinationUnreachable
+    let code = ICMPHeader.Unreachable.administrativelyProhibited
+    if isLocal(header.source) {
+      post(Self.localError(about: skb, code: code, mtu: nil, offender: header.source))
+      skb.drop(.netfilterDrop)
+    } else {
+      skb.setNetworkHeader()
+      skb.pull(header.headerByteCount)
+      sendICMPError(for: skb, reason: .netfilterDrop, kind: kind, code: code, info: 0, link: &link, net: &net)
+    }
+    return .failed(.EPERM)
+  }
+
+  /// Where a packet came in. What we send to one of our addresses comes over the loopback; our copy of what we send to many
+  /// comes in where that went out.
+  func inputInterface(_ skb: borrowing SkBuff, _ header: IPv4Header, isLooped: Bool) -> InterfaceIndex {
+    isLooped && isLocal(header.destination) ? .none : skb.interface
+  }
+
+  func outputInterface(_ route: borrowing Route) -> InterfaceIndex {
+    route.kind == .local ? .none : route.interface
+  }
+}

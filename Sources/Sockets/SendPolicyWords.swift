@@ -1,0 +1,80 @@
+import NetNamespace
+import Netfilter
+import Wire
+
+extension SendPolicy.Rule: CustomStringConvertible {
+  /// What `init(parsing:)` takes behind `send`.
+  public static let usage = """
+    [ip daddr ADDRESS[/LENGTH]] [ip protocol tcp|udp|icmp] [tcp|udp dport PORT[-PORT]] [length BYTES[-BYTES]]
+      accept | reject [with ERRNO]
+    """
+
+  /// What a send may be refused with: no other errno is one that a program expects of a policy.
+  private static let vetoes: [(name: String, errno: Errno)] = [
+    ("EPERM", .EPERM), ("EACCES", .EACCES), ("EMSGSIZE", .EMSGSIZE), ("ENOBUFS", .ENOBUFS),
+    ("ENETUNREACH", .ENETUNREACH), ("EHOSTUNREACH", .EHOSTUNREACH), ("ECONNREFUSED", .ECONNREFUSED),
+  ]
+
+  /// Reads a rule: `udp dport 53 reject with EACCES`.
+  ///
+  /// - Throws: a sentence that names the word and what is expected there.
+  public init(parsing words: inout RuleWords) throws(RuleSyntaxError) {
+    self.init(veto: nil)
+    while let word = words.next() {
+      switch word {
+      case "ip", "counter": continue
+      case "daddr": destination = try words.prefix(of: word)
+      case "protocol":
+        kind = try words.value(of: word, "tcp, udp or icmp") { Self.kinds[$0] }
+      case "tcp", "udp":
+        kind = Self.kinds[word]
+        _ = try words.value(of: word, "dport") { $0 == "dport" ? $0 : nil }
+        ports = try words.ports(of: "\(word) dport")
+      case "length":
+        byteCounts = try words.value(of: word, "a number of bytes or a range of them, such as 1000-9999") {
+          let ends = $0.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+          guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, 0 <= first,
+            first <= last
+          else { return nil }
+          return first...last
+        }
+      case "accept":
+        try words.end(after: word)
+        return
+      case "reject":
+        veto = .EPERM
+        guard let next = words.next() else { return }
+        guard next == "with" else { throw RuleSyntaxError("expected \"with\" rather than \"\(next)\"") }
+        let names = Self.vetoes.map(\.name).joined(separator: ", ")
+        veto = try words.value(of: next, "one of \(names)") { word in
+          Self.vetoes.first { $0.name == word }?.errno
+        }
+        try words.end(after: word)
+        return
+      default:
+        throw RuleSyntaxError(
+          "unknown word \"\(word)\": expected ip daddr, ip protocol, tcp, udp, length, accept or reject")
+      }
+    }
+    throw RuleSyntaxError("a verdict is missing: expected accept or reject")
+  }
+
+  private static let kinds: [String: SocketID.Kind] = ["tcp": .tcp, "udp": .udp, "icmp": .ping]
+
+  /// As it is written.
+  public var description: String {
+    var words: [String] = []
+    if let destination { words.append("ip daddr \(RuleText.prefix(destination))") }
+    let name = kind.flatMap { kind in Self.kinds.first { $0.value == kind }?.key }
+    if let ports, let name { words.append("\(name) dport \(RuleText.ports(ports))") }
+    if let name, ports == nil { words.append("ip protocol \(name)") }
+    if let byteCounts { words.append("length \(byteCounts.lowerBound)-\(byteCounts.upperBound)") }
+    words.append("counter sends \(sendCount)")
+    if let veto {
+      words.append("reject with \(Self.vetoes.first { $0.errno == veto }?.name ?? "\(veto)")")
+    } else {
+      words.append("accept")
+    }
+    return words.joined(separator: " ")
+  }
+}

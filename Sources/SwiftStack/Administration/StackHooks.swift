@@ -1,0 +1,216 @@
+import Control
+import Netfilter
+import Sockets
+
+extension Stack {
+  /// Who looks at packets on their way, and at sends before them.
+  public var hooks: StackHooks { StackHooks(stack: self) }
+}
+
+/// Names a client that was registered.
+public struct HookRegistration: Sendable, Hashable {
+  fileprivate let handle: UInt32
+}
+
+/// A stack's hooks. Linux: netfilter, and `security_socket_sendmsg()`.
+///
+/// ```swift
+/// final class Counter: HookClient {
+///   var count = 0
+///   func verdict(on packet: borrowing HookPacket) -> HookVerdict {
+///     count += 1
+///     return .accept
+///   }
+/// }
+/// let counter = try stack.hooks.register(at: .input) { Counter() }
+/// ```
+public struct StackHooks: Sendable {
+  fileprivate let stack: Stack
+
+  // MARK: Clients
+
+  /// Puts a client at hooks of every shard, each of which has one of its own.
+  ///
+  /// - Parameters:
+  ///   - priority: lower ones are asked first; of two with the same one the newer.
+  ///   - make: called once for each shard, which it must not enter.
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
+  public func register(
+    at hooks: HookSet, priority: Int32 = HookPriority.filter, _ make: () -> any HookClient
+  ) throws(StackError) -> HookRegistration {
+    var handle: UInt32 = 0
+    try stack.change("register a client") { (state) throws(Errno) in
+      handle = state.takeRuleHandle()
+      let client = make()
+      state.hookClients[handle] = client
+      state.host.internet.hooks.register(client, at: hooks, priority: priority)
+    }
+    return HookRegistration(handle: handle)
+  }
+
+  /// Lets every shard's client go.
+  ///
+  /// - Throws: `StackError` with ENOENT when they went before.
+  public func unregister(_ registration: HookRegistration) throws(StackError) {
+    try stack.change("unregister a client") { (state) throws(Errno) in
+      guard let client = state.hookClients.removeValue(forKey: registration.handle) else { throw .ENOENT }
+      state.host.internet.hooks.unregister(client)
+    }
+  }
+
+  /// Looks at the client of each shard, while no packet is on its way there.
+  public func withClients(_ registration: HookRegistration, _ body: (any HookClient) -> Void) {
+    for shard in stack.shards {
+      shard.inspect { state in
+        if let client = state.hookClients[registration.handle] { body(client) }
+      }
+    }
+  }
+
+  /// Packets that a hook let pass and threw away, while somebody waited there; of all shards.
+  public func counts(at hook: Hook) -> HookCounts {
+    stack.shards.reduce(HookCounts()) { sum, shard in
+      sum + shard.inspect { $0.host.internet.hooks.counts[Int(hook.rawValue)] }
+    }
+  }
+
+  // MARK: The filter
+
+  /// Adds a rule behind the others at its hook.
+  ///
+  /// - Returns: the handle that names it.
+  /// - Throws: `StackError` with EINVAL for a rule that cannot be, see `PacketFilter`.
+  @discardableResult
+  public func add(_ rule: PacketFilter.Rule) throws(StackError) -> UInt32 {
+    var handle: UInt32 = 0
+    try stack.change("filter add \(rule.hook.name)") { (state) throws(Errno) in
+      handle = state.takeRuleHandle()
+      try state.filter.append(rule, handle: handle)
+      state.updateFilter()
+    }
+    return handle
+  }
+
+  /// - Throws: `StackError` with ENOENT when there is no such rule at this hook.
+  public func remove(_ hook: Hook, handle: UInt32) throws(StackError) {
+    try stack.change("filter del \(hook.name) handle \(handle)") { (state) throws(Errno) in
+      try state.filter.remove(hook, handle: handle)
+      state.updateFilter()
+    }
+  }
+
+  /// The rules, with what all shards counted.
+  public var rules: [PacketFilter.Rule] {
+    var sum: [PacketFilter.Rule] = []
+    for shard in stack.shards {
+      let own = shard.inspect { $0.filter.rules }
+      for rule in own {
+        if let index = sum.firstIndex(where: { $0.handle == rule.handle }) {
+          sum[index].addCounts(of: rule)
+        } else {
+          sum.append(rule)
+        }
+      }
+    }
+    return sum
+  }
+
+  // MARK: Sends
+
+  /// Adds a rule that is asked before a send reaches its protocol, behind the others.
+  ///
+  /// - Returns: the handle that names it.
+  @discardableResult
+  public func add(_ rule: SendPolicy.Rule) throws(StackError) -> UInt32 {
+    var handle: UInt32 = 0
+    try stack.change("filter add send") { (state) throws(Errno) in
+      handle = state.takeRuleHandle()
+      var rule = rule
+      rule.handle = handle
+      state.sockets.policy.rules.append(rule)
+    }
+    return handle
+  }
+
+  /// - Throws: `StackError` with ENOENT when there is no such rule.
+  public func removeSendRule(handle: UInt32) throws(StackError) {
+    try stack.change("filter del send handle \(handle)") { (state) throws(Errno) in
+      guard let index = state.sockets.policy.rules.firstIndex(where: { $0.handle == handle }) else {
+        throw .ENOENT
+      }
+      state.sockets.policy.rules.remove(at: index)
+    }
+  }
+
+  /// The rules for sends, with what all shards counted.
+  public var sendRules: [SendPolicy.Rule] {
+    var sum: [SendPolicy.Rule] = []
+    for shard in stack.shards {
+      let own = shard.inspect { $0.sockets.policy.rules }
+      for rule in own {
+        if let index = sum.firstIndex(where: { $0.handle == rule.handle }) {
+          sum[index].sendCount += rule.sendCount
+        } else {
+          sum.append(rule)
+        }
+      }
+    }
+    return sum
+  }
+
+  /// What `swiftstack filter list` shows: each hook with rules or clients, and the sends when they have rules.
+  public var reports: [ChainReport] {
+    let rules = rules
+    let sends = sendRules
+    var chains = Hook.allCases.compactMap { hook -> ChainReport? in
+      let own = rules.filter { $0.hook == hook }
+      let counts = counts(at: hook)
+      guard !own.isEmpty || counts != HookCounts() else { return nil }
+      return ChainReport(
+        chain: hook.name, accepted: counts.accepted, dropped: counts.dropped,
+        rules: own.map { RuleReport(handle: $0.handle, text: "\($0)") })
+    }
+    if !sends.isEmpty {
+      chains.append(
+        ChainReport(chain: "send", rules: sends.map { RuleReport(handle: $0.handle, text: "\($0)") }))
+    }
+    return chains
+  }
+}
+
+extension ShardState {
+  /// Rules and clients are numbered in the order in which they came, alike in every shard.
+  mutating func takeRuleHandle() -> UInt32 {
+    lastRuleHandle += 1
+    return lastRuleHandle
+  }
+
+  /// Where there are no rules nobody waits.
+  mutating func updateFilter() { host.internet.hooks.register(filter, at: filter.hooks) }
+}
+
+extension StackChange {
+  /// `filter add HOOK|send RULE`, `filter del HOOK|send handle N`
+  static func filter(_ words: inout ChangeWords) throws(StackError) -> StackChange {
+    let verb = try words.expect(["add", "del"])
+    let chains = Hook.allCases.map(\.name).joined(separator: ", ") + " or send"
+    let chain = try words.next(chains)
+    let hook = Hook(name: chain)
+    guard hook != nil || chain == "send" else {
+      if chain == "forward" { throw StackError("there is no forward hook: this stack forwards nothing") }
+      throw StackError("unknown hook \"\(chain)\": expected \(chains)")
+    }
+    if verb == "del" {
+      _ = try words.expect(["handle"])
+      let handle = UInt32(try ChangeWords.number(try words.next("a handle"), "handle", 1...Int(UInt32.max)))
+      return .removeRule(hook, handle: handle)
+    }
+    var rest = RuleWords(words.rest())
+    do throws(RuleSyntaxError) {
+      if let hook { return .addRule(try PacketFilter.Rule(hook, parsing: &rest)) }
+      return .addSendRule(try SendPolicy.Rule(parsing: &rest))
+    } catch {
+      throw StackError("filter add \(chain): \(error)")
+    }
+  }
+}

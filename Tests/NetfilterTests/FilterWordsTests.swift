@@ -1,0 +1,113 @@
+import NetNamespace
+import Netfilter
+import Sockets
+import Testing
+
+/// Rules in nft's words.
+@Suite struct FilterWordsTests {
+  private func words(_ text: String) -> RuleWords { RuleWords(text.split(separator: " ").map(String.init)) }
+
+  @Test(
+    "P4 filter: a rule's words come back as nft prints them",
+    arguments: [
+      ("input", "drop", "counter packets 0 bytes 0 drop"),
+      (
+        "input", "iifname tap0 ip saddr 10.0.0.0/24 tcp dport 22 reject",
+        "iifname \"tap0\" ip saddr 10.0.0.0/24 tcp dport 22 counter packets 0 bytes 0 reject"
+      ),
+      (
+        "output", "oifname lo ip daddr 10.0.0.1 udp sport 1000-1999 counter accept",
+        "oifname \"lo\" ip daddr 10.0.0.1 udp sport 1000-1999 counter packets 0 bytes 0 accept"
+      ),
+      ("prerouting", "ip protocol icmp drop", "ip protocol icmp counter packets 0 bytes 0 drop"),
+      (
+        "postrouting", "daddr 10.0.0.1/32 ip protocol 47 drop",
+        "ip daddr 10.0.0.1 ip protocol 47 counter packets 0 bytes 0 drop"
+      ),
+      (
+        "input", "tcp sport 1 tcp dport 2-3 drop",
+        "tcp sport 1 tcp dport 2-3 counter packets 0 bytes 0 drop"
+      ),
+    ])
+  func rules(hook: String, _ text: String, _ printed: String) throws {
+    var rest = words(text)
+    let rule = try PacketFilter.Rule(try #require(Hook(name: hook)), parsing: &rest)
+    #expect("\(rule)" == printed)
+  }
+
+  @Test(
+    "P4 filter: a bad word is named, with what is expected there",
+    arguments: [
+      ("input", "", "a verdict is missing: expected accept, drop or reject"),
+      ("input", "tcp dport 22", "a verdict is missing: expected accept, drop or reject"),
+      (
+        "input", "saddr 10.0.0.300 drop",
+        "illegal value for \"saddr\": \"10.0.0.300\": expected an address or a network"
+      ),
+      ("input", "saddr 10.0.0.1/24 drop", "illegal value for \"saddr\": \"10.0.0.1/24\""),
+      ("input", "tcp port 5 drop", "illegal value for \"tcp\": \"port\": expected sport or dport"),
+      (
+        "input", "tcp dport 9-5 drop",
+        "illegal value for \"tcp dport\": \"9-5\": expected a port or a range of them"
+      ),
+      ("input", "tcp dport 65536 drop", "illegal value for \"tcp dport\""),
+      ("input", "tcp dport 5-6-7 drop", "illegal value for \"tcp dport\""),
+      ("input", "tcp dport 5 udp sport 5 drop", "a packet cannot be both tcp and udp"),
+      ("input", "oifname tap0 drop", "\"oifname\" cannot match at input: a packet there comes in"),
+      ("output", "iifname tap0 drop", "\"iifname\" cannot match at output: a packet there goes out"),
+      ("prerouting", "reject", "\"reject\" cannot stand at prerouting: expected accept or drop"),
+      ("input", "drop now", "nothing follows \"drop\", there is \"now\""),
+      ("input", "mark 5 drop", "unknown word \"mark\": expected iifname, oifname, ip saddr"),
+    ])
+  func bad(hook: String, _ text: String, _ sentence: String) throws {
+    var rest = words(text)
+    do throws(RuleSyntaxError) {
+      _ = try PacketFilter.Rule(Hook(name: hook) ?? .input, parsing: &rest)
+      Issue.record("\(text) was taken")
+    } catch {
+      #expect(error.description.hasPrefix(sentence), "\(error)")
+    }
+  }
+
+  @Test(
+    "S2 send rules: words come back as they were meant, bad ones are named",
+    arguments: [
+      (
+        "ip daddr 10.0.0.0/24 udp dport 53 reject with EACCES",
+        "ip daddr 10.0.0.0/24 udp dport 53 counter sends 0 reject with EACCES"
+      ),
+      ("ip protocol icmp reject", "ip protocol icmp counter sends 0 reject with EPERM"),
+      ("length 1000-2000 accept", "length 1000-2000 counter sends 0 accept"),
+      ("reject with EFOO", "illegal value for \"with\": \"EFOO\": expected one of EPERM, EACCES"),
+      ("drop", "unknown word \"drop\""),
+      ("tcp sport 5 accept", "illegal value for \"tcp\": \"sport\": expected dport"),
+      ("length 5-1 accept", "illegal value for \"length\""), ("udp dport 5", "a verdict is missing"),
+      ("reject at once", "expected \"with\" rather than \"at\""), ("accept it", "nothing follows \"accept\""),
+    ])
+  func sends(text: String, _ printed: String) {
+    var rest = words(text)
+    do throws(RuleSyntaxError) {
+      #expect("\(try SendPolicy.Rule(parsing: &rest))" == printed)
+    } catch {
+      #expect(error.description.hasPrefix(printed), "\(error)")
+    }
+  }
+
+  @Test("P4 filter: rules that cannot be are EINVAL, handles that are not there ENOENT")
+  func errors() throws {
+    let filter = PacketFilter()
+    var ports = PacketFilter.Rule(.input, .drop)
+    ports.destinationPorts = 5...5
+    var way = PacketFilter.Rule(.postrouting, .drop)
+    way.inputInterface = "tap0"
+    for rule in [ports, way, PacketFilter.Rule(.postrouting, .reject)] {
+      #expect(throws: Errno.EINVAL) { try filter.append(rule, handle: 1) }
+    }
+    try filter.append(PacketFilter.Rule(.input, .drop), handle: 1)
+    #expect(throws: Errno.ENOENT) { try filter.remove(.output, handle: 1) }
+    #expect(throws: Errno.ENOENT) { try filter.remove(.input, handle: 2) }
+    #expect(filter.hooks == .input)
+    try filter.remove(.input, handle: 1)
+    #expect(filter.hooks.isEmpty)
+  }
+}
