@@ -28,10 +28,15 @@ public struct HookSet: OptionSet, Sendable {
   public var rawValue: UInt8
   @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
   @inlinable public init(_ hook: Hook) { rawValue = 1 << hook.rawValue }
+  /// `Hook.prerouting` alone.
   @inlinable public static var prerouting: HookSet { HookSet(.prerouting) }
+  /// `Hook.input` alone.
   @inlinable public static var input: HookSet { HookSet(.input) }
+  /// `Hook.output` alone.
   @inlinable public static var output: HookSet { HookSet(.output) }
+  /// `Hook.postrouting` alone.
   @inlinable public static var postrouting: HookSet { HookSet(.postrouting) }
+  /// Whether the hook is one of these.
   @inlinable public func contains(_ hook: Hook) -> Bool { rawValue & (1 << hook.rawValue) != 0 }
 }
 
