@@ -58,6 +58,13 @@ def default_tests(file: str) -> str:
     return f"{Path(file).parts[1]}Tests"
 
 
+def is_cut(part: str, text: str) -> bool:
+    """Whether the part that stands in the text begins or ends in the middle of a name or of a member's path."""
+    start = text.index(part)
+    before, after = text[start - 1 : start], text[start + len(part) : start + len(part) + 1]
+    return bool(re.match(r"[\w.]", before) and re.match(r"\w", part) or re.match(r"\w", after) and re.search(r"\w$", part))
+
+
 def parse(entry: dict, origin: str, root: Path) -> Mutation:
     name = f"{origin}: {entry.get('id', 'an entry without id')}"
     missing = {"id", "row", "file", "from", "to"} - entry.keys()
@@ -75,6 +82,8 @@ def parse(entry: dict, origin: str, root: Path) -> Mutation:
     count = text.count(entry["from"])
     if not entry["from"].strip() or count != 1:
         raise ListError(f"{name}: `from` stands {count} times in {entry['file']}, has to stand there once")
+    if kind != "text" and is_cut(entry["from"], text):
+        raise ListError(f"{name}: `from` begins or ends inside a name or behind a dot, and is no whole {kind}")
     tests = entry.get("tests", default_tests(entry["file"]))
     try:
         re.compile(tests)
