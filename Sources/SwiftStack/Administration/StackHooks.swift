@@ -32,6 +32,7 @@ public struct StackHooks: Sendable {
   /// Puts a client at hooks of every shard, each of which has one of its own.
   ///
   /// - Parameters:
+  ///   - hooks: where the client is asked.
   ///   - priority: lower ones are asked first; of two with the same one the newer.
   ///   - make: called once for each shard, which it must not enter.
   /// - Throws: `StackError` with ENETDOWN after `close()`.

@@ -29,7 +29,9 @@ public final class StackCapture {
 
   /// Reads what one queue has captured since it was last read; it waits for nothing.
   ///
-  /// - Parameter limit: most frames to copy while the queue's lock is held.
+  /// - Parameters:
+  ///   - queue: below `queueCount`.
+  ///   - limit: most frames to copy while the queue's lock is held.
   /// - Returns: the frames in their order, and how many before them came too fast.
   public func read(queue: Int, limit: Int) -> (frames: [CapturedFrame], lost: UInt64) {
     let start = places[queue]
