@@ -110,7 +110,7 @@ public struct MACAddress: Hashable, Sendable, CustomStringConvertible, LosslessS
   public var description: String {
     (0..<6).map { index in
       let octet = UInt8(truncatingIfNeeded: rawValue >> UInt64(40 - 8 * index))
-      return (octet < 16 ? "0" : "") + String(octet, radix: 16)
+      return Hexadecimal.digits(UInt64(octet), count: 2)
     }.joined(separator: ":")
   }
 }

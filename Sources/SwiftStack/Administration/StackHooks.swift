@@ -102,12 +102,18 @@ public struct StackHooks: Sendable {
 
   /// The rules, with what all shards counted.
   public var rules: [PacketFilter.Rule] {
-    var sum: [PacketFilter.Rule] = []
+    summed(\.handle, { $0.filter.rules }) { $0.addCounts(of: $1) }
+  }
+
+  /// Every shard's rules as one list: those with the same handle are one rule.
+  private func summed<Rule: Sendable>(
+    _ handle: KeyPath<Rule, UInt32>, _ rules: (inout ShardState) -> [Rule], add: (inout Rule, Rule) -> Void
+  ) -> [Rule] {
+    var sum: [Rule] = []
     for shard in stack.shards {
-      let own = shard.inspect { $0.filter.rules }
-      for rule in own {
-        if let index = sum.firstIndex(where: { $0.handle == rule.handle }) {
-          sum[index].addCounts(of: rule)
+      for rule in shard.inspect(rules) {
+        if let index = sum.firstIndex(where: { $0[keyPath: handle] == rule[keyPath: handle] }) {
+          add(&sum[index], rule)
         } else {
           sum.append(rule)
         }
@@ -145,18 +151,7 @@ public struct StackHooks: Sendable {
 
   /// The rules for sends, with what all shards counted.
   public var sendRules: [SendPolicy.Rule] {
-    var sum: [SendPolicy.Rule] = []
-    for shard in stack.shards {
-      let own = shard.inspect { $0.sockets.policy.rules }
-      for rule in own {
-        if let index = sum.firstIndex(where: { $0.handle == rule.handle }) {
-          sum[index].sendCount += rule.sendCount
-        } else {
-          sum.append(rule)
-        }
-      }
-    }
-    return sum
+    summed(\.handle, { $0.sockets.policy.rules }) { $0.sendCount += $1.sendCount }
   }
 
   /// What `swiftstack filter list` shows: each hook with rules or clients, and the sends when they have rules.
