@@ -223,6 +223,57 @@ def stack_latency(lab: Lab, rounds: int) -> float:
     return words(lab.inside(stack.namespace, lab.bulk("pingpong", "10.8.0.2", "7", str(rounds)), LEFT_CPU))["p50"]
 
 
+def veth_connect(lab: Lab, rounds: int) -> float:
+    left, right = lab.veth()
+    lab.start(in_namespace(right, lab.bulk("accept", "7")), LEFT_CPU, "ready")
+    return words(lab.inside(left, lab.bulk("connect", "10.7.0.2", "7", str(rounds)), LEFT_CPU))["p50"]
+
+
+def stack_connect(lab: Lab, rounds: int, queues: int) -> float:
+    stack = lab.stack("auto", LEFT_CPU, ["--queues", str(queues)])
+    return words(lab.inside(stack.namespace, lab.bulk("connect", "10.8.0.2", "7", str(rounds)), LEFT_CPU))["p50"]
+
+
+def veth_ways(lab: Lab, seconds: float, ways: str) -> tuple[float, ...]:
+    """Gbit/s of a bulk transfer each way named ("out", "in"), all at once, nothing pinned."""
+    left, right = lab.veth()
+    ends = {"out": (left, right, "10.7.0.2", "5001"), "in": (right, left, "10.7.0.1", "5002")}
+    chosen = [ends[way] for way in ways.split()]
+    sinks = [lab.start(in_namespace(to, lab.bulk("recv", port)), None, "ready") for _, to, _, port in chosen]
+    for source, _, address, port in chosen:
+        lab.start(in_namespace(source, lab.bulk("send", address, port, str(seconds))))
+    return tuple(gigabits(sink.communicate(timeout=seconds + 10)[0]) for sink in sinks)
+
+
+def stack_ways(lab: Lab, seconds: float, offload: str, ways: str) -> tuple[float, ...]:
+    """As `veth_ways`, with the stack on the left."""
+    stack = lab.stack(offload)
+    sink = perf = None
+    if "in" in ways.split():
+        perf = lab.start(stack.command("perf", "recv", "5002", "-t", str(round(seconds) + 5), "--json"))
+        stack.wait_for_listener(5002)
+    if "out" in ways.split():
+        sink = lab.start(in_namespace(stack.namespace, lab.bulk("recv", "5001")), None, "ready")
+        lab.start(stack.command("perf", "send", "10.8.0.1", "5001", "-t", str(round(seconds)), "--json"))
+    if perf:
+        lab.inside(stack.namespace, lab.bulk("send", "10.8.0.2", "5002", str(seconds)))
+    rates = []
+    if sink:
+        rates.append(gigabits(sink.communicate(timeout=seconds + 10)[0]))
+    if perf:
+        report = json.loads(perf.communicate(timeout=20)[0])
+        rates.append(report["bytes"] * 8 / min(report["seconds"], seconds + 0.5) / 1e9)
+    return tuple(rates)
+
+
+def both_of_alone(lab: Lab, ways) -> float:
+    """What is left of each way's speed when both are busy: the smaller of the two parts. `ways` measures the named ones."""
+    alone_out, alone_in, both = ways(lab, "out")[0], ways(lab, "in")[0], ways(lab, "out in")
+    print(f"  out {alone_out:.2f} alone, {both[0]:.2f} with in; in {alone_in:.2f} alone, {both[1]:.2f} with out",
+          file=sys.stderr)
+    return min(both[0] / alone_out, both[1] / alone_in)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/bench/run")
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
@@ -243,6 +294,15 @@ def main() -> int:
         ("Linux to stack, offload off", "Gbit/s", lambda lab: stack_receive(lab, seconds, "off")),
         ("round trip over veth, one core", "us", lambda lab: veth_latency(lab, 20000)),
         ("round trip with the stack, one core", "us", lambda lab: stack_latency(lab, 20000)),
+        ("connect over veth, one core", "us", lambda lab: veth_connect(lab, 5000)),
+        ("connect to the stack, 1 queue", "us", lambda lab: stack_connect(lab, 5000, 1)),
+        ("connect to the stack, 8 queues", "us", lambda lab: stack_connect(lab, 5000, 8)),
+        ("both ways at once, veth", "alone", lambda lab: both_of_alone(
+            lab, lambda lab, ways: veth_ways(lab, seconds, ways))),
+        ("both ways at once, offload auto", "alone", lambda lab: both_of_alone(
+            lab, lambda lab, ways: stack_ways(lab, seconds, "auto", ways))),
+        ("both ways at once, offload off", "alone", lambda lab: both_of_alone(
+            lab, lambda lab, ways: stack_ways(lab, seconds, "off", ways))),
     ]
     results: dict[str, dict] = {}
 
@@ -279,6 +339,9 @@ def main() -> int:
         ("Linux to stack, offload auto", "at least 0.3 of veth", 0.3, "veth, Linux to Linux", False),
         ("stack to Linux, offload off", "at least 3.5 Gbit/s", 3.5, None, False),
         ("Linux to stack, offload off", "at least 5 Gbit/s", 5, None, False),
+        ("connect to the stack, 8 queues", "at most 1.1 of 1 queue", 1.1, "connect to the stack, 1 queue", True),
+        ("both ways at once, offload auto", "at least 0.6 of alone", 0.6, None, False),
+        ("both ways at once, offload off", "at least 0.6 of alone", 0.6, None, False),
         (idle_name, "under 100 MB", 100, None, True),
     ]
     judged = {}

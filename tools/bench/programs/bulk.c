@@ -4,6 +4,8 @@
 //   bulk send HOST PORT SECONDS    connects, writes 256 KiB at a time
 //   bulk echo PORT                 accepts one connection, returns what it gets
 //   bulk pingpong HOST PORT N      N round trips of one byte: mean and percentiles
+//   bulk accept PORT               accepts connections and closes each when its peer does
+//   bulk connect HOST PORT N       N connections one after another, each ended with a reset: mean and percentiles of connect()
 //   bulk idle HOST PORT N          opens N connections and keeps them until standard input ends
 //
 // Servers print `ready`. Results are `key=value` words on one line.
@@ -34,15 +36,19 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static int listen_once(const char *port) {
+static int listen_at(const char *port) {
   int server = socket(AF_INET, SOCK_STREAM, 0), one = 1;
   if (server < 0) fail("socket");
   setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
   if (bind(server, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
-  if (listen(server, 16) < 0) fail("listen");
+  if (listen(server, SOMAXCONN) < 0) fail("listen");
   printf("ready\n");
   fflush(stdout);
+  return server;
+}
+
+static int accept_at(int server) {
   int connection = accept(server, NULL, NULL);
   if (connection < 0) fail("accept");
   return connection;
@@ -62,7 +68,7 @@ static void report(unsigned long long bytes, double seconds) {
 }
 
 static void receive(const char *port) {
-  int connection = listen_once(port);
+  int connection = accept_at(listen_at(port));
   unsigned long long total = 0;
   double first = 0, last = 0;
   for (;;) {
@@ -97,7 +103,7 @@ static void send_for(const char *host, const char *port, double seconds) {
 }
 
 static void echo(const char *port) {
-  int connection = listen_once(port), one = 1;
+  int connection = accept_at(listen_at(port)), one = 1;
   setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   ssize_t count;
   while ((count = recv(connection, chunk, CHUNK, 0)) > 0)
@@ -109,18 +115,47 @@ static int by_size(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+static void report_times(double *times, int count) {
+  double sum = 0;
+  for (int i = 0; i < count; i++) sum += times[i];
+  qsort(times, count, sizeof *times, by_size);
+  printf("rounds=%d mean=%.2f p50=%.2f p99=%.2f\n", count, sum / count, times[count / 2], times[count / 100 * 99]);
+}
+
 static void pingpong(const char *host, const char *port, int rounds) {
   int connection = connect_to(host, port), one = 1;
   setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  double *times = calloc(rounds, sizeof *times), sum = 0;
+  double *times = calloc(rounds, sizeof *times);
   for (int i = -100; i < rounds; i++) {
     double start = now();
     if (send(connection, chunk, 1, MSG_NOSIGNAL) != 1) fail("send");
     if (recv(connection, chunk, 1, 0) != 1) fail("recv");
-    if (i >= 0) sum += times[i] = (now() - start) * 1e6;
+    if (i >= 0) times[i] = (now() - start) * 1e6;
   }
-  qsort(times, rounds, sizeof *times, by_size);
-  printf("rounds=%d mean=%.2f p50=%.2f p99=%.2f\n", rounds, sum / rounds, times[rounds / 2], times[rounds / 100 * 99]);
+  report_times(times, rounds);
+}
+
+static void accept_all(const char *port) {
+  int server = listen_at(port);
+  for (;;) {
+    int connection = accept_at(server);
+    while (recv(connection, chunk, CHUNK, 0) > 0) {}
+    close(connection);
+  }
+}
+
+static void connect_often(const char *host, const char *port, int rounds) {
+  double *times = calloc(rounds, sizeof *times);
+  // A reset leaves nothing in TIME-WAIT, here or there.
+  struct linger reset = {1, 0};
+  for (int i = -100; i < rounds; i++) {
+    double start = now();
+    int connection = connect_to(host, port);
+    if (i >= 0) times[i] = (now() - start) * 1e6;
+    setsockopt(connection, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(connection);
+  }
+  report_times(times, rounds);
 }
 
 static void idle(const char *host, const char *port, int count) {
@@ -138,9 +173,12 @@ int main(int argc, char **argv) {
   else if (!strcmp(program, "send") && argc == 5) send_for(argv[2], argv[3], atof(argv[4]));
   else if (!strcmp(program, "echo") && argc == 3) echo(argv[2]);
   else if (!strcmp(program, "pingpong") && argc == 5) pingpong(argv[2], argv[3], atoi(argv[4]));
+  else if (!strcmp(program, "accept") && argc == 3) accept_all(argv[2]);
+  else if (!strcmp(program, "connect") && argc == 5) connect_often(argv[2], argv[3], atoi(argv[4]));
   else if (!strcmp(program, "idle") && argc == 5) idle(argv[2], argv[3], atoi(argv[4]));
   else {
-    fprintf(stderr, "usage: bulk recv PORT | send HOST PORT SECONDS | echo PORT | pingpong HOST PORT N | idle HOST PORT N\n");
+    fprintf(stderr, "usage: bulk recv PORT | send HOST PORT SECONDS | echo PORT | pingpong HOST PORT N | accept PORT | "
+                    "connect HOST PORT N | idle HOST PORT N\n");
     return 64;
   }
   return 0;
