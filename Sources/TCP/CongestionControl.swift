@@ -42,7 +42,7 @@ enum CongestionControl {
   /// An ACK came, with all that it tells: in recovery too, where the window follows the reduction (RFC 6937) unless it is
   /// set here. Linux: `cong_avoid()`, `pkts_acked()`, `cong_control()`.
   mutating func acked(
-    _ sample: TCPSocket.RateSample, window: inout CongestionWindow, minimumRTT: Nanoseconds?, now: Instant
+    _ sample: RateSample, window: inout CongestionWindow, minimumRTT: Nanoseconds?, now: Instant
   ) {
     guard sample.mayGrow else { return }
     var acked = sample.newlyDelivered

@@ -24,7 +24,7 @@ struct ControlReply {
       var route = try? host.route(to: destination, from: source)
     else { return .dropped }
     let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
-    guard let skb = host.net.pool.allocate(headroom: TCPSocket.headroom, linear: 0, use: .transit) else {
+    guard let skb = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit) else {
       return .dropped
     }
     skb.push(headerByteCount)

@@ -18,7 +18,7 @@ struct InitialWindow {
     _ options: TCPSocketOptions, fixedBuffer: Int?, segment mss: Int, isScaled: Bool, net: borrowing Net
   ) {
     let buffer = fixedBuffer ?? net.settings.tcpReadMemory.initial
-    let full = TCPSocket.windowFrom(space: buffer, ratio: TCPSocket.initialScalingRatio)
+    let full = TCPReceiver.windowFrom(space: buffer, ratio: TCPReceiver.initialScalingRatio)
     var most = options.windowClamp > 0 ? options.windowClamp : 65535 << 14
     if fixedBuffer != nil { most = min(most, full) }
     var space = min(full, most)

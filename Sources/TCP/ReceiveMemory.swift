@@ -3,7 +3,7 @@ import SkBuff
 import Wire
 
 // What the receive queues may hold. Linux: `tcp_try_rmem_schedule()`, `tcp_prune_queue()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Whether a packet of `truesize` may be held; squeezes the queues first. Linux: `tcp_try_rmem_schedule()`.
   mutating func makeRoom(for truesize: Int, net: inout Net) -> Bool {
     if !net.pool.admits(receiveUse(net)) {
@@ -17,7 +17,7 @@ extension TCPSocket {
     collapse(net: &net)
     if canHold(truesize) { return true }
     pruneOutOfOrder(net: &net)
-    if canHold(truesize) || receiveQueue.isEmpty { return true }
+    if canHold(truesize) || receiver.receiveQueue.isEmpty { return true }
     net.counters.count(.TcpExtRcvPruned)
     return false
   }
@@ -36,7 +36,7 @@ extension TCPSocket {
         core.receiveBuffer, min(core.account.receiveAllocated, net.settings.tcpReadMemory.most))
     }
     if core.account.receiveAllocated > core.receiveBuffer {
-      rcvSsthresh = min(windowClamp, 2 * advertisedMSS)
+      receiver.rcvSsthresh = min(receiver.windowClamp, 2 * receiver.advertisedMSS)
     }
   }
 
@@ -47,24 +47,22 @@ extension TCPSocket {
 
   /// Throws the whole out-of-order queue away because memory is short.
   mutating func dropOutOfOrder(net: inout Net) {
-    guard !outOfOrder.isEmpty else { return }
+    guard !receiver.outOfOrder.isEmpty else { return }
     net.counters.count(.TcpExtOfoPruned)
     purgeOutOfOrder()
   }
 
   /// Throws the out-of-order queue away; nobody will read what is missing.
   mutating func purgeOutOfOrder() {
-    outOfOrderHint = nil
-    while let skb = outOfOrder.popLast() { skb.drop(.tcpOutOfOrderMemory) }
-    // The peer must not believe we still have what we reported.
-    sackBlockCount = 0
+    while let skb = receiver.outOfOrder.popLast() { skb.drop(.tcpOutOfOrderMemory) }
+    receiver.sack.forgetRanges()
   }
 
   /// Copies wasteful packets of the receive queue together. Linux: `tcp_collapse()`.
   private mutating func collapse(net: inout Net) {
     var target: SkBuff? = nil
     var done = SkBuffQueue()
-    while let skb = receiveQueue.popFirst() {
+    while let skb = receiver.receiveQueue.popFirst() {
       // Packets that use their memory well stay as they are.
       if skb.length * 2 > skb.truesize {
         if let full = target.take() { finishCollapsed(full, into: &done) }
@@ -99,7 +97,7 @@ extension TCPSocket {
       }
     }
     if let full = target.take() { finishCollapsed(full, into: &done) }
-    receiveQueue.append(contentsOf: &done)
+    receiver.receiveQueue.append(contentsOf: &done)
   }
 
   private func finishCollapsed(_ skb: consuming SkBuff, into queue: inout SkBuffQueue) {
@@ -109,13 +107,11 @@ extension TCPSocket {
 
   /// Throws out-of-order packets away, newest sequence first. Linux: `tcp_prune_ofo_queue()`.
   private mutating func pruneOutOfOrder(net: inout Net) {
-    guard !outOfOrder.isEmpty else { return }
+    guard !receiver.outOfOrder.isEmpty else { return }
     net.counters.count(.TcpExtOfoPruned)
-    while core.account.receiveAllocated > core.receiveBuffer / 2, let skb = outOfOrder.popLast() {
-      outOfOrderHint = nil
+    while core.account.receiveAllocated > core.receiveBuffer / 2, let skb = receiver.outOfOrder.popLast() {
       skb.drop(.tcpOutOfOrderMemory)
     }
-    // The peer must not believe we still have what we reported.
-    sackBlockCount = 0
+    receiver.sack.forgetRanges()
   }
 }

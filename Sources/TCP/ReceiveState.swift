@@ -7,8 +7,8 @@ struct RecentTimestamp {
   /// Linux: `TCP_PAWS_24DAYS`. Half the clock's range: a value older than that is nothing to compare with.
   static let lifetime = Nanoseconds.seconds(24 * 86400)
 
-  var value: UInt32
-  var at: Instant
+  var value: UInt32 = 0
+  var at = Instant.origin
 
   /// Whether a segment with this timestamp may be newer. A recent value of 0 was sent by a stack that leaves the field
   /// empty in its SYN.

@@ -12,7 +12,7 @@ extension SkBuffQueue {
   mutating func split(_ place: Position, at offset: Int, mss: Int, memory: inout Int) -> Int? {
     let truesizeBefore = truesize(at: place)
     let cut = withPacket(at: place) {
-      $0.split(at: offset, headroom: TCPSocket.headroom, use: .guaranteed)
+      $0.split(at: offset, headroom: TCPConnection.headroom, use: .guaranteed)
     }
     guard let rest = cut else { return nil }
     var front = self[tcp: place]

@@ -26,7 +26,7 @@ extension TCPLayer {
     guard sockets.count < net.settings.maximumSockets else { throw .ENOBUFS }
     let index = sockets.reserve()
     let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
-    let taken = sockets.insert(TCPSocket(id: id, family: family, net: net))
+    let taken = sockets.insert(TCPConnection(id: id, family: family, net: net))
     precondition(taken == index, "a reserved slab slot is the next one used")
     return id
   }
@@ -49,7 +49,7 @@ extension TCPLayer {
 
   // MARK: Data
 
-  /// Takes bytes to send. See `TCPSocket.sendmsg`; a count below what was offered means that the caller's next call, after
+  /// Takes bytes to send. See `TCPConnection.sendmsg`; a count below what was offered means that the caller's next call, after
   /// pending input had its turn, may take more or throw `EAGAIN`.
   public mutating func sendmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, host: inout Host
@@ -135,8 +135,8 @@ extension TCPLayer {
       stopListening(index, host: &host)
       sockets[index].setState(.close, net: &host.net)
     }
-    let unread = sockets[index].readableByteCount > 0
-    sockets[index].receiveQueue.removeAll()
+    let unread = sockets[index].receiver.readableByteCount > 0
+    sockets[index].receiver.receiveQueue.removeAll()
     let state = sockets[index].state
     if state.isConnected && state != .synSent {
       if unread {
@@ -150,7 +150,7 @@ extension TCPLayer {
         sockets[index].fail(nil, net: &host.net)
       } else {
         closeWrite(index, host: &host)
-        sockets[index].keepAliveDeadline = .distantFuture
+        sockets[index].timers.keepAliveDeadline = .distantFuture
         if sockets[index].state == .finWait2 {
           let wait = sockets[index].options.finTimeout ?? host.net.settings.tcpFinTimeout
           if wait < .zero {
@@ -158,7 +158,7 @@ extension TCPLayer {
             sockets[index].sendReset(host: &host)
             sockets[index].fail(nil, net: &host.net)
           } else {
-            sockets[index].keepAliveDeadline = host.net.now + wait
+            sockets[index].timers.keepAliveDeadline = host.net.now + wait
           }
         }
       }
@@ -206,17 +206,17 @@ extension TCPLayer {
     default: break
     }
     let done = sockets[index].state == .close
-    if sockets[index].core.receiveShutdown || sockets[index].peerFinSeen {
+    if sockets[index].core.receiveShutdown || sockets[index].receiver.peerFinSeen {
       result.formUnion([.readable, .readHangup])
     }
     if done
       || sockets[index].core.sendShutdown
-        && (sockets[index].core.receiveShutdown || sockets[index].peerFinSeen)
+        && (sockets[index].core.receiveShutdown || sockets[index].receiver.peerFinSeen)
     {
       result.insert(.hangup)
     }
     if sockets[index].hasStreamData { result.insert(.readable) }
-    if case .waiting = sockets[index].urgent?.byte { result.insert(.priority) }
+    if case .waiting = sockets[index].receiver.urgent?.byte { result.insert(.priority) }
     if done || sockets[index].core.sendShutdown || sockets[index].isWritable { result.insert(.writable) }
     return result
   }

@@ -67,7 +67,7 @@ extension TCPLayer {
     if case .timeWait(let slot) = findConnection(tuple) {
       // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.
       initial = timeWaits[slot].nextInitialSequence
-      sockets[index].tsRecent = timeWaits[slot].timestampRecent
+      sockets[index].receiver.recent.value = timeWaits[slot].timestampRecent
       endTimeWait(slot, net: &host.net)
     }
     sockets[index].core.tuple = tuple
@@ -93,7 +93,7 @@ extension TCPLayer {
     case .synSent: sockets[index].fail(.ECONNRESET, net: &host.net)
     case .closing, .lastAck:
       // Both sides have said their last: a reset tells only that some of it never comes.
-      let isCut = sockets[index].unsentByteCount > 0
+      let isCut = sockets[index].sender.unsentByteCount > 0
       if isCut { sockets[index].sendReset(host: &host) }
       sockets[index].fail(isCut ? .ECONNRESET : nil, net: &host.net)
     default:

@@ -124,22 +124,22 @@ extension TCPLayer {
     // in `tcp_validate_incoming()`.
     let isAnswer =
       segment.flags.isSuperset(of: [.syn, .ack]) && !segment.flags.contains(.rst)
-      && segment.sequence + 1 == sockets[index].rcvNxt
+      && segment.sequence + 1 == sockets[index].receiver.rcvNxt
     if !isAnswer,
       let verdict = sockets[index].refuse(segment, host: &host)
     {
       skb.drop(verdict.reason)
       return verdict.answer
     }
-    guard segment.flags.contains(.ack), segment.acknowledgment.isAfter(sockets[index].sndUna),
-      !segment.acknowledgment.isAfter(sockets[index].sndNxt)
+    guard segment.flags.contains(.ack), segment.acknowledgment.isAfter(sockets[index].sender.sndUna),
+      !segment.acknowledgment.isAfter(sockets[index].sender.sndNxt)
     else {
       skb.drop(.tcpFlags)
       return segment.flags.contains(.ack) ? .reset : []
     }
     _ = sockets[index].processAck(segment, host: &host)
-    sockets[index].sndWnd =
-      segment.flags.contains(.syn) ? segment.window : segment.window << sockets[index].sndWscale
+    sockets[index].sender.sndWnd =
+      segment.flags.contains(.syn) ? segment.window : segment.window << sockets[index].sender.sndWscale
     sockets[index].finishHandshake(net: &host.net)
     if segment.flags.contains(.syn) {
       _ = consume skb
@@ -164,7 +164,8 @@ extension TCPLayer {
     }
     // Only a report that quotes something outstanding is believed (RFC 5927 4.1).
     let quoted = SequenceNumber(report.sequence)
-    guard report.isLocal || quoted.isBetween(sockets[index].sndUna, sockets[index].sndNxt) else { return }
+    guard report.isLocal || quoted.isBetween(sockets[index].sender.sndUna, sockets[index].sender.sndNxt)
+    else { return }
     if let mtu = report.mtu {
       if let remote = tuple.remote.address.v4 {
         host.learnPathMTU(destination: remote, mtu: mtu)

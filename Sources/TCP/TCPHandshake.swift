@@ -8,47 +8,41 @@ import Wire
 
 // Opening from this side, and what both sides do once the handshake ends. Linux: `tcp_connect()`,
 // `tcp_rcv_synsent_state_process()`, `tcp_finish_connect()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Sends the SYN. The route and both ends are set.
   mutating func connect(initial: SequenceNumber, timestampOffset offset: UInt32, host: inout Host) {
     prepareBuffers(net: host.net)
-    initialSend = initial
-    timestampOffset = offset
-    sndUna = initial
-    sndNxt = initial
-    sndUp = initial
-    writeSeq = initial
-    pushedSeq = initial
-    sndSml = initial
-    rcvNxt = SequenceNumber(0)
-    copiedSeq = SequenceNumber(0)
+    sender.begin(at: initial, next: initial)
+    sender.timestampOffset = offset
+    receiver.rcvNxt = SequenceNumber(0)
+    receiver.copiedSeq = SequenceNumber(0)
     hasWindowScale = host.net.settings.tcpWindowScaling
-    advertisedMSS = min(options.maximumSegment ?? .max, max((core.route?.mtu ?? 1500) - 40, 48))
-    syncMSS(mtu: core.route?.mtu ?? 1500)
-    selectInitialWindow(segment: advertisedMSS, net: host.net)
+    receiver.advertisedMSS = min(options.maximumSegment ?? .max, max((core.route?.mtu ?? 1500) - 40, 48))
+    sender.syncMSS(mtu: core.route?.mtu ?? 1500)
+    selectInitialWindow(segment: receiver.advertisedMSS, net: host.net)
     setState(.synSent, net: &host.net)
-    rtt = RTTEstimator()
-    retransmitStamp = host.net.now
+    sender.rtt = RTTEstimator()
+    sender.retransmitStamp = host.net.now
     guard let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
       fail(.ENOBUFS, net: &host.net)
       return
     }
-    skb.tcp.sequence = writeSeq
-    skb.tcp.endSequence = writeSeq + 1
+    skb.tcp.sequence = sender.writeSeq
+    skb.tcp.endSequence = sender.writeSeq + 1
     skb.tcp.flags = .syn
     skb.tcp.segmentCount = 1
-    writeSeq += 1
-    writeQueuedMemory += skb.truesize
-    scoreboard.sent(skb)
-    if let head = scoreboard.queue.first { _ = transmitHead(head, in: .retransmit, host: &host) }
-    sndNxt = writeSeq
+    sender.writeSeq += 1
+    sender.writeQueuedMemory += skb.truesize
+    sender.scoreboard.sent(skb)
+    if let head = sender.scoreboard.queue.first { _ = transmitHead(head, in: .retransmit, host: &host) }
+    sender.sndNxt = sender.writeSeq
     armRetransmit(net: &host.net)
   }
 
   mutating func prepareBuffers(net: borrowing Net) {
     if !core.isSendBufferFixed { core.sendBuffer = net.settings.tcpWriteMemory.initial }
     if !core.isReceiveBufferFixed { core.receiveBuffer = net.settings.tcpReadMemory.initial }
-    congestion = CongestionControl(options.congestionControl ?? net.settings.tcpCongestionControl)
+    sender.congestion = CongestionControl(options.congestionControl ?? net.settings.tcpCongestionControl)
   }
 
   /// RFC 9293 3.10.7.3.
@@ -58,9 +52,12 @@ extension TCPSocket {
     statistics.segmentsIn += 1
     let hasAck = segment.flags.contains(.ack)
     if hasAck {
-      guard segment.acknowledgment.isAfter(sndUna), !segment.acknowledgment.isAfter(sndNxt) else {
+      guard segment.acknowledgment.isAfter(sender.sndUna), !segment.acknowledgment.isAfter(sender.sndNxt)
+      else {
         // Its old connection may be gone with our reset: ask again at once, the first time.
-        if retransmits == 0 { retransmitDeadline = host.net.now + Self.leastTimeout }
+        if sender.retransmits == 0 {
+          timers.start(.retransmission, at: host.net.now + Self.leastTimeout)
+        }
         skb.drop(.tcpInvalidAcknowledgment)
         return segment.flags.contains(.rst) ? [] : .reset
       }
@@ -82,16 +79,16 @@ extension TCPSocket {
       return []
     }
     acceptPeerSyn(segment, net: host.net)
-    sndWl1 = segment.sequence
+    sender.sndWl1 = segment.sequence
     if hasAck {
       _ = processAck(segment, host: &host)
       finishHandshake(net: &host.net)
-      if statistics.totalRetransmissions > 0 { window.segments = 1 }
+      if sender.totalRetransmissions > 0 { sender.window.segments = 1 }
       if segment.flags.contains(.fin) || segment.payload > 0 {
         // Data or FIN on a SYN-ACK is legal: it follows the SYN.
         skb.tcp.sequence = segment.sequence + 1
         queueData(skb, host: &host)
-        if peerFinSeen { _ = processFin(host: &host) }
+        if receiver.peerFinSeen { _ = processFin(host: &host) }
       } else {
         _ = consume skb
       }
@@ -101,8 +98,8 @@ extension TCPSocket {
     }
     // Simultaneous open: answer with SYN-ACK (RFC 9293 3.5, figure 7).
     setState(.synReceived, net: &host.net)
-    if let head = scoreboard.queue.first {
-      scoreboard.answerSYN()
+    if let head = sender.scoreboard.queue.first {
+      sender.scoreboard.answerSYN()
       _ = transmitHead(head, in: .retransmit, host: &host)
     }
     _ = consume skb
@@ -113,54 +110,50 @@ extension TCPSocket {
   /// (RFC 7323 section 3.2). Linux: `tcp_rcv_synsent_state_process()`.
   private func isOurTimestamp(_ segment: IncomingSegment, now: Instant) -> Bool {
     let echo = segment.options.timestampEcho
-    let first = timestamp(retransmitStamp)
-    return echo == 0 || timestamp(now) &- first >= echo &- first
+    let first = sender.timestamp(sender.retransmitStamp)
+    return echo == 0 || sender.timestamp(now) &- first >= echo &- first
   }
 
   /// What the peer's SYN says about it.
   mutating func acceptPeerSyn(_ segment: IncomingSegment, net: borrowing Net) {
-    rcvNxt = segment.sequence + 1
-    rcvWup = rcvNxt
-    copiedSeq = rcvNxt
-    initialReceive = segment.sequence
+    receiver.begin(at: segment.sequence)
     hasWindowScale = net.settings.tcpWindowScaling && segment.options.windowScale != nil
     if hasWindowScale {
-      sndWscale = Int(segment.options.windowScale ?? 0)
+      sender.sndWscale = Int(segment.options.windowScale ?? 0)
     } else {
-      sndWscale = 0
-      rcvWscale = 0
-      windowClamp = min(windowClamp, 65535)
+      sender.sndWscale = 0
+      receiver.rcvWscale = 0
+      receiver.windowClamp = min(receiver.windowClamp, 65535)
     }
-    scoreboard.hasSACK = net.settings.tcpSack && segment.options.sackPermitted
+    sender.scoreboard.hasSACK = net.settings.tcpSack && segment.options.sackPermitted
     hasTimestamps = net.settings.tcpTimestamps && segment.options.hasTimestamps
     if hasTimestamps {
-      tsRecent = segment.options.timestampValue
-      tsRecentAt = net.now
+      receiver.recent = RecentTimestamp(value: segment.options.timestampValue, at: net.now)
     }
     // TCP_MAXSEG counts until here: what the handshake has agreed on stays.
-    peerMSS = options.maximumSegment.map { min($0, segment.peerMSS) } ?? segment.peerMSS
-    sndWnd = segment.window
-    maxWindow = segment.window
-    syncMSS(mtu: mssPathMTU > 0 ? mssPathMTU : 1500)
-    rcvMSS = min(max(min(advertisedMSS, mssCache), Self.leastMSS), 536)
+    sender.peerMSS = options.maximumSegment.map { min($0, segment.peerMSS) } ?? segment.peerMSS
+    sender.sndWnd = segment.window
+    sender.maxWindow = segment.window
+    sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
+    receiver.rcvMSS = min(max(min(receiver.advertisedMSS, sender.mssCache), Self.leastMSS), 536)
   }
 
   /// The handshake is done: sizes the buffers, starts keep-alive. Linux: `tcp_init_transfer()`.
   mutating func finishHandshake(net: inout Net) {
     setState(.established, net: &net)
-    syncMSS(mtu: mssPathMTU > 0 ? mssPathMTU : 1500)
-    pushedSeq = writeSeq
-    readSpace.sequence = copiedSeq
-    readSpace.since = net.now
-    readSpace.space = min(rcvWnd, CongestionWindow.initialSegments * advertisedMSS)
-    maxPacketsSeq = sndNxt
-    lastReceived = net.now
-    lastSent = net.now
-    retransmitStamp = .origin
-    retransmits = 0
-    if !rtt.hasSample { rtt.useInitialFallback() }
+    sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
+    sender.pushedSeq = sender.writeSeq
+    receiver.readSpace.sequence = receiver.copiedSeq
+    receiver.readSpace.since = net.now
+    receiver.readSpace.space = min(receiver.rcvWnd, CongestionWindow.initialSegments * receiver.advertisedMSS)
+    sender.maxPacketsSeq = sender.sndNxt
+    receiver.lastReceived = net.now
+    sender.lastSent = net.now
+    sender.retransmitStamp = .origin
+    sender.retransmits = 0
+    if !sender.rtt.hasSample { sender.rtt.useInitialFallback() }
     applyKeepAlive(net: net)
-    noSpace = true
+    sender.noSpace = true
     checkWriterSpace(net: &net)
     net.wake(id)
   }

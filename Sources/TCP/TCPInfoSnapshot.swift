@@ -16,46 +16,46 @@ extension TCPLayer {
   }
 }
 
-extension TCPSocket {
+extension TCPConnection {
   func snapshot(now: Instant) -> TCPInfo {
     var info = TCPInfo()
     info.state = state
-    info.congestionState = recovery.state
+    info.congestionState = sender.recovery.state
     info.local = tuple.local
     info.remote = state == .listen || tuple.remote.port == 0 ? nil : tuple.remote
-    info.congestionControl = congestion.kind.name
-    info.retransmits = retransmits
-    info.probes = probesOut
-    info.backoff = rtt.backoff
+    info.congestionControl = sender.congestion.kind.name
+    info.retransmits = sender.retransmits
+    info.probes = timers.probesOut
+    info.backoff = sender.rtt.backoff
     info.hasTimestamps = hasTimestamps
-    info.hasSACK = hasSACK
+    info.hasSACK = sender.hasSACK
     info.hasWindowScale = hasWindowScale
-    info.sendWindowScale = sndWscale
-    info.receiveWindowScale = rcvWscale
-    info.retransmissionTimeout = rtt.timeout
-    info.delayedAckTimeout = ack.timeout
-    info.sendMSS = mssCache - (hasTimestamps ? 12 : 0)
-    info.receiveMSS = rcvMSS
-    info.advertisedMSS = advertisedMSS
-    info.pathMTU = mssPathMTU
-    info.unacknowledged = packetsOut
-    info.sacked = sackedOut
-    info.lost = lostOut
-    info.retransmitted = retransOut
-    info.smoothedRTT = rtt.smoothed
-    info.rttVariation = rtt.meanDeviation
-    info.minimumRTT = rtt.minimum
-    info.congestionWindow = window.segments
-    info.slowStartThreshold = window.threshold
-    info.reordering = recovery.reordering
-    info.reorderingSeen = Int(recovery.reorderSeen)
-    info.receiveSlowStartThreshold = rcvSsthresh
-    info.receiveSpace = readSpace.space
-    info.totalRetransmissions = statistics.totalRetransmissions
-    info.pacingBytesPerSecond = rtt.hasSample ? pacingBytesPerSecond : 0
-    info.deliveryBytesPerSecond = rate.bytesPerSecond
-    info.isApplicationLimited = rate.isAppLimited
-    info.bytesAcknowledged = statistics.bytesAcknowledged
+    info.sendWindowScale = sender.sndWscale
+    info.receiveWindowScale = receiver.rcvWscale
+    info.retransmissionTimeout = sender.rtt.timeout
+    info.delayedAckTimeout = receiver.ack.timeout
+    info.sendMSS = sender.mssCache - (hasTimestamps ? 12 : 0)
+    info.receiveMSS = receiver.rcvMSS
+    info.advertisedMSS = receiver.advertisedMSS
+    info.pathMTU = sender.mssPathMTU
+    info.unacknowledged = sender.packetsOut
+    info.sacked = sender.sackedOut
+    info.lost = sender.lostOut
+    info.retransmitted = sender.retransOut
+    info.smoothedRTT = sender.rtt.smoothed
+    info.rttVariation = sender.rtt.meanDeviation
+    info.minimumRTT = sender.rtt.minimum
+    info.congestionWindow = sender.window.segments
+    info.slowStartThreshold = sender.window.threshold
+    info.reordering = sender.recovery.reordering
+    info.reorderingSeen = Int(sender.recovery.reorderSeen)
+    info.receiveSlowStartThreshold = receiver.rcvSsthresh
+    info.receiveSpace = receiver.readSpace.space
+    info.totalRetransmissions = sender.totalRetransmissions
+    info.pacingBytesPerSecond = sender.rtt.hasSample ? pacingBytesPerSecond : 0
+    info.deliveryBytesPerSecond = sender.rate.bytesPerSecond
+    info.isApplicationLimited = sender.rate.isAppLimited
+    info.bytesAcknowledged = sender.bytesAcknowledged
     info.bytesReceived = statistics.bytesReceived
     info.bytesSent = statistics.bytesSent
     info.bytesRetransmitted = statistics.bytesRetransmitted
@@ -63,30 +63,30 @@ extension TCPSocket {
     info.segmentsIn = statistics.segmentsIn
     info.dataSegmentsOut = statistics.dataSegmentsOut
     info.dataSegmentsIn = statistics.dataSegmentsIn
-    info.notSentByteCount = max(0, unsentByteCount)
-    info.delivered = UInt64(delivered)
-    info.dsackDuplicates = statistics.duplicateSACKs
+    info.notSentByteCount = max(0, sender.unsentByteCount)
+    info.delivered = UInt64(sender.delivered)
+    info.dsackDuplicates = sender.duplicateSACKs
     info.outOfOrderPackets = statistics.outOfOrderPackets
-    info.sendWindow = sndWnd
-    info.receiveWindow = receiveWindow
-    info.receiveQueue = readableByteCount
-    info.sendQueue = max(0, writeSeq.offset(from: sndUna))
+    info.sendWindow = sender.sndWnd
+    info.receiveWindow = receiver.receiveWindow
+    info.receiveQueue = receiver.readableByteCount
+    info.sendQueue = max(0, sender.writeSeq.offset(from: sender.sndUna))
     var accounted = statistics
     accounted.note(.none, now: now)
     info.busyTime = accounted.busy + accounted.windowLimited + accounted.bufferLimited
     info.receiveWindowLimitedTime = accounted.windowLimited
     info.sendBufferLimitedTime = accounted.bufferLimited
-    info.lastDataSent = lastSent == .origin ? nil : now - lastSent
-    info.lastDataReceived = lastReceived == .origin ? nil : now - lastReceived
+    info.lastDataSent = sender.lastSent == .origin ? nil : now - sender.lastSent
+    info.lastDataReceived = receiver.lastReceived == .origin ? nil : now - receiver.lastReceived
     info.sendBuffer = core.sendBuffer
     info.receiveBuffer = core.receiveBuffer
-    info.writeQueuedMemory = writeQueuedMemory
+    info.writeQueuedMemory = sender.writeQueuedMemory
     info.writeAllocatedMemory = core.account.writeAllocated
     info.receiveAllocatedMemory = core.account.receiveAllocated
-    if retransmitKind != .none {
-      info.timer = (retransmitKind == .probe ? "persist" : "on", retransmitDeadline - now)
-    } else if keepAliveDeadline != .distantFuture {
-      info.timer = ("keepalive", keepAliveDeadline - now)
+    if timers.retransmitKind != .none {
+      info.timer = (timers.retransmitKind == .probe ? "persist" : "on", timers.retransmitDeadline - now)
+    } else if timers.keepAliveDeadline != .distantFuture {
+      info.timer = ("keepalive", timers.keepAliveDeadline - now)
     }
     return info
   }

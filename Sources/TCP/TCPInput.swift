@@ -6,19 +6,8 @@ import Timers
 import Trace
 import Wire
 
-/// What the layer has to do after a socket took a segment.
-struct SegmentVerdict: OptionSet {
-  var rawValue: UInt8
-  /// The connection ended or entered TIME-WAIT: the layer takes its slot back.
-  static let moveToTimeWait = SegmentVerdict(rawValue: 1)
-  /// Answer the segment with a reset (RFC 9293 3.10.7).
-  static let reset = SegmentVerdict(rawValue: 2)
-  /// The handshake is complete: hand the child to its listener.
-  static let established = SegmentVerdict(rawValue: 4)
-}
-
 // Segments for a connection that exists. Linux: `tcp_rcv_established()`, `tcp_rcv_state_process()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Works on one segment in any synchronised state. RFC 9293 3.10.7.4, in its order.
   mutating func receiveSynchronised(
     _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
@@ -59,17 +48,17 @@ extension TCPSocket {
     if segment.flags.contains(.urg) { noteUrgent(segment, net: &host.net) }
     var result = verdict
     // Behind the peer's FIN there is nothing to take; what comes again from before it is acknowledged.
-    if state.canReceive || segment.sequence.isBefore(rcvNxt) {
+    if state.canReceive || segment.sequence.isBefore(receiver.rcvNxt) {
       if bringsUnwantedData(segment) {
         host.net.counters.count(.TcpExtTCPAbortOnData)
         skb.drop(.tcpAbortOnData)
         resetByPeer(net: &host.net)
         return .reset
       }
-      let hadFin = peerFinSeen
+      let hadFin = receiver.peerFinSeen
       saveUrgentByte(skb, net: &host.net)
       queueData(skb, host: &host)
-      if peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
+      if receiver.peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
     } else {
       skb.drop(.tcpOldData)
     }
@@ -90,7 +79,7 @@ extension TCPSocket {
   private func bringsUnwantedData(_ segment: IncomingSegment) -> Bool {
     guard core.isOrphan || core.receiveShutdown, state != .established else { return false }
     let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)
-    return segment.sequence != segment.endSequence && dataEnd.isAfter(rcvNxt)
+    return segment.sequence != segment.endSequence && dataEnd.isAfter(receiver.rcvNxt)
   }
 
   /// What makes a segment unacceptable, and what is owed for it. Linux: `tcp_validate_incoming()`.
@@ -98,8 +87,8 @@ extension TCPSocket {
     _ segment: IncomingSegment, host: inout Host
   ) -> (reason: DropReason, answer: SegmentVerdict)? {
     if hasTimestamps && segment.options.hasTimestamps {
-      let recent = RecentTimestamp(value: tsRecent, at: tsRecentAt)
-      if !recent.admits(segment.options.timestampValue, now: host.net.now) && !segment.flags.contains(.rst)
+      if !receiver.recent.admits(segment.options.timestampValue, now: host.net.now)
+        && !segment.flags.contains(.rst)
         && !isDuplicateAck(segment)
       {
         host.net.counters.count(.TcpExtPAWSEstab)
@@ -111,8 +100,8 @@ extension TCPSocket {
         return (.tcpPAWS, [])
       }
     }
-    let windowEnd = rcvNxt + receiveWindow
-    let acceptable = !segment.endSequence.isBefore(rcvWup) && !segment.sequence.isAfter(windowEnd)
+    let windowEnd = receiver.rcvNxt + receiver.receiveWindow
+    let acceptable = !segment.endSequence.isBefore(receiver.rcvWup) && !segment.sequence.isAfter(windowEnd)
     if !acceptable {
       if segment.flags.contains(.rst) {
         if isResetBehindFin(segment) { resetByPeer(net: &host.net) }
@@ -127,7 +116,9 @@ extension TCPSocket {
     }
     if segment.flags.contains(.rst) {
       // RFC 5961 3.2: exactly the next byte resets; anything else in the window is challenged.
-      if segment.sequence == rcvNxt || isResetBehindFin(segment) || segment.sequence == highestHeld {
+      if segment.sequence == receiver.rcvNxt || isResetBehindFin(segment)
+        || segment.sequence == receiver.sack.highest
+      {
         resetByPeer(net: &host.net)
       } else {
         sendChallengeAck(host: &host)
@@ -143,24 +134,15 @@ extension TCPSocket {
 
   /// Some stacks reset with the number of their FIN, one below what was acknowledged. Linux: `tcp_reset_check()`.
   private func isResetBehindFin(_ segment: IncomingSegment) -> Bool {
-    segment.sequence + 1 == rcvNxt && (state == .closeWait || state == .lastAck || state == .closing)
-  }
-
-  /// The end of what was received out of order, as SACK told the peer, whose reset may follow it; `nil`: nothing was.
-  private var highestHeld: SequenceNumber? {
-    guard sackBlockCount > 0 else { return nil }
-    var highest = sackBlocks[0].end
-    for index in 1..<max(1, sackBlockCount) where sackBlocks[index].end.isAfter(highest) {
-      highest = sackBlocks[index].end
-    }
-    return highest
+    segment.sequence + 1 == receiver.rcvNxt && (state == .closeWait || state == .lastAck || state == .closing)
   }
 
   /// An old duplicate ACK that only looks too old for PAWS. Linux: `tcp_disordered_ack()`.
   private func isDuplicateAck(_ segment: IncomingSegment) -> Bool {
-    segment.sequence == segment.endSequence && segment.sequence == rcvNxt && segment.acknowledgment == sndUna
-      && segment.window << sndWscale == sndWnd
-      && Int32(bitPattern: tsRecent &- segment.options.timestampValue) <= 200
+    segment.sequence == segment.endSequence && segment.sequence == receiver.rcvNxt
+      && segment.acknowledgment == sender.sndUna
+      && segment.window << sender.sndWscale == sender.sndWnd
+      && Int32(bitPattern: receiver.recent.value &- segment.options.timestampValue) <= 200
   }
 
   /// Linux: `tcp_reset()`.
@@ -177,7 +159,7 @@ extension TCPSocket {
 
   /// RFC 5961 section 7: challenge ACKs are limited for each socket. Linux: `tcp_send_challenge_ack()`.
   private mutating func sendChallengeAck(host: inout Host) {
-    guard outOfWindow.admits(now: host.net.now) else { return }
+    guard receiver.answers.admits(now: host.net.now) else { return }
     host.net.counters.count(.TcpExtTCPChallengeACK)
     sendAck(host: &host)
   }
@@ -191,11 +173,11 @@ extension TCPSocket {
   /// What an old or too new segment is owed, at a limited rate, so that two ends that disagree do not keep each other
   /// busy. Linux: `tcp_send_dupack()`.
   private mutating func sendDuplicateAck(_ segment: IncomingSegment, host: inout Host) {
-    guard outOfWindow.admits(segment, now: host.net.now) else { return }
-    if segment.sequence != segment.endSequence && segment.sequence.isBefore(rcvNxt) {
+    guard receiver.answers.admits(segment, now: host.net.now) else { return }
+    if segment.sequence != segment.endSequence && segment.sequence.isBefore(receiver.rcvNxt) {
       host.net.counters.count(.TcpExtDelayedACKLost)
-      enterQuickAck()
-      let end = segment.endSequence.isAfter(rcvNxt) ? rcvNxt : segment.endSequence
+      receiver.enterQuickAck()
+      let end = segment.endSequence.isAfter(receiver.rcvNxt) ? receiver.rcvNxt : segment.endSequence
       noteDuplicate(segment.sequence, end, net: &host.net)
     }
     sendAck(host: &host)
@@ -204,10 +186,11 @@ extension TCPSocket {
   /// RFC 7323 4.3: only a segment that covers the last ACK sent updates what is echoed. Linux:
   /// `tcp_replace_ts_recent()`.
   private mutating func replaceRecentTimestamp(_ segment: IncomingSegment, net: borrowing Net) {
-    guard hasTimestamps, segment.options.hasTimestamps, !segment.sequence.isAfter(rcvWup) else { return }
-    if RecentTimestamp(value: tsRecent, at: tsRecentAt).admits(segment.options.timestampValue, now: net.now) {
-      tsRecent = segment.options.timestampValue
-      tsRecentAt = net.now
+    guard hasTimestamps, segment.options.hasTimestamps, !segment.sequence.isAfter(receiver.rcvWup) else {
+      return
+    }
+    if receiver.recent.admits(segment.options.timestampValue, now: net.now) {
+      receiver.recent = RecentTimestamp(value: segment.options.timestampValue, at: net.now)
     }
   }
 
@@ -215,8 +198,9 @@ extension TCPSocket {
   /// `tcp_check_space()`, `tcp_sndbuf_expand()`.
   mutating func checkWriterSpace(net: inout Net) {
     if !core.isSendBufferFixed && !net.pool.isUnderPressure {
-      let perSegment = mssCache + SkBuff.overhead
-      let segments = max(CongestionWindow.initialSegments, max(window.segments, recovery.reordering + 1))
+      let perSegment = sender.mssCache + SkBuff.overhead
+      let segments = max(
+        CongestionWindow.initialSegments, max(sender.window.segments, sender.recovery.reordering + 1))
       let wanted = min(2 * segments * perSegment, net.settings.tcpWriteMemory.most)
       if wanted > core.sendBuffer { core.sendBuffer = wanted }
     }
@@ -225,14 +209,14 @@ extension TCPSocket {
 
   /// Tells a writer that was refused when there is room again. Linux: `sk_stream_write_space()`.
   mutating func wakeWriter(net: inout Net) {
-    guard noSpace && isWritable else { return }
-    noSpace = false
+    guard sender.noSpace && isWritable else { return }
+    sender.noSpace = false
     net.wake(id)
   }
 
   /// What an ACK of our FIN changes. Linux: the state switch of `tcp_rcv_state_process()`.
   private mutating func advanceClosing(_ segment: IncomingSegment, net: inout Net) -> SegmentVerdict {
-    let finAcked = core.sendShutdown && sndUna == writeSeq && sndNxt == writeSeq
+    let finAcked = core.sendShutdown && sender.sndUna == sender.writeSeq && sender.sndNxt == sender.writeSeq
     switch state {
     case .finWait1 where finAcked:
       setState(.finWait2, net: &net)
@@ -245,7 +229,7 @@ extension TCPSocket {
           fail(nil, net: &net)
           return .reset
         }
-        keepAliveDeadline = net.now + wait
+        timers.keepAliveDeadline = net.now + wait
       }
       return []
     case .closing where finAcked:
@@ -260,14 +244,14 @@ extension TCPSocket {
 
   /// The peer will send no more. Linux: `tcp_fin()`.
   mutating func processFin(host: inout Host) -> SegmentVerdict {
-    ack.isScheduled = true
+    receiver.ack.isScheduled = true
     core.receiveShutdown = true
-    duplicateSACK = nil
+    receiver.sack.clearDuplicate()
     host.net.wake(id)
     switch state {
     case .established, .synReceived:
       setState(.closeWait, net: &host.net)
-      ack.pingpong = DelayedAck.conversation
+      receiver.ack.pingpong = DelayedAck.conversation
       return []
     case .finWait1:
       sendAck(host: &host)
@@ -286,25 +270,27 @@ extension TCPSocket {
   private mutating func noteUrgent(_ segment: IncomingSegment, net: inout Net) {
     // The pointer names the byte after the urgent one; Linux and this stack take the byte before it.
     let sequence = segment.sequence + max(Int(segment.urgentPointer) - 1, 0)
-    guard !sequence.isBefore(copiedSeq), !sequence.isBefore(rcvNxt) else { return }
-    if let known = urgent, !sequence.isAfter(known.sequence) { return }
+    guard !sequence.isBefore(receiver.copiedSeq), !sequence.isBefore(receiver.rcvNxt) else { return }
+    if let known = receiver.urgent, !sequence.isAfter(known.sequence) { return }
     // A mark that the reader stands at, and whose byte is still in the stream, is passed before it is forgotten.
-    if let known = urgent, known.sequence == copiedSeq, copiedSeq != rcvNxt, !core.options.outOfBandInline {
-      advanceReader(to: copiedSeq + 1, net: net)
+    if let known = receiver.urgent, known.sequence == receiver.copiedSeq,
+      receiver.copiedSeq != receiver.rcvNxt, !core.options.outOfBandInline
+    {
+      advanceReader(to: receiver.copiedSeq + 1, net: net)
     }
-    urgent = UrgentMark(sequence: sequence)
+    receiver.urgent = UrgentMark(sequence: sequence)
     net.wake(id)
   }
 
   /// Linux: the second half of `tcp_urg()`.
   private mutating func saveUrgentByte(_ skb: borrowing SkBuff, net: inout Net) {
-    guard let mark = urgent, mark.byte == .awaited else { return }
+    guard let mark = receiver.urgent, mark.byte == .awaited else { return }
     let offset = mark.sequence.offset(from: skb.tcp.sequence)
     guard offset >= 0, offset < skb.length else { return }
     var byte: UInt8 = 0
     let copied = unsafe withUnsafeMutableBytes(of: &byte) { unsafe skb.copyBits(from: offset, into: $0) }
     guard copied else { return }
-    urgent?.byte = .waiting(byte)
+    receiver.urgent?.byte = .waiting(byte)
     net.wake(id)
   }
 }

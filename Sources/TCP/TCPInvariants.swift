@@ -72,7 +72,7 @@ extension SkBuffQueue {
   }
 }
 
-extension TCPSocket {
+extension TCPConnection {
   /// Traps where a recount does not agree. Nothing in release builds, but for those that the fuzzer runs.
   @inline(__always)
   func checkInvariants() {
@@ -84,42 +84,49 @@ extension TCPSocket {
   /// Something outstanding has its timer, and a window is probed only while data waits with nothing outstanding.
   private func brokenTimer() -> String? {
     guard state.isConnected else { return nil }
-    switch retransmitKind {
-    case .none: return packetsOut == 0 ? nil : "outstanding, and no timer runs"
-    case .retransmission: return packetsOut > 0 ? nil : "a timer for nothing outstanding"
-    case .probe: return packetsOut == 0 && !writeQueue.isEmpty ? nil : "a window probe that nothing needs"
+    switch timers.retransmitKind {
+    case .none: return sender.packetsOut == 0 ? nil : "outstanding, and no timer runs"
+    case .retransmission: return sender.packetsOut > 0 ? nil : "a timer for nothing outstanding"
+    case .probe:
+      return sender.packetsOut == 0 && !sender.writeQueue.isEmpty ? nil : "a window probe that nothing needs"
     }
   }
 
   /// What does not agree; `nil`: everything does.
   func brokenInvariant() -> String? {
-    if let problem = scoreboard.brokenInvariant() { return problem }
+    if let problem = sender.scoreboard.brokenInvariant() { return problem }
     var memory = 0
-    var next = sndUna
-    var place = scoreboard.queue.first
+    var next = sender.sndUna
+    var place = sender.scoreboard.queue.first
     while let current = place {
-      let block = scoreboard.queue[tcp: current]
-      if block.sequence != next && block.sequence.isAfter(sndUna) { return "a gap in what was sent" }
-      memory += scoreboard.queue.truesize(at: current)
+      let block = sender.scoreboard.queue[tcp: current]
+      if block.sequence != next && block.sequence.isAfter(sender.sndUna) { return "a gap in what was sent" }
+      memory += sender.scoreboard.queue.truesize(at: current)
       next = block.endSequence
-      place = scoreboard.queue.position(after: current)
+      place = sender.scoreboard.queue.position(after: current)
     }
-    if next != sndNxt && state.isConnected { return "what was sent does not end at SND.NXT" }
+    if next != sender.sndNxt && state.isConnected { return "what was sent does not end at SND.NXT" }
     if let problem = brokenTimer() { return problem }
-    place = writeQueue.first
+    place = sender.writeQueue.first
     while let current = place {
-      let block = writeQueue[tcp: current]
+      let block = sender.writeQueue[tcp: current]
       if block.sequence != next { return "a gap in what waits" }
-      if let problem = writeQueue.brokenSize(at: current) { return problem }
-      memory += writeQueue.truesize(at: current)
+      if let problem = sender.writeQueue.brokenSize(at: current) { return problem }
+      memory += sender.writeQueue.truesize(at: current)
       next = block.endSequence
-      place = writeQueue.position(after: current)
+      place = sender.writeQueue.position(after: current)
     }
-    if next != writeSeq && state.isConnected { return "what waits does not end at the last byte written" }
-    if memory != writeQueuedMemory { return "queued memory \(writeQueuedMemory), counted \(memory)" }
-    if window.segments < 1 { return "no congestion window" }
+    if next != sender.writeSeq && state.isConnected {
+      return "what waits does not end at the last byte written"
+    }
+    if memory != sender.writeQueuedMemory {
+      return "queued memory \(sender.writeQueuedMemory), counted \(memory)"
+    }
+    if sender.window.segments < 1 { return "no congestion window" }
     // Until the SYN is acknowledged it is the SYN's clock.
-    if recovery.state == .open && retransmitStamp != .origin && state.isConnected && sndUna != initialSend {
+    if sender.recovery.state == .open && sender.retransmitStamp != .origin && state.isConnected
+      && sender.sndUna != sender.initialSend
+    {
       return "nothing was sent again, and the clock of it runs"
     }
     return nil

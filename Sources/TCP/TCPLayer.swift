@@ -11,7 +11,7 @@ import Wire
 /// Every TCP socket of one shard: where a segment, a call or a timer finds its connection. Linux: `net/ipv4/tcp_ipv4.c`.
 public struct TCPLayer: ~Copyable {
   private let addressOnly = AddressOnly()
-  var sockets = SocketSlab<TCPSocket>()
+  var sockets = SocketSlab<TCPConnection>()
   var requests = SocketSlab<RequestSocket>()
   var timeWaits = SocketSlab<TimeWaitSocket>()
   var connections: ConnectionTable
@@ -107,10 +107,10 @@ public struct TCPLayer: ~Copyable {
   private mutating func release(_ index: Int, net: inout Net) {
     if sockets[index].isCountedOrphan { orphanCount -= 1 }
     releasePort(index)
-    sockets[index].receiveQueue.removeAll()
-    sockets[index].outOfOrder.removeAll()
+    sockets[index].receiver.receiveQueue.removeAll()
+    sockets[index].receiver.outOfOrder.removeAll()
     noteOutOfOrder(index)
-    sockets[index].purgeSendQueues()
+    sockets[index].sender.purge()
     _ = sockets.remove(index)
   }
 
@@ -128,10 +128,12 @@ public struct TCPLayer: ~Copyable {
     if timeWaits.count < net.settings.maximumTimeWait {
       let slot = timeWaits.reserve()
       var entry = TimeWaitSocket(
-        tuple: tuple, sndNxt: sockets[index].sndNxt, rcvNxt: sockets[index].rcvNxt,
-        receiveWindow: sockets[index].receiveWindow, receiveWindowScale: sockets[index].rcvWscale,
-        hasTimestamps: sockets[index].hasTimestamps, timestampOffset: sockets[index].timestampOffset,
-        timestampRecent: sockets[index].tsRecent, timestampRecentAt: sockets[index].tsRecentAt,
+        tuple: tuple, sndNxt: sockets[index].sender.sndNxt, rcvNxt: sockets[index].receiver.rcvNxt,
+        receiveWindow: sockets[index].receiver.receiveWindow,
+        receiveWindowScale: sockets[index].receiver.rcvWscale,
+        hasTimestamps: sockets[index].hasTimestamps, timestampOffset: sockets[index].sender.timestampOffset,
+        timestampRecent: sockets[index].receiver.recent.value,
+        timestampRecentAt: sockets[index].receiver.recent.at,
         expires: net.now + TimeWaitSocket.duration)
       if sockets[index].core.isBound {
         ports.share(
@@ -145,8 +147,8 @@ public struct TCPLayer: ~Copyable {
       net.counters.count(.TcpExtTW)
       armTimeWait(slot, net: &net)
     }
-    sockets[index].purgeSendQueues()
-    sockets[index].stopTimers()
+    sockets[index].sender.purge()
+    sockets[index].timers.stop()
     sockets[index].core.sendShutdown = true
     sockets[index].core.receiveShutdown = true
     sockets[index].setState(.close, net: &net)

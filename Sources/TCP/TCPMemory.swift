@@ -3,32 +3,21 @@ import Internet
 import NetNamespace
 import SkBuff
 
-/// A socket's place on the list of those with an out-of-order queue.
-struct OutOfOrderLink {
-  var next: Int32 = -1
-  var previous: Int32 = -1
-  var isListed = false
-}
-
-struct OutOfOrderList {
-  var first: Int32 = -1
-  var last: Int32 = -1
-}
-
 // What the layer does about memory as a whole; the levels are explained at `SkBuffPool`.
 extension TCPLayer {
   /// Keeps the list of sockets with an out-of-order queue in line with one of them.
   mutating func noteOutOfOrder(_ index: Int) {
-    let hasQueue = !sockets[index].outOfOrder.isEmpty
-    if hasQueue == sockets[index].outOfOrderLink.isListed { return }
+    let hasQueue = !sockets[index].receiver.outOfOrder.isEmpty
+    if hasQueue == sockets[index].receiver.outOfOrder.link.isListed { return }
     if hasQueue { listOutOfOrder(index) } else { unlistOutOfOrder(index) }
   }
 
   private mutating func listOutOfOrder(_ index: Int) {
     let place = Int32(truncatingIfNeeded: index)
-    sockets[index].outOfOrderLink = OutOfOrderLink(next: -1, previous: outOfOrderList.last, isListed: true)
+    sockets[index].receiver.outOfOrder.link = OutOfOrderLink(
+      next: -1, previous: outOfOrderList.last, isListed: true)
     if outOfOrderList.last >= 0 {
-      sockets[Int(outOfOrderList.last)].outOfOrderLink.next = place
+      sockets[Int(outOfOrderList.last)].receiver.outOfOrder.link.next = place
     } else {
       outOfOrderList.first = place
     }
@@ -36,18 +25,18 @@ extension TCPLayer {
   }
 
   private mutating func unlistOutOfOrder(_ index: Int) {
-    let link = sockets[index].outOfOrderLink
+    let link = sockets[index].receiver.outOfOrder.link
     if link.next >= 0 {
-      sockets[Int(link.next)].outOfOrderLink.previous = link.previous
+      sockets[Int(link.next)].receiver.outOfOrder.link.previous = link.previous
     } else {
       outOfOrderList.last = link.previous
     }
     if link.previous >= 0 {
-      sockets[Int(link.previous)].outOfOrderLink.next = link.next
+      sockets[Int(link.previous)].receiver.outOfOrder.link.next = link.next
     } else {
       outOfOrderList.first = link.next
     }
-    sockets[index].outOfOrderLink = OutOfOrderLink()
+    sockets[index].receiver.outOfOrder.link = OutOfOrderLink()
   }
 
   /// Above `high`: out-of-order queues go, the oldest first, whoever has them, until memory is below it. When there is
@@ -73,7 +62,7 @@ extension TCPLayer {
   /// Linux: `tcp_check_oom()`, `tcp_out_of_resources()`.
   func isOutOfResources(_ index: Int, net: borrowing Net) -> Bool {
     orphanCount > net.settings.maximumOrphans
-      || net.pool.isExhausted && sockets[index].writeQueuedMemory > Self.leastSendBuffer
+      || net.pool.isExhausted && sockets[index].sender.writeQueuedMemory > Self.leastSendBuffer
   }
 
   /// Linux: `SOCK_MIN_SNDBUF`.

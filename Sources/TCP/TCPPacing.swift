@@ -3,28 +3,28 @@ import Timers
 
 // Packets of a paced connection leave one after the other, not as a burst. Linux: `tcp_pacing_check()`,
 // `tcp_update_skb_after_send()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Linux: `sk_pacing_status`.
-  var isPaced: Bool { core.options.maximumPacingRate != .max || congestion.isPaced }
+  var isPaced: Bool { core.options.maximumPacingRate != .max || sender.congestion.isPaced }
 
   /// Whether the time of the next packet has not come; then its timer is armed.
   @inline(__always)
   mutating func mustAwaitDeparture(now: Instant) -> Bool {
-    guard nextDeparture > now else { return false }
-    pacingDeadline = nextDeparture
+    guard sender.nextDeparture > now else { return false }
+    timers.pacingDeadline = sender.nextDeparture
     return true
   }
 
   /// A packet has left: the next one leaves after the time that its bytes take at the pacing rate, less up to half of that
   /// if it was itself late. The first window goes as it stands.
   mutating func departed(byteCount: Int, now: Instant) {
-    let due = nextDeparture
-    nextDeparture = max(due, now)
+    let due = sender.nextDeparture
+    sender.nextDeparture = max(due, now)
     let rate = pacingBytesPerSecond
     guard rate != .max, rate > 0, statistics.dataSegmentsOut >= UInt64(CongestionWindow.initialSegments)
     else { return }
     let takes = Nanoseconds(Int64(UInt64(byteCount) &* 1_000_000_000 / rate))
-    let credit = min(takes / 2, nextDeparture - due)
-    nextDeparture = nextDeparture + (takes - credit)
+    let credit = min(takes / 2, sender.nextDeparture - due)
+    sender.nextDeparture = sender.nextDeparture + (takes - credit)
   }
 }

@@ -13,7 +13,7 @@ extension TCPLayer {
   /// Bytes that a receive would find now, the urgent byte counted. Linux: `SIOCINQ`.
   public func receivableByteCount(_ id: SocketID) -> Int {
     guard let index = try? slot(id) else { return 0 }
-    return sockets[index].readableByteCount
+    return sockets[index].receiver.readableByteCount
   }
 
   /// Whether a closed socket still has data or a FIN that its peer has not acknowledged: what SO_LINGER waits for.

@@ -7,51 +7,51 @@ import Trace
 import Wire
 
 // Data from the peer, in order or not, and when to acknowledge it. Linux: `tcp_data_queue()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Takes the payload of an acceptable segment.
   mutating func queueData(_ skb: consuming SkBuff, host: inout Host) {
     let block = skb.tcp
     let payload = skb.length
     if payload == 0 && !block.flags.contains(.fin) { return }
-    if block.sequence == rcvNxt {
-      if receiveWindow == 0 && payload > 0 { return refuseAtClosedWindow(skb, net: &host.net) }
+    if block.sequence == receiver.rcvNxt {
+      if receiver.receiveWindow == 0 && payload > 0 { return refuseAtClosedWindow(skb, net: &host.net) }
       // A FIN alone takes no memory, so that a full buffer does not keep the connection from ending.
       guard payload == 0 || makeRoom(for: skb.truesize, net: &host.net) else {
         return refuseForMemory(skb, net: &host.net)
       }
       acceptInOrder(skb, net: &host.net)
-      if !outOfOrder.isEmpty {
+      if !receiver.outOfOrder.isEmpty {
         drainOutOfOrder(net: &host.net)
         // RFC 5681 4.2: fill a gap, acknowledge at once.
-        if outOfOrder.isEmpty { ack.isImmediate = true }
+        if receiver.outOfOrder.isEmpty { receiver.ack.isImmediate = true }
       }
-      trimSACKBlocks()
+      receiver.trimSACKReport()
       host.net.wake(id)
       return
     }
-    if !block.endSequence.isAfter(rcvNxt) {
+    if !block.endSequence.isAfter(receiver.rcvNxt) {
       // Wholly old: a retransmission of what we have. Tell the sender which (RFC 2883).
       host.net.counters.count(.TcpExtDelayedACKLost)
       noteDuplicate(block.sequence, block.endSequence, net: &host.net)
-      enterQuickAck()
-      ack.isScheduled = true
+      receiver.enterQuickAck()
+      receiver.ack.isScheduled = true
       skb.drop(.tcpOldData)
       return
     }
-    guard block.sequence.isBefore(rcvNxt + receiveWindow) else {
-      enterQuickAck()
-      ack.isScheduled = true
+    guard block.sequence.isBefore(receiver.rcvNxt + receiver.receiveWindow) else {
+      receiver.enterQuickAck()
+      receiver.ack.isScheduled = true
       skb.drop(.tcpOverWindow)
       return
     }
-    if block.sequence.isBefore(rcvNxt) {
+    if block.sequence.isBefore(receiver.rcvNxt) {
       // Its front is old.
-      noteDuplicate(block.sequence, rcvNxt, net: &host.net)
-      guard receiveWindow > 0 else { return refuseAtClosedWindow(skb, net: &host.net) }
+      noteDuplicate(block.sequence, receiver.rcvNxt, net: &host.net)
+      guard receiver.receiveWindow > 0 else { return refuseAtClosedWindow(skb, net: &host.net) }
       guard makeRoom(for: skb.truesize, net: &host.net) else { return refuseForMemory(skb, net: &host.net) }
       acceptInOrder(skb, net: &host.net)
       drainOutOfOrder(net: &host.net)
-      trimSACKBlocks()
+      receiver.trimSACKReport()
       host.net.wake(id)
       return
     }
@@ -61,8 +61,8 @@ extension TCPSocket {
   /// Data that was offered no room. Linux: `tcp_data_queue()`, `out_of_window`.
   private mutating func refuseAtClosedWindow(_ skb: consuming SkBuff, net: inout Net) {
     net.counters.count(.TcpExtTCPZeroWindowDrop)
-    enterQuickAck()
-    ack.isScheduled = true
+    receiver.enterQuickAck()
+    receiver.ack.isScheduled = true
     skb.drop(.tcpZeroWindow)
   }
 
@@ -70,9 +70,9 @@ extension TCPSocket {
   /// the same again until it gives up. Linux: `tcp_data_queue()`, `ICSK_ACK_NOMEM`.
   private mutating func refuseForMemory(_ skb: consuming SkBuff, net: inout Net) {
     net.counters.count(.TcpExtTCPRcvQDrop)
-    ack.isScheduled = true
-    ack.isImmediate = true
-    ack.isOutOfMemory = true
+    receiver.ack.isScheduled = true
+    receiver.ack.isImmediate = true
+    receiver.ack.isOutOfMemory = true
     skb.drop(.socketReceiveBuffer)
     net.wake(id)
   }
@@ -80,38 +80,37 @@ extension TCPSocket {
   /// The next bytes of the stream: behind the receive queue.
   mutating func acceptInOrder(_ skb: consuming SkBuff, net: inout Net) {
     let block = skb.tcp
-    let old = rcvNxt.offset(from: block.sequence)
+    let old = receiver.rcvNxt.offset(from: block.sequence)
     let payload = skb.length - max(0, old)
     if old > 0 {
       guard old <= skb.length, skb.trimHead(old) else {
         skb.drop(.noMemory)
         return
       }
-      skb.tcp.sequence = rcvNxt
+      skb.tcp.sequence = receiver.rcvNxt
     }
     if payload > 0 {
       noteDataReceived(
         payload: payload, truesize: skb.truesize, gsoSize: skb.gsoSize, flags: block.flags, net: &net)
     } else {
-      ack.isScheduled = true
+      receiver.ack.isScheduled = true
     }
-    rcvNxt = block.endSequence
+    receiver.rcvNxt = block.endSequence
     if payload > 0 { appendToReceiveQueue(skb, net: &net) }
     if block.flags.contains(.fin) {
-      peerFinSeen = true
+      receiver.peerFinSeen = true
       // The stream ends here, whatever a peer sent for numbers behind it.
-      outOfOrder.removeAll()
-      outOfOrderHint = nil
+      receiver.outOfOrder.removeAll()
     }
   }
 
   /// Small packets are copied into the last one's spare room, so that a byte a packet does not cost a page each.
   /// Linux: `tcp_queue_rcv()`, `tcp_try_coalesce()`.
   private mutating func appendToReceiveQueue(_ skb: consuming SkBuff, net: inout Net) {
-    if let tail = receiveQueue.last, skb.dataLength == 0,
-      receiveQueue[tcp: tail].endSequence == skb.tcp.sequence
+    if let tail = receiver.receiveQueue.last, skb.dataLength == 0,
+      receiver.receiveQueue[tcp: tail].endSequence == skb.tcp.sequence
     {
-      let merged = receiveQueue.withPacket(at: tail) { last in
+      let merged = receiver.receiveQueue.withPacket(at: tail) { last in
         guard last.dataLength == 0, !last.isCloned, last.tailroom >= skb.length else { return false }
         last.put(skb.linear)
         last.tcp.endSequence = skb.tcp.endSequence
@@ -123,62 +122,50 @@ extension TCPSocket {
       }
     }
     skb.chargeReceive(to: core.account)
-    receiveQueue.append(skb)
+    receiver.receiveQueue.append(skb)
   }
 
   /// Linux: `tcp_event_data_recv()`.
   private mutating func noteDataReceived(
     payload: Int, truesize: Int, gsoSize: Int, flags: TCPFlags, net: inout Net
   ) {
-    ack.isScheduled = true
+    receiver.ack.isScheduled = true
     measureReceive(payload: payload, gsoSize: gsoSize, truesize: truesize, flags: flags)
-    measureReceiveRTT(echo: receivedEcho, hasEcho: hasTimestamps, payload: payload, now: net.now)
+    measureReceiveRTT(echo: sender.receivedEcho, hasEcho: hasTimestamps, payload: payload, now: net.now)
     let now = net.now
-    if ack.timeout == .zero {
+    if receiver.ack.timeout == .zero {
       // First data: the sender may be in slow start, so acknowledge quickly.
-      raiseQuickAcks(DelayedAck.maximumQuick)
-      ack.timeout = DelayedAck.minimum
+      receiver.raiseQuickAcks(DelayedAck.maximumQuick)
+      receiver.ack.timeout = DelayedAck.minimum
     } else {
-      let gap = now - ack.lastDataAt
+      let gap = now - receiver.ack.lastDataAt
       if gap <= DelayedAck.minimum / 2 {
-        ack.timeout = ack.timeout / 2 + DelayedAck.minimum / 2
-      } else if gap < ack.timeout {
-        ack.timeout = min(ack.timeout / 2 + gap, rtt.timeout)
-      } else if gap > rtt.timeout {
+        receiver.ack.timeout = receiver.ack.timeout / 2 + DelayedAck.minimum / 2
+      } else if gap < receiver.ack.timeout {
+        receiver.ack.timeout = min(receiver.ack.timeout / 2 + gap, sender.rtt.timeout)
+      } else if gap > sender.rtt.timeout {
         // The sender was idle: it may be in slow start again.
-        raiseQuickAcks(DelayedAck.maximumQuick)
+        receiver.raiseQuickAcks(DelayedAck.maximumQuick)
       }
     }
-    ack.lastDataAt = now
-    lastReceived = now
+    receiver.ack.lastDataAt = now
+    receiver.lastReceived = now
     statistics.bytesReceived += UInt64(max(0, payload))
     statistics.dataSegmentsIn += gsoSize > 0 ? UInt64(payload / gsoSize + 1) : 1
     if payload >= 128 { growWindow(payload: payload, truesize: truesize, net: net) }
-  }
-
-  /// Linux: `tcp_enter_quickack_mode()`.
-  mutating func enterQuickAck(_ most: Int = DelayedAck.maximumQuick) {
-    raiseQuickAcks(most)
-    ack.pingpong = 0
-    ack.timeout = DelayedAck.minimum
-  }
-
-  /// Linux: `tcp_incr_quickack()`.
-  private mutating func raiseQuickAcks(_ most: Int) {
-    let segments = receiveWindow / (2 * max(rcvMSS, 1))
-    ack.quick = max(ack.quick, min(max(segments, 2), most))
   }
 
   // MARK: Acknowledging
 
   /// Linux: `__tcp_ack_snd_check()`.
   mutating func sendAckIfDue(host: inout Host) {
-    guard ack.isScheduled else { return }
-    let unacknowledged = rcvNxt.offset(from: rcvWup)
+    guard receiver.ack.isScheduled else { return }
+    let unacknowledged = receiver.rcvNxt.offset(from: receiver.rcvWup)
     let isMoreThanOne =
-      unacknowledged > rcvMSS && (readableByteCount == 0 || proposedWindow() >= rcvWnd)
-    if isMoreThanOne || (ack.quick > 0 && !ack.isInteractive) || ack.isImmediate || !outOfOrder.isEmpty
-      || duplicateSACK != nil
+      unacknowledged > receiver.rcvMSS
+      && (receiver.readableByteCount == 0 || proposedWindow() >= receiver.rcvWnd)
+    if isMoreThanOne || (receiver.ack.quick > 0 && !receiver.ack.isInteractive) || receiver.ack.isImmediate
+      || !receiver.outOfOrder.isEmpty || receiver.sack.duplicate != nil
     {
       sendAck(host: &host)
       return
@@ -189,15 +176,15 @@ extension TCPSocket {
   /// Linux: `tcp_send_delayed_ack()`.
   private mutating func delayAck(host: inout Host) {
     // No data came yet: nothing tells how long an answer takes, so the ACK of a FIN alone does not wait.
-    var delay = min(ack.timeout, DelayedAck.maximum)
-    if delay > DelayedAck.minimum && rtt.hasSample {
-      delay = min(delay, max(rtt.smoothed, DelayedAck.minimum))
+    var delay = min(receiver.ack.timeout, DelayedAck.maximum)
+    if delay > DelayedAck.minimum && sender.rtt.hasSample {
+      delay = min(delay, max(sender.rtt.smoothed, DelayedAck.minimum))
     }
     // One that is nearly due goes now.
-    if ackDeadline <= host.net.now + delay / 4 {
+    if timers.ackDeadline <= host.net.now + delay / 4 {
       sendAck(host: &host)
       return
     }
-    ackDeadline = min(ackDeadline, host.net.now + delay)
+    timers.ackDeadline = min(timers.ackDeadline, host.net.now + delay)
   }
 }

@@ -6,7 +6,7 @@ import Trace
 import Wire
 
 // The recovery state machine. Linux: `tcp_fastretrans_alert()` and around it.
-extension TCPSocket {
+extension TCPSender {
   /// What may be sent after an ACK. Linux: `REXMIT_NONE`, `REXMIT_LOST`, `REXMIT_NEW`.
   enum Retransmission {
     case none
@@ -15,21 +15,12 @@ extension TCPSocket {
     case new
   }
 
-  /// - Parameters:
-  ///   - priorUna: SND.UNA before this ACK.
-  ///   - isDuplicate: the ACK counts as a duplicate (RFC 5681 section 2).
+  /// - Parameter isDuplicate: the ACK counts as a duplicate (RFC 5681 section 2).
   mutating func alertFastRetransmit(
-    _ flags: inout AckFlags, priorUna: SequenceNumber, isDuplicate: Bool, net: inout Net
+    _ ack: borrowing Acknowledgment, isDuplicate: Bool, net: inout Net
   ) -> Retransmission {
+    let flags = ack.flags
     var mayMark = isDuplicate || flags.contains(.dataSacked) && isHoleTooWide
-    if flags.isSuperset(of: [.sackReneging, .unaAdvanced]) {
-      // The receiver seems to have thrown away what it had SACKed (RFC 2018 section 8), or the ACK that covers it is
-      // late: soon the timer will tell.
-      retransmitKind = .retransmission
-      retransmitDeadline = net.now + max(.microseconds(rtt.smoothed8 >> 4), .milliseconds(10))
-      flags.remove(.setRetransmitTimer)
-      return .none
-    }
     if recovery.state != .open && !sndUna.isBefore(recovery.highSeq) {
       switch recovery.state {
       case .congestionWindowReduced:
@@ -50,7 +41,7 @@ extension TCPSocket {
     case .recovery:
       if !flags.contains(.unaAdvanced) {
         if !hasSACK && isDuplicate { addRenoSACK(net: &net) }
-      } else if undoPartial(priorUna: priorUna, mayMark: &mayMark, net: &net) {
+      } else if undoPartial(priorUna: ack.priorUna, mayMark: &mayMark, net: &net) {
         return .none
       }
       if undoDuplicateSACK(net: &net) { tryToOpen() }
@@ -58,7 +49,7 @@ extension TCPSocket {
       if recovery.state != .recovery {
         // Undone; but a loss that is plain all the same begins another episode.
         guard isTimeToRecover else { return .none }
-        enterRecovery(net: &net)
+        enterRecovery(ack.socket, net: &net)
       }
     case .loss:
       let answer = processLoss(flags, isDuplicate: isDuplicate, net: &net)
@@ -70,13 +61,15 @@ extension TCPSocket {
         if flags.contains(.unaAdvanced) { scoreboard.forgetRenoSACKs() }
         if isDuplicate { addRenoSACK(net: &net) }
       }
-      if recovery.state == .disorder || recovery.state == .open { _ = undoDuplicateSACK(net: &net) }
+      if recovery.state == .disorder || recovery.state == .open {
+        _ = undoDuplicateSACK(net: &net)
+      }
       markRenoLosses(flags, net: &net)
       guard isTimeToRecover else {
         tryToOpen()
         return .none
       }
-      enterRecovery(net: &net)
+      enterRecovery(ack.socket, net: &net)
       isNew = true
     }
     if hasSACK && mayMark { markLosses(isNew: isNew, net: &net) }
@@ -110,7 +103,8 @@ extension TCPSocket {
 
   /// Linux: `tcp_try_keep_open()`.
   mutating func keepOpen() {
-    let next: CongestionState = sackedOut > 0 || lostOut > 0 || hasRetransmissionsOut ? .disorder : .open
+    let next: CongestionState =
+      sackedOut > 0 || lostOut > 0 || hasRetransmissionsOut ? .disorder : .open
     if recovery.state != next {
       setRecoveryState(next)
       recovery.highSeq = sndNxt
@@ -118,12 +112,6 @@ extension TCPSocket {
   }
 
   // MARK: Entering
-
-  /// Slow start threshold as it would be if nothing were wrong. Linux: `tcp_current_ssthresh()`.
-  var currentThreshold: Int? {
-    if recovery.isReducing { return window.threshold }
-    return window.threshold.map { max($0, (window.segments >> 1) + (window.segments >> 2)) }
-  }
 
   private var snapshotForUndo: CongestionSnapshot {
     CongestionSnapshot(window: window.segments, threshold: currentThreshold, control: congestion)
@@ -137,7 +125,7 @@ extension TCPSocket {
   }
 
   /// Linux: `tcp_enter_recovery()`.
-  private mutating func enterRecovery(net: inout Net) {
+  private mutating func enterRecovery(_ socket: SocketID, net: inout Net) {
     // The clock of this episode starts with its first retransmission.
     if !hasRetransmissionsOut { retransmitStamp = .origin }
     net.counters.count(hasSACK ? .TcpExtTCPSackRecovery : .TcpExtTCPRenoRecovery)
@@ -149,7 +137,7 @@ extension TCPSocket {
     }
     setRecoveryState(.recovery)
     net.tracer.record(
-      .tcp_enter_recovery, socket: id.rawValue, UInt64(window.threshold ?? 0),
+      .tcp_enter_recovery, socket: socket.rawValue, UInt64(window.threshold ?? 0),
       UInt64(recovery.highSeq.rawValue))
   }
 
@@ -174,7 +162,9 @@ extension TCPSocket {
 
   /// Proportional rate reduction (RFC 6937). Linux: `tcp_cwnd_reduction()`.
   mutating func reduceWindow(newlyDelivered: Int, newlyLost: Int, flags: AckFlags) {
-    guard newlyDelivered > 0, recovery.priorWindow > 0, let threshold = window.threshold else { return }
+    guard newlyDelivered > 0, recovery.priorWindow > 0, let threshold = window.threshold else {
+      return
+    }
     recovery.prrDelivered += newlyDelivered
     let delta = threshold - inFlight
     var allowed: Int
@@ -203,11 +193,11 @@ extension TCPSocket {
   mutating func enterLoss(net: inout Net) {
     let isNew = recovery.state != .recovery && recovery.state != .loss
     let wasPatient =
-      (recovery.state == .open || recovery.state == .disorder)
-      && sackedOut >= RecoveryState.initialReordering
+      (recovery.state == .open || recovery.state == .disorder) && sackedOut >= RecoveryState.initialReordering
     markAllLost(net: &net)
     // Once for each window of data.
-    if recovery.state == .open || recovery.state == .disorder || !recovery.highSeq.isAfter(sndUna)
+    if recovery.state == .open || recovery.state == .disorder
+      || !recovery.highSeq.isAfter(sndUna)
       || (recovery.state == .loss && retransmits == 0)
     {
       recovery.prior = snapshotForUndo
@@ -218,7 +208,9 @@ extension TCPSocket {
     window.segments = max(1, inFlight + 1)
     window.clearFraction()
     // So much arrived above the hole that the degree of reordering must have been overestimated.
-    if wasPatient { recovery.reordering = min(recovery.reordering, RecoveryState.initialReordering) }
+    if wasPatient {
+      recovery.reordering = min(recovery.reordering, RecoveryState.initialReordering)
+    }
     congestion.timedOut()
     setRecoveryState(.loss)
     recovery.highSeq = sndNxt

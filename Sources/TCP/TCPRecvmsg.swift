@@ -5,7 +5,7 @@ import SkBuff
 import Wire
 
 // The reader's side. Linux: `tcp_recvmsg_locked()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Copies bytes of the stream to the caller.
   ///
   /// - Returns: bytes copied; 0 at the end of the stream.
@@ -15,14 +15,14 @@ extension TCPSocket {
     if flags.contains(.outOfBand) { return try receiveUrgent(&iter, peek: flags.contains(.peek)) }
     let requested = iter.count
     var copied = 0
-    var sequence = copiedSeq
-    var place = receiveQueue.first
+    var sequence = receiver.copiedSeq
+    var place = receiver.receiveQueue.first
     while let current = place, iter.count > 0 {
-      let block = receiveQueue[tcp: current]
+      let block = receiver.receiveQueue[tcp: current]
       let offset = sequence.offset(from: block.sequence)
-      let length = receiveQueue.length(at: current)
+      let length = receiver.receiveQueue.length(at: current)
       var count = min(length - offset, iter.count)
-      if let mark = urgent {
+      if let mark = receiver.urgent {
         // Reading stops in front of the urgent byte, which is part of the stream only with SO_OOBINLINE (RFC 6093).
         let distance = mark.sequence.offset(from: sequence)
         if distance == 0 {
@@ -42,7 +42,7 @@ extension TCPSocket {
           copied += count
         } else {
           let from = sequence.offset(from: block.sequence)
-          copied += receiveQueue.withPacket(at: current) { skb in
+          copied += receiver.receiveQueue.withPacket(at: current) { skb in
             skb.copyDatagram(from: from, count: count, to: &iter)
           }
         }
@@ -55,10 +55,11 @@ extension TCPSocket {
       }
       if flags.contains(.peek) {
         place =
-          sequence.offset(from: block.sequence) >= length ? receiveQueue.position(after: current) : current
+          sequence.offset(from: block.sequence) >= length
+          ? receiver.receiveQueue.position(after: current) : current
       } else {
         advanceReader(to: sequence, net: host.net)
-        place = receiveQueue.first
+        place = receiver.receiveQueue.first
       }
     }
     if copied > 0 {
@@ -66,9 +67,9 @@ extension TCPSocket {
       return copied
     }
     // Asking for nothing tells whether there is something.
-    if requested == 0 && readableByteCount > 0 { return 0 }
+    if requested == 0 && receiver.readableByteCount > 0 { return 0 }
     // After the peer's last byte there is its end, whatever came of the connection since. Linux: SOCK_DONE.
-    if peerFinSeen { return 0 }
+    if receiver.peerFinSeen { return 0 }
     if let error = core.pendingError {
       core.pendingError = nil
       throw error
@@ -80,12 +81,12 @@ extension TCPSocket {
 
   /// Frees what has been read.
   mutating func advanceReader(to sequence: SequenceNumber, net: borrowing Net) {
-    copiedSeq = sequence
-    if let mark = urgent, sequence.isAfter(mark.sequence) { urgent = nil }
-    while let head = receiveQueue.first {
-      let block = receiveQueue[tcp: head]
-      guard block.sequence.offset(from: sequence) + receiveQueue.length(at: head) <= 0 else { break }
-      _ = receiveQueue.popFirst()
+    receiver.copiedSeq = sequence
+    if let mark = receiver.urgent, sequence.isAfter(mark.sequence) { receiver.urgent = nil }
+    while let head = receiver.receiveQueue.first {
+      let block = receiver.receiveQueue[tcp: head]
+      guard block.sequence.offset(from: sequence) + receiver.receiveQueue.length(at: head) <= 0 else { break }
+      _ = receiver.receiveQueue.popFirst()
     }
     adjustReceiveSpace(net: net)
   }
@@ -95,14 +96,16 @@ extension TCPSocket {
   mutating func cleanReceiveBuffer(copied: Int, host: inout Host) {
     guard state.canReceive || state == .closeWait else { return }
     var due = false
-    if ack.isScheduled {
+    if receiver.ack.isScheduled {
       // A small segment often ends what the sender had to say; it may wait for its ACK before it says more.
-      let isPushed = ack.isPushedTwice || ack.isPushed && !ack.isInteractive
-      due = rcvNxt.offset(from: rcvWup) > rcvMSS || copied > 0 && isPushed && readableByteCount == 0
+      let isPushed = receiver.ack.isPushedTwice || receiver.ack.isPushed && !receiver.ack.isInteractive
+      due =
+        receiver.rcvNxt.offset(from: receiver.rcvWup) > receiver.rcvMSS
+        || copied > 0 && isPushed && receiver.readableByteCount == 0
     }
     if !due && !core.receiveShutdown {
-      let current = receiveWindow
-      if 2 * current <= windowClamp {
+      let current = receiver.receiveWindow
+      if 2 * current <= receiver.windowClamp {
         let new = proposedWindow()
         if new > 0 && new >= 2 * current { due = true }
       }
@@ -112,12 +115,14 @@ extension TCPSocket {
 
   /// Linux: `tcp_recv_urg()`.
   private mutating func receiveUrgent(_ iter: inout IovIter, peek: Bool) throws(Errno) -> Int {
-    guard !core.options.outOfBandInline, let mark = urgent, mark.byte != .taken else { throw .EINVAL }
+    guard !core.options.outOfBandInline, let mark = receiver.urgent, mark.byte != .taken else {
+      throw .EINVAL
+    }
     guard case .waiting(var value) = mark.byte else {
       if state == .close || core.receiveShutdown { return 0 }
       throw .EAGAIN
     }
-    if !peek { urgent?.byte = .taken }
+    if !peek { receiver.urgent?.byte = .taken }
     return unsafe withUnsafeBytes(of: &value) { bytes in unsafe iter.copyTo(from: bytes) }
   }
 }

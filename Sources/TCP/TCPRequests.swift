@@ -254,16 +254,16 @@ extension TCPLayer {
     let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
     let listener = requests[slot].listener
     let parent = listeners[listener].socket
-    var child = TCPSocket(id: id, family: sockets[parent].core.family, net: host.net)
+    var child = TCPConnection(id: id, family: sockets[parent].core.family, net: host.net)
     child.options = sockets[parent].options
     child.core.inherit(sockets[parent].core)
     child.core.tuple = requests[slot].tuple
-    child.ack.pingpong = sockets[parent].ack.pingpong
+    child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
-    child.advertisedMSS = advertisedMSS(listener, child.core.tuple, host: &host)
+    child.receiver.advertisedMSS = advertisedMSS(listener, child.core.tuple, host: &host)
     let headerOptions = requests[slot].hasTimestamps ? 12 : 0
-    child.selectInitialWindow(segment: child.advertisedMSS - headerOptions, net: host.net)
+    child.selectInitialWindow(segment: child.receiver.advertisedMSS - headerOptions, net: host.net)
     _ = child.refreshRoute(host: &host)
 
     var opening = segment
@@ -273,33 +273,26 @@ extension TCPLayer {
     opening.options.hasTimestamps = requests[slot].hasTimestamps
     opening.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].peerMSS)
     child.acceptPeerSyn(opening, net: host.net)
-    child.tsRecent = requests[slot].timestampRecent
-    child.timestampOffset = requests[slot].timestampOffset
+    child.receiver.recent.value = requests[slot].timestampRecent
+    child.sender.timestampOffset = requests[slot].timestampOffset
     let initial = requests[slot].initialSend
-    child.initialSend = initial
-    child.sndUna = initial + 1
-    child.sndNxt = initial + 1
-    child.sndUp = initial + 1
-    child.sndSml = initial + 1
-    child.writeSeq = initial + 1
-    child.pushedSeq = initial + 1
-    child.sndWl1 = segment.sequence
-    child.rcvWup = child.rcvNxt
-    child.rcvWnd = requests[slot].receiveWindow
-    child.sndWnd = segment.window << child.sndWscale
-    child.maxWindow = child.sndWnd
+    child.sender.begin(at: initial, next: initial + 1)
+    child.sender.sndWl1 = segment.sequence
+    child.receiver.offer(requests[slot].receiveWindow)
+    child.sender.sndWnd = segment.window << child.sender.sndWscale
+    child.sender.maxWindow = child.sender.sndWnd
     if requests[slot].retransmits == 0 {
-      child.rtt.sample(
-        host.net.now - requests[slot].sentAt, acknowledged: child.sndUna.rawValue,
-        next: child.sndNxt.rawValue,
+      child.sender.rtt.sample(
+        host.net.now - requests[slot].sentAt, acknowledged: child.sender.sndUna.rawValue,
+        next: child.sender.sndNxt.rawValue,
         now: host.net.now)
     } else {
       // RFC 6298 5.7, RFC 6928: a lost SYN or SYN-ACK asks for caution.
-      child.rtt.useInitialFallback()
-      if requests[slot].timeouts > 1 { child.window.segments = 1 }
+      child.sender.rtt.useInitialFallback()
+      if requests[slot].timeouts > 1 { child.sender.window.segments = 1 }
     }
     // The SYN-ACK arrived, and so had the SYN. Linux: `tcp_rcv_state_process()`, `tcp_create_openreq_child()`.
-    child.scoreboard.handshakeDelivered()
+    child.sender.scoreboard.handshakeDelivered()
     child.statistics.segmentsIn = 1
     child.finishHandshake(net: &host.net)
     let tuple = child.core.tuple

@@ -4,7 +4,7 @@ import Timers
 import Wire
 
 // Which sent segments the peer has, from SACK blocks. Linux: `tcp_sacktag_write_queue()`.
-extension TCPSocket {
+extension TCPSender {
   /// What the blocks of one ACK say about reordering. Linux: `struct tcp_sacktag_state`.
   private struct Tagging {
     /// Lowest segment that arrived after later ones without having been sent again. Linux: `state->reord`.
@@ -17,17 +17,14 @@ extension TCPSocket {
 
   /// Marks what the blocks of an ACK report.
   mutating func tagSACKed(
-    _ segment: IncomingSegment, priorUna: SequenceNumber, flags: inout AckFlags, sample: inout RateSample,
-    net: inout Net
+    _ segment: IncomingSegment, _ ack: inout Acknowledgment, net: inout Net
   ) {
     var blocks = segment.options.sackBlocks
     var count = segment.options.sackBlockCount
-    scoreboard.forgetStaleMark(una: priorUna)
+    scoreboard.forgetStaleMark(una: ack.priorUna)
     var tagging = Tagging()
     if isDuplicateSACK(blocks[0], count > 1 ? blocks[1] : nil, acknowledgment: segment.acknowledgment),
-      noteDuplicateSACK(
-        blocks[0], acknowledgment: segment.acknowledgment, priorUna: priorUna, flags: &flags,
-        tagging: &tagging, net: &net)
+      noteDuplicateSACK(blocks[0], acknowledgment: segment.acknowledgment, &ack, tagging: &tagging, net: &net)
     {
       for index in 1..<max(count, 1) { blocks[index - 1] = blocks[index] }
       count -= 1
@@ -42,7 +39,7 @@ extension TCPSocket {
         }
         continue
       }
-      mark(blocks[index], flags: &flags, sample: &sample, tagging: &tagging, net: &net)
+      mark(blocks[index], &ack, tagging: &tagging, net: &net)
     }
     if let from = tagging.reorderedFrom, recovery.state != .loss || recovery.undoMarker != nil {
       noteReordering(from: from, net: &net)
@@ -71,8 +68,8 @@ extension TCPSocket {
   ///
   /// - Returns: false when it is not to be believed, and the block is one like any other.
   private mutating func noteDuplicateSACK(
-    _ block: SACKBlock, acknowledgment: SequenceNumber, priorUna: SequenceNumber, flags: inout AckFlags,
-    tagging: inout Tagging, net: inout Net
+    _ block: SACKBlock, acknowledgment: SequenceNumber, _ ack: inout Acknowledgment, tagging: inout Tagging,
+    net: inout Net
   ) -> Bool {
     let isBelow = block.start.isBefore(acknowledgment)
     net.counters.count(isBelow ? .TcpExtTCPDSACKRecv : .TcpExtTCPDSACKOfoRecv)
@@ -83,17 +80,17 @@ extension TCPSocket {
       return false
     }
     let segments = (byteCount + mssCache - 1) / max(mssCache, 1)
-    statistics.duplicateSACKs += segments
-    guard statistics.duplicateSACKs <= statistics.totalRetransmissions else {
+    duplicateSACKs += segments
+    guard duplicateSACKs <= totalRetransmissions else {
       net.counters.count(.TcpExtTCPDSACKIgnoredDubious)
       return false
     }
     net.counters.count(.TcpExtTCPDSACKRecvSegs, by: UInt64(segments))
-    flags.insert(.duplicateSACK)
+    ack.flags.insert(.duplicateSACK)
     guard let marker = recovery.undoMarker else { return true }
     if isBelow {
       // Data that is forgotten already: count it as it comes, if it is of this episode.
-      if !block.end.isAfter(priorUna), block.end.isAfter(marker) { noteNeedless(segments) }
+      if !block.end.isAfter(ack.priorUna), block.end.isAfter(marker) { noteNeedless(segments) }
     } else if isPlausible(block) {
       noteNeedlessRetransmissions(in: block, tagging: &tagging)
     }
@@ -138,8 +135,7 @@ extension TCPSocket {
 
   /// Marks one block, starting where the last one ended when that is before it. Linux: `tcp_sacktag_walk()`.
   private mutating func mark(
-    _ range: SACKBlock, flags: inout AckFlags, sample: inout RateSample, tagging: inout Tagging,
-    net: inout Net
+    _ range: SACKBlock, _ ack: inout Acknowledgment, tagging: inout Tagging, net: inout Net
   ) {
     var place = scoreboard.placeToSACK(from: range.start)
     while let current = place {
@@ -159,7 +155,7 @@ extension TCPSocket {
         // The block begins inside this packet: cut at the segment boundary at or after it.
         let offset = (range.start.offset(from: block.sequence) + size - 1) / size * size
         guard offset > 0, offset < scoreboard.queue.length(at: current),
-          splitSent(current, at: offset, mss: size, net: &net)
+          splitSent(current, at: offset, mss: size, sendBuffer: ack.sendBuffer, net: &net)
         else {
           place = scoreboard.queue.position(after: current)
           continue
@@ -170,29 +166,29 @@ extension TCPSocket {
       if block.endSequence.isAfter(range.end) {
         let offset = range.end.offset(from: block.sequence) / size * size
         guard offset > 0, offset < scoreboard.queue.length(at: current),
-          splitSent(current, at: offset, mss: size, net: &net)
+          splitSent(current, at: offset, mss: size, sendBuffer: ack.sendBuffer, net: &net)
         else { break }
       }
-      markSACKed(current, flags: &flags, sample: &sample, tagging: &tagging)
+      markSACKed(current, &ack, tagging: &tagging)
       place = scoreboard.queue.position(after: current)
     }
   }
 
   /// Linux: `tcp_sacktag_one()`.
   private mutating func markSACKed(
-    _ place: SkBuffQueue.Position, flags: inout AckFlags, sample: inout RateSample, tagging: inout Tagging
+    _ place: SkBuffQueue.Position, _ ack: inout Acknowledgment, tagging: inout Tagging
   ) {
     let block = scoreboard.queue[tcp: place]
     if block.sacked.contains(.everRetransmitted) {
       recovery.undoDistance = max(recovery.undoDistance, highestSack.offset(from: block.sequence))
     } else {
       if block.sequence.isBefore(highestSack) { tagging.noteLate(block.sequence) }
-      if !block.endSequence.isAfter(recovery.highSeq) { flags.insert(.originalSacked) }
+      if !block.endSequence.isAfter(recovery.highSeq) { ack.flags.insert(.originalSacked) }
       // Of what was sent again it cannot be told which of them came: it is no RTT sample (Karn).
-      if sample.sackRTTFirst == nil { sample.sackRTTFirst = block.sentAt }
+      if ack.sample.sackRTTFirst == nil { ack.sample.sackRTTFirst = block.sentAt }
     }
-    flags.insert(.dataSacked)
-    sample.note(block)
+    ack.flags.insert(.dataSacked)
+    ack.sample.note(block)
     scoreboard.sack(place)
   }
 
@@ -237,7 +233,8 @@ extension TCPSocket {
   mutating func markRenoLosses(_ flags: AckFlags, net: inout Net) {
     guard !hasSACK, let head = scoreboard.queue.first else { return }
     switch recovery.state {
-    case .open, .disorder, .congestionWindowReduced: guard sackedOut >= recovery.reordering else { return }
+    case .open, .disorder, .congestionWindowReduced:
+      guard sackedOut >= recovery.reordering else { return }
     case .recovery: guard flags.contains(.unaAdvanced) else { return }
     case .loss: return
     }
@@ -245,7 +242,7 @@ extension TCPSocket {
     guard !block.sacked.contains(.lost) else { return }
     let size = max(Int(block.segmentSize), 1)
     if block.segmentCount > 1, scoreboard.queue.length(at: head) > size {
-      _ = splitSent(head, at: size, mss: size, net: &net)
+      _ = scoreboard.split(head, at: size, mss: size, memory: &writeQueuedMemory)
     }
     markLost(head, net: &net)
   }

@@ -7,7 +7,7 @@ import Trace
 import Wire
 
 // From the caller's bytes to segments on the write queue. Linux: `tcp_sendmsg_locked()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Room in front of a segment's payload for every header below. Linux: `MAX_TCP_HEADER`.
   static let headroom = 192
 
@@ -18,18 +18,11 @@ extension TCPSocket {
   /// Linux: `tcp_send_mss()`, `tcp_xmit_size_goal()`.
   func sizeGoal(mss: Int, largeAllowed: Bool) -> Int {
     guard largeAllowed else { return mss }
-    let most = boundToHalfWindow(TCPSocket.gsoMaximum)
+    let most = sender.boundToHalfWindow(TCPConnection.gsoMaximum)
     return max(mss, most / mss * mss)
   }
   /// What one packet to the device may carry: 64 KiB less the largest header.
   static let gsoMaximum = 65536 - 321
-
-  /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.
-  /// Linux: `tcp_bound_to_half_wnd()`.
-  func boundToHalfWindow(_ size: Int) -> Int {
-    let cutoff = maxWindow > 536 ? maxWindow >> 1 : maxWindow
-    return cutoff > 0 && size > cutoff ? max(cutoff, 68 - 40) : size
-  }
 
   /// Takes the caller's bytes. Never blocks.
   ///
@@ -43,7 +36,7 @@ extension TCPSocket {
     if core.sendShutdown { throw .EPIPE }
     guard state.canSend else {
       if state == .synSent || state == .synReceived {
-        noSpace = true
+        sender.noSpace = true
         throw .EAGAIN
       }
       throw .EPIPE
@@ -60,10 +53,10 @@ extension TCPSocket {
     var stopped = false
     while iter.count > 0 {
       var room = 0
-      if let tail = writeQueue.last, !writeQueue[tcp: tail].endOfRecord,
-        !writeQueue[tcp: tail].flags.contains(.fin)
+      if let tail = sender.writeQueue.last, !sender.writeQueue[tcp: tail].endOfRecord,
+        !sender.writeQueue[tcp: tail].flags.contains(.fin)
       {
-        room = goal - writeQueue.length(at: tail)
+        room = goal - sender.writeQueue.length(at: tail)
       }
       if room <= 0 {
         guard made < Self.segmentsPerTurn else {
@@ -74,26 +67,26 @@ extension TCPSocket {
         made += 1
         room = goal
       }
-      guard let tail = writeQueue.last else { break }
-      let before = writeQueue.truesize(at: tail)
+      guard let tail = sender.writeQueue.last else { break }
+      let before = sender.writeQueue.truesize(at: tail)
       var cursor = Cursor(taken: 0, fault: false)
       let use = sendUse
       while cursor.taken < room && iter.count > 0 {
         let wanted = min(room - cursor.taken, iter.count)
-        let (count, fault) = writeQueue.withPacket(at: tail) { skb in
+        let (count, fault) = sender.writeQueue.withPacket(at: tail) { skb in
           skb.append(from: &iter, count: wanted, use: use)
         }
         cursor.taken += count
         cursor.fault = fault
         if count == 0 { break }
       }
-      writeQueuedMemory += writeQueue.truesize(at: tail) - before
+      sender.writeQueuedMemory += sender.writeQueue.truesize(at: tail) - before
       let taken = cursor.taken
       if taken > 0 {
-        if copied == 0 { writeQueue[tcp: tail].flags.remove(.psh) }
-        writeSeq += taken
-        writeQueue[tcp: tail].endSequence += taken
-        writeQueue[tcp: tail].segmentCount = 0
+        if copied == 0 { sender.writeQueue[tcp: tail].flags.remove(.psh) }
+        sender.writeSeq += taken
+        sender.writeQueue[tcp: tail].endSequence += taken
+        sender.writeQueue[tcp: tail].segmentCount = 0
         copied += taken
       }
       if cursor.fault {
@@ -103,7 +96,7 @@ extension TCPSocket {
       }
       if taken == 0 {
         // Fragment slots ran out (the next segment takes over) or memory did.
-        if writeQueue.length(at: tail) == 0 {
+        if sender.writeQueue.length(at: tail) == 0 {
           removeEmptyTail()
           core.account.waitForMemory(sendUse)
           break
@@ -119,10 +112,10 @@ extension TCPSocket {
       }
       if iter.count == 0 { break }
       if taken < room || outOfBand { continue }
-      if writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) {
+      if sender.writeSeq.isAfter(sender.pushedSeq + (sender.maxWindow >> 1)) {
         markPush(tail)
         pushPending(mss: mss, nagle: .push, host: &host)
-      } else if writeQueue.count == 1 {
+      } else if sender.writeQueue.count == 1 {
         pushOne(mss: mss, host: &host)
       }
       mss = currentMSS(host: &host)
@@ -132,22 +125,22 @@ extension TCPSocket {
     if copied > 0 {
       host.net.tracer.record(.tcp_sendmsg, socket: id.rawValue, UInt64(requested), UInt64(copied))
       if iter.count == 0 {
-        if flags.contains(.endOfRecord), let tail = writeQueue.last {
-          writeQueue[tcp: tail].endOfRecord = true
+        if flags.contains(.endOfRecord), let tail = sender.writeQueue.last {
+          sender.writeQueue[tcp: tail].endOfRecord = true
         }
         push(flags: flags, mss: mss, goal: goal, host: &host)
       } else {
         // More is to come as soon as there is room: send what stands, never hold it back for Nagle.
-        if !stopped { noSpace = true }
-        if let tail = writeQueue.last { markPush(tail) }
+        if !stopped { sender.noSpace = true }
+        if let tail = sender.writeQueue.last { markPush(tail) }
         pushPending(mss: mss, nagle: .push, host: &host)
       }
       return copied
     }
     if requested == 0 { return 0 }
-    noSpace = true
+    sender.noSpace = true
     // With nothing queued at all it is not the buffer that is too small.
-    let isEmpty = writeQueue.isEmpty && scoreboard.queue.isEmpty
+    let isEmpty = sender.writeQueue.isEmpty && sender.scoreboard.queue.isEmpty
     statistics.note(isEmpty ? .none : .sendBuffer, now: host.net.now)
     pushPending(mss: mss, nagle: .push, host: &host)
     throw .EAGAIN
@@ -156,11 +149,11 @@ extension TCPSocket {
   /// Marks the samples to come as the application's doing while there is less than a segment to send and nothing else
   /// holds it back. Linux: `tcp_rate_check_app_limited()`.
   private mutating func checkApplicationLimited() {
-    guard unsentByteCount < mssCache, core.account.writeAllocated < SkBuff.overhead,
-      inFlight < window.segments,
-      lostOut <= retransOut
+    guard sender.unsentByteCount < sender.mssCache, core.account.writeAllocated < SkBuff.overhead,
+      sender.inFlight < sender.window.segments,
+      sender.lostOut <= sender.retransOut
     else { return }
-    appLimited = max(delivered &+ UInt32(truncatingIfNeeded: inFlight), 1)
+    sender.appLimited = max(sender.delivered &+ UInt32(truncatingIfNeeded: sender.inFlight), 1)
   }
 
   private struct Cursor {
@@ -170,23 +163,23 @@ extension TCPSocket {
 
   /// Linux: `sk_stream_memory_free()`.
   var hasSendMemory: Bool {
-    writeQueuedMemory < core.sendBuffer
-      && (options.notSentLowWater == 0 || unsentByteCount < options.notSentLowWater)
+    sender.writeQueuedMemory < core.sendBuffer
+      && (options.notSentLowWater == 0 || sender.unsentByteCount < options.notSentLowWater)
   }
   /// A third of the buffer is free, and less than half of `TCP_NOTSENT_LOWAT` unsent.
   /// Linux: `sk_stream_is_writeable()`, `tcp_stream_memory_free()`.
   private var hasWriteSpace: Bool {
-    core.sendBuffer - writeQueuedMemory >= writeQueuedMemory >> 1 && hasSendMemory
-      && (options.notSentLowWater == 0 || unsentByteCount << 1 < options.notSentLowWater)
+    core.sendBuffer - sender.writeQueuedMemory >= sender.writeQueuedMemory >> 1 && hasSendMemory
+      && (options.notSentLowWater == 0 || sender.unsentByteCount << 1 < options.notSentLowWater)
   }
   /// Whether a send would take something: there is room in the buffer, and packet memory.
   var isWritable: Bool { hasWriteSpace && core.account.admitsWriter(sendUse) }
   /// What memory for more data is asked for as: the first segment, and up to `tcp_wmem[0]`, a connection always gets.
-  var sendUse: MemoryUse { writeQueuedMemory < leastSendMemory ? .guaranteed : .ordinary }
+  var sendUse: MemoryUse { sender.writeQueuedMemory < sender.leastSendMemory ? .guaranteed : .ordinary }
 
   /// Somebody was told that nothing can be sent now, and is woken when it can. Linux: `SOCK_NOSPACE`.
   mutating func awaitWriteSpace() {
-    noSpace = true
+    sender.noSpace = true
     if state.canSend && !core.sendShutdown && hasWriteSpace { core.account.waitForMemory(sendUse) }
   }
 
@@ -198,39 +191,41 @@ extension TCPSocket {
       return false
     }
     core.account.stopWaiting()
-    skb.tcp.sequence = writeSeq
-    skb.tcp.endSequence = writeSeq
+    skb.tcp.sequence = sender.writeSeq
+    skb.tcp.endSequence = sender.writeSeq
     skb.tcp.flags = .ack
     skb.mark = core.options.mark
     skb.socket = id.rawValue
-    isPushForced = false
-    writeQueuedMemory += skb.truesize
-    writeQueue.append(skb)
-    if scoreboard.queue.isEmpty && writeQueue.count == 1 { statistics.note(.busy, now: net.now) }
+    sender.isPushForced = false
+    sender.writeQueuedMemory += skb.truesize
+    sender.writeQueue.append(skb)
+    if sender.scoreboard.queue.isEmpty && sender.writeQueue.count == 1 {
+      statistics.note(.busy, now: net.now)
+    }
     return true
   }
 
   /// Linux: `tcp_remove_empty_skb()`.
   mutating func removeEmptyTail() {
-    guard let tail = writeQueue.last, writeQueue.length(at: tail) == 0,
-      !writeQueue[tcp: tail].flags.contains(.fin)
+    guard let tail = sender.writeQueue.last, sender.writeQueue.length(at: tail) == 0,
+      !sender.writeQueue[tcp: tail].flags.contains(.fin)
     else { return }
-    writeQueuedMemory -= writeQueue.truesize(at: tail)
-    _ = writeQueue.remove(at: tail)
+    sender.writeQueuedMemory -= sender.writeQueue.truesize(at: tail)
+    _ = sender.writeQueue.remove(at: tail)
   }
 
   /// Linux: `tcp_mark_push()`.
   mutating func markPush(_ place: SkBuffQueue.Position) {
-    writeQueue[tcp: place].flags.insert(.psh)
-    pushedSeq = writeSeq
+    sender.writeQueue[tcp: place].flags.insert(.psh)
+    sender.pushedSeq = sender.writeSeq
   }
 
   /// The end of a send call: marks, corks, or sends. Linux: `tcp_push()`.
   mutating func push(flags: MessageFlags, mss: Int, goal: Int, host: inout Host) {
-    guard let tail = writeQueue.last else { return }
+    guard let tail = sender.writeQueue.last else { return }
     let more = flags.contains(.more)
-    if !more || writeSeq.isAfter(pushedSeq + (maxWindow >> 1)) { markPush(tail) }
-    if flags.contains(.outOfBand) { sndUp = writeSeq; urgentMode = true }
+    if !more || sender.writeSeq.isAfter(sender.pushedSeq + (sender.maxWindow >> 1)) { markPush(tail) }
+    if flags.contains(.outOfBand) { sender.sndUp = sender.writeSeq; sender.urgentMode = true }
     if shouldAutocork(tail: tail, goal: goal, net: host.net) {
       if !core.account.isThrottled { host.net.counters.count(.TcpExtTCPAutoCorking) }
       // The next freed packet asks for another run.
@@ -243,7 +238,9 @@ extension TCPSocket {
   /// While earlier packets sit in the qdisc or the ring, a small segment waits for company.
   /// Linux: `tcp_should_autocork()`.
   private func shouldAutocork(tail: SkBuffQueue.Position, goal: Int, net: borrowing Net) -> Bool {
-    writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking && !scoreboard.queue.isEmpty
-      && core.account.writeAllocated >= writeQueue.truesize(at: tail) && !writeQueue[tcp: tail].endOfRecord
+    sender.writeQueue.length(at: tail) < goal && net.settings.tcpAutocorking
+      && !sender.scoreboard.queue.isEmpty
+      && core.account.writeAllocated >= sender.writeQueue.truesize(at: tail)
+      && !sender.writeQueue[tcp: tail].endOfRecord
   }
 }

@@ -48,7 +48,7 @@ extension TCPLayer {
     let wasOn = sockets[index].options.cork
     sockets[index].options.cork = isOn
     guard wasOn && !isOn, sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
-    sockets[index].isPushForced = sockets[index].options.noDelay
+    sockets[index].sender.isPushForced = sockets[index].options.noDelay
     sockets[index].sendPending(host: &host)
     settle(index, net: &host.net)
   }
@@ -58,7 +58,7 @@ extension TCPLayer {
     let index = try slot(id)
     sockets[index].options.noDelay = isOn
     guard isOn, sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
-    sockets[index].isPushForced = true
+    sockets[index].sender.isPushForced = true
     sockets[index].sendPending(host: &host)
     settle(index, net: &host.net)
   }
@@ -80,7 +80,7 @@ extension TCPLayer {
     let index = try slot(id)
     guard sockets[index].options.congestionControl != kind else { return }
     sockets[index].options.congestionControl = kind
-    sockets[index].congestion = CongestionControl(kind)
+    sockets[index].sender.congestion = CongestionControl(kind)
   }
 
   /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to
@@ -90,17 +90,20 @@ extension TCPLayer {
   /// - Parameter value: 0 to enter; even: only for the ACK that is owed now.
   public mutating func setQuickAck(_ id: SocketID, _ value: Int32, host: inout Host) throws(Errno) {
     let index = try slot(id)
-    sockets[index].ack.pingpong = value == 0 ? DelayedAck.conversation : 0
+    sockets[index].receiver.ack.pingpong = value == 0 ? DelayedAck.conversation : 0
     let state = sockets[index].state
-    guard value != 0, state == .established || state == .closeWait, sockets[index].ack.isScheduled else {
+    guard value != 0, state == .established || state == .closeWait, sockets[index].receiver.ack.isScheduled
+    else {
       return
     }
-    sockets[index].ack.isPushed = true
+    sockets[index].receiver.ack.isPushed = true
     sockets[index].cleanReceiveBuffer(copied: 1, host: &host)
-    if value & 1 == 0 { sockets[index].ack.pingpong = DelayedAck.conversation }
+    if value & 1 == 0 { sockets[index].receiver.ack.pingpong = DelayedAck.conversation }
     settle(index, net: &host.net)
   }
 
   /// What `TCP_QUICKACK` reads: not in a conversation.
-  public func quickAck(_ id: SocketID) throws(Errno) -> Bool { !sockets[try slot(id)].ack.isInteractive }
+  public func quickAck(_ id: SocketID) throws(Errno) -> Bool {
+    !sockets[try slot(id)].receiver.ack.isInteractive
+  }
 }

@@ -7,42 +7,37 @@ import Trace
 import Wire
 
 // What happens when nothing happens. Linux: `net/ipv4/tcp_timer.c`.
-extension TCPSocket {
+extension TCPConnection {
   mutating func timersExpired(host: inout Host) {
     let now = host.net.now
-    if ackDeadline <= now {
-      ackDeadline = .distantFuture
+    if timers.ackDeadline <= now {
+      timers.ackDeadline = .distantFuture
       delayedAckExpired(host: &host)
     }
-    if pacingDeadline <= now {
-      pacingDeadline = .distantFuture
+    if timers.pacingDeadline <= now {
+      timers.pacingDeadline = .distantFuture
       continueSending(host: &host)
     }
-    if retransmitDeadline <= now {
-      let kind = retransmitKind
-      retransmitDeadline = .distantFuture
-      retransmitKind = .none
-      switch kind {
-      case .retransmission: retransmissionExpired(host: &host)
-      case .probe: probeExpired(host: &host)
-      case .none: break
-      }
+    switch timers.takeExpired(now: now) {
+    case .retransmission: retransmissionExpired(host: &host)
+    case .probe: probeExpired(host: &host)
+    case .none: break
     }
-    if keepAliveDeadline <= now {
-      keepAliveDeadline = .distantFuture
+    if timers.keepAliveDeadline <= now {
+      timers.keepAliveDeadline = .distantFuture
       keepAliveExpired(host: &host)
     }
   }
 
   /// Linux: `tcp_delack_timer_handler()`.
   private mutating func delayedAckExpired(host: inout Host) {
-    guard ack.isScheduled, state != .close, state != .listen else { return }
-    if !ack.isInteractive {
-      ack.timeout = min(ack.timeout << 1, rtt.timeout)
+    guard receiver.ack.isScheduled, state != .close, state != .listen else { return }
+    if !receiver.ack.isInteractive {
+      receiver.ack.timeout = min(receiver.ack.timeout << 1, sender.rtt.timeout)
     } else {
       // The conversation has paused: not interactive after all.
-      ack.pingpong = 0
-      ack.timeout = DelayedAck.minimum
+      receiver.ack.pingpong = 0
+      receiver.ack.timeout = DelayedAck.minimum
     }
     host.net.counters.count(.TcpExtDelayedACKs)
     sendAck(host: &host)
@@ -50,47 +45,50 @@ extension TCPSocket {
 
   /// Linux: `tcp_retransmit_timer()`.
   private mutating func retransmissionExpired(host: inout Host) {
-    guard packetsOut > 0, let head = scoreboard.queue.first else { return }
+    guard sender.packetsOut > 0, let head = sender.scoreboard.queue.first else { return }
     host.net.tracer.record(
-      .tcp_retransmit_timer, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
-    if !isOpening && retransmits == 0 && retransOut == 0
-      && recovery.state.rawValue < CongestionState.recovery.rawValue
+      .tcp_retransmit_timer, socket: id.rawValue, UInt64(sender.rtt.timeout.microseconds),
+      UInt64(sender.rtt.backoff))
+    if !isOpening && sender.retransmits == 0 && sender.retransOut == 0
+      && sender.recovery.state.rawValue < CongestionState.recovery.rawValue
     {
       // An earlier trouble that is over does not count.
-      retransmitStamp = .origin
+      sender.retransmitStamp = .origin
     }
-    if sndWnd == 0 && !core.isOrphan && !isOpening {
+    if sender.sndWnd == 0 && !core.isOrphan && !isOpening {
       // The peer closed its window on data in flight: keep asking as long as it answers.
-      if closedWindowTimedOut(sentAt: scoreboard.queue[tcp: head].sentAt, now: host.net.now) {
+      if closedWindowTimedOut(sentAt: sender.scoreboard.queue[tcp: head].sentAt, now: host.net.now) {
         writeError(net: &host.net)
         return
       }
-      enterLoss(net: &host.net)
+      sender.enterLoss(net: &host.net)
       let mss = currentMSS(host: &host)
       _ = retransmit(head, segments: 1, mss: mss, host: &host)
-      rtt.backOff()
+      sender.rtt.backOff()
       armRetransmit(net: &host.net)
-      clampToUserTimeout(since: retransmitStamp, now: host.net.now)
+      clampToUserTimeout(since: sender.retransmitStamp, now: host.net.now)
       return
     }
     if hasGivenUp(net: host.net) {
       writeError(net: &host.net)
       return
     }
-    if retransmits == 0 { host.net.counters.count(.TcpExtTCPTimeouts) }
-    enterLoss(net: &host.net)
-    retransmits += 1
+    if sender.retransmits == 0 { host.net.counters.count(.TcpExtTCPTimeouts) }
+    sender.enterLoss(net: &host.net)
+    sender.retransmits += 1
     let mss = currentMSS(host: &host)
     if retransmit(head, segments: 1, mss: mss, host: &host) == .dropped {
       // Local trouble: try again soon, without backing off for it.
-      retransmitKind = .retransmission
-      retransmitDeadline = host.net.now + min(rtt.timeout, Self.resourceProbeInterval)
+      timers.start(
+        .retransmission, at: host.net.now + min(sender.rtt.timeout, Self.resourceProbeInterval))
       return
     }
     // The first SYNs follow each other at the same distance (`tcp_syn_linear_timeouts`).
-    if state != .synSent || retransmits > host.net.settings.tcpSynLinearTimeouts { rtt.backOff() }
+    if state != .synSent || sender.retransmits > host.net.settings.tcpSynLinearTimeouts {
+      sender.rtt.backOff()
+    }
     armRetransmit(net: &host.net)
-    clampToUserTimeout(since: retransmitStamp, now: host.net.now)
+    clampToUserTimeout(since: sender.retransmitStamp, now: host.net.now)
   }
 
   /// How soon to try again what local trouble prevented. Linux: `TCP_RESOURCE_PROBE_INTERVAL`.
@@ -111,19 +109,19 @@ extension TCPSocket {
   ///
   /// - Parameter since: when the trouble began; `.origin`: it has not.
   mutating func clampToUserTimeout(since: Instant, now: Instant) {
-    guard let timeout = options.userTimeout, since != .origin, retransmitKind != .none else { return }
-    retransmitDeadline = min(retransmitDeadline, max(since + timeout, now + Self.leastTimeout))
+    guard let timeout = options.userTimeout, since != .origin else { return }
+    timers.bringForward(to: max(since + timeout, now + Self.leastTimeout))
   }
 
   /// Linux: `tcp_rtx_probe0_timed_out()`.
   private func closedWindowTimedOut(sentAt: Instant, now: Instant) -> Bool {
-    let waited = now - (retransmitStamp == .origin ? sentAt : retransmitStamp)
+    let waited = now - (sender.retransmitStamp == .origin ? sentAt : sender.retransmitStamp)
     var limit = RTTEstimator.maximumTimeout * 2
     if let timeout = options.userTimeout {
       if waited >= timeout { return true }
       limit = min(limit, timeout)
     }
-    return now - lastReceived > limit && waited > limit
+    return now - receiver.lastReceived > limit && waited > limit
   }
 
   /// RFC 9293 3.8.3 R2, RFC 5482. Linux: `tcp_write_timeout()`, `retransmits_timed_out()`.
@@ -132,13 +130,13 @@ extension TCPSocket {
     if isOpening {
       tries = options.synCount ?? net.settings.tcpSynRetries
       let linear = state == .synSent ? net.settings.tcpSynLinearTimeouts : 0
-      if retransmits >= tries + linear { return true }
+      if sender.retransmits >= tries + linear { return true }
     } else if core.isOrphan {
-      tries = orphanRetries(isAlive: rtt.timeout < RTTEstimator.maximumTimeout, net: net)
+      tries = orphanRetries(isAlive: sender.rtt.timeout < RTTEstimator.maximumTimeout, net: net)
     }
-    guard retransmits > 0, retransmitStamp != .origin else { return false }
+    guard sender.retransmits > 0, sender.retransmitStamp != .origin else { return false }
     let base = isOpening ? RTTEstimator.initialTimeout : RTTEstimator.minimumTimeout
-    return net.now - retransmitStamp >= options.userTimeout ?? Self.backoffSum(tries, base: base)
+    return net.now - sender.retransmitStamp >= options.userTimeout ?? Self.backoffSum(tries, base: base)
   }
 
   /// How often an orphan tries: `tcp_orphan_retries`, whose 0 means 8, and not at all once the back-off has reached its
@@ -158,9 +156,9 @@ extension TCPSocket {
 
   /// Linux: `tcp_probe_timer()`.
   private mutating func probeExpired(host: inout Host) {
-    if probeSince == .origin {
-      probeSince = host.net.now
-    } else if let timeout = options.userTimeout, host.net.now - probeSince >= timeout {
+    if timers.probeSince == .origin {
+      timers.probeSince = host.net.now
+    } else if let timeout = options.userTimeout, host.net.now - timers.probeSince >= timeout {
       writeError(net: &host.net)
       return
     }
@@ -169,12 +167,12 @@ extension TCPSocket {
       // An orphan does not wait for ever for a peer that answers and keeps its window shut.
       let isAlive = probeInterval < RTTEstimator.maximumTimeout
       most = orphanRetries(isAlive: isAlive, net: host.net)
-      if !isAlive && rtt.backoff >= most {
+      if !isAlive && sender.rtt.backoff >= most {
         writeError(net: &host.net)
         return
       }
     }
-    if probesOut >= most {
+    if timers.probesOut >= most {
       writeError(net: &host.net)
       return
     }
@@ -184,17 +182,16 @@ extension TCPSocket {
   /// Linux: `tcp_send_probe0()`.
   private mutating func sendWindowProbe(host: inout Host) {
     let sent = writeWakeup(.TcpExtTCPWinProbe, host: &host)
-    if packetsOut > 0 || writeQueue.isEmpty {
-      probesOut = 0
-      rtt.backoff = 0
-      probeSince = .origin
+    if sender.packetsOut > 0 || sender.writeQueue.isEmpty {
+      timers.probesOut = 0
+      sender.rtt.backoff = 0
+      timers.probeSince = .origin
       return
     }
-    probesOut += 1
-    if sent && rtt.backoff < host.net.settings.tcpRetries2 { rtt.backoff += 1 }
-    retransmitKind = .probe
-    retransmitDeadline = host.net.now + (sent ? probeInterval : Self.resourceProbeInterval)
-    clampToUserTimeout(since: probeSince, now: host.net.now)
+    timers.probesOut += 1
+    if sent && sender.rtt.backoff < host.net.settings.tcpRetries2 { sender.rtt.backoff += 1 }
+    timers.start(.probe, at: host.net.now + (sent ? probeInterval : Self.resourceProbeInterval))
+    clampToUserTimeout(since: timers.probeSince, now: host.net.now)
   }
 
   /// Sends what the window allows, if only to draw an ACK: a probe even with no room and no data.
@@ -204,27 +201,28 @@ extension TCPSocket {
   /// - Returns: false when a queue below had no room. A probe that fails otherwise, as without a route, counts as one.
   mutating func writeWakeup(_ counter: NetCounters.Name, host: inout Host) -> Bool {
     host.net.tracer.record(
-      .tcp_write_wakeup, socket: id.rawValue, UInt64(rtt.timeout.microseconds), UInt64(rtt.backoff))
-    if let head = writeQueue.first, writeQueue[tcp: head].sequence.isBefore(windowEnd) {
+      .tcp_write_wakeup, socket: id.rawValue, UInt64(sender.rtt.timeout.microseconds),
+      UInt64(sender.rtt.backoff))
+    if let head = sender.writeQueue.first, sender.writeQueue[tcp: head].sequence.isBefore(sender.windowEnd) {
       let mss = currentMSS(host: &host)
-      let block = writeQueue[tcp: head]
-      let room = windowEnd.offset(from: block.sequence)
-      let length = writeQueue.length(at: head)
-      if pushedSeq.isBefore(block.endSequence) { pushedSeq = block.endSequence }
+      let block = sender.writeQueue[tcp: head]
+      let room = sender.windowEnd.offset(from: block.sequence)
+      let length = sender.writeQueue.length(at: head)
+      if sender.pushedSeq.isBefore(block.endSequence) { sender.pushedSeq = block.endSequence }
       // Data that fills the window goes without the FIN that does not fit any more.
       if room < block.endSequence.offset(from: block.sequence) || length > mss {
-        guard splitUnsent(head, at: min(room, mss, length), mss: mss) else { return true }
+        guard sender.splitUnsent(head, at: min(room, mss, length), mss: mss) else { return true }
       }
-      writeQueue[tcp: head].flags.insert(.psh)
+      sender.writeQueue[tcp: head].flags.insert(.psh)
       return sendHead(head, mss: mss, host: &host) != .dropped
     }
     // An old sequence number with no data: the peer must answer (RFC 9293 3.8.6.1).
-    if urgentMode && sndUp.isBetween(sndUna + 1, sndUna + 0xFFFF) {
+    if sender.urgentMode && sender.sndUp.isBetween(sender.sndUna + 1, sender.sndUna + 0xFFFF) {
       host.net.counters.count(counter)
-      _ = sendControl(.ack, sequence: sndUna, host: &host)
+      _ = sendControl(.ack, sequence: sender.sndUna, host: &host)
     }
     host.net.counters.count(counter)
-    return sendControl(.ack, sequence: sndUna - 1, host: &host) != .dropped
+    return sendControl(.ack, sequence: sender.sndUna - 1, host: &host) != .dropped
   }
 
   /// Keep-alive, and the orphan's wait in FIN-WAIT-2. Linux: `tcp_keepalive_timer()`.
@@ -235,17 +233,18 @@ extension TCPSocket {
     }
     guard core.options.keepAlive, state != .close, state != .listen, state != .synSent else { return }
     let idle = options.keepAliveIdle ?? host.net.settings.tcpKeepaliveTime
-    if packetsOut > 0 || !writeQueue.isEmpty {
-      keepAliveDeadline = host.net.now + idle
+    if sender.packetsOut > 0 || !sender.writeQueue.isEmpty {
+      timers.keepAliveDeadline = host.net.now + idle
       return
     }
-    let elapsed = host.net.now - lastReceived
+    let elapsed = host.net.now - receiver.lastReceived
     guard elapsed >= idle else {
-      keepAliveDeadline = host.net.now + (idle - elapsed)
+      timers.keepAliveDeadline = host.net.now + (idle - elapsed)
       return
     }
     let most = options.keepAliveCount ?? host.net.settings.tcpKeepaliveProbes
-    let expired = options.userTimeout.map { elapsed >= $0 && probesOut > 0 } ?? (probesOut >= most)
+    let expired =
+      options.userTimeout.map { elapsed >= $0 && timers.probesOut > 0 } ?? (timers.probesOut >= most)
     if expired {
       sendReset(host: &host)
       writeError(net: &host.net)
@@ -253,10 +252,10 @@ extension TCPSocket {
     }
     let interval = options.keepAliveInterval ?? host.net.settings.tcpKeepaliveInterval
     if writeWakeup(.TcpExtTCPKeepAlive, host: &host) {
-      probesOut += 1
-      keepAliveDeadline = host.net.now + interval
+      timers.probesOut += 1
+      timers.keepAliveDeadline = host.net.now + interval
     } else {
-      keepAliveDeadline = host.net.now + Self.resourceProbeInterval
+      timers.keepAliveDeadline = host.net.now + Self.resourceProbeInterval
     }
   }
 
@@ -265,10 +264,10 @@ extension TCPSocket {
   mutating func applyKeepAlive(idleChanged: Bool = false, net: borrowing Net) {
     guard !core.isOrphan else { return }
     guard core.options.keepAlive && state != .close && state != .listen && state != .synSent else {
-      keepAliveDeadline = .distantFuture
+      timers.keepAliveDeadline = .distantFuture
       return
     }
     let idle = options.keepAliveIdle ?? net.settings.tcpKeepaliveTime
-    keepAliveDeadline = idleChanged ? max(net.now, lastReceived + idle) : net.now + idle
+    timers.keepAliveDeadline = idleChanged ? max(net.now, receiver.lastReceived + idle) : net.now + idle
   }
 }

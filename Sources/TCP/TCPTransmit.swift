@@ -8,31 +8,31 @@ import Trace
 import Wire
 
 // One segment: options, header, and down to IP. Linux: `__tcp_transmit_skb()`.
-extension TCPSocket {
+extension TCPConnection {
   /// Sends a queued segment: a clone goes down, the original stays for retransmission.
   ///
   /// - Returns: what the floors below said; if they could not take it, the segment stays where it is.
   mutating func transmitHead(_ place: SkBuffQueue.Position, in queue: Queue, host: inout Host) -> XmitResult {
     // Delivery-rate state at departure. Linux: tcp_rate_skb_sent().
-    if packetsOut == 0 {
-      firstSentAt = host.net.now
-      deliveredAt = host.net.now
+    if sender.packetsOut == 0 {
+      sender.firstSentAt = host.net.now
+      sender.deliveredAt = host.net.now
     }
     let now = host.net.now
-    let first = firstSentAt
-    let deliveredTime = deliveredAt
-    let deliveredCount = delivered
-    let limited = appLimited != 0
+    let first = sender.firstSentAt
+    let deliveredTime = sender.deliveredAt
+    let deliveredCount = sender.delivered
+    let limited = sender.appLimited != 0
     let copy: SkBuff?
     switch queue {
     case .write:
-      copy = writeQueue.withPacket(at: place) { skb in
+      copy = sender.writeQueue.withPacket(at: place) { skb in
         Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
         return skb.clone()
       }
     case .retransmit:
       // An earlier transmission may still be in the ring: then the header area must not be written twice.
-      copy = scoreboard.queue.withPacket(at: place) { skb in
+      copy = sender.scoreboard.queue.withPacket(at: place) { skb in
         Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
         return skb.isCloned ? skb.copyHeader() : skb.clone()
       }
@@ -40,11 +40,13 @@ extension TCPSocket {
     guard let copy else { return .failed(.ENOBUFS) }
     guard isPaced else { return transmit(copy, host: &host) }
     let byteCount = copy.length
-    copy.timestamp = max(nextDeparture, now)
+    copy.timestamp = max(sender.nextDeparture, now)
     let result = transmit(copy, host: &host)
     if !result.isLost { departed(byteCount: byteCount, now: now) }
     return result
   }
+
+  enum Queue { case write, retransmit }
 
   private static func stamp(
     _ skb: borrowing SkBuff, _ now: Instant, _ first: Instant, _ deliveredAt: Instant, _ delivered: UInt32,
@@ -76,17 +78,19 @@ extension TCPSocket {
     let headerByteCount = TCPHeader.minimumByteCount + tcpOptions.byteCount
     var header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: block.sequence,
-      acknowledgment: flags.contains(.ack) ? rcvNxt : SequenceNumber(0), headerByteCount: headerByteCount,
+      acknowledgment: flags.contains(.ack) ? receiver.rcvNxt : SequenceNumber(0),
+      headerByteCount: headerByteCount,
       flags: flags)
     // The window on a SYN is never scaled (RFC 7323 2.2).
     header.window =
-      flags.contains(.syn) ? UInt16(truncatingIfNeeded: min(rcvWnd, 65535)) : selectWindow(net: &host.net)
-    if urgentMode && block.sequence.isBefore(sndUp) {
-      let distance = sndUp.offset(from: block.sequence)
+      flags.contains(.syn)
+      ? UInt16(truncatingIfNeeded: min(receiver.rcvWnd, 65535)) : selectWindow(net: &host.net)
+    if sender.urgentMode && block.sequence.isBefore(sender.sndUp) {
+      let distance = sender.sndUp.offset(from: block.sequence)
       if distance <= 0xFFFF {
         header.urgentPointer = UInt16(truncatingIfNeeded: distance)
         header.flags.insert(.urg)
-      } else if (block.sequence + 0xFFFF).isAfter(sndNxt) {
+      } else if (block.sequence + 0xFFFF).isAfter(sender.sndNxt) {
         header.urgentPointer = 0xFFFF
         header.flags.insert(.urg)
       }
@@ -122,7 +126,7 @@ extension TCPSocket {
     if payload > 0 { dataSent(payload, segments: max(1, Int(block.segmentCount)), net: &host.net) }
     statistics.segmentsOut += UInt64(max(1, block.segmentCount))
     // New data and pure ACKs; what goes again is RetransSegs.
-    if block.endSequence.isAfter(sndNxt) || block.sequence == block.endSequence {
+    if block.endSequence.isAfter(sender.sndNxt) || block.sequence == block.endSequence {
       host.net.counters.count(.TcpOutSegs, by: UInt64(max(1, block.segmentCount)))
     }
     host.net.tracer.record(
@@ -131,7 +135,7 @@ extension TCPSocket {
       UInt64(header.flags.rawValue))
     let result = sendDown(skb, host: &host)
     // The queue is full, or soon will be. Linux: any positive answer.
-    if result == .congestion || result == .dropped { enterCongestionWindowReduced() }
+    if result == .congestion || result == .dropped { sender.enterCongestionWindowReduced() }
     return result
   }
 
@@ -154,16 +158,16 @@ extension TCPSocket {
 
   private func synOptions(isReply: Bool, net: borrowing Net) -> TCPOptions {
     var result = TCPOptions()
-    result.maximumSegmentSize = UInt16(truncatingIfNeeded: advertisedMSS)
+    result.maximumSegmentSize = UInt16(truncatingIfNeeded: receiver.advertisedMSS)
     let wantsTimestamps = isReply ? hasTimestamps : net.settings.tcpTimestamps
     if wantsTimestamps {
       result.hasTimestamps = true
-      result.timestampValue = timestamp(net.now)
-      result.timestampEcho = tsRecent
+      result.timestampValue = sender.timestamp(net.now)
+      result.timestampEcho = receiver.recent.value
     }
-    if isReply ? hasSACK : net.settings.tcpSack { result.sackPermitted = true }
+    if isReply ? sender.hasSACK : net.settings.tcpSack { result.sackPermitted = true }
     if isReply ? hasWindowScale : net.settings.tcpWindowScaling {
-      result.windowScale = UInt8(truncatingIfNeeded: rcvWscale)
+      result.windowScale = UInt8(truncatingIfNeeded: receiver.rcvWscale)
     }
     return result
   }
@@ -172,18 +176,18 @@ extension TCPSocket {
     var result = TCPOptions()
     if hasTimestamps {
       result.hasTimestamps = true
-      result.timestampValue = timestamp(net.now)
-      result.timestampEcho = tsRecent
+      result.timestampValue = sender.timestamp(net.now)
+      result.timestampEcho = receiver.recent.value
     }
-    guard hasSACK, sackBlockCount > 0 || duplicateSACK != nil else { return result }
+    guard sender.hasSACK, !receiver.sack.isEmpty else { return result }
     let most = (40 - (hasTimestamps ? 12 : 0) - 4) / 8
     // RFC 2883: the duplicate goes first.
-    if let duplicate = duplicateSACK {
+    if let duplicate = receiver.sack.duplicate {
       result.sackBlocks[0] = duplicate
       result.sackBlockCount = 1
     }
-    for index in 0..<sackBlockCount where result.sackBlockCount < min(most, 4) {
-      result.sackBlocks[result.sackBlockCount] = sackBlocks[index]
+    for index in 0..<receiver.sack.count where result.sackBlockCount < min(most, 4) {
+      result.sackBlocks[result.sackBlockCount] = receiver.sack.blocks[index]
       result.sackBlockCount += 1
     }
     return result
@@ -193,25 +197,19 @@ extension TCPSocket {
 
   /// Linux: `tcp_event_ack_sent()`.
   private mutating func acknowledgmentSent(net: inout Net) {
-    if ack.quick > 0 && ack.isScheduled {
-      ack.quick -= 1
-      if ack.quick == 0 { ack.timeout = DelayedAck.minimum }
-    }
-    duplicateSACK = nil
-    ack.isScheduled = false
-    ack.isImmediate = false
-    ack.isOutOfMemory = false
-    ack.isPushed = false
-    ack.isPushedTwice = false
-    ackDeadline = .distantFuture
+    receiver.ack.sent()
+    receiver.sack.clearDuplicate()
+    timers.ackDeadline = .distantFuture
   }
 
   /// Linux: `tcp_event_data_sent()`.
   private mutating func dataSent(_ payload: Int, segments: Int, net: inout Net) {
     // Nothing was in the network: time that is not the path's.
-    congestion.transmitted(inFlight: inFlight, lastSent: lastSent, now: net.now)
-    lastSent = net.now
-    if net.now - ack.lastDataAt < ack.timeout { ack.pingpong = min(ack.pingpong + 1, 8) }
+    sender.congestion.transmitted(inFlight: sender.inFlight, lastSent: sender.lastSent, now: net.now)
+    sender.lastSent = net.now
+    if net.now - receiver.ack.lastDataAt < receiver.ack.timeout {
+      receiver.ack.pingpong = min(receiver.ack.pingpong + 1, 8)
+    }
     statistics.bytesSent += UInt64(payload)
     statistics.dataSegmentsOut += UInt64(segments)
   }
@@ -221,8 +219,9 @@ extension TCPSocket {
   /// A number that the peer accepts: the next one, or the end of a window that it has taken back over what was sent.
   /// Linux: `tcp_acceptable_seq()`.
   private var acceptableSequence: SequenceNumber {
-    let beyond = sndNxt.offset(from: windowEnd)
-    return beyond <= 0 || hasWindowScale && beyond < 1 << rcvWscale ? sndNxt : windowEnd
+    let beyond = sender.sndNxt.offset(from: sender.windowEnd)
+    return beyond <= 0 || hasWindowScale && beyond < 1 << receiver.rcvWscale
+      ? sender.sndNxt : sender.windowEnd
   }
 
   /// An ACK now. Linux: `tcp_send_ack()`.
@@ -230,11 +229,12 @@ extension TCPSocket {
     guard state != .close, state != .listen else { return }
     if sendControl(.ack, sequence: acceptableSequence, host: &host).isLost {
       // No memory: try again later.
-      ack.isScheduled = true
-      ackDeadline = min(ackDeadline, host.net.now + DelayedAck.maximum)
+      receiver.ack.isScheduled = true
+      timers.ackDeadline = min(timers.ackDeadline, host.net.now + DelayedAck.maximum)
       return
     }
-    host.net.tracer.record(.tcp_send_ack, socket: id.rawValue, UInt64(rcvNxt.rawValue), UInt64(rcvWnd))
+    host.net.tracer.record(
+      .tcp_send_ack, socket: id.rawValue, UInt64(receiver.rcvNxt.rawValue), UInt64(receiver.rcvWnd))
   }
 
   /// A segment with no payload.
@@ -257,18 +257,18 @@ extension TCPSocket {
 
   /// Queues a FIN behind the data: on the last unsent segment when there is one. Linux: `tcp_send_fin()`.
   mutating func sendFin(host: inout Host) {
-    if let tail = writeQueue.last {
-      writeQueue[tcp: tail].flags.insert(.fin)
-      writeQueue[tcp: tail].endSequence += 1
-      writeSeq += 1
+    if let tail = sender.writeQueue.last {
+      sender.writeQueue[tcp: tail].flags.insert(.fin)
+      sender.writeQueue[tcp: tail].endSequence += 1
+      sender.writeSeq += 1
     } else if let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) {
-      skb.tcp.sequence = writeSeq
-      skb.tcp.endSequence = writeSeq + 1
+      skb.tcp.sequence = sender.writeSeq
+      skb.tcp.endSequence = sender.writeSeq + 1
       skb.tcp.flags = [.ack, .fin]
       skb.socket = id.rawValue
-      writeSeq += 1
-      writeQueuedMemory += skb.truesize
-      writeQueue.append(skb)
+      sender.writeSeq += 1
+      sender.writeQueuedMemory += skb.truesize
+      sender.writeQueue.append(skb)
     } else {
       // Without memory for a FIN the connection cannot be closed in order.
       sendReset(host: &host)

@@ -4,7 +4,7 @@ import Timers
 import Wire
 
 // Taking a reduction back that proved needless: Eifel (RFC 3522, RFC 4015), D-SACK (RFC 3708), F-RTO (RFC 5682).
-extension TCPSocket {
+extension TCPSender {
   /// Every retransmission of this episode was needless: all were reported as duplicates, or the peer answered the
   /// original. Linux: `tcp_may_undo()`.
   private var mayUndo: Bool {
@@ -18,7 +18,7 @@ extension TCPSocket {
       // Without SACK the stamp is cleared while the end of the episode is still awaited.
       return hasSACK || sndUna.isBefore(recovery.highSeq)
     }
-    guard hasTimestamps, sawTimestamp, receivedEcho != 0 else { return false }
+    guard sawTimestamp, receivedEcho != 0 else { return false }
     return Int32(bitPattern: receivedEcho &- timestamp(retransmitStamp)) < 0
   }
 

@@ -2,10 +2,11 @@ import Timers
 import Wire
 
 // Whether the congestion window is used: one that is not says nothing about the path (RFC 2861, RFC 7661).
-extension TCPSocket {
+extension TCPSender {
   /// Remembers whether the window was filled. Linux: `tcp_cwnd_validate()`.
   mutating func noteWindowUse() {
-    let limited = inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
+    let limited =
+      inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
     // Once filled, it counts as filled for the rest of the round trip.
     if sndUna.isAtOrAfter(maxPacketsSeq) || limited || !filledWindow && packetsOut > maxPacketsOut {
       maxPacketsOut = packetsOut
@@ -22,7 +23,9 @@ extension TCPSocket {
   /// Before the first segment after a pause: a window that nothing has used for longer than an RTO is halved for each,
   /// down to the initial one (RFC 2861, RFC 5681 4.1). Linux: `tcp_slow_start_after_idle_check()`, `tcp_cwnd_restart()`.
   mutating func restartAfterIdle(now: Instant) {
-    guard lastSent != .origin, now - max(lastSent, windowRestartedAt) > rtt.timeout else { return }
+    guard lastSent != .origin,
+      now - max(lastSent, windowRestartedAt) > rtt.timeout
+    else { return }
     let restart = min(CongestionWindow.initialSegments, window.segments)
     window.threshold = currentThreshold
     var idle = now - lastSent - rtt.timeout
@@ -32,5 +35,13 @@ extension TCPSocket {
     }
     window.segments = max(window.segments, restart)
     windowRestartedAt = now
+  }
+
+  /// Slow start threshold as it would be if nothing were wrong. Linux: `tcp_current_ssthresh()`.
+  var currentThreshold: Int? {
+    if recovery.isReducing { return window.threshold }
+    return window.threshold.map {
+      max($0, (window.segments >> 1) + (window.segments >> 2))
+    }
   }
 }

@@ -8,7 +8,7 @@ import Wire
 
 /// The inside of a scripted connection, and the moves that recovery tests share.
 extension ScriptedConnection {
-  func inspect<Result: Sendable>(_ body: (inout TCPSocket) -> Result) -> Result {
+  func inspect<Result: Sendable>(_ body: (inout TCPConnection) -> Result) -> Result {
     let index = socket.id.index
     return peer.host.stack.shards[0].inspect { body(&$0.sockets.tcp.sockets[index]) }
   }
@@ -41,7 +41,7 @@ extension ScriptedConnection {
   @discardableResult
   func flight(_ count: Int, window: Int? = nil) throws -> UInt32 {
     let mss = info.sendMSS
-    inspect { $0.window.segments = window ?? max($0.window.segments, count) }
+    inspect { $0.sender.window.segments = window ?? max($0.sender.window.segments, count) }
     var left = count * mss
     while left > 0 { left -= try socket.send([UInt8](repeating: 1, count: left)) }
     let first = acknowledgment

@@ -53,7 +53,7 @@ struct RTTEstimatorTests {
   }
 }
 
-extension TCPSocket.RateSample {
+extension RateSample {
   /// An ACK that told of `count` segments.
   static func delivered(_ count: Int) -> Self {
     var sample = Self(priorDelivered: 0)

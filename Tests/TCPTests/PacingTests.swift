@@ -18,7 +18,7 @@ struct PacingTests {
     open.acknowledge()
     open.inspect {
       $0.core.options.maximumPacingRate = 1_460_000
-      $0.window.segments = segments
+      $0.sender.window.segments = segments
     }
     return open
   }

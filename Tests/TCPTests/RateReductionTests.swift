@@ -15,12 +15,12 @@ struct RateReductionTests {
     }
     try open.flight(inFlight)
     return open.inspect {
-      $0.recovery.priorWindow = 40
-      $0.window.threshold = 28
-      $0.recovery.prrDelivered = delivered - 1
-      $0.recovery.prrOut = out
-      $0.reduceWindow(newlyDelivered: 1, newlyLost: 0, flags: [])
-      return $0.window.segments
+      $0.sender.recovery.priorWindow = 40
+      $0.sender.window.threshold = 28
+      $0.sender.recovery.prrDelivered = delivered - 1
+      $0.sender.recovery.prrOut = out
+      $0.sender.reduceWindow(newlyDelivered: 1, newlyLost: 0, flags: [])
+      return $0.sender.window.segments
     }
   }
 

@@ -110,7 +110,7 @@ struct RecoveryPropertyTests {
         options: open.standing + [1, 1, 5, UInt8(2 + 8 * blocks.count)]
           + blocks.flatMap { ScriptedPeer.bytes($0.0) + ScriptedPeer.bytes($0.1) })
       // The stack may have believed the number.
-      let una = Int(open.inspect { $0.sndUna.rawValue } &- model.base)
+      let una = Int(open.inspect { $0.sender.sndUna.rawValue } &- model.base)
       if una > model.acknowledged { model.acknowledged = una }
       open.acknowledgment = number(model.acknowledged)
       return "an absurd ACK"
@@ -167,7 +167,7 @@ struct RecoveryPropertyTests {
         return
       }
       #expect(open.info.unacknowledged == 0)
-      #expect(open.inspect { $0.writeQueuedMemory } == 0)
+      #expect(open.inspect { $0.sender.writeQueuedMemory } == 0)
     }
   }
 }

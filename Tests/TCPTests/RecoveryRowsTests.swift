@@ -38,11 +38,12 @@ struct RecoveryRowsTests {
   func staleHighMark() throws {
     let open = try Connection.withSACK()
     let base = try open.flight(10)
-    open.inspect { $0.scoreboard.forgetStaleMark(una: $0.sndUna + 0x7000_0000) }
+    open.inspect { $0.sender.scoreboard.forgetStaleMark(una: $0.sender.sndUna + 0x7000_0000) }
     open.acknowledge(base: base, upTo: 1)
     open.acknowledge(base: base, upTo: 1, sack: [3..<5])
     #expect(open.info.reordering == 3)
-    #expect(open.inspect { $0.scoreboard.highestSacked } == open.inspect { $0.sndUna } + 4 * 1460)
+    #expect(
+      open.inspect { $0.sender.scoreboard.highestSacked } == open.inspect { $0.sender.sndUna } + 4 * 1460)
   }
 
   @Test("RFC 6675 lost is what has three SACKed segments above it, and no more")
@@ -108,7 +109,7 @@ struct RecoveryRowsTests {
     // 28 of 40 delivered segments.
     #expect((26...29).contains(sent))
     #expect(open.info.congestionWindow <= 29)
-    let end = open.inspect { $0.recovery.highSeq.rawValue }
+    let end = open.inspect { $0.sender.recovery.highSeq.rawValue }
     open.acknowledge(end)
     #expect(open.info.congestionState == .open)
     #expect((28...29).contains(open.info.congestionWindow))
@@ -119,16 +120,16 @@ struct RecoveryRowsTests {
     let open = try Connection.withSACK()
     try open.flight(4)
     open.inspect {
-      $0.recovery.priorWindow = 40
-      $0.window.threshold = 28
-      $0.recovery.prrDelivered = 0
-      $0.recovery.prrOut = 3
-      $0.reduceWindow(newlyDelivered: 2, newlyLost: 0, flags: .unaAdvanced)
+      $0.sender.recovery.priorWindow = 40
+      $0.sender.window.threshold = 28
+      $0.sender.recovery.prrDelivered = 0
+      $0.sender.recovery.prrOut = 3
+      $0.sender.reduceWindow(newlyDelivered: 2, newlyLost: 0, flags: .unaAdvanced)
     }
     #expect(open.info.congestionWindow == 4 + 3)
     open.inspect {
-      $0.recovery.prrDelivered = 0
-      $0.reduceWindow(newlyDelivered: 2, newlyLost: 1, flags: .unaAdvanced)
+      $0.sender.recovery.prrDelivered = 0
+      $0.sender.reduceWindow(newlyDelivered: 2, newlyLost: 1, flags: .unaAdvanced)
     }
     #expect(open.info.congestionWindow == 4 + 2)
   }
@@ -178,7 +179,7 @@ struct RecoveryRowsTests {
   func reneging() throws {
     let open = try Connection.withSACK()
     let base = try open.flight(6)
-    open.inspect { $0.recovery.reordering = 100 }
+    open.inspect { $0.sender.recovery.reordering = 100 }
     open.acknowledge(base: base, upTo: 0, sack: [1..<6])
     open.acknowledge(base: base, upTo: 1)
     #expect(open.sent(from: base).isEmpty)
@@ -235,7 +236,7 @@ struct RecoveryRowsTests {
       peer: ScriptedPeer(), window: 65535, options: [2, 4, 0, 48, 1, 1, 4, 2, 1, 3, 3, 7]
     )
     open.inspect {
-      $0.window.segments = 20000
+      $0.sender.window.segments = 20000
       $0.core.isSendBufferFixed = true
       $0.core.sendBuffer = 1 << 19
     }
@@ -244,7 +245,7 @@ struct RecoveryRowsTests {
     let base = open.acknowledgment
     let sent = open.peer.all().map(\.payload.count).reduce(0, +)
     #expect(sent > 300_000)
-    open.inspect { $0.recovery.reordering = 300 }
+    open.inspect { $0.sender.recovery.reordering = 300 }
     var segment = 2
     while (segment + 8) * 48 < sent {
       open.acknowledge(
@@ -256,14 +257,14 @@ struct RecoveryRowsTests {
     }
     #expect(open.counter(.TcpExtTCPWqueueTooBig) > 0)
     let limit = open.inspect { 2 * ($0.core.sendBuffer + 2 * 70000) }
-    #expect(open.inspect { $0.writeQueuedMemory } < limit + 10000)
+    #expect(open.inspect { $0.sender.writeQueuedMemory } < limit + 10000)
     #expect(open.inspect { $0.brokenInvariant() } == nil)
   }
 
   @Test("T12 a full queue makes the sender reduce, and nothing is lost")
   func localCongestion() throws {
     let open = try Connection.withSACK()
-    open.inspect { $0.enterCongestionWindowReduced() }
+    open.inspect { $0.sender.enterCongestionWindowReduced() }
     #expect(open.info.congestionState == .congestionWindowReduced)
     #expect(open.info.slowStartThreshold == 7)
     let base = try open.flight(10)

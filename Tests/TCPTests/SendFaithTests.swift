@@ -53,11 +53,11 @@ struct SendFaithTests {
     let open = try connect { try $0.set(Option.noDelay, 1) }
     try open.socket.set(Option.notSentLowWater, 4000)
     try open.socket.send(data(13_999))
-    open.inspect { $0.noSpace = true }
+    open.inspect { $0.sender.noSpace = true }
     _ = open.takeData()
     open.acknowledge()
     #expect(open.info.notSentByteCount == 0)
-    #expect(open.inspect { !$0.noSpace })
+    #expect(open.inspect { !$0.sender.noSpace })
   }
 
   // MARK: A window that is not used
@@ -67,8 +67,8 @@ struct SendFaithTests {
   func firstBurst() throws {
     let open = try connect()
     open.inspect {
-      $0.window.segments = 100
-      $0.window.threshold = 200
+      $0.sender.window.segments = 100
+      $0.sender.window.threshold = 200
     }
     try open.socket.send(data(1000))
     _ = open.takeData()
@@ -83,7 +83,7 @@ struct SendFaithTests {
   @Test("RFC 2861 each RTO of a pause halves the window once, however often the sender tries before it may")
   func oncePerPause() throws {
     let open = try connect()
-    open.inspect { $0.window.segments = 160 }
+    open.inspect { $0.sender.window.segments = 160 }
     try open.socket.send(data(1000))
     _ = open.takeData()
     open.window = 0
@@ -97,8 +97,8 @@ struct SendFaithTests {
   func applicationLimited() throws {
     let open = try connect()
     open.inspect {
-      $0.window.segments = 100
-      $0.window.threshold = 50
+      $0.sender.window.segments = 100
+      $0.sender.window.threshold = 50
     }
     for _ in 0..<50 {
       try open.socket.send(data(1000))
@@ -119,8 +119,8 @@ struct SendFaithTests {
     ) { try $0.set(Option.sendBuffer, 1 << 20) }
     open.acknowledge()
     open.inspect {
-      $0.window.threshold = $0.congestion.lost(window: 100)
-      $0.window.segments = 70
+      $0.sender.window.threshold = $0.sender.congestion.lost(window: 100)
+      $0.sender.window.segments = 70
     }
     for _ in 0..<10 {
       let count = open.info.congestionWindow
@@ -156,7 +156,7 @@ struct SendFaithTests {
     let base = try open.flight(40)
     // 4 to 14 are SACKed as they were sent, in one packet or several; what lies below is lost.
     open.acknowledge(base: base, upTo: 0, sack: [4..<14])
-    #expect(open.inspect { $0.scoreboard.lostHint != nil })
+    #expect(open.inspect { $0.sender.scoreboard.lostHint != nil })
     open.acknowledge(base: base, upTo: 0, sack: [4..<14, 20..<34])
     for count in [3, 7, 9, 13] {
       open.acknowledge(base: base, upTo: count, sack: [20..<34])
@@ -293,7 +293,7 @@ struct SendFaithTests {
   func maximumSegment() throws {
     let open = try connect()
     try open.socket.set((6, 2), 500)
-    open.inspect { $0.syncMSS(mtu: 1500) }
+    open.inspect { $0.sender.syncMSS(mtu: 1500) }
     try open.socket.send(data(2000))
     #expect(open.peer.all().map(\.payload.count) == [1000, 1000])
     let limited = try connect { try $0.set((6, 2), 500) }

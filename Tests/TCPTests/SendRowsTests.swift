@@ -183,8 +183,8 @@ struct SendRowsTests {
     try round(1)
     #expect(open.info.deliveryBytesPerSecond == 146_000)
     open.inspect {
-      $0.window.segments = 5
-      $0.window.threshold = 5
+      $0.sender.window.segments = 5
+      $0.sender.window.threshold = 5
     }
     // The backlog is more than the window: the path is the limit now, and its rate counts though it is lower.
     try round(40)

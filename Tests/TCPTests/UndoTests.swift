@@ -42,7 +42,7 @@ struct UndoTests {
   @Test("RFC 3708 a D-SACK for every retransmission undoes the episode, though it is over")
   func lateDuplicate() throws {
     let (open, base) = try recovering()
-    let before = open.inspect { $0.recovery.prior?.window ?? 0 }
+    let before = open.inspect { $0.sender.recovery.prior?.window ?? 0 }
     open.acknowledge(base: base, upTo: 10)
     #expect(open.info.congestionState == .open)
     #expect(open.info.congestionWindow < before)
@@ -100,7 +100,7 @@ struct UndoTests {
   @Test("RFC 3522 a late original undoes recovery, and teaches the degree of reordering")
   func lateOriginal() throws {
     let (open, base) = try recovering(timestamps: true)
-    let before = open.inspect { $0.recovery.prior?.window ?? 0 }
+    let before = open.inspect { $0.sender.recovery.prior?.window ?? 0 }
     open.acknowledge(base: base, upTo: 4)
     #expect(open.counter(.TcpExtTCPPartialUndo) == 1)
     #expect(open.counter(.TcpExtTCPTSReorder) == 1)
@@ -114,7 +114,7 @@ struct UndoTests {
   func lateSACK() throws {
     let open = try Connection.withSACK()
     let base = try open.flight(20)
-    open.inspect { $0.recovery.reordering = 8 }
+    open.inspect { $0.sender.recovery.reordering = 8 }
     open.acknowledge(base: base, upTo: 0, sack: [10..<12])
     open.acknowledge(base: base, upTo: 0, sack: [2..<3, 10..<12])
     #expect(open.info.reordering == 10)
@@ -128,7 +128,7 @@ struct UndoTests {
     for sacked in [0, 5] {
       let open = try Connection.withSACK()
       let base = try open.flight(10)
-      open.inspect { $0.recovery.reordering = 50 }
+      open.inspect { $0.sender.recovery.reordering = 50 }
       if sacked > 0 { open.acknowledge(base: base, upTo: 0, sack: [1..<1 + sacked]) }
       open.timeOut()
       #expect(open.info.congestionState == .loss)
@@ -140,13 +140,13 @@ struct UndoTests {
   func cubicUndone() throws {
     let open = try Connection.withSACK(timestamps: true)
     open.inspect {
-      $0.window.threshold = 2
-      _ = $0.congestion.lost(window: 100)
+      $0.sender.window.threshold = 2
+      _ = $0.sender.congestion.lost(window: 100)
     }
     try open.flight(10)
-    func knows100() -> Bool { open.inspect { "\($0.congestion)".contains("windowMax: 100.0") } }
+    func knows100() -> Bool { open.inspect { "\($0.sender.congestion)".contains("windowMax: 100.0") } }
     #expect(knows100())
-    open.echo = open.inspect { $0.timestamp($0.lastSent) }
+    open.echo = open.inspect { $0.sender.timestamp($0.sender.lastSent) }
     open.timeOut()
     #expect(!knows100())
     // The answer to the original.
@@ -159,9 +159,9 @@ struct UndoTests {
   func everyTimeout() throws {
     let open = try Connection.withSACK(timestamps: true)
     for round in 1...3 {
-      open.inspect { $0.window.segments = 10 }
+      open.inspect { $0.sender.window.segments = 10 }
       try open.flight(10)
-      open.echo = open.inspect { $0.timestamp($0.lastSent) }
+      open.echo = open.inspect { $0.sender.timestamp($0.sender.lastSent) }
       open.timeOut()
       #expect(open.info.congestionState == .loss)
       // The answer to the original.
@@ -170,7 +170,7 @@ struct UndoTests {
       #expect(open.info.congestionWindow >= 10)
       #expect(open.counter(.TcpExtTCPLossUndo) == UInt64(round))
       _ = open.peer.all()
-      open.acknowledge(open.inspect { $0.sndNxt.rawValue })
+      open.acknowledge(open.inspect { $0.sender.sndNxt.rawValue })
     }
   }
 

@@ -1,0 +1,58 @@
+import SkBuff
+import Wire
+
+/// Packets that came before their turn, by sequence number. Linux: `out_of_order_queue`, `ooo_last_skb`.
+///
+/// No packet of it covers another, and the hint stands in the queue.
+struct OutOfOrderQueue: ~Copyable {
+  private(set) var queue = SkBuffQueue()
+  /// Where the last packet went in: the next belongs near it, or at the end.
+  private var hint: SkBuffQueue.Position?
+  /// Neighbours on the layer's list of sockets with such a queue.
+  var link = OutOfOrderLink()
+
+  var isEmpty: Bool { queue.isEmpty }
+  var first: SkBuffQueue.Position? { queue.first }
+
+  /// The last packet that begins at or before `start`; `nil`: none does.
+  func place(before start: SequenceNumber) -> SkBuffQueue.Position? {
+    var place = queue.last
+    if let hint, let last = place, queue[tcp: last].sequence.isAfter(start) {
+      place = hint
+      while let current = place, !queue[tcp: current].sequence.isAfter(start),
+        let next = queue.position(after: current), !queue[tcp: next].sequence.isAfter(start)
+      {
+        place = next
+      }
+    }
+    while let current = place, queue[tcp: current].sequence.isAfter(start) {
+      place = queue.position(before: current)
+    }
+    return place
+  }
+
+  /// - Parameter previous: the packet that begins at or before it; `nil`: none does.
+  /// - Returns: where it stands now.
+  mutating func insert(
+    _ skb: consuming SkBuff, after previous: SkBuffQueue.Position?
+  ) -> SkBuffQueue.Position? {
+    if let previous { queue.insert(skb, after: previous) } else { queue.prepend(skb) }
+    hint = previous.map { queue.position(after: $0) } ?? queue.first
+    return hint
+  }
+
+  mutating func remove(at place: SkBuffQueue.Position) -> SkBuff {
+    if hint == place { hint = nil }
+    return queue.remove(at: place)
+  }
+
+  mutating func popLast() -> SkBuff? {
+    hint = nil
+    return queue.popLast()
+  }
+
+  mutating func removeAll() {
+    hint = nil
+    queue.removeAll()
+  }
+}
