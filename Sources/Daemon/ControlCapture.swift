@@ -3,6 +3,7 @@ import Glibc
 import LinuxHost
 import NetDevice
 import SwiftStack
+import Wire
 
 /// Frames on behalf of a client: a pcapng file, written into one end of a socket pair whose other end the client has.
 extension StackConversation {
@@ -67,13 +68,7 @@ struct CaptureSink: ~Copyable {
   mutating func lose(_ count: UInt64) { dropped += count }
 
   mutating func take(_ frame: CapturedFrame, wallClockOffset: UInt64) throws(LinuxError) {
-    var comment = "skb \(frame.serial)"
-    if frame.gsoSize > 0 { comment += ", to be cut into segments of \(frame.gsoSize) bytes" }
-    if frame.isChecksumPartial { comment += ", checksum left to the device" }
-    encoder.appendPacket(
-      frame.bytes.rawBytes, timestamp: frame.time.nanoseconds &+ wallClockOffset,
-      direction: frame.direction == .outgoing ? .outbound : .inbound,
-      originalByteCount: frame.originalByteCount, comment: comment)
+    encoder.append(frame, timestamp: frame.time.nanoseconds &+ wallClockOffset)
     frames += 1
     isIdle = false
     lastByteCount = frame.bytes.count

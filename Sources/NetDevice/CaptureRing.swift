@@ -1,5 +1,6 @@
 import SkBuff
 import Timers
+import Wire
 
 /// Which way a captured frame went.
 @frozen
@@ -23,6 +24,23 @@ public struct CapturedFrame: Sendable {
   /// The transport checksum is still to be finished by the device.
   public var isChecksumPartial: Bool
   public var bytes: [UInt8]
+}
+
+extension PcapngEncoder {
+  /// Enhanced Packet Block of a captured frame. Its comment names the sk_buff that it came from and what was left to the
+  /// device.
+  ///
+  /// - Parameter timestamp: nanoseconds since 1970 UTC.
+  public mutating func append(_ frame: CapturedFrame, timestamp: UInt64) {
+    var comment = "skb \(frame.serial)"
+    if frame.gsoSize > 0 { comment += ", to be cut into segments of \(frame.gsoSize) bytes" }
+    if frame.isChecksumPartial { comment += ", checksum left to the device" }
+    // Safe: a byte has no padding that could be uninitialized.
+    appendPacket(
+      unsafe frame.bytes.span.bytes, timestamp: timestamp,
+      direction: frame.direction == .outgoing ? .outbound : .inbound,
+      originalByteCount: frame.originalByteCount, comment: comment)
+  }
 }
 
 /// The last frames that went by, in memory taken once. Linux: a packet socket's ring, `tpacket_rcv()`.

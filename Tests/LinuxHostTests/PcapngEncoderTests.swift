@@ -1,7 +1,8 @@
 import Foundation
 import Testing
 
-@testable import LinuxHost
+import LinuxHost
+import Wire
 
 @Suite("pcapng") struct PcapngEncoderTests {
   /// draft-ietf-opsawg-pcapng 4.1, by hand.
