@@ -56,6 +56,14 @@ let floors: [(name: String, imports: [String])] = [
       "Trace",
     ]
   ),
+  (
+    "Shard",
+    [
+      "Tables", "Sockets", "TCP", "UDP", "InetSocket", "Internet", "IPv4", "NetDevice", "Netfilter", "Ice", "IceModel",
+      "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace",
+    ]
+  ),
+  ("Services", ["Shard", "Sockets", "TCP", "SkBuff", "NetNamespace", "Wire", "Timers"]),
 ]
 
 /// Modules with all that they stand on. A target names them all: SwiftPM builds it anew only when a module that it names has
@@ -75,16 +83,17 @@ let tests: [(name: String, more: [String])] = [
   ("Ice", ["IceModel"]),
   ("NetDevice", ["IceModel"]),
   ("Neighbour", ["IceModel"]),
-  ("IPv4", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
+  ("IPv4", ["Services", "SwiftStack", "TestSupport"]),
   ("Internet", ["IceModel"]),
   ("InetSocket", []),
   ("UDP", ["IceModel", "Sockets"]),
-  ("TCP", ["IceModel", "Sockets", "SwiftStack", "TestSupport"]),
-  ("Sockets", ["IceModel", "SwiftStack", "TestSupport"]),
-  ("LinuxHost", ["CLinux", "IceModel", "Sockets", "SwiftStack"]),
+  ("TCP", ["Services", "SwiftStack", "TestSupport"]),
+  ("Sockets", ["Services", "SwiftStack", "TestSupport"]),
+  ("LinuxHost", ["CLinux", "Services", "SwiftStack"]),
   ("Control", ["LinuxHost", "NetNamespace", "IceModel"]),
-  ("SwiftStack", ["Control", "LinuxHost", "Sockets", "IceModel", "TestSupport"]),
-  ("Daemon", ["SwiftStack", "Control", "LinuxHost", "Sockets", "IceModel", "TestSupport"]),
+  ("Shard", ["ShardTestSupport"]), ("Services", ["ShardTestSupport"]),
+  ("SwiftStack", ["Services", "Control", "LinuxHost", "TestSupport"]),
+  ("Daemon", ["SwiftStack", "Services", "Control", "LinuxHost", "TestSupport"]),
 ]
 
 let package = Package(
@@ -131,13 +140,19 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/swiftstack", swiftSettings: settings),
+    // What the tests of a shard need, and what more those of a stack with threads and sockets.
+    .target(
+      name: "ShardTestSupport", dependencies: standingOn(["Shard"]), path: "Tests/ShardTestSupport",
+      swiftSettings: settings),
     .target(
       name: "TestSupport",
-      dependencies: ["SwiftStack", "Control"] + standingOn(floors.map(\.name)),
+      dependencies: ["ShardTestSupport", "SwiftStack", "Control"] + standingOn(floors.map(\.name)),
       path: "Tests/TestSupport", swiftSettings: settings),
   ]
     + tests.map { name, more in
-      .testTarget(name: "\(name)Tests", dependencies: standingOn([name] + more), swiftSettings: settings)
+      let support = more.contains("TestSupport") ? ["ShardTestSupport"] : []
+      return .testTarget(
+        name: "\(name)Tests", dependencies: standingOn([name] + more + support), swiftSettings: settings)
     } + [
       .testTarget(
         name: "NetnsTests", dependencies: [], swiftSettings: settings)

@@ -1,238 +1,207 @@
+import Shard
 import SkBuff
 import Sockets
 import TCP
 
-/// Bulk sources and sinks.
-extension ShardState {
+/// A bulk source or sink: the connections of one run on one shard.
+package final class PerfProgram: Program {
+  package private(set) var job = PerfJob()
+  private var listener: SocketID?
+  private var streams: [SocketID] = []
+  /// Whoever waits for the end.
+  private var waiter: Waker?
+
   /// How long a sender waits for its peer to take the rest and close after the FIN.
   private static let graceTime = Nanoseconds.seconds(20)
+  /// Most bytes of one write or read.
+  package static let longestTransfer = ScratchBuffer.byteCount
 
-  /// Connects `streams` sockets and sends on them for the job's time.
-  mutating func startPerfSend(
-    to peer: SocketAddress, streams: Int, time: Nanoseconds, length: Int, waiter: SocketWaiter
-  ) throws(Errno) -> Int {
-    var job = PerfJob()
-    job.isSender = true
-    job.length = length
-    job.time = time
-    job.streams = streams
-    job.open = streams
-    job.waiter = waiter
-    let index = jobs.insert(job)
+  /// Connects `streams` sockets and sends on them for `time`, from the first byte on.
+  package static func send(
+    to peer: SocketAddress, streams: Int, time: Nanoseconds, length: Int, waiter: Waker,
+    on shard: inout Shard
+  ) throws(Errno) -> ProgramID {
+    let program = PerfProgram(time, length, waiter)
+    program.job.isSender = true
+    shard.start(program)
     for _ in 0..<streams {
       do throws(Errno) {
-        let id = try socket(.tcp)
-        do throws(Errno) {
-          try sockets.connect(id, to: peer, host: &host)
-        } catch {
-          if error != .EINPROGRESS {
-            try? sockets.close(id, host: &host)
-            throw error
-          }
+        let socket = try shard.socket(.tcp)
+        program.streams.append(socket)
+        do throws(Errno) { try shard.connect(socket, to: peer) } catch {
+          if error != .EINPROGRESS { throw error }
         }
-        var application = Application()
-        application.kind = .perfSource
-        application.socket = id
-        application.job = index
-        start(application)
+        shard.give(socket, to: program.id)
       } catch {
-        cancelJob(index)
+        program.cancel(on: &shard)
         throw error
       }
     }
-    return index
+    return program.id
   }
 
-  /// Listens for `streams` connections and reads from them until they end or the job's time is over.
-  mutating func startPerfReceive(
-    port: UInt16, streams: Int, time: Nanoseconds, length: Int, waiter: SocketWaiter
-  ) throws(Errno) -> Int {
-    let id = try socket(.tcp)
+  /// Listens for `streams` connections and reads from them until they end or `time` is over, from the first one on.
+  package static func receive(
+    port: UInt16, streams: Int, time: Nanoseconds, length: Int, waiter: Waker, on shard: inout Shard
+  ) throws(Errno) -> ProgramID {
+    let program = PerfProgram(time, length, waiter)
+    let listener = try shard.socket(.tcp)
     do throws(Errno) {
-      try sockets.bind(id, to: SocketAddress(IPAddress(IPv4Address.any), port: port), host: &host)
-      try sockets.listen(id, backlog: streams, net: &host.net)
+      try shard.bind(listener, to: SocketAddress(.any, port: port))
+      try shard.listen(listener, backlog: streams)
     } catch {
-      try? sockets.close(id, host: &host)
+      shard.finish(listener)
       throw error
     }
-    var job = PerfJob()
-    job.length = length
-    job.time = time
-    job.streams = streams
-    job.awaited = streams
-    job.waiter = waiter
-    let index = jobs.insert(job)
-    var application = Application()
-    application.kind = .listener
-    application.child = .perfSink
-    application.socket = id
-    application.job = index
-    jobs[index].listener = start(application)
-    return index
+    program.job.awaited = streams
+    program.listener = listener
+    shard.give(listener, to: shard.start(program))
+    return program.id
   }
 
-  mutating func perfAccepted(_ child: SocketID, by listener: Int) {
-    let index = applications[listener].job
-    jobs[index].awaited -= 1
-    jobs[index].open += 1
-    beginJob(index)
-    var application = Application()
-    application.kind = .perfSink
-    application.socket = child
-    application.job = index
-    start(application)
-    if jobs[index].awaited == 0 {
-      jobs[index].listener = nil
-      end(listener)
+  private init(_ time: Nanoseconds, _ length: Int, _ waiter: Waker) {
+    job.time = time
+    job.length = length
+    self.waiter = waiter
+  }
+
+  package override func ready(_ socket: SocketID, on shard: inout Shard) {
+    if socket == listener {
+      accept(on: &shard)
+    } else if job.isSender {
+      runSource(socket, &shard)
+    } else {
+      runSink(socket, &shard)
     }
   }
 
-  private mutating func beginJob(_ index: Int) {
-    guard jobs[index].started == nil else { return }
-    jobs[index].started = host.net.now
-    armJob(index, at: host.net.now + jobs[index].time)
+  private func accept(on shard: inout Shard) {
+    while let listener, let child = try? shard.accept(listener) {
+      job.awaited -= 1
+      streams.append(child)
+      begin(&shard)
+      shard.give(child, to: id)
+      if job.awaited == 0 { closeListener(&shard) }
+    }
   }
 
-  private mutating func armJob(_ index: Int, at deadline: Instant) {
-    host.net.timers.insert(
-      TimerKey(kind: .application, id: UInt32(truncatingIfNeeded: index), generation: jobs[index].generation),
-      at: deadline)
+  private func closeListener(reset: Bool = false, _ shard: inout Shard) {
+    guard let listener else { return }
+    self.listener = nil
+    job.awaited = 0
+    shard.finish(listener, reset: reset)
+  }
+
+  private func begin(_ shard: inout Shard) {
+    guard job.started == nil else { return }
+    job.started = shard.now
+    shard.setTimer(of: id, at: shard.now + job.time)
   }
 
   /// A source's turn: longer than others', as each ends with a packet that is not full.
   private static let sourceTurnByteCount = 4 << 20
 
-  mutating func runPerfSource(_ index: Int) {
-    let socket = applications[index].socket
-    let job = applications[index].job
-    if jobs[job].isEnding {
+  private func runSource(_ socket: SocketID, _ shard: inout Shard) {
+    if job.isEnding {
       // What the peer still says does not matter; its FIN or reset does.
       do throws(Errno) {
-        while try discard(socket, count: Self.turnByteCount) > 0 {}
+        while try shard.discard(socket, count: Shard.turnByteCount) > 0 {}
       } catch {
         if error == .EAGAIN { return }
       }
-      return closePerfStream(index)
+      return close(socket, on: &shard)
     }
-    let piece = unsafe UnsafeRawBufferPointer(scratch.prefix(jobs[job].length))
+    let piece = unsafe UnsafeRawBufferPointer(shard.scratch.prefix(job.length))
     var sent = 0
     do throws(Errno) {
       while sent < Self.sourceTurnByteCount {
-        let count = unsafe try send(socket, from: piece, flags: [.dontWait, .noSignal])
-        if sent == 0 { beginJob(job) }
+        let count = unsafe try shard.send(socket, from: piece, flags: [.dontWait, .noSignal])
+        if sent == 0 { begin(&shard) }
         sent += count
         if count < piece.count { break }
       }
-      jobs[job].bytes &+= UInt64(sent)
-      if sent >= Self.sourceTurnByteCount { host.net.wake(socket) }
+      job.bytes &+= UInt64(sent)
+      if sent >= Self.sourceTurnByteCount { shard.wake(socket) }
     } catch {
-      jobs[job].bytes &+= UInt64(sent)
+      job.bytes &+= UInt64(sent)
       guard error != .EAGAIN else { return }
-      jobs[job].error = error
-      closePerfStream(index, reset: true)
+      job.error = error
+      close(socket, reset: true, on: &shard)
     }
   }
 
-  mutating func runPerfSink(_ index: Int) {
-    let socket = applications[index].socket
-    let job = applications[index].job
-    let buffer = unsafe scratch.prefix(jobs[job].length)
+  private func runSink(_ socket: SocketID, _ shard: inout Shard) {
+    let buffer = unsafe shard.scratch.prefix(job.length)
     var received = 0
     do throws(Errno) {
-      while received < Self.turnByteCount {
-        let count = unsafe try receive(socket, into: buffer, flags: .dontWait)
+      while received < Shard.turnByteCount {
+        let count = unsafe try shard.receive(socket, into: buffer, flags: .dontWait)
         if count == 0 {
-          jobs[job].bytes &+= UInt64(received)
-          return closePerfStream(index)
+          job.bytes &+= UInt64(received)
+          return close(socket, on: &shard)
         }
         received += count
       }
-      jobs[job].bytes &+= UInt64(received)
-      host.net.wake(socket)
+      job.bytes &+= UInt64(received)
+      shard.wake(socket)
     } catch {
-      jobs[job].bytes &+= UInt64(received)
+      job.bytes &+= UInt64(received)
       guard error != .EAGAIN else { return }
-      jobs[job].error = error
-      closePerfStream(index, reset: true)
+      job.error = error
+      close(socket, reset: true, on: &shard)
     }
   }
 
-  private mutating func closePerfStream(_ index: Int, reset: Bool = false) {
-    let job = applications[index].job
-    countRetransmits(index)
-    end(index, reset: reset)
-    jobs[job].open -= 1
-    if jobs[job].open == 0 && jobs[job].awaited == 0 { finishJob(job) }
-  }
-
-  private mutating func countRetransmits(_ index: Int) {
-    guard let info = sockets.tcpInfo(applications[index].socket, now: host.net.now) else { return }
-    jobs[applications[index].job].retransmits &+= UInt64(info.totalRetransmissions)
-  }
-
-  private mutating func finishJob(_ index: Int) {
-    if jobs[index].finished == nil { jobs[index].finished = host.net.now }
-    jobs[index].waiter?.signal()
-  }
-
-  /// The job's time is up, or its peer's to close.
-  mutating func jobTimerExpired(_ index: Int, _ generation: UInt32) {
-    guard jobs.isCurrent(index, generation), !jobs[index].isEnding else {
-      if jobs.isCurrent(index, generation) {
-        jobs[index].error = .ETIMEDOUT
-        closeStreams(of: index)
-      }
-      return
+  private func close(_ socket: SocketID, reset: Bool = false, on shard: inout Shard) {
+    guard let index = streams.firstIndex(of: socket) else { return }
+    streams.remove(at: index)
+    if let info = shard.sockets.tcpInfo(socket, now: shard.now) {
+      job.retransmits &+= UInt64(info.totalRetransmissions)
     }
-    jobs[index].isEnding = true
-    if let listener = jobs[index].listener {
-      jobs[index].listener = nil
-      jobs[index].awaited = 0
-      end(listener)
+    shard.finish(socket, reset: reset)
+    finishIfDone(&shard)
+  }
+
+  private func finishIfDone(_ shard: inout Shard) {
+    guard streams.isEmpty, job.awaited == 0 else { return }
+    if job.finished == nil { job.finished = shard.now }
+    waiter?.signal()
+  }
+
+  /// The run's time is up, or its peer's to close.
+  package override func timeIsUp(on shard: inout Shard) {
+    guard !job.isEnding else {
+      job.error = .ETIMEDOUT
+      return closeStreams(&shard)
     }
-    guard jobs[index].isSender else { return closeStreams(of: index) }
-    for application in applications.indices
-    where applications[application].kind == .perfSource && applications[application].job == index {
-      let socket = applications[application].socket
+    job.isEnding = true
+    closeListener(&shard)
+    guard job.isSender else { return closeStreams(&shard) }
+    for socket in streams {
       // All that was taken is still delivered: the clock runs until the peer has it and closes.
-      try? sockets.shutdown(socket, read: false, write: true, host: &host)
-      host.net.wake(socket)
+      try? shard.shutdown(socket, write: true)
+      shard.wake(socket)
     }
-    armJob(index, at: host.net.now + Self.graceTime)
+    shard.setTimer(of: id, at: shard.now + Self.graceTime)
   }
 
-  private mutating func closeStreams(of job: Int) {
-    for index in applications.indices where applications[index].job == job {
-      switch applications[index].kind {
-      case .perfSink, .perfSource: closePerfStream(index, reset: true)
-      default: break
-      }
-    }
-    if jobs[job].open == 0 && jobs[job].awaited == 0 { finishJob(job) }
+  private func closeStreams(_ shard: inout Shard) {
+    for socket in streams { close(socket, reset: true, on: &shard) }
+    finishIfDone(&shard)
   }
 
   /// The other shards have taken all the connections that were to come.
-  mutating func stopAccepting(_ index: Int) {
-    guard let listener = jobs[index].listener else { return }
-    jobs[index].listener = nil
-    jobs[index].awaited = 0
-    end(listener)
-    if jobs[index].open == 0 { finishJob(index) }
+  package func stopAccepting(on shard: inout Shard) {
+    guard listener != nil else { return }
+    closeListener(&shard)
+    finishIfDone(&shard)
   }
 
-  /// Ends a job whose client has gone, or that could not be started.
-  mutating func cancelJob(_ index: Int) {
-    if let listener = jobs[index].listener {
-      jobs[index].listener = nil
-      end(listener, reset: true)
-    }
-    jobs[index].awaited = 0
-    closeStreams(of: index)
-    releaseJob(index)
-  }
-
-  mutating func releaseJob(_ index: Int) {
-    jobs[index].isActive = false
-    jobs[index].waiter = nil
+  /// Ends a run whose client has gone, or that could not be started.
+  package func cancel(on shard: inout Shard) {
+    closeListener(reset: true, &shard)
+    closeStreams(&shard)
+    waiter = nil
+    shard.end(id)
   }
 }

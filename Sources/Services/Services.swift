@@ -1,35 +1,35 @@
+import Shard
 import Sockets
 
 /// Starting the services that `up` offers.
-extension ShardState {
-  private static let services: [(port: UInt16, stream: Application.Kind, datagram: Application.Kind)] = [
-    (7, .echoStream, .echoDatagram), (9, .discardStream, .discardDatagram),
-    (13, .daytimeStream, .daytimeDatagram), (19, .chargenStream, .chargenDatagram),
-  ]
-  private static let backlog = 4096
+extension Shard {
+  private static var backlog: Int { 4096 }
 
-  /// Opens the ports; all or an error.
-  mutating func startServices() throws(Errno) {
-    for service in Self.services {
-      let listener = try socket(.tcp)
-      try sockets.bind(
-        listener, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), host: &host)
-      try sockets.listen(listener, backlog: Self.backlog, net: &host.net)
-      var application = Application()
-      application.kind = .listener
-      application.child = service.stream
-      application.socket = listener
-      start(application)
+  /// Opens the ports of echo, discard, daytime and chargen; all or an error. Datagrams are the first shard's.
+  public mutating func startServices() throws(Errno) {
+    let connections = ServiceConnections()
+    try start(EchoStream(connections), port: 7)
+    try start(DiscardStream(connections), port: 9)
+    try start(DaytimeStream(connections), port: 13)
+    try start(ChargenStream(connections), port: 19)
+    guard isFirst else { return }
+    try start(EchoDatagram(), port: 7)
+    try start(DiscardDatagram(), port: 9)
+    try start(DaytimeDatagram(), port: 13)
+    try start(ChargenDatagram(), port: 19)
+  }
 
-      // Datagrams are the first shard's.
-      guard queue == 0 else { continue }
-      let datagrams = try socket(.udp)
-      try sockets.bind(
-        datagrams, to: SocketAddress(IPAddress(IPv4Address.any), port: service.port), host: &host)
-      var responder = Application()
-      responder.kind = service.datagram
-      responder.socket = datagrams
-      start(responder)
-    }
+  private mutating func start(_ service: StreamService, port: UInt16) throws(Errno) {
+    let listener = try socket(.tcp)
+    try bind(listener, to: SocketAddress(.any, port: port))
+    try listen(listener, backlog: Self.backlog)
+    service.listener = listener
+    give(listener, to: start(service))
+  }
+
+  private mutating func start(_ service: DatagramService, port: UInt16) throws(Errno) {
+    let datagrams = try socket(.udp)
+    try bind(datagrams, to: SocketAddress(.any, port: port))
+    give(datagrams, to: start(service))
   }
 }

@@ -1,76 +1,124 @@
+import Shard
 import SkBuff
 import Sockets
 
-/// The small TCP services: echo (RFC 862), discard (RFC 863), daytime (RFC 867), character generator (RFC 864).
-extension ShardState {
+/// How many connections the services of a shard hold together; more are reset.
+final class ServiceConnections {
+  /// Enough for everybody, and bounded.
+  static let most = 16384
+  var count = 0
+}
+
+/// A small TCP service: it accepts, and serves each connection when that is ready.
+class StreamService: Program {
+  var listener = SocketID.none
+  private let connections: ServiceConnections
+
+  init(_ connections: ServiceConnections) { self.connections = connections }
+
+  final override func ready(_ socket: SocketID, on shard: inout Shard) {
+    if socket == listener { accept(on: &shard) } else { serve(socket, on: &shard) }
+  }
+
+  /// A connection may be ready.
+  func serve(_ socket: SocketID, on shard: inout Shard) {}
+
+  private func accept(on shard: inout Shard) {
+    while let child = try? shard.accept(listener) {
+      guard connections.count < ServiceConnections.most else {
+        shard.finish(child, reset: true)
+        continue
+      }
+      connections.count += 1
+      shard.give(child, to: id)
+    }
+  }
+
+  /// A connection has ended: its socket closes in order, or with a reset.
+  final func end(_ socket: SocketID, reset: Bool = false, on shard: inout Shard) {
+    connections.count -= 1
+    shard.finish(socket, reset: reset)
+  }
+}
+
+/// RFC 862.
+final class EchoStream: StreamService {
   private static let pieceByteCount = 64 * 1024
 
   /// What is read is looked at first and taken only as far as it could be sent back: the peer's window is the buffer.
-  mutating func runEchoStream(_ index: Int) {
-    let socket = applications[index].socket
+  override func serve(_ socket: SocketID, on shard: inout Shard) {
     var moved = 0
-    while moved < Self.turnByteCount {
-      let piece = unsafe scratch.prefix(Self.pieceByteCount)
+    while moved < Shard.turnByteCount {
+      let piece = unsafe shard.scratch.prefix(Self.pieceByteCount)
       do throws(Errno) {
-        let count = unsafe try receive(socket, into: piece, flags: [.peek, .dontWait])
-        if count == 0 { return end(index) }
-        let sent = unsafe try send(
+        let count = unsafe try shard.receive(socket, into: piece, flags: [.peek, .dontWait])
+        if count == 0 { return end(socket, on: &shard) }
+        let sent = unsafe try shard.send(
           socket, from: UnsafeRawBufferPointer(rebasing: piece[..<count]), flags: [.dontWait, .noSignal])
-        try discard(socket, count: sent)
+        try shard.discard(socket, count: sent)
         moved += sent
         if sent < count { return }
       } catch {
-        if error != .EAGAIN { end(index, reset: error != .EPIPE) }
+        if error != .EAGAIN { end(socket, reset: error != .EPIPE, on: &shard) }
         return
       }
     }
-    host.net.wake(socket)
+    shard.wake(socket)
   }
+}
 
-  mutating func runDiscardStream(_ index: Int) {
-    let socket = applications[index].socket
+/// RFC 863.
+final class DiscardStream: StreamService {
+  override func serve(_ socket: SocketID, on shard: inout Shard) {
     do throws(Errno) {
-      if try discard(socket, count: Self.turnByteCount) == 0 { return end(index) }
-      host.net.wake(socket)
+      if try shard.discard(socket, count: Shard.turnByteCount) == 0 { return end(socket, on: &shard) }
+      shard.wake(socket)
     } catch {
-      if error != .EAGAIN { end(index, reset: true) }
+      if error != .EAGAIN { end(socket, reset: true, on: &shard) }
     }
   }
+}
 
-  /// Sends until the peer closes; what the peer sends is thrown away.
-  mutating func runChargenStream(_ index: Int) {
-    let socket = applications[index].socket
+/// RFC 864. Sends until the peer closes; what the peer sends is thrown away.
+final class ChargenStream: StreamService {
+  override func serve(_ socket: SocketID, on shard: inout Shard) {
     do throws(Errno) {
-      while bytesMoved < Self.turnByteCount {
-        if try discard(socket, count: Self.turnByteCount) == 0 { return end(index, reset: true) }
+      while shard.bytesMoved < Shard.turnByteCount {
+        if try shard.discard(socket, count: Shard.turnByteCount) == 0 {
+          return end(socket, reset: true, on: &shard)
+        }
       }
     } catch {
-      if error != .EAGAIN { return end(index, reset: true) }
+      if error != .EAGAIN { return end(socket, reset: true, on: &shard) }
     }
+    // Where in the pattern the next byte comes from.
+    var position = Int(shard.note(of: socket))
     var sent = 0
-    while sent < Self.turnByteCount {
+    while sent < Shard.turnByteCount {
       do throws(Errno) {
-        let count = try send(
-          socket, CharacterGenerator.text(from: applications[index].position), flags: [.dontWait, .noSignal])
-        applications[index].position = (applications[index].position + count) % CharacterGenerator.period
+        let count = try shard.send(
+          socket, CharacterGenerator.text(from: position), flags: [.dontWait, .noSignal])
+        position = (position + count) % CharacterGenerator.period
+        shard.setNote(of: socket, UInt32(position))
         sent += count
       } catch {
-        if error != .EAGAIN { end(index, reset: true) }
+        if error != .EAGAIN { end(socket, reset: true, on: &shard) }
         return
       }
     }
-    host.net.wake(socket)
+    shard.wake(socket)
   }
+}
 
-  mutating func runDaytimeStream(_ index: Int) {
-    let socket = applications[index].socket
+/// RFC 867.
+final class DaytimeStream: StreamService {
+  override func serve(_ socket: SocketID, on shard: inout Shard) {
     do throws(Errno) {
-      _ = try send(socket, [UInt8](daytime.utf8)[...], flags: [.dontWait, .noSignal])
-      end(index)
+      let text = DaytimeText(nanosecondsSinceEpoch: shard.timeOfDay).text
+      _ = try shard.send(socket, [UInt8](text.utf8)[...], flags: [.dontWait, .noSignal])
+      end(socket, on: &shard)
     } catch {
-      end(index, reset: true)
+      end(socket, reset: true, on: &shard)
     }
   }
-
-  var daytime: String { DaytimeText(nanosecondsSinceEpoch: clock.timeOfDay).text }
 }

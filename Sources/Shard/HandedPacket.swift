@@ -4,18 +4,18 @@ import Wire
 
 /// A packet on its way from one shard to another, which works in other packet memory: its bytes from the network header
 /// on and what is known about them. What a link-layer header was in front of does not matter any more.
-struct HandedPacket: Sendable {
-  var bytes: [UInt8]
-  var etherType: EtherType
-  var packetType: PacketType
-  var interface: InterfaceIndex
-  var checksumStatus: ChecksumStatus
-  var gsoSize: Int
-  var gsoSegments: Int
-  var gsoType: SegmentationType
+package struct HandedPacket: Sendable {
+  package var bytes: [UInt8]
+  package var etherType: EtherType
+  package var packetType: PacketType
+  package var interface: InterfaceIndex
+  package var checksumStatus: ChecksumStatus
+  package var gsoSize: Int
+  package var gsoSegments: Int
+  package var gsoType: SegmentationType
 
   /// - Parameter skb: data at its network header or behind it, with the network header marked then.
-  init?(_ skb: borrowing SkBuff, networkHeader offset: Int) {
+  package init?(_ skb: borrowing SkBuff, networkHeader offset: Int) {
     guard offset <= 0, -offset <= skb.headroom else { return nil }
     skb.push(-offset)
     defer { skb.pull(-offset) }
@@ -39,7 +39,7 @@ struct HandedPacket: Sendable {
   private static let linearByteCount = 256
 
   /// The packet in the memory of `pool`, data at its network header; `nil` when there is no memory.
-  func makePacket(in pool: SkBuffPool) -> SkBuff? {
+  package func makePacket(in pool: SkBuffPool) -> SkBuff? {
     let linear = min(bytes.count, Self.linearByteCount)
     guard let skb = pool.allocate(headroom: 64, linear: linear, use: .transit) else { return nil }
     unsafe skb.put(bytes.span.bytes.extracting(0..<linear))

@@ -1,26 +1,30 @@
 import Sockets
+import Tables
 
-/// Who cares about a socket: an application of the shard, or threads and tasks that may be waiting.
+/// Who cares about a socket: a program of the shard, or threads and tasks that may be waiting.
 @safe
-struct SocketOwner {
-  enum Kind: UInt8 {
+package struct SocketOwner {
+  package enum Kind: UInt8 {
     case none
-    case application
+    case program
     /// A `Socket`.
     case waiter
     /// A `Socket` that has been closed and waits for the peer's last acknowledgement (SO_LINGER).
     case lingerer
   }
-  var kind = Kind.none
+  package var kind = Kind.none
   /// The socket that stands in the slot.
-  var id = SocketID.none
+  package var id = SocketID.none
   /// What waiting threads wait for; empty when nobody waits.
-  var interest: Readiness = []
+  package var interest: Readiness = []
   /// When the first of the waits that go by the shard's timers is over.
-  var timer = TimerSlot()
-  /// Slot in the application table.
-  var application: UInt32 = 0
-  var waiter: Unmanaged<SocketWaiter>? = nil
+  package var timer = TimerSlot()
+  package var program = ProgramID.none
+  /// The program's own word about the socket.
+  package var note: UInt32 = 0
+  /// Stands in line for a turn of its program.
+  package var isQueued = false
+  package var waiter: Unmanaged<Waker>? = nil
 }
 
 /// The owner of every socket, by its number, and those that are to be woken when the shard's lock has been left.
@@ -28,15 +32,18 @@ struct SocketOwner {
 /// Safety: a `Socket` keeps its waiter alive and takes it out of this table, under the shard's lock, before it lets
 /// go of it.
 @safe
-struct OwnerTable: ~Copyable {
+package struct OwnerTable: ~Copyable {
   private var tables: InlineArray<4, [SocketOwner]> = .init(repeating: [])
   private var noOwner = SocketOwner()
-  var woken = WokenWaiters()
+  package var woken = WokenWaiters()
+  /// Sockets whose programs have something to do, first come, first served.
+  private var line = Fifo(capacity: 64, blank: SocketID.none)
+  package var isLineEmpty: Bool { line.isEmpty }
 
   private static func table(_ id: SocketID) -> Int { Int(id.rawValue >> 30) }
 
   /// The owner of whatever socket has the number now.
-  subscript(id: SocketID) -> SocketOwner {
+  package subscript(id: SocketID) -> SocketOwner {
     get {
       let table = Self.table(id)
       guard id.index >= 0, id.index < tables[table].count else { return SocketOwner() }
@@ -54,7 +61,7 @@ struct OwnerTable: ~Copyable {
   }
 
   /// Whether this very socket, and not a later one with its number, is still somebody's.
-  func holds(_ id: SocketID) -> Bool {
+  package func holds(_ id: SocketID) -> Bool {
     let owner = self[id]
     return owner.kind == .waiter && owner.id == id
   }
@@ -69,7 +76,7 @@ struct OwnerTable: ~Copyable {
     tables[table][id.index] = owner
   }
 
-  mutating func setWaiter(_ id: SocketID, _ waiter: SocketWaiter, kind: SocketOwner.Kind = .waiter) {
+  package mutating func setWaiter(_ id: SocketID, _ waiter: Waker, kind: SocketOwner.Kind = .waiter) {
     var owner = SocketOwner()
     owner.kind = kind
     owner.id = id
@@ -77,21 +84,40 @@ struct OwnerTable: ~Copyable {
     set(id, owner)
   }
 
-  mutating func setApplication(_ id: SocketID, _ index: Int) {
+  package mutating func setProgram(_ id: SocketID, _ program: ProgramID, note: UInt32 = 0) {
     var owner = SocketOwner()
-    owner.kind = .application
+    owner.kind = .program
     owner.id = id
-    owner.application = UInt32(truncatingIfNeeded: index)
+    owner.program = program
+    owner.note = note
     set(id, owner)
   }
 
   /// Forgets the owner of this very socket.
-  mutating func clear(_ id: SocketID) {
+  package mutating func clear(_ id: SocketID) {
     if self[id].id == id { self[id] = SocketOwner() }
   }
 
+  /// Puts a program's socket at the end of the line, if it does not stand there already.
+  package mutating func enqueue(_ id: SocketID) {
+    guard self[id].id == id, !self[id].isQueued else { return }
+    self[id].isQueued = true
+    line.append(id)
+  }
+
+  /// The socket whose turn it is, and its program; `nil` when nobody has anything to do.
+  package mutating func dequeue() -> (socket: SocketID, program: ProgramID)? {
+    while let id = line.popFirst() {
+      let owner = self[id]
+      guard owner.id == id, owner.isQueued else { continue }
+      self[id].isQueued = false
+      return (id, owner.program)
+    }
+    return nil
+  }
+
   /// Wakes everybody who waits on the socket, once the lock has been left.
-  mutating func signal(_ id: SocketID) {
+  package mutating func signal(_ id: SocketID) {
     let table = Self.table(id)
     guard id.index >= 0, id.index < tables[table].count else { return }
     tables[table][id.index].interest = []
@@ -102,40 +128,9 @@ struct OwnerTable: ~Copyable {
   }
 
   /// Wakes everybody who waits on any socket.
-  mutating func signalAll() {
+  package mutating func signalAll() {
     for table in tables.indices {
       for owner in tables[table] where owner.kind == .waiter || owner.kind == .lingerer { signal(owner.id) }
     }
-  }
-}
-
-/// Waiters to be woken by whoever leaves the shard's lock, in the order of their events: what a woken task does at once
-/// may enter the stack.
-struct WokenWaiters: Sendable {
-  private var first: SocketWaiter?
-  private var others: [SocketWaiter]?
-
-  var isEmpty: Bool { first == nil }
-
-  mutating func append(_ waiter: SocketWaiter) {
-    if first == nil {
-      first = waiter
-    } else if others == nil {
-      others = [waiter]
-    } else {
-      others?.append(waiter)
-    }
-  }
-
-  mutating func take() -> WokenWaiters {
-    let taken = self
-    self = WokenWaiters()
-    return taken
-  }
-
-  func wake() {
-    first?.signal()
-    guard let others else { return }
-    for waiter in others { waiter.signal() }
   }
 }

@@ -6,14 +6,14 @@ import Tables
 ///
 /// Safety: `words` holds `portCount` atomics from `init` to `deinit`; a port is always below that.
 @safe
-final class PortOwners: Sendable {
+package final class PortOwners: Sendable {
   private static let portCount = 65536
   /// A bit for each shard, by port.
   private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
   /// Spreads the flows to a port that several shards have; the same in all of them.
   private let keyed: SipHash
 
-  init(hash: SipHash) {
+  package init(hash: SipHash) {
     keyed = hash
     unsafe words = .allocate(capacity: Self.portCount)
     for port in 0..<Self.portCount { unsafe (words + port).initialize(to: Atomic(0)) }
@@ -25,9 +25,9 @@ final class PortOwners: Sendable {
   }
 
   /// The shards that have a port, a bit for each.
-  func shards(of port: UInt16) -> UInt64 { unsafe words[Int(port)].load(ordering: .acquiring) }
+  package func shards(of port: UInt16) -> UInt64 { unsafe words[Int(port)].load(ordering: .acquiring) }
 
-  func set(_ port: UInt16, shard: Int, isInUse: Bool) {
+  package func set(_ port: UInt16, shard: Int, isInUse: Bool) {
     let bit = UInt64(1) << UInt64(shard)
     if isInUse {
       unsafe words[Int(port)].bitwiseOr(bit, ordering: .acquiringAndReleasing)
@@ -37,7 +37,7 @@ final class PortOwners: Sendable {
   }
 
   /// The `turn`-th shard to be asked for a flow among those of `mask`; the first is the flow's own.
-  func candidate(_ turn: Int, of mask: UInt64, remote: SocketAddress) -> Int {
+  package func candidate(_ turn: Int, of mask: UInt64, remote: SocketAddress) -> Int {
     let hash = keyed.tableHash(remote)
     let count = UInt64(mask.nonzeroBitCount)
     let first = hash.multipliedFullWidth(by: count).high

@@ -1,91 +1,82 @@
-import NetNamespace
-import Tables
+import Timers
 
-/// A program that the shard runs itself when its socket is ready, on the thread that made it ready. Plain data, so that
-/// the table of them costs nothing to walk or change.
-struct Application {
-  enum Kind: UInt8 {
-    case free
-    /// Accepts, and starts `child` for each connection.
-    case listener
-    case echoStream, discardStream, chargenStream, daytimeStream
-    case echoDatagram, discardDatagram, chargenDatagram, daytimeDatagram
-    case perfSource, perfSink
-    case bridge
+/// The programs of a shard, by slot.
+///
+/// Safety: a program stays alive while it is in a slot or retired; one that ends during its own turn is retired, and let go
+/// of when no program runs.
+@safe
+package struct ProgramTable: ~Copyable {
+  private struct Slot {
+    var program: Program?
+    var generation: UInt32 = 0
+    var timer = TimerSlot()
   }
-  var kind = Kind.free
-  var socket = SocketID.none
-  /// What a listener starts.
-  var child = Kind.free
-  /// Where in the character generator's pattern the next byte comes from.
-  var position = 0
-  /// Slot in the job table; of a bridge, in the bridge table.
-  var job = 0
-  /// Tells a reused slot from its former user.
-  var generation: UInt32 = 0
-  /// The peer has sent its FIN, or our own was sent: nothing more to do in that direction.
-  var isInputDone = false
-  var isOutputDone = false
-  /// Stands in line for a turn.
-  var isQueued = false
-}
+  private var slots: [Slot] = []
+  private var free: [UInt32] = []
+  private var retired: [Program] = []
 
-/// The applications of a shard, by slot.
-struct ApplicationTable: ~Copyable {
-  private var slots: [Application] = []
-  private var free: [Int] = []
-  /// Connections that the services hold; more are reset.
-  var serviceConnections = 0
-  /// Enough for everybody, and bounded.
-  static let mostServiceConnections = 16384
-
-  /// Programs that have something to do, first come, first served.
-  private struct Turn {
-    var index: Int
-    var generation: UInt32
-  }
-  private var line = Fifo(capacity: 64, blank: Turn(index: 0, generation: 0))
-  var isLineEmpty: Bool { line.isEmpty }
-
-  /// Puts a program at the end of the line, if it does not stand there already.
-  mutating func enqueue(_ index: Int) {
-    guard !slots[index].isQueued else { return }
-    slots[index].isQueued = true
-    line.append(Turn(index: index, generation: slots[index].generation))
+  private func holds(_ id: ProgramID) -> Bool {
+    Int(id.slot) < slots.count && slots[Int(id.slot)].generation == id.generation
+      && slots[Int(id.slot)].program != nil
   }
 
-  /// The program whose turn it is; `nil` when nobody has anything to do.
-  mutating func dequeue() -> Int? {
-    while let turn = line.popFirst() {
-      guard slots[turn.index].generation == turn.generation, slots[turn.index].isQueued else { continue }
-      slots[turn.index].isQueued = false
-      return turn.index
+  package subscript(id: ProgramID) -> Program? { holds(id) ? slots[Int(id.slot)].program : nil }
+
+  /// The program, without a reference being counted; `nil` when it has ended.
+  ///
+  /// Safety: to be used before `letGo`.
+  @inline(__always) package func reference(_ id: ProgramID) -> Unmanaged<Program>? {
+    let slot = Int(id.slot)
+    guard slot < slots.count, slots[slot].generation == id.generation else { return nil }
+    guard let program = slots[slot].program else { return nil }
+    return unsafe .passUnretained(program)
+  }
+
+  package mutating func insert(_ program: Program) -> ProgramID {
+    let slot: UInt32
+    if let last = free.popLast() {
+      slot = last
+    } else {
+      slot = UInt32(slots.count)
+      slots.append(Slot())
     }
-    return nil
+    slots[Int(slot)].program = program
+    slots[Int(slot)].generation &+= 1
+    if slots[Int(slot)].generation == 0 { slots[Int(slot)].generation = 1 }
+    return ProgramID(slot: slot, generation: slots[Int(slot)].generation)
   }
 
-  subscript(index: Int) -> Application {
-    get { slots[index] }
-    _modify { yield &slots[index] }
+  package mutating func remove(_ id: ProgramID, timers: inout TimerQueue) {
+    guard holds(id), let program = slots[Int(id.slot)].program else { return }
+    slots[Int(id.slot)].timer.cancel(in: &timers)
+    slots[Int(id.slot)].program = nil
+    retired.append(program)
+    free.append(id.slot)
   }
 
-  var indices: Range<Int> { slots.indices }
+  package var hasRetired: Bool { !retired.isEmpty }
+  /// Lets go of the programs that have ended.
+  package mutating func letGo() { retired.removeAll() }
 
-  mutating func insert(_ application: Application) -> Int {
-    var application = application
-    if let index = free.popLast() {
-      application.generation = slots[index].generation &+ 1
-      slots[index] = application
-      return index
+  package mutating func setTimer(_ id: ProgramID, at deadline: Instant?, in timers: inout TimerQueue) {
+    guard holds(id) else { return }
+    slots[Int(id.slot)].timer.cancel(in: &timers)
+    if let deadline {
+      slots[Int(id.slot)].timer.arm(
+        TimerKey(kind: .application, id: id.slot, generation: id.generation), at: deadline, in: &timers)
     }
-    slots.append(application)
-    return slots.count - 1
   }
 
-  mutating func remove(_ index: Int) {
-    let generation = slots[index].generation
-    slots[index] = Application()
-    slots[index].generation = generation
-    free.append(index)
+  /// Whose timer has expired; `nil` when it was taken back.
+  package mutating func timerExpired(_ key: TimerKey, due: Instant) -> ProgramID? {
+    let id = ProgramID(slot: key.id, generation: key.generation)
+    return holds(id) && slots[Int(id.slot)].timer.expire(at: due) ? id : nil
+  }
+
+  /// All that run.
+  package var all: [ProgramID] {
+    slots.indices.filter { slots[$0].program != nil }.map {
+      ProgramID(slot: UInt32($0), generation: slots[$0].generation)
+    }
   }
 }

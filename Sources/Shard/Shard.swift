@@ -11,91 +11,89 @@ import Trace
 import UDP
 import TCP
 
-/// One CPU's worth of stack: every floor by value, guarded by one lock (`Shard`), run to completion by whoever
-/// holds it.
+/// One CPU's worth of stack: every floor by value, run to completion by whoever holds it. It has no thread, lock or clock of
+/// its own: the time comes in with each entry, frames go to a `Wire`.
 ///
-/// Sendable: nothing in it is reached but through the lock of its `Shard`, whichever thread holds that.
-struct ShardState: ~Copyable, @unchecked Sendable {
-  let memory: ShardMemory
-  var sockets: SocketLayer
+/// Sendable: nothing in it is reached but by whoever holds it. Where threads share it, that is behind one lock.
+public struct Shard: ~Copyable, @unchecked Sendable {
+  package let memory: ShardMemory
+  package var sockets: SocketLayer
   /// What lies below the transports.
-  var host: Host
+  package var host: Host
   /// The device that the NIC is driven by.
-  let ethernet: InterfaceIndex
+  package let ethernet: InterfaceIndex
   /// The NIC that the driver's rings lead to.
-  var nic: IceDevice
-  var port: WirePort
+  package var nic: IceDevice
+  package var port: WirePort
 
   /// The frame that the NIC is putting on the wire, and the posted buffers that the wire reads into.
-  var outgoing = FrameVector(capacity: 64)
-  var incoming = FrameVector(capacity: 64)
-  var outgoingMetadata = WireFrameMetadata()
-  var incomingMetadata = WireFrameMetadata()
+  package var outgoing = FrameVector(capacity: 64)
+  package var incoming = FrameVector(capacity: 64)
+  package var outgoingMetadata = WireFrameMetadata()
+  package var incomingMetadata = WireFrameMetadata()
   /// Packets that NAPI delivered and nobody has looked at yet.
-  var input = SkBuffQueue()
+  package var input = SkBuffQueue()
 
   /// Which of the stack's shards this is, and the mailboxes of all of them; empty when there is one shard only.
-  var queue = 0
-  var peers: [ShardInbox] = []
+  package var queue = 0
+  package var peers: [any Mailbox] = []
   /// Which shards have which TCP ports; `nil` when there is one shard only.
-  var portOwners: PortOwners? = nil
-  var packetsHandedOver: UInt64 = 0
-  var handoversLost: UInt64 = 0
+  package var portOwners: PortOwners? = nil
+  package var packetsHandedOver: UInt64 = 0
+  package var handoversLost: UInt64 = 0
 
   /// Who is to be told when a socket's readiness changes.
-  var owners = OwnerTable()
+  package var owners = OwnerTable()
   /// Programs that the shard runs itself.
-  var applications = ApplicationTable()
+  package var programs = ProgramTable()
   /// Bytes that the program whose turn it is has moved.
-  var bytesMoved = 0
-  var jobs = JobTable()
-  var bridges = BridgeTable()
-  /// Memory that applications move bytes through.
-  var scratch = ScratchBuffer()
+  package var bytesMoved = 0
+  /// Memory that programs move bytes through.
+  package var scratch = ScratchBuffer()
 
   /// The wire would not take a frame: when to try again.
-  var retryAt = Instant.distantFuture
+  package var retryAt = Instant.distantFuture
   /// NAPI has more to do, or the loop ran out of budget: do not sleep.
-  var hasMoreWork = false
+  package var hasMoreWork = false
   /// When the event loop will wake up by itself; `.origin` while it is awake.
-  var loopWakesAt = Instant.origin
+  package var loopWakesAt = Instant.origin
   /// Clients that trace, and that capture.
-  var traceUsers = 0
-  var captureUsers = 0
+  package var traceUsers = 0
+  package var captureUsers = 0
   /// Frames lost because the interface was down, or the kernel refused them.
-  var carrierErrors: UInt64 = 0
-  var lastWireError: Int32 = 0
+  package var carrierErrors: UInt64 = 0
+  package var lastWireError: Int32 = 0
   /// Frames can leave, as far as is known.
-  var hasCarrier = true
-  var notices: StackNotices? = nil
+  package var hasCarrier = true
+  /// What whoever runs the stack is to be told, taken by whoever leaves the shard.
+  package var notices: [ShardNotice] = []
   /// It was told that frames come in from our own link-layer address.
-  var hasToldOwnAddress = false
-  /// Where the time of day comes from.
-  let clock: StackClock
+  package var hasToldOwnAddress = false
+  /// What the time of day is ahead of the shard's clock, nanoseconds; `nil`: nobody knows.
+  package let readTimeOfDayOffset: @Sendable () -> UInt64?
   /// What `swiftstack filter` sets, at the hooks while there are rules.
-  let filter = PacketFilter()
-  var hookClients: [UInt32: any HookClient] = [:]
-  var lastRuleHandle: UInt32 = 0
+  package let filter = PacketFilter()
+  package var hookClients: [UInt32: any HookClient] = [:]
+  package var lastRuleHandle: UInt32 = 0
   /// The rings are empty and the wire is gone.
-  var isDismantled = false
+  package var isDismantled = false
   /// Nobody may enter any more.
-  var isClosed = false
+  package var isClosed = false
   /// The interface was removed under the stack.
-  var isLinkGone = false
+  package var isLinkGone = false
 
   /// How long to wait when the wire would not take a frame.
-  static let retryInterval = Nanoseconds.microseconds(200)
+  package static let retryInterval = Nanoseconds.microseconds(200)
 
-  init(
-    configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool,
-    seed: (UInt64, UInt64, UInt64),
-    now: Instant, clock: StackClock
+  package init(
+    _ configuration: StackConfiguration, wire: Wire, lendsEngines: Bool,
+    seed: (UInt64, UInt64, UInt64), now: Instant, timeOfDayOffset: @escaping @Sendable () -> UInt64?
   ) throws(Errno) {
-    self.clock = clock
+    readTimeOfDayOffset = timeOfDayOffset
     memory = ShardMemory(limit: configuration.packetMemory)
     var net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
-    net.timeOfDayOffset = clock.timeOfDayOffset
+    net.timeOfDayOffset = timeOfDayOffset()
     let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
     nic = IceDevice(
       bus: bus,
@@ -115,7 +113,7 @@ struct ShardState: ~Copyable, @unchecked Sendable {
     host = Host(net: net)
     ethernet = host.link.devices.add(device)
     host.internet.hooks.name(ethernet, configuration.name)
-    self.port = port
+    port = WirePort(wire)
     try host.addAddress(configuration.address, on: ethernet)
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
       try host.addRoute(RouteEntry(anywhere, gateway: gateway))
@@ -123,45 +121,21 @@ struct ShardState: ~Copyable, @unchecked Sendable {
   }
 
   /// Makes the shard one of several.
-  mutating func join(_ peers: [ShardInbox], as queue: Int, portOwners: PortOwners) {
+  package mutating func join(_ peers: [any Mailbox], as queue: Int, portOwners: PortOwners) {
     self.queue = queue
     self.peers = peers
     self.portOwners = portOwners
     sockets.tcp.recordPortChanges()
   }
 
+  /// Whether datagrams, which one shard of a stack has all of, are this one's.
+  package var isFirst: Bool { queue == 0 }
+
   /// When the shard has to be entered next if nothing happens until then.
-  var nextDeadline: Instant {
+  package var nextDeadline: Instant {
     if hasMoreWork { return .origin }
     var deadline = min(host.net.timers.nextDeadline ?? .distantFuture, retryAt)
     if let interrupt = nic.nextInterruptDeadline { deadline = min(deadline, interrupt) }
     return deadline
   }
-}
-
-/// A buffer that lives as long as the shard. Its contents mean nothing from one use to the next. Memory that nobody asked
-/// for yet is not touched, so that a stack costs only what its programs use.
-///
-/// Safety: `bytes` is allocated here and freed in `deinit`; whoever uses it holds the shard's lock.
-@safe
-struct ScratchBuffer: ~Copyable {
-  static let byteCount = 1 << 20
-  private let bytes: UnsafeMutableRawBufferPointer
-  private var filled = 0
-
-  init() { unsafe bytes = .allocate(byteCount: Self.byteCount, alignment: 64) }
-
-  /// The first `count` bytes, at most `byteCount`.
-  mutating func prefix(_ count: Int) -> UnsafeMutableRawBufferPointer {
-    if count > filled { fill(count) }
-    return unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
-  }
-
-  /// Bulk senders send from here: a pattern that shows where it came from, never memory of others.
-  private mutating func fill(_ count: Int) {
-    for index in filled..<count { unsafe bytes[index] = UInt8(truncatingIfNeeded: 0x20 &+ index % 95) }
-    filled = count
-  }
-
-  deinit { unsafe bytes.deallocate() }
 }

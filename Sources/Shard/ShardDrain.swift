@@ -1,4 +1,3 @@
-import IPv4
 import Ice
 import IceModel
 import NetDevice
@@ -8,12 +7,12 @@ import Trace
 
 /// What follows every entry into the stack, whoever came in: frames to the wire, completions and received frames up
 /// the floors, answers down again, until all is quiet. Linux: `net_rx_action()`, `net_tx_action()` and the doorbell.
-extension ShardState {
+extension Shard {
   /// Rounds of one drain; what is left then is done at the next entry, which comes at once.
   private static let roundLimit = 256
 
   /// Programs of the shard get turns worth `entryByteCount` bytes; those that are left have theirs at the next entry.
-  mutating func drain() {
+  package mutating func drain() {
     var rounds = 0
     var budget = Self.entryByteCount
     hasMoreWork = false
@@ -58,7 +57,8 @@ extension ShardState {
         break
       }
     }
-    if !applications.isLineEmpty { hasMoreWork = true }
+    if !owners.isLineEmpty { hasMoreWork = true }
+    if programs.hasRetired { programs.letGo() }
   }
 
   /// Carries frames from the ring to the wire. Returns whether any went.
@@ -97,7 +97,7 @@ extension ShardState {
   /// `entryByteCount` bytes before others get the lock.
   ///
   /// - Returns: whether the wire may have more.
-  mutating func receiveFromWire(limit: Int) -> Bool {
+  package mutating func receiveFromWire(limit: Int) -> Bool {
     var left = limit
     var bytesLeft = Self.entryByteCount
     while left > 0 && bytesLeft > 0 {
@@ -129,7 +129,7 @@ extension ShardState {
   }
 
   /// Takes a frame that the caller of a simulated stack pushes in.
-  mutating func receiveFrame(_ bytes: UnsafeRawBufferPointer, _ metadata: WireFrameMetadata) {
+  package mutating func receiveFrame(_ bytes: UnsafeRawBufferPointer, _ metadata: WireFrameMetadata) {
     host.net.tracer.record(
       .device_frame_in, UInt64(truncatingIfNeeded: bytes.count), 1, UInt64(metadata.gsoSize))
     unsafe nic.receive(bytes, metadata: metadata, now: host.net.now)
@@ -148,22 +148,22 @@ extension ShardState {
   }
 
   /// Hands every timer that is due to its floor.
-  mutating func runTimers() {
+  package mutating func runTimers() {
     while let (key, due) = host.net.timers.popExpired(now: host.net.now) {
       switch key.kind {
       case .tcp: sockets.timerExpired(key, due: due, host: &host)
       case .neighbour, .reassembly, .qdisc, .watchdog:
         host.timerExpired(key, due: due)
-      case .application: applicationTimerExpired(key)
+      case .application: programTimerExpired(key, due: due)
       case .wait: waitTimerExpired(key, due: due)
       }
     }
   }
 }
 
-extension ShardState {
+extension Shard {
   /// Ends an entry. Returns whether the event loop has to be woken because it would sleep too long.
-  mutating func leave() -> Bool {
+  package mutating func leave() -> Bool {
     guard !isClosed else { return false }
     drain()
     let next = nextDeadline

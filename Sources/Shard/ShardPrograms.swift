@@ -1,89 +1,85 @@
 import Sockets
 
-/// Running applications.
-extension ShardState {
-  /// Starts an application on a socket, and lets it do what it can at once.
+/// Running programs.
+extension Shard {
+  /// Runs a program from now on; it gets turns when sockets are given to it.
+  ///
+  /// - Returns: what names it.
   @discardableResult
-  mutating func start(_ application: Application) -> Int {
-    let index = applications.insert(application)
-    owners.setApplication(application.socket, index)
-    host.net.wake(application.socket)
-    return index
+  public mutating func start(_ program: Program) -> ProgramID {
+    program.id = programs.insert(program)
+    return program.id
   }
 
-  /// Ends an application: its socket closes in order, or with a reset.
-  mutating func end(_ index: Int, reset: Bool = false) {
-    let application = applications[index]
-    switch application.kind {
-    case .echoStream, .discardStream, .chargenStream, .daytimeStream: applications.serviceConnections -= 1
-    default: break
-    }
-    disown(application.socket)
-    applications.remove(index)
+  /// Ends a program. Its sockets are to be finished before.
+  public mutating func end(_ program: ProgramID) { programs.remove(program, timers: &host.net.timers) }
+
+  /// The program of that name, while it runs.
+  public func program(_ id: ProgramID) -> Program? { programs[id] }
+
+  /// Gives a socket to a program: it has a turn at once, and another whenever the socket may be ready.
+  ///
+  /// - Parameter note: a word of the program's own about the socket, see `note(of:)`.
+  public mutating func give(_ socket: SocketID, to program: ProgramID, note: UInt32 = 0) {
+    owners.setProgram(socket, program, note: note)
+    host.net.wake(socket)
+  }
+
+  /// What a program has written down about one of its sockets.
+  public func note(of socket: SocketID) -> UInt32 { owners[socket].note }
+  /// Writes down a word about a program's socket.
+  public mutating func setNote(of socket: SocketID, _ note: UInt32) { owners[socket].note = note }
+
+  /// Puts a program's socket in line for another turn.
+  public mutating func wake(_ socket: SocketID) { host.net.wake(socket) }
+
+  /// Takes a socket from its program and closes it: in order, or with a reset.
+  public mutating func finish(_ socket: SocketID, reset: Bool = false) {
+    disown(socket)
     if reset {
-      sockets.abort(application.socket, host: &host)
+      sockets.abort(socket, host: &host)
     } else {
-      try? sockets.close(application.socket, host: &host)
+      try? sockets.close(socket, host: &host)
     }
   }
+
+  /// Calls the program's `timeIsUp` at `deadline`, and not at the one that was set before; `nil`: not at all.
+  public mutating func setTimer(of program: ProgramID, at deadline: Instant?) {
+    programs.setTimer(program, at: deadline, in: &host.net.timers)
+  }
+
+  /// Calls the program's `nudged`, if it still runs.
+  public mutating func nudge(_ program: ProgramID) { programs[program]?.nudged(on: &self) }
+
+  /// The shard's time.
+  public var now: Instant { host.net.now }
 
   /// Bytes that programs move while one entry holds the lock; whoever has more to do stands in line again.
-  static let entryByteCount = 1 << 20
+  package static var entryByteCount: Int { 1 << 20 }
   /// Bytes of one turn of a program in one direction; then it is the next one's.
-  static let turnByteCount = 256 << 10
+  public static var turnByteCount: Int { 256 << 10 }
   /// What a turn costs that moves nothing.
-  private static let turnCost = 4096
+  private static var turnCost: Int { 4096 }
 
-  mutating func queueTurn(_ index: Int) { applications.enqueue(index) }
-
-  /// Gives programs their turns, in order, as long as `budget` lasts. Returns whether any ran.
-  mutating func runTurns(_ budget: inout Int) -> Bool {
+  /// Gives sockets of programs their turns, in order, as long as `budget` lasts. Returns whether any had one.
+  package mutating func runTurns(_ budget: inout Int) -> Bool {
     var ran = false
-    while budget > 0, let index = applications.dequeue() {
+    while budget > 0, let (socket, program) = owners.dequeue() {
       bytesMoved = 0
-      runApplication(index)
+      if let reference = unsafe programs.reference(program) {
+        // Safe: the program is in its slot or retired until the turns are over.
+        unsafe reference._withUnsafeGuaranteedRef { $0.ready(socket, on: &self) }
+      } else {
+        finish(socket, reset: true)
+      }
       budget -= max(bytesMoved, Self.turnCost)
       ran = true
     }
     return ran
   }
 
-  /// The application's socket may be ready.
-  private mutating func runApplication(_ index: Int) {
-    switch applications[index].kind {
-    case .free: break
-    case .listener: runListener(index)
-    case .echoStream: runEchoStream(index)
-    case .discardStream: runDiscardStream(index)
-    case .chargenStream: runChargenStream(index)
-    case .daytimeStream: runDaytimeStream(index)
-    case .echoDatagram, .discardDatagram, .chargenDatagram, .daytimeDatagram: runDatagramService(index)
-    case .perfSource: runPerfSource(index)
-    case .perfSink: runPerfSink(index)
-    case .bridge: runBridge(applications[index].job)
-    }
-  }
-
-  mutating func applicationTimerExpired(_ key: TimerKey) { jobTimerExpired(Int(key.id), key.generation) }
-
-  private mutating func runListener(_ index: Int) {
-    let listener = applications[index]
-    while let child = try? sockets.accept(listener.socket, net: &host.net) {
-      switch listener.child {
-      case .perfSink:
-        perfAccepted(child, by: index)
-      default:
-        guard applications.serviceConnections < ApplicationTable.mostServiceConnections else {
-          sockets.abort(child, host: &host)
-          continue
-        }
-        applications.serviceConnections += 1
-        var application = Application()
-        application.kind = listener.child
-        application.socket = child
-        start(application)
-      }
-      if applications[index].kind != .listener || applications[index].socket != listener.socket { return }
-    }
+  package mutating func programTimerExpired(_ key: TimerKey, due: Instant) {
+    guard let id = programs.timerExpired(key, due: due) else { return }
+    programs[id]?.timeIsUp(on: &self)
   }
 }

@@ -3,9 +3,11 @@ import SkBuff
 import Sockets
 import UDP
 
-/// Socket calls with plain buffers, for the callers inside this module.
-extension ShardState {
-  mutating func socket(_ kind: SocketKind) throws(Errno) -> SocketID {
+/// Socket calls of whoever holds the shard: programs, and the sockets above. None of them waits; what would have to fails
+/// with EAGAIN.
+extension Shard {
+  /// Linux: socket(2).
+  public mutating func socket(_ kind: SocketKind) throws(Errno) -> SocketID {
     switch kind {
     case .tcp: try sockets.socket(family: .inet, type: .stream, net: &host.net)
     case .udp: try sockets.socket(family: .inet, type: .datagram, net: &host.net)
@@ -13,14 +15,74 @@ extension ShardState {
     }
   }
 
+  /// Linux: bind(2). Port 0 picks one. Of the shards of one stack, only this one's sockets are asked whether the port is free.
+  public mutating func bind(_ id: SocketID, to address: SocketAddress) throws(Errno) {
+    try sockets.bind(id, to: address, host: &host)
+  }
+
+  /// Linux: listen(2).
+  public mutating func listen(_ id: SocketID, backlog: Int = 4096) throws(Errno) {
+    try sockets.listen(id, backlog: backlog, net: &host.net)
+  }
+
+  /// Linux: accept(2).
+  public mutating func accept(_ id: SocketID) throws(Errno) -> SocketID {
+    try sockets.accept(id, net: &host.net)
+  }
+
+  /// Linux: connect(2). EINPROGRESS for TCP: the socket is writable when the peer has answered, see `finishConnecting(_:)`.
+  public mutating func connect(_ id: SocketID, to address: SocketAddress) throws(Errno) {
+    try sockets.connect(id, to: address, host: &host)
+  }
+
+  /// Linux: shutdown(2).
+  public mutating func shutdown(_ id: SocketID, read: Bool = false, write: Bool = false) throws(Errno) {
+    try sockets.shutdown(id, read: read, write: write, host: &host)
+  }
+
+  /// What a socket is ready for. Whoever is told that it is not is owed a wake-up.
+  public mutating func readiness(of id: SocketID) -> Readiness { sockets.poll(id) }
+
+  /// Sends what there is room for.
+  ///
   /// - Returns: bytes taken.
-  mutating func send(
+  @discardableResult
+  public mutating func send(
+    _ id: SocketID, _ bytes: RawSpan, to address: SocketAddress? = nil, flags: MessageFlags = []
+  ) throws(Errno) -> Int {
+    try unsafe bytes.withUnsafeBytes { (buffer) throws(Errno) in
+      unsafe try send(id, from: buffer, to: address, flags: flags.union(.dontWait))
+    }
+  }
+
+  /// As above, from an array.
+  @discardableResult
+  public mutating func send(
+    _ id: SocketID, _ bytes: [UInt8], to address: SocketAddress? = nil, flags: MessageFlags = []
+  ) throws(Errno) -> Int {
+    // Safe: a byte has no padding.
+    try send(id, unsafe bytes.span.bytes, to: address, flags: flags)
+  }
+
+  /// Receives what is there.
+  ///
+  /// - Returns: the bytes received; of a stream 0 is its end.
+  public mutating func receive(
+    _ id: SocketID, into bytes: inout MutableRawSpan, flags: MessageFlags = []
+  ) throws(Errno) -> Received {
+    try unsafe bytes.withUnsafeMutableBytes { (buffer) throws(Errno) in
+      unsafe try receiveFrom(id, into: buffer, flags: flags.union(.dontWait))
+    }
+  }
+
+  /// - Returns: bytes taken.
+  package mutating func send(
     _ id: SocketID, from buffer: UnsafeRawBufferPointer, to address: SocketAddress? = nil, flags: MessageFlags
   ) throws(Errno) -> Int {
     unsafe try send(id, MessageHeader(address: address, flags: flags), from: buffer)
   }
 
-  mutating func send(
+  package mutating func send(
     _ id: SocketID, _ header: MessageHeader, from buffer: UnsafeRawBufferPointer
   ) throws(Errno) -> Int {
     var iter = unsafe IovIter(source: buffer)
@@ -29,7 +91,7 @@ extension ShardState {
     return count
   }
 
-  mutating func receiveMessage(
+  package mutating func receiveMessage(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> ReceivedMessage {
     var iter = unsafe IovIter(destination: buffer)
@@ -38,7 +100,7 @@ extension ShardState {
     return message
   }
 
-  mutating func receiveFrom(
+  package mutating func receiveFrom(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
     if id.kind == .tcp && !flags.contains(.errorQueue) {
@@ -51,7 +113,7 @@ extension ShardState {
   }
 
   /// Receives into a new array, made when there is something to put into it, and no larger than that.
-  mutating func receiveArray(
+  package mutating func receiveArray(
     _ id: SocketID, upTo limit: Int, flags: MessageFlags
   ) throws(Errno) -> (bytes: [UInt8], message: ReceivedMessage) {
     let isError = flags.contains(.errorQueue)
@@ -76,7 +138,7 @@ extension ShardState {
   }
 
   /// Sends bytes that Swift owns.
-  mutating func send(
+  package mutating func send(
     _ id: SocketID, _ bytes: ArraySlice<UInt8>, to address: SocketAddress? = nil, flags: MessageFlags
   ) throws(Errno) -> Int {
     unsafe try bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
@@ -84,7 +146,7 @@ extension ShardState {
     }
   }
 
-  mutating func receive(
+  package mutating func receive(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Int {
     var iter = unsafe IovIter(destination: buffer)
@@ -95,7 +157,7 @@ extension ShardState {
 
   /// Takes up to `count` bytes, or one datagram, and throws them away.
   @discardableResult
-  mutating func discard(_ id: SocketID, count: Int) throws(Errno) -> Int {
+  public mutating func discard(_ id: SocketID, count: Int) throws(Errno) -> Int {
     var iter = IovIter(discarding: count)
     let discarded = try sockets.recv(id, iter: &iter, flags: .dontWait, host: &host)
     bytesMoved &+= discarded
@@ -104,7 +166,7 @@ extension ShardState {
 
   /// EAGAIN while a connection is on its way, its error when it failed. Linux: `inet_wait_for_connect()`,
   /// `__inet_stream_connect()`.
-  mutating func finishConnecting(_ id: SocketID) throws(Errno) {
+  public mutating func finishConnecting(_ id: SocketID) throws(Errno) {
     try sockets.finishConnect(id, net: host.net)
   }
 }

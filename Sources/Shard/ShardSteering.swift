@@ -11,9 +11,9 @@ import Sockets
 ///   its local port. Of several that have it (listeners of one service) the flow's hash names the first to be asked, so
 ///   that every segment of a flow finds its connection there; the others are asked in turn only when it is not.
 /// - What ARP tells and ICMP errors about TCP are for all.
-extension ShardState {
+extension Shard {
   /// A packet from the device or from ourselves, in a stack of several shards.
-  mutating func receiveShared(_ skb: consuming SkBuff) {
+  package mutating func receiveShared(_ skb: consuming SkBuff) {
     guard !skb.etherType.isVLAN || skb.removePriorityTags() else {
       skb.drop(.unknownEtherType)
       return
@@ -94,7 +94,7 @@ extension ShardState {
   }
 
   /// Tells the other shards which TCP ports came into use here, before any segment of theirs can be answered.
-  mutating func publishPorts() {
+  package mutating func publishPorts() {
     guard let portOwners else { return }
     while let change = sockets.tcp.takePortChange() {
       portOwners.set(change.port, shard: queue, isInUse: change.isInUse)
@@ -105,7 +105,7 @@ extension ShardState {
   private static let handoverBatch = 32
 
   /// Takes in what other shards have handed over.
-  mutating func takeHandovers() {
+  package mutating func takeHandovers() {
     guard peers.count > 1 else { return }
     var taken = 0
     for item in peers[queue].takeAll() {

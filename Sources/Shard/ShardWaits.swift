@@ -1,14 +1,14 @@
 import Sockets
 
 /// Waiting: who registers, and who is told.
-extension ShardState {
+extension Shard {
   /// Nobody gets anything from the stack any more: it was closed, or its interface is gone.
-  var end: WakeEvent? { isClosed ? .stackEnd : isLinkGone ? .linkGone : nil }
+  package var end: WakeEvent? { isClosed ? .stackEnd : isLinkGone ? .linkGone : nil }
 
   /// Leaves word that somebody waits on a socket until one of `interest` is there.
   ///
   /// - Parameter limit: when the shard's timers have to end the wait; `nil`: somebody else does.
-  mutating func await(_ id: SocketID, for interest: Readiness, until limit: Instant?) {
+  package mutating func await(_ id: SocketID, for interest: Readiness, until limit: Instant?) {
     // Errors and hang-ups end every wait, also one for nothing else.
     owners[id].interest.formUnion(interest.union([.error, .hangup]))
     if let limit, limit < .distantFuture {
@@ -18,14 +18,14 @@ extension ShardState {
   }
 
   /// A socket is nobody's any more.
-  mutating func disown(_ id: SocketID) {
+  package mutating func disown(_ id: SocketID) {
     guard owners[id].id == id else { return }
     owners[id].timer.cancel(in: &host.net.timers)
     owners.clear(id)
   }
 
   /// The limit of some call on the socket is reached: each looks at its own.
-  mutating func waitTimerExpired(_ key: TimerKey, due: Instant) {
+  package mutating func waitTimerExpired(_ key: TimerKey, due: Instant) {
     let id = SocketID(rawValue: key.id, generation: key.generation)
     guard owners[id].id == id, owners[id].timer.expire(at: due) else { return }
     owners.signal(id)
@@ -35,14 +35,14 @@ extension ShardState {
   /// what they wait for is there.
   ///
   /// A socket that is not ready after all is asked as by a new caller, so that it owes the next wake-up.
-  mutating func notify() {
+  package mutating func notify() {
     while let woken = host.net.takeWakeup() {
       let owner = owners[woken]
       // A wake-up may know the number only; one of an earlier socket with the number is nobody's.
       guard woken.generation == 0 || woken.generation == owner.id.generation else { continue }
       switch owner.kind {
       case .none: break
-      case .application: queueTurn(Int(owner.application))
+      case .program: owners.enqueue(owner.id)
       case .waiter:
         guard !owner.interest.isEmpty else { continue }
         if !sockets.poll(owner.id).isDisjoint(with: owner.interest) { owners.signal(owner.id) }
@@ -54,11 +54,9 @@ extension ShardState {
 
 extension Shard {
   /// The interface was removed under the stack: every wait ends and every call fails with ENETDOWN from now on.
-  func linkGone() {
-    inspect { state in
-      guard !state.isLinkGone else { return }
-      state.isLinkGone = true
-      state.owners.signalAll()
-    }
+  package mutating func linkGone() {
+    guard !isLinkGone else { return }
+    isLinkGone = true
+    owners.signalAll()
   }
 }

@@ -1,4 +1,5 @@
-import LinuxHost
+import NetNamespace
+import Wire
 
 /// Who a stack is and how large its rings are; the same on a TAP and on a simulated wire.
 public struct StackConfiguration: Sendable {
@@ -93,7 +94,7 @@ public struct StackConfiguration: Sendable {
   }
 
   /// Whether an interface can have this address.
-  static func checkHost(_ prefix: IPv4Prefix, _ name: String) throws(StackError) {
+  package static func checkHost(_ prefix: IPv4Prefix, _ name: String) throws(StackError) {
     let address = prefix.address
     if address.isZeroNet || address.isLoopback || address.isMulticast || address.rawValue >> 28 == 0xF {
       throw StackError("\(name) \(prefix) is not an address that a host can have")
@@ -107,31 +108,6 @@ public struct StackConfiguration: Sendable {
     if let broadcast = prefix.broadcast, address == broadcast {
       throw StackError("\(name) \(prefix) is the network's broadcast address; take one inside it")
     }
-  }
-}
-
-/// What Linux's side of a TAP stack is like.
-public struct TapParameters: Sendable {
-  /// The TAP's name.
-  public var interface: InterfaceName
-  /// Linux's address on the interface; `nil` leaves the interface without one.
-  public var hostAddress: IPv4Prefix?
-  /// Namespace the interface is created in; `nil`: the calling thread's.
-  public var namespace: String?
-  /// Queue pairs, each with a shard of its own: 1 to 64.
-  public var queues: Int
-  /// Lend the NIC's TSO and checksum engines to the TAP (`IFF_VNET_HDR`).
-  public var offload: Bool
-
-  public init(
-    interface: InterfaceName, hostAddress: IPv4Prefix? = StackConfiguration.defaultHostAddress,
-    namespace: String? = nil, queues: Int = 1, offload: Bool = true
-  ) {
-    self.interface = interface
-    self.hostAddress = hostAddress
-    self.namespace = namespace
-    self.queues = queues
-    self.offload = offload
   }
 }
 

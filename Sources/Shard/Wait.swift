@@ -1,5 +1,5 @@
 /// What a call on a socket waits for. Together with `WakeEvent` the one table of who waits and what ends the wait.
-enum Wait: UInt8, CaseIterable, Sendable {
+package enum Wait: UInt8, CaseIterable, Sendable {
   /// Bytes, a datagram, or the end of the stream.
   case read
   /// Room in the send buffer, which is also room in packet memory.
@@ -14,7 +14,7 @@ enum Wait: UInt8, CaseIterable, Sendable {
   case linger
 
   /// The readiness that ends the wait. An error or a hang-up ends every wait.
-  var interest: Readiness {
+  package var interest: Readiness {
     switch self {
     case .read, .accept: .readable
     case .write, .connect: .writable
@@ -26,9 +26,9 @@ enum Wait: UInt8, CaseIterable, Sendable {
 
 /// What may happen to a socket while somebody waits on it, and who tells.
 ///
-/// Events of the protocol come as `net.wake(_:)`; `ShardState.notify()` asks the socket for its readiness then and wakes
+/// Events of the protocol come as `net.wake(_:)`; `Shard.notify()` asks the socket for its readiness then and wakes
 /// whoever waits for that. The others come from the calls named here and wake everybody.
-enum WakeEvent: UInt8, CaseIterable, Sendable {
+package enum WakeEvent: UInt8, CaseIterable, Sendable {
   /// Bytes or a datagram were queued. Linux: `sk_data_ready()`.
   case data
   /// The peer's FIN.
@@ -62,7 +62,7 @@ enum WakeEvent: UInt8, CaseIterable, Sendable {
 }
 
 /// What a call returns that was waiting when an event came.
-enum WakeOutcome: Hashable, Sendable {
+package enum WakeOutcome: Hashable, Sendable {
   /// The wait goes on.
   case none
   /// The call has its result.
@@ -76,7 +76,7 @@ enum WakeOutcome: Hashable, Sendable {
 
 extension Wait {
   /// The table: what `event` means for a call that waits. A poll returns in every case that is not `.none`.
-  func outcome(of event: WakeEvent) -> WakeOutcome {
+  package func outcome(of event: WakeEvent) -> WakeOutcome {
     switch (self, event) {
     case (.linger, .stackEnd), (.linger, .linkGone), (.linger, .timeout), (.linger, .finAcknowledged),
       (.linger, .failure):
@@ -107,7 +107,7 @@ extension Wait {
   }
 
   /// The error with which `event` ends the wait.
-  func error(of event: WakeEvent) -> Errno {
+  package func error(of event: WakeEvent) -> Errno {
     guard case .failure(let error) = outcome(of: event) else { return .EAGAIN }
     return error
   }

@@ -1,4 +1,5 @@
 import IceModel
+import Shard
 
 /// A stack whose clock and wire belong to the caller: frames go in and come out, and time passes only when it says so.
 /// The whole path, NIC model included, runs in virtual time.
@@ -9,7 +10,7 @@ public final class SimulatedStack: Sendable {
   /// The stack, with the calls that every stack has.
   public let stack: Stack
   let time: ManualTime
-  private var shards: [Shard] { stack.shards }
+  private var shards: [LockedShard] { stack.shards }
 
   /// - Parameters:
   ///   - configuration: addresses, settings, device.
@@ -80,11 +81,7 @@ public final class SimulatedStack: Sendable {
   ///   - frame: from its Ethernet header on.
   ///   - queue: the one it arrives at; `nil`: by its flow.
   public func receive(_ frame: SimulatedFrame, queue: Int? = nil) {
-    shards[queue ?? self.queue(of: frame.bytes)].enter { state in
-      guard !state.isClosed else { return }
-      state.runTimers()
-      unsafe frame.bytes.withUnsafeBytes { unsafe state.receiveFrame($0, frame.metadata) }
-    }
+    shards[queue ?? self.queue(of: frame.bytes)].enter { $0.receive(frame) }
     settle()
   }
 
@@ -96,12 +93,12 @@ public final class SimulatedStack: Sendable {
   /// The frames that the stack has sent since the last call, in order; those of several queues one queue after the other.
   public func takeFrames() -> [SimulatedFrame] {
     settle()
-    return shards.flatMap { $0.inspect { $0.port.takeSimulated() } }
+    return shards.flatMap { $0.inspect { $0.takeFrames() } }
   }
 
   /// Plugs the cable in or out: frames that are sent meanwhile are lost.
   public func setCarrier(_ isUp: Bool) {
-    for shard in shards { shard.inspect { $0.port.setCarrier(isUp) } }
+    for shard in shards { shard.inspect { $0.setCarrier(isUp) } }
   }
 
   /// Commits faults in the NIC, for tests.
@@ -128,7 +125,7 @@ public final class SimulatedStack: Sendable {
   /// Entries of the stack's timer queue, for tests that one leaves with what it timed.
   public var timerCount: Int { sum { $0.host.net.timers.count } }
 
-  private func sum(_ value: (borrowing ShardState) -> Int) -> Int {
+  private func sum(_ value: (borrowing Shard) -> Int) -> Int {
     shards.reduce(0) { total, shard in total + shard.inspect { value($0) } }
   }
 }

@@ -1,5 +1,7 @@
 import IceModel
 import LinuxHost
+import Services
+import Shard
 import Sockets
 
 /// A running stack: open one on a TAP, make sockets, talk to the network. Usable from any thread.
@@ -14,7 +16,7 @@ public final class Stack: Sendable {
   public let configuration: StackConfiguration
   /// What Linux finishes for the stack; empty without offload or on a simulated wire.
   public let offloads: TapOffloads
-  let shards: [Shard]
+  let shards: [LockedShard]
   let portTaking = PortTaking()
   private let loops: Guarded<[EventLoop]>
   /// Signalled when the interface has been removed under the stack; `nil` on a simulated wire.
@@ -56,17 +58,19 @@ public final class Stack: Sendable {
     var setup = try TapSetup.make(tap, network: configuration.address, mtu: configuration.mtu)
     offloads = setup.device.offloads ?? []
     let hasHeader = setup.device.headerByteCount > 0
-    var shards: [Shard] = []
+    var shards: [LockedShard] = []
     var loops: [EventLoop] = []
     let wireLoss = try WakeDescriptor()
+    let notices = StackNotices(event: try WakeDescriptor())
     for index in 0..<tap.queues {
       guard let queue = setup.device.takeQueue() else { break }
       let wire = queue.descriptor.rawValue
       var own = configuration
       own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
       let shard = try Self.makeShard(
-        own, port: .tap(TapPort(queue: queue, hasHeader: hasHeader)), lendsEngines: hasHeader,
-        clock: .monotonic, seed: nil, inbox: ShardInbox(wakeUp: try WakeDescriptor()))
+        own, wire: TapWire(queue: queue, hasHeader: hasHeader), lendsEngines: hasHeader, clock: .monotonic,
+        seed: nil,
+        inbox: ShardInbox(wakeUp: try WakeDescriptor()), notices: notices)
       shards.append(shard)
       loops.append(try EventLoop(shard: shard, wire: wire, wireLoss: wireLoss))
     }
@@ -76,7 +80,7 @@ public final class Stack: Sendable {
     self.shards = shards
     self.loops = Guarded(loops)
     self.wireLoss = wireLoss
-    notices = StackNotices(event: try WakeDescriptor())
+    self.notices = notices
     threads = Guarded([])
     let restoration = setup.restoration.take()
     let hasMoreToSet = restoration != nil
@@ -99,20 +103,21 @@ public final class Stack: Sendable {
     self.configuration = configuration
     administered = Guarded(configuration.settings)
     offloads = []
-    var shards: [Shard] = []
+    let notices = StackNotices(event: nil)
+    var shards: [LockedShard] = []
     for index in 0..<queues {
       var own = configuration
       own.settings.localPorts = Self.part(index, of: queues, of: configuration.settings.localPorts)
       shards.append(
         try Self.makeShard(
-          own, port: .simulated(SimulatedWirePort()), lendsEngines: lendsEngines, clock: .manual(time),
-          seed: seed &+ UInt64(index) &* 0x9E37_79B9, inbox: ShardInbox()))
+          own, wire: SimulatedWirePort(), lendsEngines: lendsEngines, clock: .manual(time),
+          seed: seed &+ UInt64(index) &* 0x9E37_79B9, inbox: ShardInbox(), notices: notices))
     }
     Self.join(shards)
     self.shards = shards
     loops = Guarded([])
     wireLoss = nil
-    notices = StackNotices(event: nil)
+    self.notices = notices
     threads = Guarded([])
     restoration = Guarded(nil)
     if configuration.services { try startServices() }
@@ -121,7 +126,6 @@ public final class Stack: Sendable {
 
   /// What every stack does first.
   private func begin() {
-    for shard in shards { shard.inspect { [notices] in $0.notices = notices } }
     if configuration.announcesAddress {
       shards[0].enter { $0.host.announceAddresses() }
     }
@@ -133,7 +137,7 @@ public final class Stack: Sendable {
   deinit { close() }
 
   /// Makes shards behind one address know each other.
-  private static func join(_ shards: [Shard]) {
+  private static func join(_ shards: [LockedShard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
     let owners = PortOwners(hash: shards[0].inspect { $0.host.net.random.nextKey() })
@@ -143,16 +147,16 @@ public final class Stack: Sendable {
   }
 
   private static func makeShard(
-    _ configuration: StackConfiguration, port: consuming WirePort, lendsEngines: Bool, clock: StackClock,
-    seed: UInt64?, inbox: ShardInbox
-  ) throws -> Shard {
+    _ configuration: StackConfiguration, wire: Wire, lendsEngines: Bool, clock: StackClock,
+    seed: UInt64?, inbox: ShardInbox, notices: StackNotices
+  ) throws -> LockedShard {
     var source = RandomSource(seed: seed ?? SystemEntropy.next())
     let seeds = (source.next(), source.next(), source.next())
     let now = clock.now
-    let state = try ShardState(
-      configuration: configuration, port: port, lendsEngines: lendsEngines, seed: seeds, now: now,
-      clock: clock)
-    return Shard(state, clock: clock, inbox: inbox)
+    let state = try Shard(
+      configuration, wire: wire, lendsEngines: lendsEngines, seed: seeds, now: now,
+      timeOfDayOffset: { clock.timeOfDayOffset })
+    return LockedShard(state, clock: clock, inbox: inbox, notices: notices)
   }
 
   /// Each shard picks ephemeral ports from its own part of the range, so that no two pick the same.
@@ -203,10 +207,9 @@ public final class Stack: Sendable {
     let number = descriptor.rawValue
     let id = socket.surrender()
     let shard = socket.shard
-    let bridge = Bridge(descriptor: descriptor, isDatagram: socket.type != .tcp, waiter: waiter)
-    let index = shard.startBridge(bridge, id)
-    try loop.watch(bridge: index, number)
-    return BridgeHandle(shard: shard, index: index, bridge: bridge)
+    let bridge = Bridge(id, to: descriptor, isDatagram: socket.type != .tcp, waiter: waiter)
+    try loop.watch(number, for: shard.start(bridge))
+    return BridgeHandle(shard: shard, bridge: bridge)
   }
 
   /// Resets every connection, ends the event loops and closes the TAP and every other descriptor. Whoever waits on a

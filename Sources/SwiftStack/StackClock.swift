@@ -22,14 +22,6 @@ enum StackClock: Sendable {
       return offset == 0 ? nil : offset
     }
   }
-
-  /// The time of day, nanoseconds since 1970: read when it is asked for, so that a step of the clock is followed.
-  var timeOfDay: UInt64 {
-    switch self {
-    case .monotonic: WallClock.nanosecondsSinceEpoch()
-    case .manual(let time): time.now.nanoseconds &+ time.timeOfDayOffset.load(ordering: .relaxed)
-    }
-  }
 }
 
 /// The time of a simulated stack, moved by its caller.

@@ -1,4 +1,5 @@
 import LinuxHost
+import Shard
 
 /// The arguments of `up`, checked and completed. Nothing has been touched yet.
 public struct StackPlan: Sendable {

@@ -1,3 +1,4 @@
+import Shard
 import Foundation
 import Testing
 import Wire

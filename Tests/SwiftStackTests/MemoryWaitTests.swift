@@ -17,11 +17,11 @@ import Wire
 
   /// Safety: used under the shard's lock only.
   private final class Hoard: @unchecked Sendable {
-    private let shard: Shard
+    private let shard: LockedShard
     private var pages: [HeldPage] = []
 
     /// Takes all that is given for such a use.
-    init(_ shard: Shard, _ use: MemoryUse) {
+    init(_ shard: LockedShard, _ use: MemoryUse) {
       self.shard = shard
       shard.inspect { state in
         for large in [true, false] {

@@ -1,3 +1,4 @@
+import Shard
 import IceModel
 import NetNamespace
 import SkBuff

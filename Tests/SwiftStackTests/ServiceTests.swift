@@ -1,4 +1,5 @@
 import SwiftStack
+@testable import Services
 import TestSupport
 import Testing
 import Timers
@@ -8,26 +9,6 @@ import Wire
 
 /// The small services, in virtual time.
 @Suite struct ServiceTests {
-  @Test("RFC 864: the first lines of the pattern")
-  func characterGenerator() {
-    let bytes = (0..<148).map(CharacterGenerator.byte)
-    let text = String(decoding: bytes, as: UTF8.self)
-    #expect(
-      text == " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n"
-        + "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefgh\r\n")
-  }
-
-  @Test(
-    "RFC 867: dates",
-    arguments: [
-      (0, "Thursday, January 1, 1970 00:00:00-UTC\r\n"),
-      (951_827_696, "Tuesday, February 29, 2000 12:34:56-UTC\r\n"),
-      (4_102_444_799, "Thursday, December 31, 2099 23:59:59-UTC\r\n"),
-    ])
-  func daytime(seconds: UInt64, text: String) {
-    #expect(DaytimeText(nanosecondsSinceEpoch: seconds * 1_000_000_000).text == text)
-  }
-
   private func read(_ wire: SimulatedWire, port: UInt16, atLeast count: Int) throws -> [UInt8] {
     let socket = try wire.left.stack.socket(.tcp)
     socket.isNonBlocking = true

@@ -12,30 +12,6 @@ import Wire
 @Suite struct TurnTests {
   static let own = IPv4Address(10, 0, 0, 2)
 
-  @Test("T1 programs have their turns first come, first served, and stand in line once")
-  func line() {
-    var table = ApplicationTable()
-    var program = Application()
-    program.kind = .discardStream
-    let first = table.insert(program)
-    let second = table.insert(program)
-    let third = table.insert(program)
-    for index in [first, second, first, third] { table.enqueue(index) }
-    var isEmpty = table.isLineEmpty
-    #expect(!isEmpty)
-    table.remove(second)
-    let served = [table.dequeue(), table.dequeue(), table.dequeue()]
-    #expect(served == [first, third, nil])
-    isEmpty = table.isLineEmpty
-    #expect(isEmpty)
-    // A program that took the slot of one that stood in line has to stand in line itself.
-    table.enqueue(first)
-    table.remove(first)
-    let reused = table.insert(program)
-    let next = table.dequeue()
-    #expect(reused == first && next == nil)
-  }
-
   @Test("wake-ups are told in the order of their events")
   func order() throws {
     let shard = try SimulatedStack().stack.shards[0]
@@ -105,14 +81,14 @@ import Wire
     try pinger.connect(to: SocketAddress(Self.own, port: 0))
     simulated.stack.shards[0].inspect { state in
       state.await(datagrams.id, for: .readable, until: nil)
-      let isEmpty = state.applications.isLineEmpty
+      let isEmpty = state.owners.isLineEmpty
       #expect(!isEmpty)
     }
     try sender.send([1], to: SocketAddress(Self.own, port: 6000))
     #expect(!datagrams.isWaitedFor)
     try pinger.send([8, 0, 0, 0, 0, 0, 0, 9])
     #expect(try pinger.receive(upTo: 100, flags: .dontWait).first == 0)
-    #expect(simulated.stack.shards[0].inspect { !$0.applications.isLineEmpty })
+    #expect(simulated.stack.shards[0].inspect { !$0.owners.isLineEmpty })
     _ = readers
   }
 

@@ -1,3 +1,4 @@
+import Shard
 import NetNamespace
 import TestSupport
 import Testing

@@ -1,5 +1,6 @@
 import IceModel
 import NetDevice
+import Shard
 
 /// What `ip link set` changes; `nil`: not changed.
 public struct LinkChange: Equatable, Sendable {

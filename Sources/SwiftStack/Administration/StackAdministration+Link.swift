@@ -3,6 +3,7 @@ import Ice
 import IceHardware
 import IceModel
 import NetDevice
+import Shard
 
 /// Changes to the interface and the NIC of a running stack.
 extension Stack {
@@ -94,17 +95,5 @@ extension Stack {
         state.nic.injectMappingFailures(0)
       }
     }
-  }
-}
-
-extension ShardState {
-  /// Sets the NIC and its driver up anew, with other rings or for another MTU.
-  mutating func reopenNIC(rings: RingParameters? = nil, mtu: Int? = nil) {
-    let rings = rings ?? host.link.devices[ethernet].driver.ringParameters
-    let mtu = mtu ?? host.link.devices[ethernet].driver.configuration.mtu
-    let bus = IceBus(txDescriptorCount: rings.tx, rxDescriptorCount: rings.rx)
-    host.link.devices[ethernet].reopenDriver(on: bus, mtu: mtu, net: &host.net)
-    nic.reopen(on: bus, maxFrameByteCount: mtu + 14)
-    hasMoreWork = true
   }
 }

@@ -1,4 +1,5 @@
 import IPv4
+import Shard
 import Sockets
 
 /// Changes to a running stack. Each is made in all its shards, one change after the other; a shard is held for its own part
@@ -201,7 +202,7 @@ extension Stack {
   ///   - what: for the sentence when it is refused.
   ///   - body: refuses in the first shard already, if at all, since all have the same tables.
   func change(
-    _ what: @autoclosure () -> String, _ body: (inout ShardState) throws(Errno) -> Void
+    _ what: @autoclosure () -> String, _ body: (inout Shard) throws(Errno) -> Void
   ) throws(StackError) {
     let refusal: Errno? = administered.withLock { _ in
       for shard in shards {

@@ -1,3 +1,5 @@
+import Shard
+
 extension StackChange {
   static func link(_ words: inout ChangeWords) throws(StackError) -> StackChange {
     try words.expect(["set"])

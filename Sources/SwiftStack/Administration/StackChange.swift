@@ -1,5 +1,6 @@
 import IPv4
 import Netfilter
+import Shard
 import Sockets
 
 /// A change to a running stack, read from the words that iproute2 and sysctl(8) have for it.

@@ -1,5 +1,6 @@
 import Control
 import Netfilter
+import Shard
 import Sockets
 
 extension Stack {
@@ -107,7 +108,7 @@ public struct StackHooks: Sendable {
 
   /// Every shard's rules as one list: those with the same handle are one rule.
   private func summed<Rule: Sendable>(
-    _ handle: KeyPath<Rule, UInt32>, _ rules: (inout ShardState) -> [Rule], add: (inout Rule, Rule) -> Void
+    _ handle: KeyPath<Rule, UInt32>, _ rules: (inout Shard) -> [Rule], add: (inout Rule, Rule) -> Void
   ) -> [Rule] {
     var sum: [Rule] = []
     for shard in stack.shards {
@@ -174,7 +175,7 @@ public struct StackHooks: Sendable {
   }
 }
 
-extension ShardState {
+extension Shard {
   /// Rules and clients are numbered in the order in which they came, alike in every shard.
   mutating func takeRuleHandle() -> UInt32 {
     lastRuleHandle += 1

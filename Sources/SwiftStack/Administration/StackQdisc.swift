@@ -1,4 +1,5 @@
 import NetDevice
+import Shard
 
 /// Linux: `tc qdisc`.
 extension Stack {

@@ -1,16 +1,18 @@
 import Control
 import LinuxHost
+import Services
+import Shard
 
 /// One run's jobs, one for each shard that takes part.
 package struct PerfShards {
-  private let shards: [Shard]
+  private let shards: [LockedShard]
   private let waiter: SocketWaiter
   private let streams: Int
-  private var jobs: [(shard: Shard, job: Int)] = []
+  private var jobs: [(shard: LockedShard, job: ProgramID)] = []
   private var final: [PerfJob] = []
 
   /// Most bytes of one write or read.
-  package static let longestTransfer = ScratchBuffer.byteCount
+  package static var longestTransfer: Int { PerfProgram.longestTransfer }
 
   package init(_ stack: Stack, waiter: SocketWaiter, streams: Int) {
     shards = stack.shards
@@ -28,7 +30,8 @@ package struct PerfShards {
       let waiter = waiter
       let job = try Socket.calling("connect", peer) { () throws(Errno) in
         try shard.enter { (state) throws(Errno) in
-          try state.startPerfSend(to: peer, streams: share, time: time, length: length, waiter: waiter)
+          try PerfProgram.send(
+            to: peer, streams: share, time: time, length: length, waiter: waiter, on: &state)
         }
       }
       jobs.append((shard, job))
@@ -43,8 +46,8 @@ package struct PerfShards {
     for shard in shards {
       let job = try Socket.calling("listen", SocketAddress(.any, port: port)) { () throws(Errno) in
         try shard.enter { (state) throws(Errno) in
-          try state.startPerfReceive(
-            port: port, streams: streams, time: time, length: length, waiter: waiter)
+          try PerfProgram.receive(
+            port: port, streams: streams, time: time, length: length, waiter: waiter, on: &state)
         }
       }
       jobs.append((shard, job))
@@ -53,15 +56,21 @@ package struct PerfShards {
 
   /// Whether every job has ended.
   package mutating func isOver() -> Bool {
-    var states = jobs.map { item in item.shard.inspect { $0.jobs[item.job] } }
+    var states = self.states
     let accepted = states.reduce(0) { $0 + ($1.isSender ? 0 : streams - $1.awaited) }
     let isFull = accepted >= streams || states.contains { $0.finished != nil }
     if jobs.count > 1, isFull, states.contains(where: { $0.awaited > 0 }) {
-      for item in jobs { item.shard.enter { $0.stopAccepting(item.job) } }
-      states = jobs.map { item in item.shard.inspect { $0.jobs[item.job] } }
+      for item in jobs {
+        item.shard.enter { ($0.program(item.job) as? PerfProgram)?.stopAccepting(on: &$0) }
+      }
+      states = self.states
     }
     final = states
     return states.allSatisfy { $0.finished != nil }
+  }
+
+  private var states: [PerfJob] {
+    jobs.compactMap { item in item.shard.inspect { ($0.program(item.job) as? PerfProgram)?.job } }
   }
 
   /// What has been moved so far.
@@ -80,7 +89,9 @@ package struct PerfShards {
 
   /// Ends what is left of the jobs and gives their slots back.
   package mutating func cancel() {
-    for item in jobs { item.shard.enter { $0.cancelJob(item.job) } }
+    for item in jobs {
+      item.shard.enter { ($0.program(item.job) as? PerfProgram)?.cancel(on: &$0) }
+    }
     jobs = []
   }
 }

@@ -1,17 +1,18 @@
 import NetDevice
+import Shard
 
 /// The frames that go out and come in at all queues, from its beginning to its end. Linux: a packet socket, as tcpdump opens.
 ///
 /// For one thread at a time.
 public final class StackCapture {
-  private let shards: [Shard]
+  private let shards: [LockedShard]
   private var places: [UInt64]
   private var isOver = false
   /// What the rings of all queues keep: enough for what passes while a client's disk does not take any.
   private static let slots = 4096
   private static let snapByteCount = 65600
 
-  init(_ shards: [Shard]) {
+  init(_ shards: [LockedShard]) {
     self.shards = shards
     places = shards.map { shard in
       shard.inspect { state in

@@ -1,10 +1,11 @@
 import Control
-import InetSocket
 import IPv4
 import Ice
 import IceHardware
-import NetDevice
+import InetSocket
 import Neighbour
+import NetDevice
+import Shard
 import SkBuff
 import Sockets
 import TCP
@@ -84,7 +85,7 @@ extension Stack {
   }
 }
 
-extension ShardState {
+extension Shard {
   /// What stands before the driver, and at the ingress when something does.
   var qdiscReports: [QdiscReport] {
     [qdiscReport(host.link.devices[ethernet].qdiscSnapshot, .root)]

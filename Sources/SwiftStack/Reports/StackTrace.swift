@@ -1,6 +1,7 @@
 import Control
 import IceHardware
 import Neighbour
+import Shard
 import SkBuff
 import TCP
 import Trace
@@ -9,11 +10,11 @@ import Trace
 ///
 /// For one thread at a time. While there is one, packets cost the recording.
 public final class StackTrace {
-  private let shards: [Shard]
+  private let shards: [LockedShard]
   private var places: [UInt64]
   private var isOver = false
 
-  init(_ shards: [Shard]) {
+  init(_ shards: [LockedShard]) {
     self.shards = shards
     places = shards.map { shard in
       shard.inspect { state in

@@ -1,10 +1,11 @@
 import LinuxHost
+import Shard
 import Synchronization
 
 /// The thread of one shard of a TAP stack: waits for frames, deadlines and bridged descriptors, and runs the stack for
 /// them. Everything else runs on the threads that call.
 final class EventLoop: Sendable {
-  private let shard: Shard
+  private let shard: LockedShard
   private let epoll: Epoll
   private let isStopping = Atomic<Bool>(false)
   private let wire: Int32
@@ -17,7 +18,7 @@ final class EventLoop: Sendable {
   private static let turnFrameCount = 256
 
   /// - Parameter wire: the TAP queue's descriptor, which the shard keeps open.
-  init(shard: Shard, wire: Int32, wireLoss: WakeDescriptor) throws(LinuxError) {
+  init(shard: LockedShard, wire: Int32, wireLoss: WakeDescriptor) throws(LinuxError) {
     self.shard = shard
     self.wire = wire
     self.wireLoss = wireLoss
@@ -28,10 +29,10 @@ final class EventLoop: Sendable {
     }
   }
 
-  /// Watches a bridge's descriptor. It stops by itself when the descriptor is closed.
-  func watch(bridge index: Int, _ rawDescriptor: Int32) throws(LinuxError) {
+  /// Watches a descriptor for a program, which is nudged when it is ready. It stops by itself when the descriptor is closed.
+  func watch(_ rawDescriptor: Int32, for program: ProgramID) throws(LinuxError) {
     try epoll.add(
-      rawDescriptor: rawDescriptor, for: [.readable, .writable, .edgeTriggered], token: UInt64(index))
+      rawDescriptor: rawDescriptor, for: [.readable, .writable, .edgeTriggered], token: program.word)
   }
 
   func stop() {
@@ -63,36 +64,26 @@ final class EventLoop: Sendable {
             isReadable = true
           }
         case Self.wakeUpToken: shard.inbox.drainSignal()
-        default: shard.bridgeReady(Int(truncatingIfNeeded: event.token))
+        default: shard.nudge(ProgramID(word: event.token))
         }
       }
     }
   }
 }
 
-extension Shard {
+extension LockedShard {
   /// One turn of the event loop: timers, frames, and all that follows.
   func runLoopTurn(isReadable: Bool, frameLimit: Int) -> (mayHaveMore: Bool, deadline: Instant) {
-    inspectTimed { state in
-      guard !state.isClosed else { return (false, .distantFuture) }
-      state.loopWakesAt = .origin
-      state.host.net.timeOfDayOffset = state.clock.timeOfDayOffset
-      state.runTimers()
-      state.takeHandovers()
-      let mayHaveMore = isReadable ? state.receiveFromWire(limit: frameLimit) : false
-      state.drain()
-      state.loopWakesAt = state.nextDeadline
-      return (mayHaveMore, state.loopWakesAt)
+    inspectTimed { [timeOfDayOffset = clock.timeOfDayOffset] state in
+      state.turn(isReadable: isReadable, frameLimit: frameLimit, timeOfDayOffset: timeOfDayOffset)
     }
   }
 
-  /// A bridged descriptor may be readable or writable.
-  func bridgeReady(_ index: Int) {
+  /// A descriptor that a program waits for may be ready.
+  func nudge(_ program: ProgramID) {
     enter { state in
-      guard !state.isClosed, let bridge = state.bridges[index] else { return }
-      bridge.mayRead = true
-      bridge.mayWrite = true
-      state.runBridge(index)
+      guard !state.isClosed else { return }
+      state.nudge(program)
     }
   }
 }

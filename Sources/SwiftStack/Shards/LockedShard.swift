@@ -1,22 +1,20 @@
-import IceModel
-import LinuxHost
-import NetDevice
-import SkBuff
+import Shard
 import Sockets
-import Trace
 
 /// One shard: its state behind one lock. Any thread enters, does its work down to the wire, and leaves.
-final class Shard: Sendable {
-  private let state: Guarded<ShardState>
+final class LockedShard: Sendable {
+  private let state: Guarded<Shard>
+  private let notices: StackNotices
   /// Where other shards put frames, and what wakes the event loop.
   let inbox: ShardInbox
-  private let clock: StackClock
+  let clock: StackClock
 
-  init(_ state: consuming ShardState, clock: StackClock, inbox: ShardInbox) {
+  init(_ state: consuming Shard, clock: StackClock, inbox: ShardInbox, notices: StackNotices) {
     let memory = state.memory
     self.state = Guarded(state, outlivedBy: memory)
     self.clock = clock
     self.inbox = inbox
+    self.notices = notices
   }
 
   /// Waits with a limit cannot use the system's clock: time passes when the stack's caller says so.
@@ -26,7 +24,7 @@ final class Shard: Sendable {
 
   /// Runs `body` inside the stack, then everything that follows from it, whether it threw or not.
   func enter<Result: Sendable, Failure: Error>(
-    _ body: (inout ShardState) throws(Failure) -> Result
+    _ body: (inout Shard) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     var isDueEarlier = false
     defer { if isDueEarlier { signalLoop() } }
@@ -38,12 +36,12 @@ final class Shard: Sendable {
   }
 
   /// Looks at the state without running the stack.
-  func inspect<Result: Sendable>(_ body: (inout ShardState) -> Result) -> Result {
+  func inspect<Result: Sendable>(_ body: (inout Shard) -> Result) -> Result {
     locked { body(&$0) }
   }
 
   /// As `inspect`, with the clock read first, for a caller that runs the stack itself.
-  func inspectTimed<Result: Sendable>(_ body: (inout ShardState) -> Result) -> Result {
+  func inspectTimed<Result: Sendable>(_ body: (inout Shard) -> Result) -> Result {
     locked { state in
       state.host.net.advance(to: clock.now)
       return body(&state)
@@ -53,33 +51,31 @@ final class Shard: Sendable {
   /// Every way in: whoever was found to be woken is woken when the lock has been left, so that what runs then may enter.
   @inline(__always)
   private func locked<Result: Sendable, Failure: Error>(
-    _ body: (inout ShardState) throws(Failure) -> Result
+    _ body: (inout Shard) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     var woken = WokenWaiters()
-    defer { if !woken.isEmpty { woken.wake() } }
+    var told: [ShardNotice] = []
+    defer {
+      if !woken.isEmpty { woken.wake() }
+      if !told.isEmpty { notices.post(told) }
+    }
     return try state.withLock { (state) throws(Failure) -> Result in
-      defer { if !state.owners.woken.isEmpty { woken = state.owners.woken.take() } }
+      defer {
+        if !state.owners.woken.isEmpty { woken = state.owners.woken.take() }
+        if !state.notices.isEmpty { swap(&told, &state.notices) }
+      }
       return try body(&state)
     }
   }
 
   func signalLoop() { inbox.signal() }
-}
 
-/// Packet memory and trace ring of a shard: handles to them are everywhere in its state, this owns them.
-///
-/// Safety: outlives the state (`Guarded.init(_:outlivedBy:)`), and with it every handle and packet.
-final class ShardMemory: Sendable {
-  let pool: SkBuffPool
-  let tracer: Tracer
+  /// The interface was removed under the stack: every wait ends and every call fails with ENETDOWN from now on.
+  func linkGone() { inspect { $0.linkGone() } }
 
-  init(limit: Int) {
-    tracer = Tracer()
-    pool = SkBuffPool(limit: limit, tracer: tracer)
-  }
+  /// Resets connections and wakes everybody who waits.
+  func closeAll() { inspectTimed { $0.closeAll() } }
 
-  deinit {
-    pool.destroy()
-    tracer.destroy()
-  }
+  /// Takes everything off the rings; the event loop has ended. The TAP queue closes here.
+  func dismantle() { inspect { $0.dismantle() } }
 }

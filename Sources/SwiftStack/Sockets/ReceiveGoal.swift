@@ -1,3 +1,4 @@
+import Shard
 import Sockets
 
 /// How much a receive wants before it returns, and what it has. A datagram, whatever its length; of a stream at least
@@ -28,7 +29,7 @@ struct ReceiveGoal: Sendable {
   ///
   /// - Throws: `ENOTCONN` when a part is there and an error follows, which is the next call's; `EAGAIN` when the call only
   ///   looks and there is not enough to see.
-  func least(_ state: inout ShardState, _ id: SocketID) throws(Errno) -> Int {
+  func least(_ state: inout Shard, _ id: SocketID) throws(Errno) -> Int {
     guard mayWant else { return 0 }
     let least = flags.contains(.waitAll) ? limit : min(state.sockets.receiveLowWater(id), limit)
     if least <= 1 && taken == 0 { return least }

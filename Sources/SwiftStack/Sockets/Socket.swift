@@ -1,4 +1,5 @@
 import LinuxHost
+import Shard
 import SkBuff
 import Sockets
 import Synchronization
@@ -13,14 +14,14 @@ public final class Socket: Sendable {
   public let type: SocketKind
   /// Kept alive by its sockets.
   let stack: Stack
-  let shard: Shard
+  let shard: LockedShard
   let id: SocketID
   let waiter = SocketWaiter()
   /// Cleared by the one `close` that closes. Whether a call may use the socket is decided under the shard's lock.
   let isOpen = Atomic<Bool>(true)
   private let nonBlocking = Atomic<Bool>(false)
 
-  init(stack: Stack, shard: Shard, type: SocketKind) throws(SocketError) {
+  init(stack: Stack, shard: LockedShard, type: SocketKind) throws(SocketError) {
     let waiter = waiter
     self.type = type
     self.stack = stack
@@ -37,7 +38,7 @@ public final class Socket: Sendable {
   }
 
   /// Takes over an accepted connection.
-  private init(stack: Stack, shard: Shard, accepted id: SocketID) {
+  private init(stack: Stack, shard: LockedShard, accepted id: SocketID) {
     type = .tcp
     self.stack = stack
     self.shard = shard

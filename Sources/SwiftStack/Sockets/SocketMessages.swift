@@ -1,4 +1,5 @@
 import InetSocket
+import Shard
 import SkBuff
 import Sockets
 import UDP

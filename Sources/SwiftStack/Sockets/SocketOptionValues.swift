@@ -1,3 +1,4 @@
+import Shard
 import Sockets
 
 /// Options by Linux's level, name and bytes, for programs that carry `setsockopt(2)` calls over.

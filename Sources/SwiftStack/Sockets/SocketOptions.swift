@@ -1,4 +1,5 @@
 import LinuxHost
+import Shard
 import Sockets
 import TCP
 

@@ -1,3 +1,4 @@
+import Shard
 import Sockets
 
 /// Readiness. Whoever is told that a socket is not ready is owed a wake-up, as one whose call was refused.
@@ -47,7 +48,7 @@ extension Socket {
   }
 }
 
-extension ShardState {
+extension Shard {
   fileprivate mutating func poll(_ id: SocketID, _ events: Readiness) throws(Errno) -> Readiness {
     let ready = sockets.poll(id).intersection(events.union([.error, .hangup]))
     if ready.isEmpty { throw .EAGAIN }

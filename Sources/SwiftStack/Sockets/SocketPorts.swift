@@ -1,4 +1,5 @@
 import Glibc
+import Shard
 import Sockets
 import Synchronization
 import TCP

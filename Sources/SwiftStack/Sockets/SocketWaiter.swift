@@ -1,5 +1,6 @@
 import Glibc
 import LinuxHost
+import Shard
 import Synchronization
 
 /// What threads and tasks sleep on until a socket's readiness may have changed. One for each socket, reused for every
@@ -11,7 +12,7 @@ import Synchronization
 /// Safety: `mutex` and `condition` are made in `init`, never move, and are destroyed in `deinit`, when nobody waits,
 /// for whoever waits holds a reference.
 @safe
-package final class SocketWaiter: @unchecked Sendable {
+package final class SocketWaiter: Waker, @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
   /// Guarded by `mutex`.
@@ -20,7 +21,7 @@ package final class SocketWaiter: @unchecked Sendable {
   private var continuations: [(number: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
   private var nextContinuation: UInt64 = 0
 
-  package init() {
+  package override init() {
     unsafe mutex = .allocate(capacity: 1)
     unsafe condition = .allocate(capacity: 1)
     unsafe mutex.initialize(to: pthread_mutex_t())
@@ -48,7 +49,7 @@ package final class SocketWaiter: @unchecked Sendable {
   }
 
   /// Wakes everybody, in the order they came: readiness may have changed, or the socket is closing.
-  func signal() {
+  package override func signal() {
     unsafe pthread_mutex_lock(mutex)
     moves &+= 1
     let tasks = continuations

@@ -1,4 +1,5 @@
 import LinuxHost
+import Shard
 import Sockets
 
 /// How long a call may wait.
@@ -26,7 +27,7 @@ extension Socket {
   ///
   /// - Throws: EBADF when the socket has been closed, ENETDOWN when the stack or its interface has.
   func enter<Result: Sendable>(
-    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
+    _ body: (inout Shard, SocketID) throws(Errno) -> Result
   ) throws(Errno) -> Result {
     try shard.enter { [id] (state) throws(Errno) in
       guard state.owners.holds(id) else { throw .EBADF }
@@ -38,7 +39,7 @@ extension Socket {
   /// One try. EAGAIN leaves word in the stack, under the lock it was found under, so that no wake-up is lost.
   private func attempt<Result: Sendable>(
     _ wait: Wait, _ interest: Readiness, _ patience: Patience, isTask: Bool,
-    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
+    _ body: (inout Shard, SocketID) throws(Errno) -> Result
   ) throws(Errno) -> Attempt<Result> {
     // A thread's limit goes by the system's clock, if that is the stack's.
     let byTimer = isTask || shard.hasManualClock
@@ -64,7 +65,7 @@ extension Socket {
   ///   - patience: becomes the limit that the first wait sets, so that it holds for all parts of a call.
   func waiting<Result: Sendable>(
     for wait: Wait, until interest: Readiness? = nil, _ patience: inout Patience,
-    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
+    _ body: (inout Shard, SocketID) throws(Errno) -> Result
   ) throws(Errno) -> Result {
     while true {
       let generation = waiter.generation
@@ -80,7 +81,7 @@ extension Socket {
   /// As `waiting`, suspending the task.
   func suspending<Result: Sendable>(
     for wait: Wait, until interest: Readiness? = nil, _ patience: inout Patience,
-    _ body: (inout ShardState, SocketID) throws(Errno) -> Result
+    _ body: (inout Shard, SocketID) throws(Errno) -> Result
   ) async throws(Errno) -> Result {
     while true {
       let generation = waiter.generation
@@ -147,7 +148,7 @@ extension Socket {
   }
 }
 
-extension ShardState {
+extension Shard {
   /// When a wait that begins now is over; `nil`: it does not begin.
   mutating func limit(of patience: Patience, _ id: SocketID) -> Instant? {
     let timeout: Nanoseconds?

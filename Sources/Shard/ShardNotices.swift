@@ -1,0 +1,44 @@
+import IPv4
+import Sockets
+
+/// A sentence for whoever runs the stack.
+package struct ShardNotice: Sendable {
+  package var text: String
+  /// Each shard of a stack finds it out by itself: to be told once.
+  package var isOnce: Bool
+}
+
+extension Shard {
+  private mutating func tell(_ text: String, isOnce: Bool = false) {
+    notices.append(ShardNotice(text: text, isOnce: isOnce))
+  }
+
+  @inline(__always) package var hasConflictToReport: Bool {
+    host.internet.hasAddressConflict
+      || host.link.devices[ethernet].driver.ownAddressCount > 0 && !hasToldOwnAddress
+  }
+
+  /// Tells about stations that use an address of ours, on the link or above it.
+  package mutating func reportConflicts() {
+    while let conflict = host.internet.takeAddressConflict() {
+      tell(
+        "the address \(conflict.address) of this stack (\(host.link.devices[ethernet].macAddress)) is also used by "
+          + "\(conflict.other)")
+    }
+    if !hasToldOwnAddress && host.link.devices[ethernet].driver.ownAddressCount > 0 {
+      hasToldOwnAddress = true
+      tell(
+        "a frame came in from \(host.link.devices[ethernet].macAddress), the link-layer address of this stack: another station has it, "
+          + "or a bridge sends frames back", isOnce: true)
+    }
+  }
+
+  /// A frame could not leave: EIO says that the interface is down.
+  package mutating func wireFailed(_ code: Int32) { if code == 5 { hasCarrier = false } }
+
+  /// A frame came or went again: neighbours, and bridges between, are told where the address is (RFC 5227 section 2.3).
+  package mutating func carrierFound() {
+    hasCarrier = true
+    host.announceAddresses()
+  }
+}
