@@ -59,7 +59,8 @@ let floors: [(name: String, imports: [String])] = [
   (
     "Shard",
     [
-      "Tables", "Sockets", "TCP", "UDP", "InetSocket", "Internet", "IPv4", "NetDevice", "Netfilter", "Ice", "IceModel",
+      "Tables", "Sockets", "TCP", "UDP", "InetSocket", "Internet", "IPv4", "NetDevice", "Netfilter", "Ice",
+      "IceModel",
       "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace",
     ]
   ),
