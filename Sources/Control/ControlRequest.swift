@@ -64,7 +64,12 @@ public struct TraceRequest: Codable, Equatable, Sendable {
 public struct CaptureRequest: Codable, Equatable, Sendable {
   /// How many frames; `nil`: until the client hangs up.
   public var count: Int?
-  public init(count: Int? = nil) { self.count = count }
+  /// The stack's interface, or `lo`; `nil`: the former.
+  public var device: String?
+  public init(count: Int? = nil, device: String? = nil) {
+    self.count = count
+    self.device = device
+  }
 }
 
 /// `swiftstack ping`: a `.pingReply` for each event, then `.done`.

@@ -11,11 +11,11 @@ extension StackConversation {
 
   func capture(_ request: CaptureRequest) throws {
     if let count = request.count, count < 1 { throw ControlError("capture: the count is at least 1") }
-    let captured = stack.startCapture()
+    let captured = try stack.startCapture(on: request.device)
     defer { captured.end() }
     let (ours, theirs) = try OwnedDescriptor.socketPair().apart()
     var sink = CaptureSink(
-      UnixStream(OwnedDescriptor(owning: ours)), interface: daemon.report.interface,
+      UnixStream(OwnedDescriptor(owning: ours)), interface: request.device ?? daemon.report.interface,
       limit: request.count ?? .max)
     try client.send(.started, passing: OwnedDescriptor(owning: theirs))
     var isLast = false

@@ -25,7 +25,7 @@ final class StackConversation {
       while !client.isAskedToEnd(milliseconds: 1000) {}
     case .describe: try client.send(.describe(daemon.report))
     case .ss: try stack.forEachSocketReports { try client.send(.ss($0)) }
-    case .addr: try client.send([stack.interfaceReport]) { .addr($0) }
+    case .addr: try client.send(stack.interfaceReports) { .addr($0) }
     case .sysctl(nil): try client.send(stack.settingReports) { .sysctl($0) }
     case .sysctl(let name?):
       try client.send([SettingReport(name: name, value: try stack.setting(name))]) { .sysctl($0) }

@@ -69,7 +69,7 @@ extension IPv4Layer {
         packet = permit.piece(skb)
       } else {
         // The hooks see the datagram, not its first piece. Linux: the list of fragments behind one packet.
-        switch hooks.leave(skb, interface: outputInterface(route), byteCount: whole) {
+        switch hooks.leave(skb, interface: route.interface, byteCount: whole) {
         case .passed(let passed):
           permit = passed.permit()
           packet = passed
@@ -92,7 +92,7 @@ extension IPv4Layer {
       }
     }
     net.counters.count(.IpFragOKs)
-    if let whole = loopCopy.take()?.finish() { loopAgain(whole, by: route.interface) }
+    if let whole = loopCopy.take()?.finish() { loopAgain(whole, by: route.interface, net: &net) }
     return result
   }
 
@@ -110,7 +110,8 @@ extension IPv4Layer {
   /// Whether a copy of what is sent there comes back to us. Linux: `ip_mc_output()`.
   func loops(_ route: Route, _ options: IPv4SendOptions) -> Bool {
     switch route.kind {
-    case .broadcast: true
+    // What goes out by `lo` comes in by it.
+    case .broadcast: route.interface != .loopback
     case .multicast: options.multicastLoop && isMember(of: route.destination)
     case .unicast, .local: false
     }

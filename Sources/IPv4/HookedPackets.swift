@@ -5,7 +5,7 @@ import Netfilter
 import SkBuff
 import Wire
 
-/// What becomes of packets that a hook stopped, and where packets that it sees come from and go to.
+/// What becomes of packets that a hook stopped.
 extension IPv4Layer {
   /// Ends a packet (data at its IP header) that a hook did not accept. Linux: `NF_DROP`, `nf_send_unreach()`.
   ///
@@ -29,15 +29,5 @@ extension IPv4Layer {
       sendICMPError(for: skb, reason: .netfilterDrop, kind: kind, code: code, info: 0, link: &link, net: &net)
     }
     return .failed(.EPERM)
-  }
-
-  /// Where a packet came in. What we send to one of our addresses comes over the loopback; our copy of what we send to many
-  /// comes in where that went out.
-  func inputInterface(_ skb: borrowing SkBuff, _ header: IPv4Header, isLooped: Bool) -> InterfaceIndex {
-    isLooped && isLocal(header.destination) ? .none : skb.interface
-  }
-
-  func outputInterface(_ route: borrowing Route) -> InterfaceIndex {
-    route.kind == .local ? .none : route.interface
   }
 }

@@ -163,7 +163,7 @@ extension IPv4Layer {
     let reply = skb
     reply.orphan()
     reply.checksumStatus = .none
-    reply.packetType = .outgoing
+    reply.packetType = .host
     reply.timestamp = .origin
     reply.hash = 0
     reply.queueMapping = 0
@@ -266,7 +266,7 @@ extension IPv4Layer {
   private func mayReport(
     _ kind: ICMPHeader.Kind, about skb: borrowing SkBuff, _ header: IPv4Header
   ) -> Bool {
-    guard skb.packetType == .host || skb.packetType == .outgoing, header.fragmentOffset == 0 else {
+    guard skb.packetType == .host, header.fragmentOffset == 0 else {
       return false
     }
     if header.destination.isMulticast || local.lookup(header.destination)?.kind == .broadcast { return false }

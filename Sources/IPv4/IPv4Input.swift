@@ -20,7 +20,7 @@ extension IPv4Layer {
     case error(TransportError)
   }
 
-  /// A packet from the device or from `takeLocal()`, data at its network header. Linux: `ip_rcv()` to
+  /// A packet from a device or from the backlog, data at its network header. Linux: `ip_rcv()` to
   /// `ip_local_deliver()`, `arp_rcv()`.
   public mutating func receive(_ skb: consuming SkBuff, link: inout LinkLayer, net: inout Net) -> Input {
     guard skb.etherType == .ipv4 else {
@@ -33,7 +33,7 @@ extension IPv4Layer {
       }
       return .consumed
     }
-    let isLooped = skb.packetType == .outgoing
+    let isLooped = skb.packetType == .loopback
     if isLooped {
       skb.packetType = .host
     } else if skb.packetType == .otherHost {
@@ -77,8 +77,7 @@ extension IPv4Layer {
       }
     }
     if !hooks.isEmpty(.prerouting) {
-      let interface = inputInterface(skb, header, isLooped: isLooped)
-      if hooks.verdict(.prerouting, on: skb, interface: interface) != .accept {
+      if hooks.verdict(.prerouting, on: skb, interface: skb.interface) != .accept {
         skb.drop(.netfilterDrop)
         return .consumed
       }
@@ -174,14 +173,14 @@ extension IPv4Layer {
     -> Input
   {
     if !hooks.isEmpty(.input) {
-      // Only what we sent ourselves has a source of ours here.
-      let interface = inputInterface(skb, header, isLooped: isLocal(header.source))
-      let verdict = hooks.verdict(.input, on: skb, interface: interface)
+      let verdict = hooks.verdict(.input, on: skb, interface: skb.interface)
       if verdict != .accept {
         refuse(skb, verdict: verdict, link: &link, net: &net)
         return .consumed
       }
     }
+    // Linux: `inet_iif()`.
+    if skb.interface == .loopback { skb.interface = skb.routeInterface }
     skb.pull(header.headerByteCount)
     skb.setTransportHeader()
     switch header.protocol {

@@ -13,14 +13,16 @@ public struct InterfaceAddress: Hashable, Sendable {
   public var interface: InterfaceIndex
 
   public var address: IPv4Address { prefix.address }
+  /// Of use inside this host only. Linux: `RT_SCOPE_HOST`.
+  public var isHostScope: Bool { address.isLoopback }
 }
 
 /// IPv4, ARP and ICMP of one shard, above the devices and the neighbours of its link layer. Linux: `net/ipv4/`.
 public struct IPv4Layer: ~Copyable {
   private let addressOnly = AddressOnly()
   /// Our addresses, in the order they were added.
-  public private(set) var addresses: [InterfaceAddress] = []
-  /// The first address: the one most packets are for.
+  public private(set) var addresses: [InterfaceAddress]
+  /// The first address that others know: the one most packets are for.
   var primary = IPv4Address.any
   /// Linux: the `main` table, and the `local` one before it.
   public private(set) var routes = RouteTable()
@@ -37,8 +39,6 @@ public struct IPv4Layer: ~Copyable {
   var groups: [IPv4Address] = []
   /// The source that was last found to be no address of ours: most packets come from the same few.
   var lastPlainSource = IPv4Address.any
-  /// Packets for ourselves. Linux: the loopback device's backlog.
-  var looped = SkBuffQueue()
   var errors: [TransportError] = []
   /// Who looks at packets on their way in and out.
   public var hooks = Hooks()
@@ -46,10 +46,8 @@ public struct IPv4Layer: ~Copyable {
   /// Timer slots that belong to no datagram or neighbour.
   static let pathMTUTimerID = UInt32.max
   static let conflictTimerID = UInt32.max - 1
-  /// `net.core.netdev_max_backlog`.
-  static let loopbackLimit = 1000
-  /// Most addresses and routes, so that a change stays quick.
-  static let addressLimit = 1024
+  /// Most addresses, 127.0.0.1 among them, and routes, so that a change stays quick.
+  static let addressLimit = 1025
   static let routeLimit = 65536
   /// Most errors kept for `takeTransportError()`; later ones are lost, as ICMP may be.
   static let errorLimit = 256
@@ -58,6 +56,9 @@ public struct IPv4Layer: ~Copyable {
     identifications = IdentificationSource(net: &net)
     rateLimit = ICMPRateLimit(net: &net)
     errors.reserveCapacity(Self.errorLimit)
+    // Linux: `inetdev_event()` gives it to the loopback device.
+    addresses =
+      IPv4Prefix(.loopback, length: 8).map { [InterfaceAddress(prefix: $0, interface: .loopback)] } ?? []
     rebuildLocal()
   }
 
@@ -84,7 +85,7 @@ public struct IPv4Layer: ~Copyable {
     guard !addresses.contains(where: { $0.address == address }) else { throw .EEXIST }
     guard addresses.count < Self.addressLimit else { throw .ENOBUFS }
     addresses.append(InterfaceAddress(prefix: prefix, interface: interface))
-    if primary.isAny { primary = address }
+    choosePrimary()
     rebuildLocal()
     addNetwork(of: InterfaceAddress(prefix: prefix, interface: interface), isUp: link.isUp(interface))
     routesChanged()
@@ -98,7 +99,7 @@ public struct IPv4Layer: ~Copyable {
     guard let index = addresses.firstIndex(where: { $0.address == address }) else { throw .EADDRNOTAVAIL }
     let gone = addresses.remove(at: index)
     let prefix = gone.prefix
-    primary = addresses.first?.address ?? .any
+    choosePrimary()
     conflicts.forget(address)
     rebuildLocal()
     let isLast = !addresses.contains { $0.interface == gone.interface }
@@ -112,12 +113,19 @@ public struct IPv4Layer: ~Copyable {
     routesChanged()
   }
 
+  private mutating func choosePrimary() {
+    primary = addresses.first { !$0.isHostScope }?.address ?? .any
+  }
+
   private mutating func rebuildLocal() {
     lastPlainSource = .any
     local.remove { _ in true }
-    addLocal(IPv4Address(127, 0, 0, 0), 8, .local, .none)
     addLocal(.broadcast, 32, .broadcast, .none)
-    for own in addresses { addLocal(own.address, 32, .local, own.interface) }
+    for own in addresses {
+      addLocal(own.address, 32, .local, own.interface)
+      // All of a loopback's network is at hand. Linux: `fib_add_ifaddr()`.
+      if own.interface == .loopback { addLocal(own.prefix.network, own.prefix.length, .local, .loopback) }
+    }
     for own in addresses {
       if let broadcast = own.prefix.broadcast { addLocal(broadcast, 32, .broadcast, own.interface) }
     }
@@ -171,7 +179,8 @@ public struct IPv4Layer: ~Copyable {
 
   /// The device that is meant where none is said: that of the first address, else the first.
   private func usualInterface(_ link: borrowing LinkLayer) -> InterfaceIndex {
-    addresses.first?.interface ?? link.devices.indices.first ?? .none
+    addresses.first { $0.interface != .loopback }?.interface
+      ?? link.devices.indices.first { $0 != .loopback } ?? .none
   }
 
   /// The device that one of our addresses belongs to; `nil` for another's.
@@ -235,7 +244,7 @@ public struct IPv4Layer: ~Copyable {
 
   /// The route to an address's network. A second address of the same network finds it there.
   private mutating func addNetwork(of own: InterfaceAddress, isUp: Bool) {
-    guard isUp, own.prefix.length < 32 else { return }
+    guard isUp, own.prefix.length < 32, own.interface != .loopback else { return }
     try? routes.insert(RouteEntry(own.prefix, interface: own.interface, source: own.address))
   }
 
@@ -277,9 +286,8 @@ public struct IPv4Layer: ~Copyable {
     if let own, own.kind == .local {
       let source = wanted ?? (destination.isLoopback ? .loopback : destination)
       return makeRoute(
-        destination, source: source, nextHop: destination, kind: .local,
-        interface: own.interface == .none ? usualInterface(link) : own.interface, mtu: Self.loopbackMTU,
-        link: link, net: &net)
+        destination, source: source, nextHop: destination, kind: .local, interface: .loopback,
+        addressInterface: own.interface, mtu: link.mtu(of: .loopback), link: link, net: &net)
     }
     // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
     if let wanted, wanted.isLoopback { throw .EINVAL }
@@ -334,18 +342,20 @@ public struct IPv4Layer: ~Copyable {
       mtu: link.mtu(of: interface), link: link, net: &net)
   }
 
-  /// A local packet is limited by the length field only. Linux: `IPV4_MAX_PMTU` over the loopback device's 65536.
-  static let loopbackMTU = 65535
+  /// No packet is larger, whatever the device takes. Linux: `IP_MAX_MTU`.
+  static let maximumMTU = 65535
 
   private func makeRoute(
     _ destination: IPv4Address, source: IPv4Address, nextHop: IPv4Address, kind: Route.Kind,
-    interface: InterfaceIndex, mtu: Int, link: borrowing LinkLayer, net: inout Net
+    interface: InterfaceIndex, addressInterface: InterfaceIndex = .none, mtu: Int, link: borrowing LinkLayer,
+    net: inout Net
   ) -> Route {
     Route(
       destination: destination, source: source, nextHop: nextHop, kind: kind, isMTULocked: false,
-      interface: interface, mtu: mtu, linkMTU: kind == .local ? mtu : link.mtu(of: interface),
+      interface: interface, mtu: min(mtu, Self.maximumMTU),
+      linkMTU: min(link.mtu(of: interface), Self.maximumMTU),
       generation: generation, neighbour: .none,
-      identification: UInt16(truncatingIfNeeded: net.random.next()))
+      identification: UInt16(truncatingIfNeeded: net.random.next()), addressInterface: addressInterface)
   }
 
   private func noRoute(_ errno: Errno, net: inout Net) -> Errno {
@@ -444,7 +454,6 @@ public struct IPv4Layer: ~Copyable {
 
   /// Lets go of every packet, before the packet pool ends.
   public mutating func close(net: inout Net) {
-    looped.removeAll()
     reassembly.removeAll(net: &net)
   }
 

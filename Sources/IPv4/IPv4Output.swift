@@ -69,7 +69,7 @@ extension IPv4Layer {
       .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(total),
       UInt64(options.protocol.rawValue), UInt64(route.destination.rawValue))
     let packet: PassedPacket
-    switch hooks.leave(skb, interface: outputInterface(route)) {
+    switch hooks.leave(skb, interface: route.interface) {
     case .passed(let passed): packet = passed
     case .stopped(let skb, let verdict): return refuse(skb, verdict: verdict, link: &link, net: &net)
     }
@@ -103,19 +103,15 @@ extension IPv4Layer {
     options: IPv4SendOptions, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     switch route.kind {
-    case .local:
-      net.counters.count(.IpOutTransmits)
-      net.counters.count(.IpExtOutOctets, by: UInt64(packet.skb.length))
-      return loop(packet, by: route.interface)
     case .multicast:
-      if loops(route, options) { loopCopy(of: packet, by: route.interface) }
+      if loops(route, options) { loopCopy(of: packet, by: route.interface, net: &net) }
       if header.timeToLive == 0 {
         packet.take().drop(.ipOutNoRoute)
         return .success
       }
     case .broadcast:
-      loopCopy(of: packet, by: route.interface)
-    case .unicast:
+      if loops(route, options) { loopCopy(of: packet, by: route.interface, net: &net) }
+    case .unicast, .local:
       break
     }
     if largest <= limit { return finishOutput(packet, route: &route, link: &link, net: &net) }
@@ -147,7 +143,10 @@ extension IPv4Layer {
       UInt64(route.nextHop.rawValue))
     let result: XmitResult
     switch route.kind {
-    case .unicast, .local:
+    case .local:
+      packet.skb.routeInterface = route.addressInterface
+      result = link.neighbours.output(packet, to: .zero, device: &link.devices[route.interface], net: &net)
+    case .unicast:
       result = link.neighbours.output(
         packet, nextHop: route.nextHop, cache: &route.neighbour, device: &link.devices[route.interface],
         net: &net)
@@ -171,53 +170,33 @@ extension IPv4Layer {
     MACAddress(0x0100_5E00_0000 | UInt64(group.rawValue & 0x7F_FFFF))
   }
 
-  // MARK: Loopback
+  // MARK: Our copy
 
-  /// Linux: `loopback_xmit()`, and `dev_loopback_xmit()` for copies, which no device counts.
-  mutating func loop(_ packet: consuming PassedPacket, by interface: InterfaceIndex) -> XmitResult {
-    let skb = packet.take()
-    skb.interface = interface
-    guard looped.count < Self.loopbackLimit else {
-      skb.drop(.qdiscDrop)
-      return .dropped
-    }
-    // What the receiver keeps is no longer the sender's.
-    skb.orphan()
-    guard skb.gsoType == .udpL4 else {
-      enqueueLooped(skb)
-      return .success
-    }
-    // Every datagram is one for its receiver. Linux: udp_rcv_segment().
-    var datagrams = SkBuffQueue()
-    guard GenericSegmentation.segment(skb, features: [.scatterGather, .checksum], into: &datagrams) else {
-      return .dropped
-    }
-    while let datagram = datagrams.popFirst() { enqueueLooped(datagram) }
-    return .success
-  }
-
-  private mutating func enqueueLooped(_ skb: consuming SkBuff) {
-    // Says `receive(_:net:)` that our own source address is right here.
-    skb.packetType = .outgoing
-    // Nothing can have damaged it on the way.
-    skb.checksumStatus = .unnecessary
-    skb.timestamp = .origin
-    looped.append(skb)
-  }
-
-  private mutating func loopCopy(of packet: borrowing PassedPacket, by interface: InterfaceIndex) {
+  private mutating func loopCopy(
+    of packet: borrowing PassedPacket, by interface: InterfaceIndex, net: inout Net
+  ) {
     guard let copy = packet.skb.copyHeader() else { return }
-    loopAgain(copy, by: interface)
+    loopAgain(copy, by: interface, net: &net)
   }
 
-  /// Our copy of what goes out to many, which passes the last hook by itself. Linux: `ip_mc_output()`.
-  mutating func loopAgain(_ copy: consuming SkBuff, by interface: InterfaceIndex) {
+  /// Our copy of what goes out to many, which passes the last hook by itself, and no device.
+  /// Linux: `ip_mc_output()`, `dev_loopback_xmit()`.
+  mutating func loopAgain(_ copy: consuming SkBuff, by interface: InterfaceIndex, net: inout Net) {
     switch hooks.leaveAgain(copy, interface: interface) {
-    case .passed(let packet): _ = loop(packet, by: interface)
     case .stopped(let copy, _): copy.drop(.netfilterDrop)
+    case .passed(let packet):
+      let skb = packet.take()
+      skb.interface = interface
+      guard skb.gsoType == .udpL4 else {
+        _ = net.loopBack(skb)
+        return
+      }
+      // Every datagram is one for its receiver. Linux: `udp_rcv_segment()`.
+      var datagrams = SkBuffQueue()
+      guard GenericSegmentation.segment(skb, features: [.scatterGather, .checksum], into: &datagrams) else {
+        return
+      }
+      while let datagram = datagrams.popFirst() { _ = net.loopBack(datagram) }
     }
   }
-
-  /// A packet that we sent to ourselves; it goes to `receive(_:net:)`.
-  public mutating func takeLocal() -> SkBuff? { looped.popFirst() }
 }

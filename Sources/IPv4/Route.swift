@@ -1,4 +1,5 @@
 import Neighbour
+import Tables
 import Wire
 
 /// Where packets for one destination go: what a socket keeps between sends. Linux: `struct rtable`.
@@ -24,12 +25,14 @@ public struct Route: Sendable {
   /// The device to send by. Linux: `dst->dev`.
   public var interface: InterfaceIndex
   /// Path MTU in bytes of IP packet.
-  public var mtu: Int
+  @Narrow<Int32> public var mtu: Int
   /// MTU of the link alone: what is advertised to the peer, and the limit for `.probe`.
-  public var linkMTU: Int
+  @Narrow<Int32> public var linkMTU: Int
   /// Compared by `IPv4Layer.isCurrent(_:)`.
   public var generation: UInt32
   public var neighbour: NeighbourHandle
   /// Next identification for packets that carry DF. Linux: `inet_id`.
   public var identification: UInt16
+  /// For one of our own addresses: the device that it belongs to. Linux: `rt_iif`.
+  public var addressInterface: InterfaceIndex
 }

@@ -7,6 +7,8 @@ import SkBuff
   /// `byteCount` is what the completion will report for it (headers of every segment counted), 0 when the
   /// packet was dropped: the amount for BQL's `dql_queued()`.
   case ok(byteCount: Int)
+  /// Taken, and nothing completes it: it has reached its receiver. `byteCount` is 0 when it was dropped.
+  case delivered(byteCount: Int)
   /// The ring is full and the queue stopped; the packet comes back. Linux: NETDEV_TX_BUSY
   case busy(SkBuff)
 }

@@ -43,6 +43,18 @@ public struct Host: ~Copyable {
     link.devices[interface].poll(into: &queue, net: &net)
   }
 
+  /// Packets of the backlog that one turn takes, so that others get theirs. Linux: `net.core.dev_weight`.
+  static let backlogQuota = 64
+
+  /// Takes in what we sent ourselves, and gives back what it sent: at most 64 packets. Linux: `process_backlog()`.
+  public mutating func pollBacklog(into queue: inout SkBuffQueue) {
+    var left = Self.backlogQuota
+    while left > 0, let skb = net.takeBacklog() {
+      queue.append(skb)
+      left -= 1
+    }
+  }
+
   /// A packet that a device delivered, its data at the network header. Linux: `netif_receive_skb()`.
   ///
   /// - Returns: what the transports are to do with it.

@@ -11,7 +11,12 @@ public struct LinkLayer: ~Copyable {
   /// Neighbours of every device. Linux: `arp_tbl`.
   public var neighbours: NeighbourTable
 
-  public init(net: inout Net) { neighbours = NeighbourTable(net: &net) }
+  /// With `lo`, the first device of every host.
+  public init(net: inout Net) {
+    neighbours = NeighbourTable(net: &net)
+    let loopback = devices.add(.loopback(net: &net))
+    precondition(loopback == .loopback, "the loopback is a host's first device")
+  }
 
   /// Linux: `dev_get_by_index()->mtu`.
   ///
@@ -34,6 +39,7 @@ public struct LinkLayer: ~Copyable {
   public mutating func close(net: inout Net) {
     neighbours.close(net: &net)
     for interface in devices.indices { devices[interface].close() }
+    net.dropBacklog()
   }
 }
 
@@ -45,7 +51,7 @@ public struct DeviceTable: ~Copyable {
 
   /// Linux: `register_netdevice()`.
   ///
-  /// - Returns: the device's index from now on: 1 for the first.
+  /// - Returns: the device's index from now on: 2 for the first after the loopback.
   public mutating func add(_ device: consuming NetDevice) -> InterfaceIndex {
     let interface = InterfaceIndex(rawValue: UInt16(slots.count + 1))
     device.interface = interface

@@ -7,6 +7,8 @@ public struct LinkStatistics: Sendable {
   public var receivedBytes: UInt64 = 0
   public var sentPackets: UInt64 = 0
   public var sentBytes: UInt64 = 0
+  /// Packets that came in and found the backlog full. Linux: `rx_dropped`.
+  public var receivedDropped: UInt64 = 0
   /// Packets that were thrown away on their way to the driver: device down, too long, no memory, queue full.
   public var sentDropped: UInt64 = 0
   /// Packets that the stack cut into segments because the device could not.

@@ -28,7 +28,7 @@ public struct NetDevice: ~Copyable {
   public let transmitQueueLength: Int
   /// Whether packets are taken at all. Linux: `IFF_UP` with carrier.
   public internal(set) var isUp = true
-  public var driver: IceDriver
+  public var driver: NetDriver
 
   var qdisc: Qdisc
   var qdiscStatistics = QdiscStatistics()
@@ -68,13 +68,19 @@ public struct NetDevice: ~Copyable {
 
   /// The largest packet with segmentation, Ethernet header included. Linux: `gso_max_size`.
   public static let gsoMaximumByteCount = 65536
-  /// Least and largest MTU. Linux: `ETH_MIN_MTU`; RFC 791 for the upper end.
-  public static let mtuRange = 68...65535
+  /// Least and largest MTU. Linux: `ETH_MIN_MTU`; the loopback's for the upper end.
+  public static let mtuRange = 68...65536
   /// Packets one run of the queue may take before others get their turn. Linux: `dev_tx_weight`.
   public static let transmitQuota = 64
 
+  /// A device over a NIC that `ice` drives.
   public init(configuration: NetDeviceConfiguration, driver: consuming IceDriver, net: inout Net) {
-    precondition(Self.mtuRange.contains(configuration.mtu), "a device's MTU is 68 to 65535 bytes")
+    self.init(configuration: configuration, driver: NetDriver(driver), net: &net)
+  }
+
+  /// - Precondition: the configured MTU is in `mtuRange`.
+  public init(configuration: NetDeviceConfiguration, driver: consuming NetDriver, net: inout Net) {
+    precondition(Self.mtuRange.contains(configuration.mtu), "a device's MTU is 68 to 65536 bytes")
     name = configuration.name
     macAddress = configuration.macAddress
     mtu = configuration.mtu
@@ -96,6 +102,8 @@ public struct NetDevice: ~Copyable {
   @inlinable public static var neededHeadroom: Int { 16 }
   @inlinable public var gsoMaximumByteCount: Int { Self.gsoMaximumByteCount }
 
+  /// What it sends comes back at once. Linux: `IFF_LOOPBACK`.
+  public var isLoopback: Bool { driver.isLoopback }
   /// Packets that wait above the driver.
   public var queueLength: Int { qdisc.count + ready.count }
   /// The driver, or the byte limit, takes no packets now. Linux: `netif_xmit_frozen_or_stopped()`.
@@ -103,9 +111,9 @@ public struct NetDevice: ~Copyable {
 
   /// Linux: `dev_set_mtu()`.
   ///
-  /// - Throws: EINVAL outside 68...65535, or above what the driver was opened for.
+  /// - Throws: EINVAL outside 68...65536, or above what the driver was opened for.
   public mutating func setMTU(_ value: Int) throws(Errno) {
-    guard Self.mtuRange.contains(value), value <= max(mtu, driver.configuration.mtu) else {
+    guard Self.mtuRange.contains(value), value <= max(mtu, driver.maximumMTU) else {
       throw .EINVAL
     }
     mtu = value

@@ -17,8 +17,8 @@ extension NetDevice {
   ) -> Bool {
     var fresh = SkBuffQueue()
     let result = driver.poll(budget: budget, into: &fresh, net: &net)
-    if result.maliciousDriverEvent != nil { stopByDriver(net: &net) }
-    if result.tx.packetCount > 0 { completed(result.tx, net: &net) }
+    if result.hasFailed { stopByDriver(net: &net) }
+    if result.completion.packetCount > 0 { completed(result.completion, net: &net) }
     guard isUp else {
       while let skb = fresh.popFirst() { skb.drop(.deviceDown) }
       return !result.isComplete

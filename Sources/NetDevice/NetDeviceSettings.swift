@@ -27,7 +27,7 @@ extension NetDevice {
   /// Moves the driver to other rings, or opens it for another MTU. Packets on the old rings are lost, those that wait above
   /// them are not. Linux: `ice_set_ringparam()`, `ice_change_mtu()`.
   public mutating func reopenDriver(on bus: IceBus, mtu: Int, net: inout Net) {
-    driver.reopen(on: bus, mtu: mtu, net: &net)
+    driver.ice.reopen(on: bus, mtu: mtu, net: &net)
     startOver(net: net)
   }
 

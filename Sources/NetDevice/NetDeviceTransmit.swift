@@ -34,6 +34,7 @@ extension NetDevice {
       }
       switch hardStartXmit(skb, size, more: false, net: &net) {
       case .ok: break
+      case .delivered: break
       case .busy(let skb): requeue(skb)
       }
       return .success
@@ -154,6 +155,7 @@ extension NetDevice {
       let size = skb.wireSize
       switch hardStartXmit(skb, size, more: !ready.isEmpty, net: &net) {
       case .ok: sent += 1
+      case .delivered: sent += 1
       case .busy(let skb): ready.prepend(skb)
       }
       canSend = !isStoppedByDriver
@@ -177,7 +179,8 @@ extension NetDevice {
   private mutating func hardStartXmit(
     _ skb: consuming SkBuff, _ size: WireSize, more: Bool, net: inout Net
   ) -> NetdevTx {
-    if isCapturing { captureFrame(skb, .outgoing, now: net.now) }
+    // What loops is seen once, as it comes in. Linux: libpcap leaves out what `lo` sends.
+    if isCapturing { captureFrame(skb, isLoopback ? .incoming : .outgoing, now: net.now) }
     net.tracer.record(
       .dev_hard_start_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length),
       UInt64(size.segmentCount), more ? 1 : 0)
@@ -194,11 +197,27 @@ extension NetDevice {
       if limits.available < 0 { stopByLimits(net: &net) }
       if driver.isQueueStopped { stopByDriver(net: &net) }
       return .ok(byteCount: byteCount)
+    case .delivered(let byteCount):
+      countDelivered(byteCount)
+      return .delivered(byteCount: byteCount)
     case .busy(let skb):
       if isCapturing { retractCapture() }
       stopByDriver(net: &net)
       return .busy(skb)
     }
+  }
+
+  /// A packet has come back already; each way counts it. Linux: `dev_lstats_add()`.
+  @inline(never)
+  private mutating func countDelivered(_ byteCount: Int) {
+    guard byteCount > 0 else {
+      statistics.receivedDropped &+= 1
+      return
+    }
+    statistics.sentPackets &+= 1
+    statistics.sentBytes &+= UInt64(byteCount)
+    statistics.receivedPackets &+= 1
+    statistics.receivedBytes &+= UInt64(byteCount)
   }
 
   @inline(never)

@@ -36,7 +36,7 @@ extension NetDevice {
     }
     statistics.watchdogTimeouts += 1
     statistics.lastWatchdogTimeout = net.now
-    _ = driver.reset(net: &net)
+    driver.reset(net: &net)
     startOver(net: net)
   }
 }

@@ -1,4 +1,3 @@
-import Ice
 import SkBuff
 import Trace
 import Wire
@@ -13,7 +12,7 @@ extension NetDevice {
     return skb.dataLength > 0 && !features.contains(.scatterGather)
   }
 
-  /// Linux: `ice_features_check()`: segment sizes that the hardware does not cut are left to the stack.
+  /// Linux: `ndo_features_check`: segment sizes that the hardware does not cut are left to the stack.
   private func canSegment(_ skb: borrowing SkBuff) -> Bool {
     let wanted: DeviceFeatures =
       switch skb.gsoType {
@@ -22,8 +21,7 @@ extension NetDevice {
       case .none: []
       }
     return !wanted.isEmpty && features.contains(wanted) && skb.checksumStatus == .partial
-      && skb.gsoSize >= IceDriver.minimumSegmentByteCount
-      && skb.gsoSize <= IceDriver.maximumSegmentByteCount
+      && driver.segmentByteCounts.contains(skb.gsoSize)
   }
 
   /// Makes of the packet what the device can send, and puts it, or its segments, on `ready`; a packet that cannot be made

@@ -52,6 +52,41 @@ public struct Net: ~Copyable {
   /// Removes and returns the socket that has waited longest for its owner to be told; `nil` when there is none.
   public mutating func takeWakeup() -> SocketID? { wakeups.popFirst() }
 
+  // MARK: Backlog
+
+  /// Most packets that wait in the backlog. Linux: `net.core.netdev_max_backlog`.
+  public static let backlogLimit = 1000
+
+  /// Packets, data at the network header, that go up without a device's interrupt: those to ourselves.
+  /// Linux: `input_pkt_queue` of `struct softnet_data`.
+  private var backlog = SkBuffQueue()
+  /// Whether `takeBacklog()` has something.
+  public var hasBacklog: Bool { !backlog.isEmpty }
+
+  /// Receives a packet of our own: what its receiver keeps is no longer its sender's. Linux: `skb_orphan()`,
+  /// `enqueue_to_backlog()`.
+  ///
+  /// - Returns: false when the backlog is full; the packet is dropped.
+  public mutating func loopBack(_ skb: consuming SkBuff) -> Bool {
+    guard backlog.count < Self.backlogLimit else {
+      skb.drop(.cpuBacklog)
+      return false
+    }
+    skb.orphan()
+    skb.packetType = .loopback
+    // Nothing can have damaged it on the way.
+    skb.checksumStatus = .unnecessary
+    skb.timestamp = .origin
+    backlog.append(skb)
+    return true
+  }
+
+  /// The packet that has waited longest. Linux: `process_backlog()`.
+  public mutating func takeBacklog() -> SkBuff? { backlog.popFirst() }
+
+  /// Lets go of what waits, before the packet pool ends.
+  public mutating func dropBacklog() { backlog.removeAll() }
+
   /// Moves the clock; a reading earlier than the last is ignored.
   public mutating func advance(to instant: Instant) {
     guard instant > now else { return }

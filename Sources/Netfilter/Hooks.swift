@@ -15,8 +15,8 @@ public struct Hooks: ~Copyable {
   private var entries: [Entry] = []
   /// Counted while somebody waits.
   public private(set) var counts = [HookCounts](repeating: HookCounts(), count: Hook.allCases.count)
-  /// The interfaces' names by their index; at 0 the loopback's, which is no device.
-  private var interfaces = ["lo"]
+  /// The interfaces' names by their index; the first is every host's loopback.
+  private var interfaces = ["", "lo"]
 
   public init() {}
 

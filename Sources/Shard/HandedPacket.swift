@@ -9,6 +9,7 @@ package struct HandedPacket: Sendable {
   package var etherType: EtherType
   package var packetType: PacketType
   package var interface: InterfaceIndex
+  package var routeInterface: InterfaceIndex
   package var checksumStatus: ChecksumStatus
   package var gsoSize: Int
   package var gsoSegments: Int
@@ -29,6 +30,7 @@ package struct HandedPacket: Sendable {
     etherType = skb.etherType
     packetType = skb.packetType
     interface = skb.interface
+    routeInterface = skb.routeInterface
     checksumStatus = skb.checksumStatus
     gsoSize = skb.gsoSize
     gsoSegments = skb.gsoSegments
@@ -58,6 +60,7 @@ package struct HandedPacket: Sendable {
     skb.etherType = etherType
     skb.packetType = packetType
     skb.interface = interface
+    skb.routeInterface = routeInterface
     skb.checksumStatus = checksumStatus
     skb.gsoSize = gsoSize
     skb.gsoSegments = gsoSegments

@@ -59,7 +59,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   package var loopWakesAt = Instant.origin
   /// Clients that trace, and that capture.
   package var traceUsers = 0
-  package var captureUsers = 0
+  package var captureUsers: [InterfaceIndex: Int] = [:]
   /// Frames lost because the interface was down, or the kernel refused them.
   package var carrierErrors: UInt64 = 0
   package var lastWireError: Int32 = 0

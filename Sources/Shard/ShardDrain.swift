@@ -34,9 +34,10 @@ extension Shard {
         deliver()
         isQuiet = false
       }
-      while let skb = host.internet.takeLocal() {
+      if host.net.hasBacklog {
+        host.pollBacklog(into: &input)
+        deliver()
         isQuiet = false
-        receive(skb)
       }
       // Asked first: the error is a large value, moved about even when there is none.
       while host.internet.hasTransportErrors, let error = host.internet.takeTransportError() {

@@ -15,7 +15,7 @@ extension Shard {
 
   @inline(__always) package var hasConflictToReport: Bool {
     host.internet.hasAddressConflict
-      || host.link.devices[ethernet].driver.ownAddressCount > 0 && !hasToldOwnAddress
+      || host.link.devices[ethernet].driver.ice.ownAddressCount > 0 && !hasToldOwnAddress
   }
 
   /// Tells about stations that use an address of ours, on the link or above it.
@@ -25,7 +25,7 @@ extension Shard {
         "the address \(conflict.address) of this stack (\(host.link.devices[ethernet].macAddress)) is also used by "
           + "\(conflict.other)")
     }
-    if !hasToldOwnAddress && host.link.devices[ethernet].driver.ownAddressCount > 0 {
+    if !hasToldOwnAddress && host.link.devices[ethernet].driver.ice.ownAddressCount > 0 {
       hasToldOwnAddress = true
       tell(
         "a frame came in from \(host.link.devices[ethernet].macAddress), the link-layer address of this stack: another station has it, "

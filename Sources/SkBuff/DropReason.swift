@@ -26,6 +26,8 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case ownLinkAddress
   case qdiscDrop
   case qdiscReset
+  /// Too many packets to ourselves wait.
+  case cpuBacklog
   case deviceDown
   /// What the device said of a received frame cannot be.
   case deviceHeader

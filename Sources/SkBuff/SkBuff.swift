@@ -80,6 +80,12 @@ public struct SkBuff: ~Copyable {
     get { unsafe header.pointee.hash }
     nonmutating set { unsafe header.pointee.hash = newValue }
   }
+  /// For a packet to ourselves: the device that it counts as having come in by when its receiver asks, which is the
+  /// one that its address belongs to. Linux: `rt_iif` of the route that stays with the packet.
+  @inlinable public var routeInterface: InterfaceIndex {
+    get { unsafe header.pointee.routeInterface }
+    nonmutating set { unsafe header.pointee.routeInterface = newValue }
+  }
   /// The device that a received packet came in by. Linux: `skb_iif`.
   @inlinable public var interface: InterfaceIndex {
     get { unsafe header.pointee.interface }

@@ -30,7 +30,8 @@ public enum PacketType: UInt8, Sendable {
   case broadcast
   case multicast
   case otherHost
-  case outgoing
+  /// It comes from ourselves. Linux: `PACKET_LOOPBACK`.
+  case loopback
 }
 
 /// The part of a packet's state that clones share: data, fragment table, segmentation. Linux: `struct skb_shared_info`.
@@ -94,6 +95,7 @@ struct SkBuffHeader {
   @usableFromInline var etherType: EtherType = EtherType(rawValue: 0)
   @usableFromInline var queueMapping: UInt16 = 0
   @usableFromInline var interface = InterfaceIndex.none
+  @usableFromInline var routeInterface = InterfaceIndex.none
   @usableFromInline var confirmsNeighbour = false
   @usableFromInline var priority: UInt32 = 0
   @usableFromInline var mark: UInt32 = 0

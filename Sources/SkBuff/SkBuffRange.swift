@@ -65,6 +65,7 @@ extension SkBuff {
     unsafe header.pointee.etherType = other.header.pointee.etherType
     unsafe header.pointee.queueMapping = other.header.pointee.queueMapping
     unsafe header.pointee.interface = other.header.pointee.interface
+    unsafe header.pointee.routeInterface = other.header.pointee.routeInterface
     unsafe header.pointee.priority = other.header.pointee.priority
     unsafe header.pointee.mark = other.header.pointee.mark
     unsafe header.pointee.hash = other.header.pointee.hash

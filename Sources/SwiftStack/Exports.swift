@@ -2,6 +2,7 @@
 // types of other floors that its calls take or return. One import is enough for them.
 @_exported import struct Control.CounterReport
 @_exported import struct Control.InterfaceReport
+@_exported import struct Control.LinkCounts
 @_exported import struct Control.NICReport
 @_exported import struct Control.NeighbourReport
 @_exported import struct Control.QdiscReport

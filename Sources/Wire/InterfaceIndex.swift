@@ -6,5 +6,7 @@ public struct InterfaceIndex: RawRepresentable, Hashable, Sendable, CustomString
 
   /// No device is meant, or any.
   @inlinable public static var none: InterfaceIndex { InterfaceIndex(rawValue: 0) }
+  /// `lo`, the first device of every host. Linux: `LOOPBACK_IFINDEX`.
+  @inlinable public static var loopback: InterfaceIndex { InterfaceIndex(rawValue: 1) }
   public var description: String { "\(rawValue)" }
 }

@@ -15,6 +15,10 @@ struct CaptureCommand: ParsableCommand {
   @Option(
     name: .customShort("c", allowingJoined: true), help: ArgumentHelp("Stop after N frames.", valueName: "n"))
   var count: Int?
+  @Option(
+    name: .short,
+    help: ArgumentHelp("Capture on the stack's interface (default), or on lo.", valueName: "device"))
+  var i: String?
   @OptionGroup var client: ClientOptions
   @Argument(help: ArgumentHelp("The file to write; - is standard output.", valueName: "file.pcapng"))
   var path: String
@@ -30,12 +34,12 @@ struct CaptureCommand: ParsableCommand {
     var control = try client.connect()
     let file = try openOutput()
     let subject = path == "-" ? "standard output" : path
-    try control.send(.capture(CaptureRequest(count: count)))
+    try control.send(.capture(CaptureRequest(count: count, device: i)))
     guard case .started = try control.receiveSoon() else { throw ControlError.unexpected("capture") }
     guard let frames = control.takeDescriptor() else {
       throw ControlError("the stack sent no descriptor with its answer")
     }
-    StandardError.print("capturing on \(control.interface) to \(subject)")
+    StandardError.print("capturing on \(i ?? control.interface) to \(subject)")
     var hasAsked = false
     while true {
       if interruption.step(), !hasAsked {

@@ -3,19 +3,24 @@ import SwiftStack
 
 struct LinkCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "link", abstract: "Show or change the stack's interface, as \"ip link\" does.",
+    commandName: "link", abstract: "Show the stack's interfaces or change one, as \"ip link\" does.",
     discussion: """
       link [set [dev IFNAME] [mtu N] [address MAC] [up | down]]
       The stack's side only: Linux's side of the TAP keeps its own MTU, address and state.
       """)
   @Argument(help: "set, and what.") var words: [String] = []
+  @Flag(name: [.customShort("s"), .customLong("statistics")], help: "With what has come in and gone out.")
+  var withStatistics = false
   @OptionGroup var options: ReportOptions
 
   func run() throws {
+    func entry(_ link: InterfaceReport) -> InterfaceEntry {
+      InterfaceEntry(link, withAddresses: false, withStatistics: withStatistics)
+    }
     if !words.isEmpty { return try options.change("link", words) }
     var client = try options.client.connect()
     let links = try client.table(.addr) { if case .addr(let rows) = $0 { rows } else { nil } }
-    if options.json { return try JSONOutput.print(links.map { InterfaceEntry($0, withAddresses: false) }) }
-    for link in links { try StandardOutput.print(InterfaceEntry(link, withAddresses: false).text) }
+    if options.json { return try JSONOutput.print(links.map(entry)) }
+    for link in links { try StandardOutput.print(entry(link).text) }
   }
 }

@@ -58,7 +58,7 @@ private let datagram: [UInt8] = [0x13, 0x88, 0, 53, 0, 8, 0, 0]
       recorder.take() == ["prerouting \(name)", "input \(name)", "output \(name)", "postrouting \(name)"])
     for own in [IPv4Bench.own, IPv4Address.loopback] {
       #expect(bench.send(datagram, to: own) == .success)
-      guard let skb = bench.ip.takeLocal() else {
+      guard let skb = bench.net.takeBacklog() else {
         Issue.record("nothing came back")
         return
       }
@@ -126,7 +126,7 @@ private let datagram: [UInt8] = [0x13, 0x88, 0, 53, 0, 8, 0, 0]
     let name = "test0"
     #expect(bench.send(datagram, to: .broadcast, options: fragmentable) == .success)
     #expect(recorder.take() == ["output \(name)", "postrouting \(name)", "postrouting \(name)"])
-    while let skb = bench.ip.takeLocal() { _ = bench.receive(skb) }
+    while let skb = bench.net.takeBacklog() { _ = bench.receive(skb) }
     #expect(recorder.take() == ["prerouting \(name)", "input \(name)"])
   }
 

@@ -168,7 +168,7 @@ import Wire
     for address in [IPv4Bench.own, .loopback] {
       let payload = IPv4Bench.pattern(40000)
       #expect(bench.send(payload, to: address) == .success)
-      guard let skb = bench.ip.takeLocal() else {
+      guard let skb = bench.net.takeBacklog() else {
         Issue.record("the packet comes back")
         return
       }
@@ -193,7 +193,7 @@ import Wire
     // RFC 1112: TTL 1 unless asked otherwise.
     #expect(frames.map { $0[22] } == [64, 64, 1])
     var copies = 0
-    while let skb = bench.ip.takeLocal() {
+    while let skb = bench.net.takeBacklog() {
       if case .delivered = bench.receive(skb) { copies += 1 }
     }
     #expect(copies == 3)

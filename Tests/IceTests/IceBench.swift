@@ -116,6 +116,7 @@ final class IceBench {
   func send(_ skb: consuming SkBuff, doorbell: Bool = true) -> Answer {
     switch driver.startXmit(skb, ringDoorbell: doorbell, net: &net) {
     case .ok(let byteCount): return .ok(byteCount)
+    case .delivered: fatalError("a NIC's packets complete later")
     case .busy(let skb):
       skb.drop(.deviceFull)
       return .busy

@@ -97,5 +97,5 @@ final class DeviceBench {
 
   var points: [TracePoint] { tracer.records(from: 0).records.map(\.point) }
   func count(_ point: TracePoint) -> Int { points.count { $0 == point } }
-  var doorbells: UInt64 { device.driver.statistics.tx.doorbellCount }
+  var doorbells: UInt64 { device.driver.ice.statistics.tx.doorbellCount }
 }

@@ -63,7 +63,7 @@ import Trace
     #expect(bench.send(bench.tcp(payload: 64200, linear: 20000, piece: 2600, mss: 1448)) == .success)
     #expect(bench.device.driver.isQueueStopped && bench.device.queueLength == 1)
     #expect(bench.device.qdiscSnapshot.statistics.requeues == 1)
-    #expect(bench.device.driver.statistics.tx.busyCount == 1)
+    #expect(bench.device.driver.ice.statistics.tx.busyCount == 1)
     bench.settle()
     #expect(tags(Array(bench.frames.prefix(40))) == (0..<40).map { UInt8($0) })
     #expect(bench.frames.dropFirst(40).flatMap { $0.dropFirst(66) } == pattern(0..<64200))

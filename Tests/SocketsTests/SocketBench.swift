@@ -46,7 +46,7 @@ final class SocketBench {
 
   /// Packets to ourselves go round until none is left.
   func settle() {
-    while let skb = host.internet.takeLocal() {
+    while let skb = host.net.takeBacklog() {
       sockets.receive(host.receive(skb), host: &host)
     }
   }

@@ -88,7 +88,7 @@ final class DatagramBench {
       while let skb = input.popFirst() {
         sockets.receive(host.receive(skb), host: &host)
       }
-      while let skb = host.internet.takeLocal() {
+      while let skb = host.net.takeBacklog() {
         sockets.receive(host.receive(skb), host: &host)
         isMoving = true
       }

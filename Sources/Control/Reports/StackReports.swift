@@ -30,8 +30,12 @@ public struct StackReport: Codable, Equatable, Sendable {
 
 /// What `ip addr` and `ip link` show of an interface.
 public struct InterfaceReport: Codable, Equatable, Sendable {
+  /// Its number among the stack's interfaces. Linux: `ifindex`.
+  public var index: Int
   /// The interface's name.
   public var device: String
+  /// What it sends comes back at once. Linux: `IFF_LOOPBACK`.
+  public var isLoopback: Bool
   /// Bytes.
   public var mtu: Int
   /// The stack's station address.
@@ -44,17 +48,46 @@ public struct InterfaceReport: Codable, Equatable, Sendable {
   public var transmitQueueLength: Int
   /// The stack's addresses with their prefix lengths, in the order they were added.
   public var addresses: [String]
+  /// What has come in and gone out, of all queues.
+  public var received: LinkCounts
+  /// As `received`.
+  public var sent: LinkCounts
   public init(
-    device: String, mtu: Int, macAddress: String, isUp: Bool, qdisc: String, transmitQueueLength: Int,
-    addresses: [String]
+    index: Int, device: String, isLoopback: Bool, mtu: Int, macAddress: String, isUp: Bool, qdisc: String,
+    transmitQueueLength: Int, addresses: [String], received: LinkCounts, sent: LinkCounts
   ) {
+    self.index = index
     self.device = device
+    self.isLoopback = isLoopback
+    self.received = received
+    self.sent = sent
     self.mtu = mtu
     self.macAddress = macAddress
     self.isUp = isUp
     self.qdisc = qdisc
     self.transmitQueueLength = transmitQueueLength
     self.addresses = addresses
+  }
+}
+
+/// What passed an interface in one direction, as `ip -s link` shows it.
+public struct LinkCounts: Codable, Equatable, Sendable {
+  /// Bytes, link-layer headers included but on a loopback.
+  public var bytes: UInt64
+  /// Packets, as the wire counts them.
+  public var packets: UInt64
+  /// Packets that were thrown away at the interface.
+  public var dropped: UInt64
+  public init(bytes: UInt64 = 0, packets: UInt64 = 0, dropped: UInt64 = 0) {
+    self.bytes = bytes
+    self.packets = packets
+    self.dropped = dropped
+  }
+
+  /// Adds what another queue counted.
+  public static func + (a: LinkCounts, b: LinkCounts) -> LinkCounts {
+    LinkCounts(
+      bytes: a.bytes &+ b.bytes, packets: a.packets &+ b.packets, dropped: a.dropped &+ b.dropped)
   }
 }
 

@@ -24,7 +24,7 @@ extension Stack {
     let announces = configuration.announcesAddress
     try change("link set") { (state) throws(Errno) in
       if let mtu = link.mtu {
-        if mtu > state.host.link.devices[state.ethernet].driver.configuration.mtu {
+        if mtu > state.host.link.devices[state.ethernet].driver.ice.configuration.mtu {
           state.reopenNIC(mtu: mtu)
         }
         try state.host.setMTU(mtu, of: state.ethernet)
@@ -68,7 +68,7 @@ extension Stack {
     }
     let (receive, transmit) = (receive.map(rounded), transmit.map(rounded))
     try change("nic set ring") { (state) throws(Errno) in
-      let now = state.host.link.devices[state.ethernet].driver.ringParameters
+      let now = state.host.link.devices[state.ethernet].driver.ice.ringParameters
       let new = RingParameters(tx: transmit ?? now.tx, rx: receive ?? now.rx)
       if new != now { state.reopenNIC(rings: new) }
     }

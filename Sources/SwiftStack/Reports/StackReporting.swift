@@ -47,8 +47,19 @@ extension Stack {
   public var qdiscReports: [QdiscReport] { shards.flatMap { $0.inspect { $0.qdiscReports } } }
   /// The NIC of each queue, as `ethtool -g` and `-S`.
   public var nicReports: [NICReport] { shards.map { $0.inspect { $0.nicReport } } }
-  /// The interface is the same in every shard.
-  public var interfaceReport: InterfaceReport { shards[0].inspect { $0.interfaceReport } }
+  /// The stack's interface, without the loopback.
+  public var interfaceReport: InterfaceReport { interfaceReports[1] }
+  /// The loopback and the stack's interface, as `ip -s addr`: the same in every shard, which all count.
+  public var interfaceReports: [InterfaceReport] {
+    var sums = shards[0].inspect { $0.interfaceReports }
+    for shard in shards.dropFirst() {
+      for (index, report) in shard.inspect({ $0.interfaceReports }).enumerated() {
+        sums[index].received = sums[index].received + report.received
+        sums[index].sent = sums[index].sent + report.sent
+      }
+    }
+    return sums
+  }
   /// Routes are the same in every shard.
   public var routeReports: [RouteReport] { shards.first?.inspect { $0.routeReports } ?? [] }
 
@@ -106,9 +117,9 @@ extension Shard {
   }
 
   var nicReport: NICReport {
-    let rings = host.link.devices[ethernet].driver.ringParameters
+    let rings = host.link.devices[ethernet].driver.ice.ringParameters
     let link = host.link.devices[ethernet].statistics
-    var counters = host.link.devices[ethernet].driver.statistics.lines.map {
+    var counters = host.link.devices[ethernet].driver.ice.statistics.lines.map {
       CounterReport($0.name, $0.value)
     }
     counters += [
@@ -128,13 +139,20 @@ extension Shard {
       statistics: counters, faults: nic.faults.words)
   }
 
-  var interfaceReport: InterfaceReport {
-    InterfaceReport(
-      device: host.link.devices[ethernet].name, mtu: host.link.devices[ethernet].mtu,
-      macAddress: "\(host.link.devices[ethernet].macAddress)", isUp: host.link.devices[ethernet].isUp,
-      qdisc: host.link.devices[ethernet].qdiscSnapshot.kind.rawValue,
-      transmitQueueLength: host.link.devices[ethernet].transmitQueueLength,
-      addresses: host.internet.addresses.map { "\($0.prefix)" })
+  var interfaceReports: [InterfaceReport] { host.link.devices.indices.map { interfaceReport($0) } }
+
+  private func interfaceReport(_ interface: InterfaceIndex) -> InterfaceReport {
+    let counts = host.link.devices[interface].statistics
+    return InterfaceReport(
+      index: Int(interface.rawValue), device: host.link.devices[interface].name,
+      isLoopback: host.link.devices[interface].isLoopback, mtu: host.link.devices[interface].mtu,
+      macAddress: "\(host.link.devices[interface].macAddress)", isUp: host.link.devices[interface].isUp,
+      qdisc: host.link.devices[interface].qdiscSnapshot.kind.rawValue,
+      transmitQueueLength: host.link.devices[interface].transmitQueueLength,
+      addresses: host.internet.addresses.filter { $0.interface == interface }.map { "\($0.prefix)" },
+      received: LinkCounts(
+        bytes: counts.receivedBytes, packets: counts.receivedPackets, dropped: counts.receivedDropped),
+      sent: LinkCounts(bytes: counts.sentBytes, packets: counts.sentPackets, dropped: counts.sentDropped))
   }
 
   var routeReports: [RouteReport] {
@@ -145,7 +163,7 @@ extension Shard {
         kind: "\(entry.kind)",
         destination: prefix.length == 0 ? "default" : prefix.length == 32 ? "\(prefix.address)" : "\(prefix)",
         gateway: entry.gateway.map { "\($0)" },
-        device: entry.kind == .unicast ? host.link.devices[ethernet].name : nil,
+        device: entry.kind == .unicast ? host.link.devices[entry.interface].name : nil,
         scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
         mtu: entry.mtu)
     }
@@ -154,7 +172,7 @@ extension Shard {
   var neighbourReports: [NeighbourReport] {
     host.link.neighbours.snapshot(now: host.net.now).map { entry in
       NeighbourReport(
-        address: "\(entry.address)", device: host.link.devices[ethernet].name,
+        address: "\(entry.address)", device: host.link.devices[entry.interface].name,
         macAddress: entry.hardwareAddress.map { "\($0)" }, state: "\(entry.state)")
     }
   }

@@ -95,7 +95,7 @@ struct TwoStacks {
     }
     let message = (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31) }
     let network = try Network()
-    let capture = network.left.stack.startCapture()
+    let capture = try network.left.stack.startCapture()
     var file = PcapngEncoder()
     file.appendSectionHeader(application: "two-stacks")
     file.appendInterface(name: "left")

@@ -90,7 +90,7 @@ private struct NetworkFloor: ~Copyable {
     skb.packetType =
       ethernet.destination == Self.mac ? .host : ethernet.destination.isBroadcast ? .broadcast : .otherHost
     give(skb)
-    while let looped = ip.takeLocal() { give(looped) }
+    while let looped = net.takeBacklog() { give(looped) }
     while ip.takeTransportError() != nil {}
     drain()
     precondition(net.pool.allocatedByteCount <= 24 << 20, "Packet memory stays inside its limit.")
