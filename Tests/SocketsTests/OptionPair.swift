@@ -63,13 +63,13 @@ final class OptionPair {
   }
 
   /// The bytes, or the errno.
-  func kernelGet(_ option: ListedOption) -> String {
-    let result = theirs.get(option.level, option.number, maximum: 64)
+  func kernelGet(_ option: ListedOption, maximum: Int = 64) -> String {
+    let result = theirs.get(option.level, option.number, maximum: maximum)
     return result.errno == 0 ? "\(result.bytes)" : "errno \(result.errno)"
   }
-  func stackGet(_ option: ListedOption) -> String {
+  func stackGet(_ option: ListedOption, maximum: Int = 64) -> String {
     do throws(SocketError) {
-      return "\(try ours.getsockopt(level: option.level, name: option.number, maximum: 64))"
+      return "\(try ours.getsockopt(level: option.level, name: option.number, maximum: maximum))"
     } catch { return "errno \(error.errno.rawValue)" }
   }
 }

@@ -86,7 +86,7 @@ extension OptionTable {
     table.keep(IPOptionName.receiveTimeToLive, "IP_RECVTTL", .flagOrByte, \.receiveTimeToLive)
     table.keep(IPOptionName.receiveTypeOfService, "IP_RECVTOS", .flagOrByte, \.receiveTypeOfService)
     table.add(
-      IPOptionName.mtu, "IP_MTU", .int,
+      IPOptionName.mtu, "IP_MTU", .intOrByte,
       get: { (id, layer, net) throws(Errno) in
         Int32(clamping: try layer.operations(id).pathMTU(id, &layer, net: net))
       })
@@ -110,5 +110,5 @@ extension OptionType<Int32> {
       guard (-1...255).contains(value) else { throw .EINVAL }
       return value
     },
-    encode: { SocketOptionValue.bytes(UInt32(bitPattern: $0)) })
+    encode: intOrByte.encode)
 }

@@ -5,7 +5,24 @@ import Wire
 /// How an option's value lies in the caller's memory.
 struct OptionType<Value>: Sendable {
   let decode: @Sendable (RawSpan) throws(Errno) -> Value
-  let encode: @Sendable (Value) -> [UInt8]
+  /// The value in so many bytes of room, where that makes a difference; what is longer is cut.
+  let encode: @Sendable (Value, _ room: Int) -> [UInt8]
+
+  init(
+    decode: @escaping @Sendable (RawSpan) throws(Errno) -> Value,
+    encode: @escaping @Sendable (Value, _ room: Int) -> [UInt8]
+  ) {
+    self.decode = decode
+    self.encode = encode
+  }
+
+  /// One whose bytes are the same however much room there is.
+  init(
+    decode: @escaping @Sendable (RawSpan) throws(Errno) -> Value,
+    encode: @escaping @Sendable (Value) -> [UInt8]
+  ) {
+    self.init(decode: decode, encode: { (value, _) in encode(value) })
+  }
 }
 
 extension OptionType<Int32> {
@@ -16,7 +33,7 @@ extension OptionType<Int32> {
   /// An `int`, or one byte, as options of the IP level may have it. Linux: `do_ip_setsockopt()`.
   static let intOrByte = OptionType(
     decode: { (bytes) throws(Errno) in try SocketOptionValue.intOrByte(bytes) },
-    encode: { SocketOptionValue.bytes(UInt32(bitPattern: $0)) })
+    encode: { SocketOptionValue.intOrByte($0, room: $1) })
 }
 
 extension OptionType<Bool> {
@@ -27,18 +44,21 @@ extension OptionType<Bool> {
   /// The same at the IP level.
   static let flagOrByte = OptionType(
     decode: { (bytes) throws(Errno) in try SocketOptionValue.intOrByte(bytes) != 0 },
-    encode: { SocketOptionValue.bytes($0) })
+    encode: { SocketOptionValue.intOrByte($0 ? 1 : 0, room: $1) })
 }
 
 extension OptionType<UInt64> {
-  /// Bytes a second as an `int`, or as a `long`; all ones: no limit.
+  /// Bytes a second as an `int`, or as a `long`; all ones: no limit, and what an `int` cannot tell.
+  /// Linux: `SO_MAX_PACING_RATE`.
   static let rate = OptionType(
     decode: { (bytes) throws(Errno) in
       if bytes.byteCount >= 8 { return HostOrder.load64(bytes, 0) }
       let value = UInt32(bitPattern: try SocketOptionValue.int(bytes))
       return value == .max ? .max : UInt64(value)
     },
-    encode: { SocketOptionValue.bytes($0) })
+    encode: { (rate, room) in
+      room >= 8 ? SocketOptionValue.bytes(rate) : SocketOptionValue.bytes(UInt32(clamping: rate))
+    })
 }
 
 extension OptionType<Nanoseconds?> {

@@ -27,7 +27,8 @@ struct SocketKinds: OptionSet, Sendable {
 /// One option: an entry of the table. What it is called, what its value looks like, who takes it, and what reading and
 /// setting it do.
 struct SocketOption: Sendable {
-  typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> [UInt8]
+  /// The bytes for a caller with so much room.
+  typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Net, Int) throws(Errno) -> [UInt8]
   typealias Setter = @Sendable (RawSpan, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void
 
   let name: Int32
@@ -77,7 +78,7 @@ struct OptionTable: Sendable {
   ) {
     var reader: SocketOption.Reader?
     if let get {
-      reader = { (id, layer, net) throws(Errno) in type.encode(try get(id, &layer, net)) }
+      reader = { (id, layer, net, room) throws(Errno) in type.encode(try get(id, &layer, net), room) }
     }
     var setter: SocketOption.Setter?
     if let set {
@@ -142,7 +143,7 @@ extension SocketLayer {
     // Linux: ip_getsockopt(), where every other level ends.
     guard let table = OptionTable.level(level, of: kind) else { throw .EOPNOTSUPP }
     guard let read = table[name]?.read else { throw .ENOPROTOOPT }
-    let value = try read(id, &self, net)
+    let value = try read(id, &self, net, maximum)
     return value.count <= maximum ? value : Array(value[..<maximum])
   }
 }

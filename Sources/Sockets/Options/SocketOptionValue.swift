@@ -16,6 +16,15 @@ enum SocketOptionValue {
     return bytes.byteCount >= 1 ? Int32(bytes.load8(0)) : 0
   }
 
+  /// The bytes that an `int` of the IP level is read into: where there is no room for one, a byte, if that holds it.
+  /// Linux: `do_ip_getsockopt()`.
+  static func intOrByte(_ value: Int32, room: Int) -> [UInt8] {
+    guard (1..<4).contains(room), let byte = UInt8(exactly: value) else {
+      return bytes(UInt32(bitPattern: value))
+    }
+    return [byte]
+  }
+
   /// An `int` inside a range; EINVAL outside.
   static func int(_ bytes: RawSpan, in range: ClosedRange<Int32>) throws(Errno) -> Int {
     let value = try int(bytes)
