@@ -18,7 +18,7 @@ let floors: [(name: String, imports: [String])] = [
   ("Trace", ["Timers"]),
   ("SkBuff", ["Wire", "Timers", "Trace"]),
   ("NetNamespace", ["Tables", "Wire", "Timers", "Trace", "SkBuff"]),
-  ("Netfilter", ["NetNamespace", "SkBuff", "Wire"]),
+  ("Netfilter", ["Tables", "NetNamespace", "SkBuff", "Wire"]),
   ("IceHardware", []),
   ("IceModel", ["Tables", "IceHardware", "Wire", "Timers"]),
   ("Ice", ["Tables", "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),
@@ -50,10 +50,8 @@ let floors: [(name: String, imports: [String])] = [
   (
     "Sockets",
     [
-      "TCP", "UDP", "InetSocket", "Internet", "IPv4", "Netfilter", "NetDevice", "SkBuff", "NetNamespace",
-      "Wire",
-      "Timers",
-      "Trace",
+      "Tables", "TCP", "UDP", "InetSocket", "Internet", "IPv4", "Netfilter", "NetDevice", "SkBuff",
+      "NetNamespace", "Wire", "Timers", "Trace",
     ]
   ),
   (

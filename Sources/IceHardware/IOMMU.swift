@@ -161,6 +161,8 @@
   public var mappedCount: Int { unsafe state.pointee.mappedCount }
   /// How many calls of `map` were refused.
   public var mappingFailureCount: UInt64 { unsafe state.pointee.mappingFailureCount }
+  /// Calls of `map` that are still to fail.
+  public var pendingMappingFailures: Int { unsafe state.pointee.failuresToInject }
   /// Fault injection: the next so many calls of `map` fail.
   public func injectMappingFailures(_ count: Int) {
     unsafe state.pointee.failuresToInject = count

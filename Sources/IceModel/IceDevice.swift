@@ -61,6 +61,8 @@ public struct IceDevice: ~Copyable {
     interrupt = InterruptModeration(registers: bus.registers)
   }
 
+  /// The driver's mappings that are still to fail.
+  public var pendingMappingFailures: Int { bus.iommu.pendingMappingFailures }
   /// Fault injection: the driver's next so many mappings fail.
   public func injectMappingFailures(_ count: Int) { bus.iommu.injectMappingFailures(count) }
 

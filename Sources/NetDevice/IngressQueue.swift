@@ -34,7 +34,10 @@ extension NetDevice {
     _ configuration: QdiscConfiguration, net: inout Net
   ) throws(Errno) {
     guard configuration.kind.isTimed else { throw .EINVAL }
-    if ingress.isActive, ingress.qdisc.change(to: configuration, now: net.now) {
+    if ingress.isActive,
+      ingress.qdisc.change(
+        to: configuration, now: net.now, statistics: &ingress.statistics)
+    {
       hasIngressWork = true
       return
     }
@@ -51,6 +54,13 @@ extension NetDevice {
   public mutating func resetIngressQdisc(net: inout Net) throws(Errno) {
     guard ingress.isActive else { throw .ENOENT }
     dropIngress(net: &net)
+  }
+
+  /// Drops what is held back.
+  mutating func resetIngress(now: Instant) {
+    ingress.statistics.dropped += UInt64(ingress.qdisc.count)
+    ingress.reset(now: now)
+    hasIngressWork = false
   }
 
   private mutating func dropIngress(net: inout Net) {

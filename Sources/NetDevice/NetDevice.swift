@@ -119,12 +119,15 @@ public struct NetDevice: ~Copyable {
     mtu = value
   }
 
-  /// Brings the link up or takes it down; what waits in the queue is dropped then. Linux: `dev_activate()`,
+  /// Brings the link up or takes it down; what waits to go out or to come in is dropped then. Linux: `dev_activate()`,
   /// `dev_deactivate()`.
   public mutating func setLink(up: Bool, now: Instant) {
     guard up != isUp else { return }
     isUp = up
-    if !up { resetQueue(now: now) }
+    if !up {
+      resetQueue(now: now)
+      resetIngress(now: now)
+    }
   }
 
   /// Drops what waits. Linux: `qdisc_reset()`.
@@ -141,7 +144,7 @@ public struct NetDevice: ~Copyable {
   /// is dropped then, and the statistics begin anew. The default one counts as another kind.
   /// Linux: `tc qdisc replace dev ... root`, `tc_modify_qdisc()`.
   public mutating func setQdisc(_ configuration: QdiscConfiguration, net: inout Net) {
-    if qdiscHandle != 0 && qdisc.change(to: configuration, now: net.now) {
+    if qdiscHandle != 0 && qdisc.change(to: configuration, now: net.now, statistics: &qdiscStatistics) {
       // What was not to go yet may now.
       hasScheduledWork = queueLength > 0
       return

@@ -1,51 +1,42 @@
+import Tables
 import Wire
 
-/// What is wrong with the words that describe a rule: a sentence with the word and what is expected.
-public struct RuleSyntaxError: Error, Equatable, Sendable, CustomStringConvertible {
-  public var description: String
-  public init(_ description: String) { self.description = description }
+extension Words {
+  /// An address, or one with the length of its network.
+  public mutating func prefix(of name: String) throws(WordError) -> IPv4Prefix {
+    try value(
+      of: name,
+      Quantity("an address or a network, such as 10.0.0.0/24") { word in
+        let prefix = IPv4Address(word).flatMap { IPv4Prefix($0, length: 32) } ?? IPv4Prefix(word)
+        return prefix?.network == prefix?.address ? prefix : nil
+      })
+  }
+
+  public mutating func ports(of name: String) throws(WordError) -> ClosedRange<UInt16> {
+    try value(of: name, .range("a port or a range of them, such as 80 or 8000-8999"))
+  }
+
+  /// One of these words.
+  public mutating func choice(of name: String, _ choices: [String]) throws(WordError) -> String {
+    let list = choices.dropLast().joined(separator: ", ")
+    return try value(
+      of: name, Quantity("\(list) or \(choices.last ?? "")") { choices.contains($0) ? $0 : nil })
+  }
+
+  /// What was counted so far, as rules are printed: said again it is not taken over.
+  public mutating func skipCounts(_ names: [String]) throws(WordError) {
+    for name in names where skip(name) {
+      _ = try value(of: name, Quantity("a number") { UInt64($0) })
+    }
+  }
 }
 
-/// The words of a rule, taken one by one. Matches are nft(8)'s.
-public struct RuleWords {
-  private var rest: ArraySlice<String>
-  public init(_ words: [String]) { rest = words[...] }
-
-  public mutating func next() -> String? { rest.popFirst() }
-
-  /// The word behind another one.
-  public mutating func value<Value>(
-    of name: String, _ expected: String, _ parse: (String) -> Value?
-  ) throws(RuleSyntaxError) -> Value {
-    guard let word = rest.popFirst() else {
-      throw RuleSyntaxError("\"\(name)\" needs a value: expected \(expected)")
-    }
-    guard let value = parse(word) else {
-      throw RuleSyntaxError("illegal value for \"\(name)\": \"\(word)\": expected \(expected)")
-    }
-    return value
-  }
-
-  /// Says that nothing may follow.
-  public func end(after word: String) throws(RuleSyntaxError) {
-    if let more = rest.first { throw RuleSyntaxError("nothing follows \"\(word)\", there is \"\(more)\"") }
-  }
-
-  /// An address, or one with the length of its network.
-  public mutating func prefix(of name: String) throws(RuleSyntaxError) -> IPv4Prefix {
-    try value(of: name, "an address or a network, such as 10.0.0.0/24") { word in
-      let prefix = IPv4Address(word).flatMap { IPv4Prefix($0, length: 32) } ?? IPv4Prefix(word)
-      return prefix?.network == prefix?.address ? prefix : nil
-    }
-  }
-
-  public mutating func ports(of name: String) throws(RuleSyntaxError) -> ClosedRange<UInt16> {
-    try value(of: name, "a port or a range of them, such as 80 or 8000-8999") { word in
-      let ends = word.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-      guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, first <= last else {
-        return nil
-      }
-      return first...last
+extension Quantity<String> {
+  /// In quotes or without them, as nft takes it.
+  static var interfaceName: Self {
+    Self("an interface") { word in
+      let isQuoted = word.count > 2 && word.first == "\"" && word.last == "\""
+      return word.isEmpty ? nil : isQuoted ? String(word.dropFirst().dropLast()) : word
     }
   }
 }
@@ -66,6 +57,13 @@ public enum RuleText {
     if let known = names.first(where: { $0.name == word }) { return known.number }
     return UInt8(word).map { IPProtocol(rawValue: $0) }
   }
+  /// What follows a protocol's name has to be a field of its header.
+  public static func checkField(
+    behind name: String, of words: inout Words, _ fields: [String]
+  ) throws(WordError) {
+    var ahead = words
+    _ = try ahead.choice(of: name, fields)
+  }
   private static let names: [(name: String, number: IPProtocol)] = [
     ("tcp", .tcp), ("udp", .udp), ("icmp", .icmp),
   ]
@@ -81,50 +79,53 @@ extension PacketFilter.Rule: CustomStringConvertible {
   /// Reads a rule in nft(8)'s words: `tcp dport 22 ip saddr 10.0.0.0/24 drop`.
   ///
   /// - Throws: a sentence that names the word and what is expected there.
-  public init(_ hook: Hook, parsing words: inout RuleWords) throws(RuleSyntaxError) {
+  public init(_ hook: Hook, parsing words: inout Words) throws(WordError) {
     self.init(hook, .accept)
     while let word = words.next() {
       switch word {
       case "iifname", "iif", "oifname", "oif":
-        let name = try words.value(of: word, "an interface") { $0.isEmpty ? nil : $0 }
+        try words.once(word.hasPrefix("i") ? "iifname" : "oifname")
+        let name = try words.value(of: word, .interfaceName)
         if word.hasPrefix("i") { inputInterface = name } else { outputInterface = name }
         guard isPossible else {
-          throw RuleSyntaxError(
+          throw WordError(
             "\"\(word)\" cannot match at \(hook.name): a packet there "
               + (word.hasPrefix("i") ? "goes out" : "comes in"))
         }
-      case "ip": continue
-      case "saddr": source = try words.prefix(of: word)
-      case "daddr": destination = try words.prefix(of: word)
+      case "ip": try RuleText.checkField(behind: word, of: &words, ["saddr", "daddr", "protocol"])
+      case "saddr", "daddr":
+        try words.once("ip \(word)")
+        let prefix = try words.prefix(of: word)
+        if word == "saddr" { source = prefix } else { destination = prefix }
       case "protocol":
-        try set(try words.value(of: word, "tcp, udp, icmp or a number", RuleText.protocol(named:)))
+        try set(
+          try words.value(of: word, Quantity("tcp, udp, icmp or a number", RuleText.protocol(named:))))
       case "tcp", "udp":
         try set(word == "tcp" ? .tcp : .udp)
-        let field = try words.value(of: word, "sport or dport") {
-          $0 == "sport" || $0 == "dport" ? $0 : nil
-        }
+        let field = try words.choice(of: word, ["sport", "dport"])
+        try words.once("\(word) \(field)")
         let ports = try words.ports(of: "\(word) \(field)")
         if field == "sport" { sourcePorts = ports } else { destinationPorts = ports }
-      case "counter": continue
+      case "counter": try words.skipCounts(["packets", "bytes"])
       case "accept", "drop", "reject":
         verdict = word == "accept" ? .accept : word == "drop" ? .drop : .reject
         guard isPossible else {
-          throw RuleSyntaxError("\"reject\" cannot stand at \(hook.name): expected accept or drop")
+          throw WordError("\"reject\" cannot stand at \(hook.name): expected accept or drop")
         }
         try words.end(after: word)
         return
       default:
-        throw RuleSyntaxError(
+        throw WordError(
           "unknown word \"\(word)\": expected iifname, oifname, ip saddr, ip daddr, ip protocol, tcp, udp, "
             + "accept, drop or reject")
       }
     }
-    throw RuleSyntaxError("a verdict is missing: expected accept, drop or reject")
+    throw WordError("a verdict is missing: expected accept, drop or reject")
   }
 
-  private mutating func set(_ number: IPProtocol) throws(RuleSyntaxError) {
+  private mutating func set(_ number: IPProtocol) throws(WordError) {
     if let other = self.protocol, other != number {
-      throw RuleSyntaxError(
+      throw WordError(
         "a packet cannot be both \(RuleText.protocol(other)) and \(RuleText.protocol(number))")
     }
     self.protocol = number

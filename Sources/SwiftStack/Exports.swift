@@ -22,7 +22,6 @@
 @_exported import enum NetDevice.QdiscConfiguration
 @_exported import enum NetDevice.QdiscKind
 @_exported import enum NetDevice.QdiscPlace
-@_exported import struct NetDevice.QdiscSyntaxError
 @_exported import struct NetDevice.CapturedFrame
 @_exported import NetNamespace
 @_exported import class Netfilter.PacketFilter
@@ -45,6 +44,8 @@
 @_exported import struct Sockets.MessageHeader
 @_exported import struct Sockets.SendPolicy
 @_exported import struct TCP.TCPInfo
+@_exported import struct Tables.WordError
+@_exported import struct Tables.Words
 @_exported import Timers
 @_exported import struct InetSocket.ExtendedError
 @_exported import struct InetSocket.ReceivedControl

@@ -5,7 +5,8 @@ struct AddrCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "addr", abstract: "Show or change the stack's addresses, as \"ip addr\" does.",
     discussion: "addr [add | del ADDRESS/LENGTH]")
-  @Argument(help: "add or del, and the address with its prefix length.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "add or del, and the address with its prefix length.") var words:
+    [String] = []
   @OptionGroup var options: ReportOptions
 
   func run() throws {

@@ -15,11 +15,16 @@ struct FilterCommand: ParsableCommand {
       The first rule that matches decides; what none matches is accepted. A local sender whose packet is dropped gets \
       EPERM. reject is for input and output. There is no forward hook: the stack forwards nothing.
       """)
-  @Argument(help: "list, add or del, and the rule.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "list, add or del, and the rule.") var words: [String] = []
   @OptionGroup var options: ReportOptions
 
   func run() throws {
-    if let first = words.first, first != "list" { return try options.change("filter", words) }
+    if let first = words.first, first != "list" {
+      guard first == "add" || first == "del" else {
+        throw ValidationError("command \"\(first)\" is unknown: filter takes list, add, del")
+      }
+      return try options.change("filter", words)
+    }
     if words.count > 1 { throw ValidationError("nothing follows \"list\", there is \"\(words[1])\"") }
     var client = try options.client.connect()
     let chains = try client.table(.filter) { if case .filter(let rows) = $0 { rows } else { nil } }

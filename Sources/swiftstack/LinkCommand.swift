@@ -8,7 +8,7 @@ struct LinkCommand: ParsableCommand {
       link [set [dev IFNAME] [mtu N] [address MAC] [up | down]]
       The stack's side only: Linux's side of the TAP keeps its own MTU, address and state.
       """)
-  @Argument(help: "set, and what.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "set, and what.") var words: [String] = []
   @Flag(name: [.customShort("s"), .customLong("statistics")], help: "With what has come in and gone out.")
   var withStatistics = false
   @OptionGroup var options: ReportOptions

@@ -11,7 +11,7 @@ struct NICCommand: ParsableCommand {
       nic [set rx-ring | tx-ring N]
       nic [fault stall | drop N% | late-writeback [MS] | map-fail [N] | off]
       """)
-  @Argument(help: "set or fault, and what.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "set or fault, and what.") var words: [String] = []
   @OptionGroup var options: ReportOptions
 
   private struct Entry: Encodable {

@@ -9,7 +9,8 @@ struct NeighCommand: ParsableCommand {
       neigh [del ADDRESS]
       neigh [flush [all]]
       """)
-  @Argument(help: "replace, del or flush, and the neighbour.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "replace, del or flush, and the neighbour.") var words:
+    [String] = []
   @OptionGroup var options: ReportOptions
 
   /// As `ip -json neigh`.

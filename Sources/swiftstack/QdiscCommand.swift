@@ -15,7 +15,8 @@ struct QdiscCommand: ParsableCommand {
 
       Values are written as for tc(8): 10mbit, 10kb, 50ms. Each queue has its own.
       """)
-  @Argument(help: "replace or del, where, and which with its parameters.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "replace or del, where, and which with its parameters.")
+  var words: [String] = []
   @OptionGroup var options: ReportOptions
 
   /// As `tc -s -json qdisc`.

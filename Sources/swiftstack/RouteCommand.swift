@@ -9,7 +9,7 @@ struct RouteCommand: ParsableCommand {
       route [del [TYPE] PREFIX [via GATEWAY] [metric N]]
       TYPE: unicast, blackhole (senders get EINVAL), unreachable (EHOSTUNREACH), prohibit (EACCES)
       """)
-  @Argument(help: "add, replace or del, and the route.") var words: [String] = []
+  @Argument(parsing: .allUnrecognized, help: "add, replace or del, and the route.") var words: [String] = []
   @OptionGroup var options: ReportOptions
 
   /// As `ip -json route`.
@@ -21,6 +21,7 @@ struct RouteCommand: ParsableCommand {
     var scope: String
     var prefsrc: String?
     var metric: Int?
+    var metrics: [[String: Int]]?
   }
 
   func run() throws {
@@ -32,7 +33,8 @@ struct RouteCommand: ParsableCommand {
         routes.map {
           Entry(
             type: $0.kind, dst: $0.destination, gateway: $0.gateway, dev: $0.device, scope: $0.scope,
-            prefsrc: $0.source, metric: $0.metric == 0 ? nil : $0.metric)
+            prefsrc: $0.source, metric: $0.metric == 0 ? nil : $0.metric,
+            metrics: $0.mtu.map { [["mtu": $0]] })
         })
     }
     for route in routes { try StandardOutput.print(line(route)) }

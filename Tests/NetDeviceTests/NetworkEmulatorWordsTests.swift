@@ -1,4 +1,5 @@
 import NetDevice
+import Tables
 import Testing
 
 /// netem in iproute2's words.
@@ -51,7 +52,7 @@ import Testing
     do {
       _ = try EmulatedLine.configuration("netem \(words)")
       Issue.record("\(words) was taken")
-    } catch let error as QdiscSyntaxError {
+    } catch let error as WordError {
       #expect(error.description == "netem: \(sentence)")
     }
   }

@@ -1,6 +1,7 @@
 import NetDevice
 import NetNamespace
 import SkBuff
+import Tables
 import Testing
 import Timers
 import Trace
@@ -225,7 +226,7 @@ import Trace
       ),
     ])
   func bad(_ words: String, _ sentence: String) throws {
-    do throws(QdiscSyntaxError) {
+    do throws(WordError) {
       _ = try QdiscConfiguration(parsing: words.split(separator: " ").map(String.init))
       Issue.record("\(words) was taken")
     } catch {

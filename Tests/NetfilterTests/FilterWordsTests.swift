@@ -1,11 +1,12 @@
 import NetNamespace
 import Netfilter
 import Sockets
+import Tables
 import Testing
 
 /// Rules in nft's words.
 @Suite struct FilterWordsTests {
-  private func words(_ text: String) -> RuleWords { RuleWords(text.split(separator: " ").map(String.init)) }
+  private func words(_ text: String) -> Words { Words(text.split(separator: " ").map(String.init)) }
 
   @Test(
     "P4 filter: a rule's words come back as nft prints them",
@@ -61,7 +62,7 @@ import Testing
     ])
   func bad(hook: String, _ text: String, _ sentence: String) throws {
     var rest = words(text)
-    do throws(RuleSyntaxError) {
+    do throws(WordError) {
       _ = try PacketFilter.Rule(Hook(name: hook) ?? .input, parsing: &rest)
       Issue.record("\(text) was taken")
     } catch {
@@ -86,10 +87,74 @@ import Testing
     ])
   func sends(text: String, _ printed: String) {
     var rest = words(text)
-    do throws(RuleSyntaxError) {
+    do throws(WordError) {
       #expect("\(try SendPolicy.Rule(parsing: &rest))" == printed)
     } catch {
       #expect(error.description.hasPrefix(printed), "\(error)")
+    }
+  }
+
+  @Test(
+    "P4 filter: what is printed can be said again; what counts is not taken over",
+    arguments: [
+      "iifname \"tap0\" ip saddr 10.0.0.0/24 tcp sport 1 tcp dport 22-23 counter packets 3 bytes 180 reject",
+      "counter packets 3 bytes 180 drop", "ip protocol 47 accept", "counter accept",
+    ])
+  func again(text: String) throws {
+    var rest = words(text)
+    let rule = try PacketFilter.Rule(.input, parsing: &rest)
+    #expect(rule.packetCount == 0 && rule.byteCount == 0)
+    #expect(rule.inputInterface == (text.contains("tap0") ? "tap0" : nil))
+    var printed = words("\(rule)")
+    #expect(try PacketFilter.Rule(.input, parsing: &printed) == rule)
+    var send = words("ip daddr 10.0.0.0/24 udp dport 53 length 5 counter sends 7 reject with EACCES")
+    let policy = try SendPolicy.Rule(parsing: &send)
+    var printedSend = words("\(policy)")
+    #expect(policy.sendCount == 0)
+    #expect(try SendPolicy.Rule(parsing: &printedSend) == policy)
+    #expect("\(policy)".contains("length 5 "))
+  }
+
+  @Test(
+    "P4 filter: what is said twice, or not of a header, does not quietly mean something else",
+    arguments: [
+      ("tcp dport 22 tcp dport 80 drop", "duplicate \"tcp dport\""),
+      ("ip saddr 10.0.0.1 ip saddr 10.0.0.2 drop", "duplicate \"ip saddr\""),
+      ("daddr 10.0.0.1 ip daddr 10.0.0.2 drop", "duplicate \"ip daddr\""),
+      ("iifname tap0 iif lo drop", "duplicate \"iifname\""),
+      ("ip accept", "illegal value for \"ip\": \"accept\": expected saddr, daddr or protocol"),
+      ("ip tcp dport 5 drop", "illegal value for \"ip\": \"tcp\""),
+      ("ip", "\"ip\" needs a value: expected saddr, daddr or protocol"),
+      ("counter packets many drop", "illegal value for \"packets\": \"many\": expected a number"),
+    ])
+  func twice(text: String, sentence: String) {
+    var rest = words(text)
+    do throws(WordError) {
+      _ = try PacketFilter.Rule(.input, parsing: &rest)
+      Issue.record("\(text) was taken")
+    } catch {
+      #expect(error.description.hasPrefix(sentence), "\(error)")
+    }
+  }
+
+  @Test(
+    "S2 send rules: what is said twice, or of two protocols, is refused",
+    arguments: [
+      ("tcp dport 80 udp dport 90 reject", "a send cannot be both tcp and udp"),
+      ("ip protocol tcp udp dport 80 reject", "a send cannot be both tcp and udp"),
+      ("ip protocol icmp ip protocol tcp reject", "a send cannot be both icmp and tcp"),
+      ("tcp dport 80 tcp dport 90 reject", "duplicate \"tcp dport\""),
+      ("length 5 length 6 reject", "duplicate \"length\""),
+      ("ip daddr 10.0.0.1 daddr 10.0.0.2 reject", "duplicate \"ip daddr\""),
+      ("ip reject", "illegal value for \"ip\": \"reject\": expected daddr or protocol"),
+    ])
+  func twiceSent(text: String, sentence: String) {
+    var rest = words(text)
+    do throws(WordError) {
+      _ = try SendPolicy.Rule(parsing: &rest)
+      Issue.record("\(text) was taken")
+    } catch {
+      #expect(error.description.hasPrefix(sentence), "\(error)")
     }
   }
 

@@ -242,6 +242,27 @@ import Timers
     #expect(peer.takePackets().count == 1)
   }
 
+  @Test("neigh replace: a state that is found out cannot be set, and what was known stays")
+  func foundOutStates() throws {
+    let stack = try SimulatedStack().stack
+    let address = IPv4Address(10, 0, 0, 1)
+    let station = MACAddress(0x0200_0000_0001)
+    func replace(_ state: NeighbourState) -> Errno? {
+      do throws(StackError) {
+        try stack.replaceNeighbour(address, hardwareAddress: station, state: state)
+        return nil
+      } catch { return error.code }
+    }
+    for state in [NeighbourState.permanent, .noARP, .reachable, .stale] {
+      #expect(replace(state) == nil)
+      let known = stack.neighbourReports
+      for found in [NeighbourState.none, .incomplete, .delay, .probe, .failed] {
+        #expect(replace(found) == .EINVAL, "\(found)")
+      }
+      #expect(stack.neighbourReports == known && known.count == 1)
+    }
+  }
+
   @Test("neigh: what cannot be is refused as Linux does") func neighbourErrors() throws {
     let stack = try SimulatedStack().stack
     for (text, errno) in [

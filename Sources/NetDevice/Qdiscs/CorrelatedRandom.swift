@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 
 /// A share of cases, 0 to 100 %, in steps of 2^-32. iproute2: `get_percent()`.
 public struct Share: Sendable, Equatable, CustomStringConvertible {
@@ -24,7 +25,7 @@ public struct Share: Sendable, Equatable, CustomStringConvertible {
 
 extension Quantity<Share> {
   static var share: Self {
-    Self(expected: "a percentage, 0% to 100%, such as 1%") { word in
+    Self("a percentage, 0% to 100%, such as 1%") { word in
       guard let percent = Double(word.hasSuffix("%") ? String(word.dropLast()) : word),
         percent >= 0, percent <= 100
       else { return nil }

@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Timers
 
 /// How delays are spread about their mean.
@@ -16,7 +17,7 @@ public enum DelayDistribution: String, Sendable, CaseIterable {
 
 extension Quantity<DelayDistribution> {
   static var distribution: Self {
-    Self(expected: "one of " + DelayDistribution.allCases.map(\.rawValue).joined(separator: ", ")) { word in
+    Self("one of " + DelayDistribution.allCases.map(\.rawValue).joined(separator: ", ")) { word in
       DelayDistribution(rawValue: word)
     }
   }

@@ -1,4 +1,5 @@
 import NetNamespace
+import Tables
 import Timers
 
 extension NetworkEmulator.Parameters {
@@ -15,9 +16,12 @@ extension NetworkEmulator.Parameters {
       [corrupt PERCENT [CORRELATION]] [reorder PERCENT [CORRELATION] [gap N]] [rate RATE]
     """
 
+  private static let otherNames = ["latency": "delay", "drop": "loss"]
+
   /// iproute2: `netem_parse_opt()`.
-  init(parsing words: inout QdiscWords) throws(QdiscSyntaxError) {
+  init(parsing words: inout Words) throws(WordError) {
     while let word = words.next() {
+      try words.once(Self.otherNames[word] ?? word)
       switch word {
       case "limit": limit = try words.value(of: word, .count("packets", in: 1...1_000_000))
       case "delay", "latency":
@@ -37,9 +41,9 @@ extension NetworkEmulator.Parameters {
         if words.beginsNumber { throw words.wrong("\"rate\" takes no overhead and no cells here") }
       case "slot", "seed", "ecn": throw words.wrong("\"\(word)\" is not supported")
       default:
-        throw words.unknown(
-          word,
-          expected: "limit, delay, distribution, loss, duplicate, corrupt, reorder, gap or rate")
+        throw words.wrong(
+          "unknown parameter \"\(word)\": expected limit, delay, distribution, loss, duplicate, corrupt, "
+            + "reorder, gap or rate")
       }
     }
     if reorder.share != .none {
@@ -54,23 +58,26 @@ extension NetworkEmulator.Parameters {
   }
 
   private static func chance(
-    _ word: String, _ words: inout QdiscWords
-  ) throws(QdiscSyntaxError) -> NetworkEmulator.Chance {
+    _ word: String, _ words: inout Words
+  ) throws(WordError) -> NetworkEmulator.Chance {
     let share = try words.value(of: word, .share)
     return NetworkEmulator.Chance(share: share, correlation: try words.optional(word, .share) ?? .none)
   }
 
-  private static func loss(_ words: inout QdiscWords) throws(QdiscSyntaxError) -> NetworkEmulator.Loss {
+  private static func loss(_ words: inout Words) throws(WordError) -> NetworkEmulator.Loss {
     if words.skip("gemodel") {
-      let p = try words.value(of: "loss gemodel", .share)
-      var inBad = Share.all
-      var inGood = Share.none
-      let r = try words.optional("loss gemodel", .share)
-      if r != nil, let share = try words.optional("loss gemodel", .share) {
-        inBad = share
-        inGood = try words.optional("loss gemodel", .share) ?? .none
+      // Each share may have its name before it, as they are printed.
+      func share(_ name: String) throws(WordError) -> Share? {
+        if words.skip(name) { return try words.value(of: name, .share) }
+        return try words.optional("loss gemodel", .share)
       }
-      return .gilbertElliott(p: p, r: r ?? p.complement, inBad: inBad, inGood: inGood)
+      _ = words.skip("p")
+      let p = try words.value(of: "loss gemodel", .share)
+      let r = try share("r")
+      let inBad = r == nil ? nil : try share("1-h")
+      let inGood = inBad == nil ? nil : try share("1-k")
+      return .gilbertElliott(
+        p: p, r: r ?? p.complement, inBad: inBad ?? .all, inGood: inGood ?? .none)
     }
     if words.skip("state") {
       throw words.wrong("\"loss state\" is not supported: expected random or gemodel")

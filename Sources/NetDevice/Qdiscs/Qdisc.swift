@@ -39,8 +39,11 @@ public enum Qdisc: ~Copyable {
 
   /// Gives one of the same kind other parameters; what waits stays. Linux: `qdisc_change()`.
   ///
+  /// - Parameter statistics: where it counts what waits and can no longer go.
   /// - Returns: false for another kind; nothing was changed then.
-  public mutating func change(to configuration: QdiscConfiguration, now: Instant) -> Bool {
+  public mutating func change(
+    to configuration: QdiscConfiguration, now: Instant, statistics: inout QdiscStatistics
+  ) -> Bool {
     switch consume self {
     case .noqueue(let state):
       self = .noqueue(state)
@@ -50,7 +53,7 @@ public enum Qdisc: ~Copyable {
       return configuration.kind == .pfifoFast
     case .tbf(var box):
       if case .tbf(let parameters) = configuration {
-        box.value.change(to: parameters, now: now)
+        box.value.change(to: parameters, now: now, statistics: &statistics)
         self = .tbf(box)
         return true
       }

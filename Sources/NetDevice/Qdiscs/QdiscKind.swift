@@ -1,3 +1,5 @@
+import Tables
+
 /// Which queueing discipline a device has, by iproute2's name.
 @frozen
 public enum QdiscKind: String, Sendable, CaseIterable {
@@ -34,21 +36,21 @@ public enum QdiscConfiguration: Sendable, Equatable {
   /// Reads a kind and its parameters in iproute2's words: `tbf rate 10mbit burst 10kb latency 50ms`.
   ///
   /// - Throws: a sentence that names the word and what is expected there.
-  public init(parsing words: [String]) throws(QdiscSyntaxError) {
+  public init(parsing words: [String]) throws(WordError) {
     guard let first = words.first, let kind = QdiscKind(rawValue: first) else {
       let known = QdiscKind.allCases.map(\.rawValue).joined(separator: ", ")
-      throw QdiscSyntaxError(
+      throw WordError(
         words.first.map { "unknown qdisc \"\($0)\": expected one of \(known)" }
           ?? "no qdisc is named: expected one of \(known)")
     }
-    var rest = QdiscWords(qdisc: first, words.dropFirst())
+    var rest = Words(words, from: 1, about: first)
     switch kind {
     case .noqueue: self = .noqueue
     case .pfifoFast: self = .pfifoFast
     case .tbf: self = .tbf(try TokenBucketFilter.Parameters(parsing: &rest))
     case .netem: self = .netem(try NetworkEmulator.Parameters(parsing: &rest))
     }
-    if let word = rest.next() { throw rest.unknown(word, expected: "no parameters") }
+    if let word = rest.next() { throw rest.wrong("unknown parameter \"\(word)\": expected no parameters") }
   }
 
   /// Which one it is.

@@ -1,4 +1,5 @@
 import SkBuff
+import Tables
 import Timers
 
 /// A rate limit: bytes leave as tokens come in, and up to a burst of tokens is saved. Linux: `tbf`, with the byte-limited
@@ -40,10 +41,17 @@ public struct TokenBucketFilter: ~Copyable {
   public var count: Int { waiting.count }
   public var configuration: Parameters { parameters }
 
-  /// Other parameters for the packets that wait; the buckets are full. Linux: `tbf_change()`.
-  public mutating func change(to parameters: Parameters, now: Instant) {
+  /// Other parameters for the packets that wait; the buckets are full. What waits has to fit the new ones as what comes does: a
+  /// packet that is longer than the bucket would never go, and stop all behind it. Linux: `tbf_change()`.
+  ///
+  /// - Parameter statistics: where it counts what does not fit.
+  public mutating func change(to parameters: Parameters, now: Instant, statistics: inout QdiscStatistics) {
     self.parameters = parameters
     fill(now: now)
+    var old = SkBuffQueue()
+    old.append(contentsOf: &waiting)
+    byteCount = 0
+    while let skb = old.popFirst() { _ = enqueue(skb, statistics: &statistics) }
   }
 
   private mutating func fill(now: Instant) {
@@ -134,8 +142,14 @@ extension TokenBucketFilter.Parameters {
   /// What `init(parsing:)` takes, in any order.
   static let usage = "tbf rate RATE burst BYTES latency TIME | limit BYTES [peakrate RATE mtu BYTES]"
 
+  /// The parameters, also by their other names, and as they are printed.
+  private static let names = [
+    "rate": "rate", "burst": "burst", "buffer": "burst", "maxburst": "burst", "limit": "limit",
+    "latency": "latency", "lat": "latency", "peakrate": "peakrate", "mtu": "mtu", "minburst": "mtu",
+  ]
+
   /// iproute2: `tbf_parse_opt()`.
-  init(parsing words: inout QdiscWords) throws(QdiscSyntaxError) {
+  init(parsing words: inout Words) throws(WordError) {
     var rate: UInt64?
     var burst: Int?
     var limit: Int?
@@ -143,14 +157,18 @@ extension TokenBucketFilter.Parameters {
     var peakRate: UInt64?
     var mtu: Int?
     while let word = words.next() {
-      switch word {
+      guard let name = Self.names[word] else {
+        throw words.wrong(
+          "unknown parameter \"\(word)\": expected rate, burst, limit, latency, peakrate or mtu")
+      }
+      try words.once(name)
+      switch name {
       case "rate": rate = try words.value(of: word, .rate)
-      case "burst", "buffer", "maxburst": burst = try words.value(of: word, .size)
+      case "burst": burst = try words.value(of: word, .size)
       case "limit": limit = try words.value(of: word, .size)
       case "latency": latency = try words.value(of: word, .time)
       case "peakrate": peakRate = try words.value(of: word, .rate)
-      case "mtu", "minburst": mtu = try words.value(of: word, .size)
-      default: throw words.unknown(word, expected: "rate, burst, limit, latency, peakrate or mtu")
+      default: mtu = try words.value(of: word, .size)
       }
     }
     guard let rate else { throw words.wrong("\"rate\" is missing: expected a rate such as 10mbit") }

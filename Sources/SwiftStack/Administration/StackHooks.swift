@@ -2,6 +2,7 @@ import Control
 import Netfilter
 import Shard
 import Sockets
+import Tables
 
 extension Stack {
   /// Who looks at packets on their way, and at sends before them.
@@ -86,8 +87,9 @@ public struct StackHooks: Sendable {
   public func add(_ rule: PacketFilter.Rule) throws(StackError) -> UInt32 {
     var handle: UInt32 = 0
     try stack.change("filter add \(rule.hook.name)") { (state) throws(Errno) in
+      // A number that was refused is not taken: the other shards were not asked.
+      try state.filter.append(rule, handle: state.lastRuleHandle + 1)
       handle = state.takeRuleHandle()
-      try state.filter.append(rule, handle: handle)
       state.updateFilter()
     }
     return handle
@@ -202,8 +204,8 @@ extension StackChange {
       let handle = UInt32(try ChangeWords.number(try words.next("a handle"), "handle", 1...Int(UInt32.max)))
       return .removeRule(hook, handle: handle)
     }
-    var rest = RuleWords(words.rest())
-    do throws(RuleSyntaxError) {
+    var rest = Words(words.rest())
+    do throws(WordError) {
       if let hook { return .addRule(try PacketFilter.Rule(hook, parsing: &rest)) }
       return .addSendRule(try SendPolicy.Rule(parsing: &rest))
     } catch {

@@ -1,5 +1,6 @@
 import NetDevice
 import Shard
+import Tables
 
 /// Linux: `tc qdisc`.
 extension Stack {
@@ -45,7 +46,7 @@ extension StackChange {
     }
     if verb == "del" { return .removeQdisc(place) }
     let configuration: QdiscConfiguration
-    do throws(QdiscSyntaxError) {
+    do throws(WordError) {
       configuration = try QdiscConfiguration(parsing: words.rest())
     } catch {
       throw StackError(error.description)

@@ -136,7 +136,9 @@ extension Shard {
       requestedFeatures: host.link.devices[ethernet].wantedFeatures.subtracting(
         host.link.devices[ethernet].features
       ).list,
-      statistics: counters, faults: nic.faults.words)
+      statistics: counters,
+      faults: nic.faults.words
+        + (nic.pendingMappingFailures > 0 ? ["map-fail \(nic.pendingMappingFailures)"] : []))
   }
 
   var interfaceReports: [InterfaceReport] { host.link.devices.indices.map { interfaceReport($0) } }

@@ -1,80 +1,18 @@
+import Tables
 import Timers
 
-/// What is wrong with the words that describe a queueing discipline: a sentence with the word and what is expected.
-public struct QdiscSyntaxError: Error, Equatable, Sendable, CustomStringConvertible {
-  public var description: String
-  init(_ description: String) { self.description = description }
-}
-
-/// The words behind a queueing discipline's name, taken one by one.
-public struct QdiscWords {
-  let qdisc: String
-  private var rest: ArraySlice<String>
-
-  init(qdisc: String, _ words: ArraySlice<String>) {
-    self.qdisc = qdisc
-    rest = words
-  }
-
-  mutating func next() -> String? { rest.popFirst() }
-
-  /// Takes the next word when it is this one.
-  mutating func skip(_ word: String) -> Bool {
-    guard rest.first == word else { return false }
-    rest.removeFirst()
-    return true
-  }
-
-  /// Whether the next word begins like a number, as optional values do.
-  var beginsNumber: Bool { rest.first?.first.map { $0.isNumber || $0 == "." } ?? false }
-
-  /// The next word's value when it begins like a number; `nil`, and nothing taken, when it does not.
-  mutating func optional<Value>(
-    _ parameter: String, _ quantity: Quantity<Value>
-  ) throws(QdiscSyntaxError) -> Value? {
-    guard beginsNumber else { return nil }
-    return try value(of: parameter, quantity)
-  }
-
-  /// The next word's value.
-  mutating func value<Value>(
-    of parameter: String, _ quantity: Quantity<Value>
-  ) throws(QdiscSyntaxError) -> Value {
-    guard let word = rest.popFirst() else {
-      throw QdiscSyntaxError("\(qdisc): \"\(parameter)\" needs a value: expected \(quantity.expected)")
-    }
-    guard let value = quantity.parse(word) else { throw illegal(word, for: parameter, quantity.expected) }
-    return value
-  }
-
-  func illegal(_ word: String, for parameter: String, _ expected: String) -> QdiscSyntaxError {
-    QdiscSyntaxError("\(qdisc): illegal value for \"\(parameter)\": \"\(word)\": expected \(expected)")
-  }
-
-  func unknown(_ word: String, expected: String) -> QdiscSyntaxError {
-    QdiscSyntaxError("\(qdisc): unknown parameter \"\(word)\": expected \(expected)")
-  }
-
-  func wrong(_ what: String) -> QdiscSyntaxError { QdiscSyntaxError("\(qdisc): \(what)") }
-}
-
-/// How a value is written, as tc writes it. Linux: `get_rate64()`, `get_size()`, `get_time64()` and `get_percent()` of
+/// How values are written, as tc writes them. Linux: `get_rate64()`, `get_size()`, `get_time64()` and `get_percent()` of
 /// iproute2.
-struct Quantity<Value> {
-  let expected: String
-  let parse: (String) -> Value?
-}
-
 extension Quantity<UInt64> {
   /// Bytes a second, written in bits or bytes of them.
   static var rate: Self {
-    Self(expected: "a rate above 0, such as 10mbit or 500kbps") { word in
+    Self("a rate above 0, such as 10mbit or 500kbps") { word in
       let units: [String: Double] = [
-        "": 1, "bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9, "tbit": 1e12, "kibit": 1024,
-        "mibit": 1_048_576, "gibit": 1_073_741_824, "bps": 8, "kbps": 8e3, "mbps": 8e6, "gbps": 8e9,
-        "kibps": 8192, "mibps": 8_388_608, "gibps": 8_589_934_592,
+        "": 1, "bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9, "tbit": 1e12, "kibit": 0x1p10,
+        "mibit": 0x1p20, "gibit": 0x1p30, "tibit": 0x1p40, "bps": 8, "kbps": 8e3, "mbps": 8e6, "gbps": 8e9,
+        "tbps": 8e12, "kibps": 0x1p13, "mibps": 0x1p23, "gibps": 0x1p33, "tibps": 0x1p43,
       ]
-      guard let bits = scaled(word, units), bits >= 8, bits < 1e14 else { return nil }
+      guard let bits = scaled(word, units), bits >= 8, bits <= 1e14 else { return nil }
       return UInt64(bits / 8)
     }
   }
@@ -83,7 +21,7 @@ extension Quantity<UInt64> {
 extension Quantity<Int> {
   /// Bytes; k, m and g are powers of 1024.
   static var size: Self {
-    Self(expected: "a size of 1 byte to 1 gb, such as 10kb") { word in
+    Self("a size of 1 byte to 1 gb, such as 10kb") { word in
       let units: [String: Double] = [
         "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1_048_576, "mb": 1_048_576, "g": 1_073_741_824,
         "gb": 1_073_741_824, "kbit": 128, "mbit": 131_072, "gbit": 134_217_728,
@@ -92,19 +30,12 @@ extension Quantity<Int> {
       return Int(bytes)
     }
   }
-
-  static func count(_ expected: String, in range: ClosedRange<Int>) -> Self {
-    Self(expected: "\(expected), \(range.lowerBound) to \(range.upperBound)") { word in
-      guard let count = Int(word), range.contains(count) else { return nil }
-      return count
-    }
-  }
 }
 
 extension Quantity<Nanoseconds> {
   /// A span with its unit, up to an hour. tc takes a bare number in one place for microseconds, in another for nanoseconds.
   static var time: Self {
-    Self(expected: "a time with its unit, up to 3600s, such as 20ms") { word in
+    Self("a time with its unit, up to 3600s, such as 20ms") { word in
       if word == "0" { return .zero }
       let units: [String: Double] = [
         "s": 1e9, "sec": 1e9, "secs": 1e9, "ms": 1e6, "msec": 1e6, "msecs": 1e6, "us": 1e3, "usec": 1e3,
