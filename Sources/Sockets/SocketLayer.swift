@@ -151,26 +151,31 @@ public struct SocketLayer: ~Copyable {
 
   // MARK: Groups
 
-  /// `IP_ADD_MEMBERSHIP`: there is one device to join on.
+  /// `IP_ADD_MEMBERSHIP`: a group is joined on every device. Linux: `ip_mc_join_group()`.
   ///
-  /// - Throws: EINVAL for an address that is no group; EADDRINUSE when the socket is in it.
-  mutating func joinGroup(_ id: SocketID, _ group: IPv4Address, _ internet: inout IPv4Layer) throws(Errno) {
+  /// - Throws: EINVAL for an address that is no group; ENODEV for an interface that is not there; EADDRINUSE when the socket
+  ///   is in it.
+  mutating func joinGroup(_ id: SocketID, _ request: GroupRequest, _ host: inout Host) throws(Errno) {
+    let group = request.group
     guard group.isMulticast else { throw .EINVAL }
+    guard request.hasInterface(host) else { throw .ENODEV }
     try withCore(id) { (core) throws(Errno) in
       guard !core.memberships.contains(group) else { throw .EADDRINUSE }
-      try internet.joinGroup(group)
+      try host.internet.joinGroup(group)
       core.memberships.append(group)
     }
   }
 
-  /// `IP_DROP_MEMBERSHIP`.
+  /// `IP_DROP_MEMBERSHIP`. Linux: `ip_mc_leave_group()`.
   ///
-  /// - Throws: EADDRNOTAVAIL when the socket is not in it.
-  mutating func leaveGroup(_ id: SocketID, _ group: IPv4Address, _ internet: inout IPv4Layer) throws(Errno) {
+  /// - Throws: EADDRNOTAVAIL when the socket is not in it, not on that interface.
+  mutating func leaveGroup(_ id: SocketID, _ request: GroupRequest, _ host: inout Host) throws(Errno) {
+    let group = request.group
+    let isThere = request.hasInterface(host)
     try withCore(id) { (core) throws(Errno) in
-      guard let place = core.memberships.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
+      guard isThere, let place = core.memberships.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
       core.memberships.remove(at: place)
-      try internet.leaveGroup(group)
+      try host.internet.leaveGroup(group)
     }
   }
 

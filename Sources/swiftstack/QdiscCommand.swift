@@ -13,7 +13,8 @@ struct QdiscCommand: ParsableCommand {
       "ingress" in place of "root" is for what comes in: \
       \(QdiscKind.allCases.filter(\.isTimed).map(\.rawValue).joined(separator: " or ")).
 
-      Values are written as for tc(8): 10mbit, 10kb, 50ms. Each queue has its own.
+      Values are written as for tc(8): 10mbit, 10kb, 50ms. Each queue has its own: with 4 queues a rate is up to 4 times \
+      that in all, as under mq.
       """)
   @Argument(parsing: .allUnrecognized, help: "replace or del, where, and which with its parameters.")
   var words: [String] = []
@@ -25,6 +26,8 @@ struct QdiscCommand: ParsableCommand {
     var handle: String
     var dev: String
     var place: String
+    /// `nil` where there is one only.
+    var queue: Int?
     var options: String
     var bytes: UInt64
     var packets: UInt64
@@ -41,21 +44,24 @@ struct QdiscCommand: ParsableCommand {
     if !words.isEmpty { return try options.change("qdisc", words) }
     var client = try options.client.connect()
     let qdiscs = try client.table(.qdisc) { if case .qdisc(let rows) = $0 { rows } else { nil } }
+    let queues = Self.queues(of: qdiscs)
     if options.json {
       return try JSONOutput.print(
-        qdiscs.map {
+        zip(qdiscs, queues).map { qdisc, queue in
           Entry(
-            kind: $0.kind, handle: $0.handle, dev: $0.device, place: $0.place, options: $0.options,
-            bytes: $0.sentBytes,
-            packets: $0.sentPackets, drops: $0.dropped, overlimits: $0.overlimits, requeues: $0.requeues,
-            backlog: $0.backlogBytes, qlen: $0.backlogPackets, bqlLimit: $0.limit,
-            bqlInFlight: $0.inFlight)
+            kind: qdisc.kind, handle: qdisc.handle, dev: qdisc.device, place: qdisc.place, queue: queue,
+            options: qdisc.options,
+            bytes: qdisc.sentBytes,
+            packets: qdisc.sentPackets, drops: qdisc.dropped, overlimits: qdisc.overlimits,
+            requeues: qdisc.requeues,
+            backlog: qdisc.backlogBytes, qlen: qdisc.backlogPackets, bqlLimit: qdisc.limit,
+            bqlInFlight: qdisc.inFlight)
         })
     }
-    for qdisc in qdiscs {
+    for (qdisc, queue) in zip(qdiscs, queues) {
       try StandardOutput.print(
         """
-        qdisc \(qdisc.kind) \(qdisc.handle) dev \(qdisc.device) \(qdisc.place) refcnt 2\(qdisc.options.isEmpty ? "" : " ")\(qdisc.options)
+        qdisc \(qdisc.kind) \(qdisc.handle) dev \(qdisc.device) \(qdisc.place)\(queue.map { " queue \($0)" } ?? "") refcnt 2\(qdisc.options.isEmpty ? "" : " ")\(qdisc.options)
          Sent \(qdisc.sentBytes) bytes \(qdisc.sentPackets) pkt (dropped \(qdisc.dropped), \
         overlimits \(qdisc.overlimits) requeues \(qdisc.requeues))
          backlog \(qdisc.backlogBytes)b \(qdisc.backlogPackets)p requeues \(qdisc.requeues)
@@ -64,5 +70,15 @@ struct QdiscCommand: ParsableCommand {
         try StandardOutput.print(" bql limit \(qdisc.limit)b inflight \(qdisc.inFlight)b")
       }
     }
+  }
+
+  /// The queue that each belongs to; `nil` where there is one only. They come in the order of the queues.
+  private static func queues(of qdiscs: [QdiscReport]) -> [Int?] {
+    var counts: [String: Int] = [:]
+    let numbers = qdiscs.map { qdisc in
+      defer { counts[qdisc.place, default: 0] += 1 }
+      return counts[qdisc.place, default: 0]
+    }
+    return zip(qdiscs, numbers).map { counts[$0.place] == 1 ? nil : $1 }
   }
 }

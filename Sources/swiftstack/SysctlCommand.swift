@@ -25,12 +25,16 @@ struct SysctlCommand: ParsableCommand {
         try client.make(["sysctl", setting])
         name = String(setting[..<equals])
       }
-      shown += try client.table(.sysctl(name)) { if case .sysctl(let rows) = $0 { rows } else { nil } }
+      let rows = try client.table(.sysctl(name)) { if case .sysctl(let rows) = $0 { rows } else { nil } }
+      shown += rows
+      // One that is refused later takes nothing back.
+      if !options.json {
+        for setting in rows { try StandardOutput.print("\(setting.name) = \(setting.value)") }
+      }
     }
     if options.json {
       return try JSONOutput.print(
         Dictionary(shown.map { ($0.name, $0.value) }, uniquingKeysWith: { _, last in last }))
     }
-    for setting in shown { try StandardOutput.print("\(setting.name) = \(setting.value)") }
   }
 }

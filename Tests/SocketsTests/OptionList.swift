@@ -32,6 +32,9 @@ enum OptionList {
   private static let groups: [[UInt8]] = [
     [], int(0), [224, 0, 0, 99, 0, 0, 0, 0], [10, 0, 0, 9, 0, 0, 0, 0], [224, 0, 0, 99, 0, 0, 0, 0],
     [224, 0, 0, 98, 0, 0, 0, 0, 0, 0, 0, 0],
+    // Interfaces that are not there: by address, by index, and the index before the address.
+    [224, 0, 0, 97, 203, 0, 113, 9], [224, 0, 0, 98, 203, 0, 113, 9], [224, 0, 0, 97, 0, 0, 0, 0] + int(999),
+    [224, 0, 0, 98, 127, 0, 0, 1] + int(-1), [10, 0, 0, 9, 203, 0, 113, 9],
   ]
   private static let names: [[UInt8]] = [
     [], Array("reno".utf8), Array("cubic".utf8) + [0], Array("nonsense".utf8), [0],

@@ -92,11 +92,11 @@ extension OptionTable {
       })
     table.add(
       IPOptionName.addMembership, "IP_ADD_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO, get: nil,
-      set: { (group, id, layer, host) throws(Errno) in try layer.joinGroup(id, group, &host.internet) })
+      set: { (group, id, layer, host) throws(Errno) in try layer.joinGroup(id, group, &host) })
     table.add(
       IPOptionName.dropMembership, "IP_DROP_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO,
       get: nil,
-      set: { (group, id, layer, host) throws(Errno) in try layer.leaveGroup(id, group, &host.internet) })
+      set: { (group, id, layer, host) throws(Errno) in try layer.leaveGroup(id, group, &host) })
     return table
   }()
 }

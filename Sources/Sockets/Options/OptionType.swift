@@ -1,3 +1,5 @@
+import IPv4
+import Internet
 import NetNamespace
 import Timers
 import Wire
@@ -78,14 +80,34 @@ extension OptionType<SocketLinger> {
     encode: { SocketOptionValue.bytes($0.isOn) + SocketOptionValue.bytes($0.seconds) })
 }
 
-extension OptionType<IPv4Address> {
-  /// `struct ip_mreq` or `ip_mreqn`, of which the group counts.
+extension OptionType<GroupRequest> {
+  /// `struct ip_mreq` or `ip_mreqn`.
   static let group = OptionType(
     decode: { (bytes) throws(Errno) in
       guard bytes.byteCount >= 8 else { throw .EINVAL }
-      return bytes.loadIPv4(0)
+      return GroupRequest(
+        group: bytes.loadIPv4(0), address: bytes.loadIPv4(4),
+        index: bytes.byteCount >= 12 ? HostOrder.loadInt(bytes, 8) : 0)
     },
-    encode: { SocketOptionValue.bytes($0.rawValue.byteSwapped) })
+    encode: { SocketOptionValue.bytes($0.group.rawValue.byteSwapped) })
+}
+
+/// A group, and the interface to join it on.
+struct GroupRequest: Sendable {
+  var group: IPv4Address
+  /// One of the interface's addresses; any: it is not named by one.
+  var address: IPv4Address
+  /// The interface's index, which comes before its address; 0: it is not named by one.
+  var index: Int32
+
+  /// Whether the interface that is named is there. Linux: `ip_mc_find_dev()`.
+  func hasInterface(_ host: borrowing Host) -> Bool {
+    if index != 0 {
+      return UInt16(exactly: index).map { host.link.devices.contains(InterfaceIndex(rawValue: $0)) } ?? false
+    }
+    return address == .any || address == .loopback
+      || host.internet.addresses.contains { $0.address == address }
+  }
 }
 
 extension OptionType<[UInt8]> {

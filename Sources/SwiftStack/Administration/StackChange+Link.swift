@@ -3,29 +3,17 @@ import Shard
 extension StackChange {
   static func link(_ words: inout ChangeWords) throws(StackError) -> StackChange {
     try words.expect(["set"])
-    if words.peek == "dev" {
-      words.skip()
-      try words.takeDevice()
-    } else if words.peekIsDevice {
-      words.skip()
-    }
+    try words.skipDevice(others: ["up", "down", "mtu", "address"])
     var link = LinkChange()
-    var seen: Set<String> = []
     while let name = words.peek {
       words.skip()
-      guard seen.insert(name).inserted || name == "up" || name == "down" else {
-        throw StackError("duplicate \"\(name)\"")
-      }
+      if name != "up" && name != "down" { try words.once(name) }
       switch name {
       case "up": link.isUp = true
       case "down": link.isUp = false
       case "mtu": link.mtu = try ChangeWords.number(try words.next("an MTU"), "mtu", 0...65535)
       case "address":
-        let text = try words.next("a MAC address")
-        guard let address = MACAddress(text) else {
-          throw StackError("\"\(text)\" is invalid lladdr: it is not like 02:00:00:00:00:01")
-        }
-        link.macAddress = address
+        link.macAddress = try ChangeWords.station(try words.next("a MAC address"))
       default: throw StackError("\"\(name)\" is unknown here: link set takes mtu N, address MAC, up and down")
       }
     }
@@ -71,19 +59,5 @@ extension StackChange {
       return .mapFail(count: try ChangeWords.number(text, name, 0...1_000_000))
     default: throw StackError("fault \"\(name)\" is unknown: \(list)")
     }
-  }
-}
-
-extension ChangeWords {
-  /// The name of the stack's interface.
-  mutating func takeDevice() throws(StackError) {
-    let name = try next("an interface")
-    if let device, name != device { throw StackError("Cannot find device \"\(name)\"") }
-  }
-
-  /// Whether the next word can only be the interface's name.
-  var peekIsDevice: Bool {
-    guard let word = peek else { return false }
-    return device.map { $0 == word } ?? !["up", "down", "mtu", "address"].contains(word)
   }
 }

@@ -99,10 +99,7 @@ public enum StackChange: Equatable, Sendable {
     var state = NeighbourState.permanent
     try words.options(["lladdr", "nud", "dev"]) { (name, value) throws(StackError) in
       if name == "lladdr" {
-        guard let parsed = MACAddress(value) else {
-          throw StackError("\"\(value)\" is invalid lladdr: it is not like 02:00:00:00:00:01")
-        }
-        station = parsed
+        station = try ChangeWords.station(value)
       } else {
         guard let parsed = Self.states[value] else {
           throw StackError("nud state \"\(value)\" is bad: permanent, noarp, reachable and stale can be set")
@@ -154,114 +151,5 @@ public enum StackChange: Equatable, Sendable {
     entry = RouteEntry(
       prefix, kind: entry.kind, gateway: gateway, source: entry.source, metric: metric ?? 0, mtu: entry.mtu)
     return verb == "add" ? .addRoute(entry) : .replaceRoute(entry)
-  }
-}
-
-/// The words of a change, taken one after the other.
-struct ChangeWords {
-  private let words: [String]
-  let device: String?
-  private var place = 0
-
-  init(_ words: [String], device: String?) {
-    self.words = words
-    self.device = device
-  }
-
-  var peek: String? { place < words.count ? words[place] : nil }
-  mutating func skip() { place += 1 }
-
-  mutating func next(_ wanted: String) throws(StackError) -> String {
-    guard let word = peek else { throw StackError("\(said) is incomplete: \(wanted) is expected") }
-    place += 1
-    return word
-  }
-
-  @discardableResult
-  mutating func expect(_ verbs: [String]) throws(StackError) -> String {
-    let list = verbs.joined(separator: ", ")
-    let verb = try next(list)
-    guard verbs.contains(verb) else {
-      throw StackError("command \"\(verb)\" is unknown: \(words[0]) takes \(list)")
-    }
-    return verb
-  }
-
-  /// All that is left.
-  mutating func rest() -> [String] {
-    defer { place = words.count }
-    return Array(words[place...])
-  }
-
-  /// `dev IFNAME` where it may stand before the rest.
-  mutating func skipDevice() throws(StackError) {
-    guard peek == "dev" else { return }
-    skip()
-    let name = try next("a value for dev")
-    if let device, name != device { throw StackError("Cannot find device \"\(name)\"") }
-  }
-
-  func end() throws(StackError) {
-    if let word = peek { throw StackError("\"\(word)\" after \(said) is one word too many") }
-  }
-
-  /// Pairs of a name and a value up to the end, each name once; `dev` is checked here.
-  mutating func options(
-    _ names: [String], _ body: (String, String) throws(StackError) -> Void
-  ) throws(StackError) {
-    var seen: Set<String> = []
-    while let name = peek {
-      guard names.contains(name) else {
-        throw StackError("\"\(name)\" is unknown here: \(names.joined(separator: ", ")) can follow \(said)")
-      }
-      guard seen.insert(name).inserted else { throw StackError("duplicate \"\(name)\"") }
-      skip()
-      let value = try next("a value for \(name)")
-      if name == "dev", let device, value != device { throw StackError("Cannot find device \"\(value)\"") }
-      if name != "dev" || names.contains("via") { try body(name, value) }
-    }
-  }
-
-  /// What was read so far.
-  private var said: String { words[..<min(place, words.count)].joined(separator: " ") }
-
-  mutating func address() throws(StackError) -> IPv4Address { try Self.address(try next("an address")) }
-
-  static func address(_ text: String) throws(StackError) -> IPv4Address {
-    guard let address = IPv4Address(text) else {
-      throw StackError("inet address is expected rather than \"\(text)\"")
-    }
-    return address
-  }
-
-  static func number(_ text: String, _ name: String, _ range: ClosedRange<Int>) throws(StackError) -> Int {
-    guard let value = Int(text), range.contains(value) else {
-      throw StackError(
-        "\"\(name)\" value \"\(text)\" is invalid: \(range.lowerBound) to \(range.upperBound)")
-    }
-    return value
-  }
-
-  /// An address with its network's length; without one it is alone.
-  mutating func hostPrefix() throws(StackError) -> IPv4Prefix {
-    let text = try next("ADDRESS/LENGTH")
-    if let address = IPv4Address(text), let prefix = IPv4Prefix(address, length: 32) { return prefix }
-    guard let prefix = IPv4Prefix(text) else {
-      throw StackError("inet prefix is expected rather than \"\(text)\"")
-    }
-    return prefix
-  }
-
-  /// A destination: `default`, an address, or a prefix without bits beyond its length.
-  mutating func routePrefix() throws(StackError) -> IPv4Prefix {
-    if peek == "default", let everything = IPv4Prefix(.any, length: 0) {
-      skip()
-      return everything
-    }
-    let prefix = try hostPrefix()
-    guard prefix.address == prefix.network else {
-      throw StackError("\(prefix) has bits set beyond its length: Invalid argument")
-    }
-    return prefix
   }
 }
