@@ -12,6 +12,21 @@ public struct PortBinding: Sendable, Equatable {
   public var isHeld: Bool { sharing.contains(.present) }
 }
 
+/// A port that came into use or went out of use, or whose first listener came or last one went.
+public struct PortChange: Sendable, Equatable {
+  public var port: UInt16
+  /// A socket owns it.
+  public var isInUse: Bool
+  /// A socket listens on it.
+  public var isListenedOn: Bool
+
+  public init(port: UInt16, isInUse: Bool, isListenedOn: Bool = false) {
+    self.port = port
+    self.isInUse = isInUse
+    self.isListenedOn = isListenedOn
+  }
+}
+
 /// The ports in use for one protocol. Linux: `struct inet_bind_bucket`, `inet_csk_get_port()`, `udp_lib_get_port()`.
 ///
 /// Nothing here walks a list of sockets: for each port, and for each address on it, only the number of owners that
@@ -38,6 +53,7 @@ public struct PortTable: ~Copyable {
   /// How many owners there are, and how many refuse each way of sharing.
   struct Owners {
     var count: Int32 = 0
+    var listening: Int32 = 0
     /// Owners that `bind()` put there. Linux: `tb->fastreuse >= 0`.
     var bound: Int32 = 0
     var refusingAddressReuse: Int32 = 0
@@ -50,6 +66,7 @@ public struct PortTable: ~Copyable {
       let refusesAddress = !sharing.contains(.reuseAddress) || sharing.contains(.listening)
       let refusesPort = !sharing.contains(.reusePort)
       count += one
+      if sharing.contains(.listening) { listening += one }
       if !sharing.contains(.connected) { bound += one }
       if refusesAddress { refusingAddressReuse += one }
       if refusesPort { refusingPortReuse += one }
@@ -84,10 +101,11 @@ public struct PortTable: ~Copyable {
   public var recordsChanges = false
   private var changes: [UInt16] = []
 
-  /// A port that came into use or went out of use since the last call, and which of the two; `nil`: none.
-  public mutating func takeChange() -> (port: UInt16, isInUse: Bool)? {
+  /// What became of a port since the last call; `nil`: nothing of any.
+  public mutating func takeChange() -> PortChange? {
     guard let port = changes.popLast() else { return nil }
-    return (port, ports[Self.key(.inet, port)] != nil)
+    let owners = ports[Self.key(.inet, port)]
+    return PortChange(port: port, isInUse: owners != nil, isListenedOn: (owners?.listening ?? 0) > 0)
   }
 
   /// Takes a port.
@@ -293,9 +311,14 @@ public struct PortTable: ~Copyable {
   private mutating func record(_ sharing: Sharing, _ address: IPAddress, _ port: UInt16, _ one: Int32) {
     let key = Self.key(address.family, port)
     ports[key, default: Owners()].add(sharing, one)
-    let owners = ports[key]?.count ?? 0
-    if owners == 0 { ports[key] = nil }
-    if recordsChanges && (owners == 0 || owners == 1 && one > 0) { changes.append(port) }
+    let owners = ports[key] ?? Owners()
+    if owners.count == 0 { ports[key] = nil }
+    let isFirstOrLast = { (count: Int32) in count == 0 || count == 1 && one > 0 }
+    if recordsChanges
+      && (isFirstOrLast(owners.count) || sharing.contains(.listening) && isFirstOrLast(owners.listening))
+    {
+      changes.append(port)
+    }
     let endpoint = SocketAddress(address, port: port)
     endpoints[endpoint, default: Owners()].add(sharing, one)
     if endpoints[endpoint]?.count == 0 { endpoints[endpoint] = nil }

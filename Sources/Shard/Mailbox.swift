@@ -6,8 +6,8 @@ package enum Handover: Sendable {
   case packet(HandedPacket)
   /// An ARP packet that another shard has taken in; what it tells is for all.
   case overheard(HandedPacket)
-  /// A TCP segment that IP has taken in whole, and the receiver's turn among the shards that have its port.
-  case segment(HandedPacket, turn: Int)
+  /// A TCP segment that IP has taken in whole, and the shards that do not have its connection, a bit for each.
+  case segment(HandedPacket, asked: UInt64)
   /// An ICMP error about a TCP connection that another shard may have.
   case error(TransportError)
 }

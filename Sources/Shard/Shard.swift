@@ -37,8 +37,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   /// Which of the stack's shards this is, and the mailboxes of all of them; empty when there is one shard only.
   package var queue = 0
   package var peers: [any Mailbox] = []
-  /// Which shards have which TCP ports; `nil` when there is one shard only.
-  package var portOwners: PortOwners? = nil
+  /// Which shards have which TCP ports and connections; `nil` when there is one shard only.
+  package var steering: SteeringTable? = nil
   package var packetsHandedOver: UInt64 = 0
   package var handoversLost: UInt64 = 0
 
@@ -121,11 +121,11 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   }
 
   /// Makes the shard one of several.
-  package mutating func join(_ peers: [any Mailbox], as queue: Int, portOwners: PortOwners) {
+  package mutating func join(_ peers: [any Mailbox], as queue: Int, steering: SteeringTable) {
     self.queue = queue
     self.peers = peers
-    self.portOwners = portOwners
-    sockets.tcp.recordPortChanges()
+    self.steering = steering
+    sockets.tcp.recordChanges()
   }
 
   /// Whether datagrams, which one shard of a stack has all of, are this one's.

@@ -20,7 +20,7 @@ extension Shard {
     while true {
       var isQuiet = true
       var isStalled = false
-      publishPorts()
+      publish()
       if nic.hasTransmitWork {
         if transmit() { isQuiet = false } else { isStalled = true }
       }

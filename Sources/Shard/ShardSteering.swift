@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import NetDevice
 import SkBuff
 import Sockets
@@ -7,9 +8,10 @@ import Sockets
 /// the wrong one finds its way here, onto the other shard's backlog above the device. With one queue none of this runs.
 ///
 /// - Datagrams, ICMP and fragments are the first shard's, so that reassembly and the small sockets see everything.
-/// - A TCP segment is taken in by IP where it came in, or where it was put together, and then goes to the shard that has
-///   its local port. Of several that have it (listeners of one service) the flow's hash names the first to be asked, so
-///   that every segment of a flow finds its connection there; the others are asked in turn only when it is not.
+/// - A TCP segment is taken in by IP where it came in, or where it was put together. A table that all shards share names
+///   the shard that has its connection; the others with the port are asked only when two flows have one place there.
+/// - A SYN of a new flow stays where it came in if somebody listens there: Linux sends the flow to the queue that
+///   answered. Else it goes to a listener of another shard, or is answered at once. It changes shards once at most.
 /// - What ARP tells and ICMP errors about TCP are for all.
 extension Shard {
   /// A packet from the device or from ourselves, in a stack of several shards.
@@ -43,10 +45,10 @@ extension Shard {
   /// IP's answer, with what other shards must know of it passed on.
   private mutating func receiveSteered(_ input: consuming IPv4Layer.Input) {
     switch consume input {
-    case .tcp(let skb, let header): receiveSegment(skb, header, turn: 0)
+    case .tcp(let skb, let header): receiveSegment(skb, header, asked: 0)
     case .error(let report):
       if report.protocol == .tcp {
-        let owners = portOwners?.shards(of: report.local.port) ?? 0
+        let owners = steering?.users(of: report.local.port) ?? 0
         for peer in peers.indices where peer != queue && owners >> UInt64(peer) & 1 == 1 {
           hand(.error(report), to: peer)
         }
@@ -58,31 +60,47 @@ extension Shard {
     }
   }
 
-  /// Takes a segment in here, or hands it to the next shard that may have its connection. Whoever is asked last answers
-  /// a segment that is nobody's.
-  private mutating func receiveSegment(_ skb: consuming SkBuff, _ header: IPv4Header, turn first: Int) {
-    guard let portOwners, skb.mayPull(14) else {
-      return sockets.receive(.tcp(skb, header), host: &host)
-    }
-    let local = SocketAddress(header.destination, port: skb.linear.load16(2))
-    let remote = SocketAddress(header.source, port: skb.linear.load16(0))
-    let owners = portOwners.shards(of: local.port)
-    let isOthers = owners & ~(1 << UInt64(queue)) != 0
-    if isOthers && !sockets.tcp.hasConnection(local: local, remote: remote) {
+  /// Takes a segment in here, or hands it to a shard that may have its connection. Whoever is asked last answers a segment
+  /// that is nobody's.
+  ///
+  /// - Parameter asked: shards that do not have the connection, a bit for each.
+  private mutating func receiveSegment(
+    _ skb: consuming SkBuff, _ header: IPv4Header, asked: UInt64
+  ) {
+    if let steering, skb.mayPull(14) {
+      let flow = FourTuple(
+        local: SocketAddress(header.destination, port: skb.linear.load16(2)),
+        remote: SocketAddress(header.source, port: skb.linear.load16(0)))
+      let asked = asked | 1 << UInt64(queue)
       let isOpening = skb.linear.load8(13) & 0x12 == 0x02
-      for turn in first..<max(first, owners.nonzeroBitCount) {
-        let shard = portOwners.candidate(turn, of: owners, remote: remote)
-        if shard == queue {
-          if isOpening && sockets.tcp.hasListener(at: local) { break }
-        } else {
-          if let packet = HandedPacket(skb, networkHeader: skb.networkHeaderOffset ?? 0) {
-            hand(.segment(packet, turn: turn), to: shard)
-          }
-          return
+      if let shard = isOpening
+        ? shard(forOpening: flow, asked: asked, steering) : shard(of: flow, asked: asked, steering)
+      {
+        if let packet = HandedPacket(skb, networkHeader: skb.networkHeaderOffset ?? 0) {
+          hand(.segment(packet, asked: asked), to: shard)
         }
+        return
       }
     }
     sockets.receive(.tcp(skb, header), host: &host)
+  }
+
+  /// Who else is to be asked for a segment's connection; `nil`: it is here, or nobody's.
+  private func shard(of flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
+    let left = steering.users(of: flow.local.port) & ~asked
+    guard left != 0, !sockets.tcp.hasConnection(flow) else { return nil }
+    if let shard = steering.shard(of: flow), left >> UInt64(shard) & 1 == 1 { return shard }
+    return left.trailingZeroBitCount
+  }
+
+  /// Who else a SYN is for; `nil`: it stays.
+  private func shard(forOpening flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
+    guard !sockets.tcp.hasConnection(flow) else { return nil }
+    // One that was sent again, or that meets a connection of old.
+    if let shard = steering.shard(of: flow), asked >> UInt64(shard) & 1 == 0 { return shard }
+    guard !sockets.tcp.hasListener(at: flow.local) else { return nil }
+    let others = steering.listeners(on: flow.local.port) & ~asked
+    return others == 0 ? nil : steering.choice(among: others, for: flow)
   }
 
   private mutating func hand(_ item: Handover, to peer: Int) {
@@ -93,11 +111,12 @@ extension Shard {
     }
   }
 
-  /// Tells the other shards which TCP ports came into use here, before any segment of theirs can be answered.
-  package mutating func publishPorts() {
-    guard let portOwners else { return }
-    while let change = sockets.tcp.takePortChange() {
-      portOwners.set(change.port, shard: queue, isInUse: change.isInUse)
+  /// Tells the other shards which TCP ports and connections came here, before any segment of theirs can be answered.
+  package mutating func publish() {
+    guard let steering else { return }
+    while let change = sockets.tcp.takePortChange() { steering.set(change, shard: queue) }
+    while let change = sockets.tcp.takeConnectionChange() {
+      steering.set(change.flow, shard: queue, isThere: change.isThere)
     }
   }
 
@@ -117,7 +136,7 @@ extension Shard {
         }
       case .overheard(let packet):
         if let skb = packet.makePacket(in: host.net.pool) { host.overhearARP(skb) }
-      case .segment(let packet, let turn): takeSegment(packet, turn: turn)
+      case .segment(let packet, let asked): takeSegment(packet, asked: asked)
       }
       taken += 1
       if taken % Self.handoverBatch == 0 { drain() }
@@ -125,12 +144,12 @@ extension Shard {
     if taken > 0 { drain() }
   }
 
-  private mutating func takeSegment(_ packet: HandedPacket, turn: Int) {
-    if let skb = packet.makePacket(in: host.net.pool) { takeSegment(skb, turn: turn) }
+  private mutating func takeSegment(_ packet: HandedPacket, asked: UInt64) {
+    if let skb = packet.makePacket(in: host.net.pool) { takeSegment(skb, asked: asked) }
   }
 
   /// - Parameter skb: data at its IP header, which was checked where it came in.
-  private mutating func takeSegment(_ skb: consuming SkBuff, turn: Int) {
+  private mutating func takeSegment(_ skb: consuming SkBuff, asked: UInt64) {
     guard let header = IPv4Header(parsing: skb.linear) else {
       skb.drop(.ipHeader)
       return
@@ -138,6 +157,6 @@ extension Shard {
     skb.setNetworkHeader()
     skb.pull(header.headerByteCount)
     skb.setTransportHeader()
-    receiveSegment(skb, header, turn: turn)
+    receiveSegment(skb, header, asked: asked)
   }
 }

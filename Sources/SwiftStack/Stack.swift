@@ -140,9 +140,9 @@ public final class Stack: Sendable {
   private static func join(_ shards: [LockedShard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
-    let owners = PortOwners(hash: shards[0].inspect { $0.host.net.random.nextKey() })
+    let steering = SteeringTable(hash: shards[0].inspect { $0.host.net.random.nextKey() })
     for (index, shard) in shards.enumerated() {
-      shard.inspect { $0.join(inboxes, as: index, portOwners: owners) }
+      shard.inspect { $0.join(inboxes, as: index, steering: steering) }
     }
   }
 

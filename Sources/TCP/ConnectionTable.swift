@@ -41,6 +41,10 @@ struct ConnectionTable: ~Copyable {
   private var slots = [Slot](repeating: Slot(hash: 0, value: free), count: 256)
   private(set) var count = 0
   private let keyed: SipHash
+  /// Whether `changes` are kept: of a table that others look into.
+  var recordsChanges = false
+  /// Of connections that came or went.
+  var changes: [FourTuple] = []
 
   init(hash: SipHash) { keyed = hash }
 
@@ -72,6 +76,7 @@ struct ConnectionTable: ~Copyable {
   /// Adds a connection whose tuple no other has.
   mutating func insert(_ tuple: FourTuple, _ entry: ConnectionEntry) {
     if (count + 1) * 2 > slots.count { grow() }
+    if recordsChanges { changes.append(tuple) }
     insert(Slot(hash: hash(tuple), value: entry.encoded))
   }
 
@@ -96,7 +101,10 @@ struct ConnectionTable: ~Copyable {
     let mask = slots.count - 1
     var index = Int(hash(tuple)) & mask
     while slots[index].value != Self.free {
-      if slots[index].value == value { return close(index) }
+      if slots[index].value == value {
+        if recordsChanges { changes.append(tuple) }
+        return close(index)
+      }
       index = (index + 1) & mask
     }
   }
