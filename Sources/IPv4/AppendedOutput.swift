@@ -41,10 +41,9 @@ extension IPv4Layer {
       typeOfService: options.typeOfService, totalByteCount: 0, identification: identification,
       timeToLive: timeToLive(route, options, net: net), protocol: options.protocol, source: route.source,
       destination: route.destination)
-    net.counters.count(.IpOutRequests)
     var result = XmitResult.success
     var permit: PiecesPermit?
-    let whole = hooks.isEmpty(.output) && hooks.isEmpty(.postrouting) ? 0 : Self.byteCount(of: packets)
+    let whole = Self.byteCount(of: packets)
     var loopCopy = loops(route, options) ? LoopCopy(header: header, net: &net) : nil
     while var skb = packets.popFirst() {
       let payload = skb.length
@@ -52,24 +51,14 @@ extension IPv4Layer {
       header.moreFragments = !packets.isEmpty
       precondition(
         !header.moreFragments || payload & 7 == 0, "a fragment before the last carries a multiple of 8 bytes")
-      skb.push(IPv4Header.minimumByteCount)
-      skb.setNetworkHeader()
-      skb.etherType = .ipv4
       skb.priority = priority
-      if options.mark != 0 { skb.mark = options.mark }
-      var bytes = skb.mutableLinear
-      header.write(to: &bytes)
-      if header.fragmentOffset == 0 {
-        net.tracer.record(
-          .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(header.totalByteCount),
-          UInt64(options.protocol.rawValue), UInt64(route.destination.rawValue))
-      }
+      Self.push(header, onto: &skb, mark: options.mark)
       let packet: PassedPacket
       if let permit {
         packet = permit.piece(skb)
       } else {
         // The hooks see the datagram, not its first piece. Linux: the list of fragments behind one packet.
-        switch hooks.leave(skb, interface: route.interface, byteCount: whole) {
+        switch localOut(skb, route: route, byteCount: whole, protocol: options.protocol, net: &net) {
         case .passed(let passed):
           permit = passed.permit()
           packet = passed
@@ -78,13 +67,10 @@ extension IPv4Layer {
           return refuse(skb, verdict: verdict, link: &link, net: &net)
         }
       }
-      net.tracer.record(
-        .ip_fragment, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(header.totalByteCount),
-        UInt64(identification), UInt64(header.fragmentOffset))
-      header.fragmentOffset += payload
-      net.counters.count(.IpFragCreates)
       loopCopy?.add(packet.skb, net: &net)
-      result = Self.worse(result, finishOutput(packet, route: &route, link: &link, net: &net))
+      let sent = sendFragment(packet, header: header, route: &route, link: &link, net: &net)
+      header.fragmentOffset += payload
+      result = Self.worse(result, sent)
       if result.isLost {
         net.counters.count(.IpFragFails)
         packets.removeAll()
@@ -115,11 +101,6 @@ extension IPv4Layer {
     case .multicast: options.multicastLoop && isMember(of: route.destination)
     case .unicast, .local: false
     }
-  }
-
-  private func timeToLive(_ route: Route, _ options: IPv4SendOptions, net: borrowing Net) -> UInt8 {
-    if options.timeToLive != 0 { return options.timeToLive }
-    return route.kind == .multicast ? 1 : net.settings.defaultTimeToLive
   }
 }
 

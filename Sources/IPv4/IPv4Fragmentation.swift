@@ -43,7 +43,7 @@ extension IPv4Layer {
       current.moveOwner(to: rest)
       part.fragmentOffset = offset
       part.moreFragments = true
-      let sent = sendFragment(current, permit, header: part, route: &route, link: &link, net: &net)
+      let sent = sendPiece(current, permit, header: part, route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
       offset += room
       rest.push(IPv4Header.minimumByteCount)
@@ -53,13 +53,14 @@ extension IPv4Layer {
     }
     part.fragmentOffset = offset
     part.moreFragments = false
-    let sent = sendFragment(current, permit, header: part, route: &route, link: &link, net: &net)
+    let sent = sendPiece(current, permit, header: part, route: &route, link: &link, net: &net)
     result = Self.worse(result, sent)
     net.counters.count(.IpFragOKs)
     return result
   }
 
-  private mutating func sendFragment(
+  /// Writes the header of a piece, whose data is at its place, and sends it.
+  private mutating func sendPiece(
     _ skb: consuming SkBuff, _ permit: PiecesPermit, header: IPv4Header, route: inout Route,
     link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
@@ -67,11 +68,19 @@ extension IPv4Layer {
     header.totalByteCount = skb.length
     var bytes = skb.mutableLinear
     header.write(to: &bytes)
+    return sendFragment(permit.piece(skb), header: header, route: &route, link: &link, net: &net)
+  }
+
+  /// Sends a piece that has its header.
+  mutating func sendFragment(
+    _ packet: consuming PassedPacket, header: IPv4Header, route: inout Route, link: inout LinkLayer,
+    net: inout Net
+  ) -> XmitResult {
     net.tracer.record(
-      .ip_fragment, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
-      UInt64(header.fragmentOffset))
+      .ip_fragment, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(packet.skb.length),
+      UInt64(header.identification), UInt64(header.fragmentOffset))
     net.counters.count(.IpFragCreates)
-    return finishOutput(permit.piece(skb), route: &route, link: &link, net: &net)
+    return finishOutput(packet, route: &route, link: &link, net: &net)
   }
 
   static func worse(_ a: XmitResult, _ b: XmitResult) -> XmitResult {

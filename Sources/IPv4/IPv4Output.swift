@@ -51,37 +51,61 @@ extension IPv4Layer {
         segments, source: route.source, destination: route.destination, protocol: options.protocol,
         net: &net)
     }
-    let timeToLive =
-      options.timeToLive != 0
-      ? options.timeToLive : route.kind == .multicast ? 1 : net.settings.defaultTimeToLive
     let header = IPv4Header(
       typeOfService: options.typeOfService, totalByteCount: total, identification: identification,
-      dontFragment: dontFragment, timeToLive: timeToLive, protocol: options.protocol, source: route.source,
-      destination: route.destination)
-    skb.push(IPv4Header.minimumByteCount)
-    skb.setNetworkHeader()
-    skb.etherType = .ipv4
-    if options.mark != 0 { skb.mark = options.mark }
-    var bytes = skb.mutableLinear
-    header.write(to: &bytes)
-    net.counters.count(.IpOutRequests)
-    net.tracer.record(
-      .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(total),
-      UInt64(options.protocol.rawValue), UInt64(route.destination.rawValue))
+      dontFragment: dontFragment, timeToLive: timeToLive(route, options, net: net),
+      protocol: options.protocol, source: route.source, destination: route.destination)
+    Self.push(header, onto: &skb, mark: options.mark)
     let packet: PassedPacket
-    switch hooks.leave(skb, interface: route.interface) {
+    switch localOut(skb, route: route, byteCount: total, protocol: options.protocol, net: &net) {
     case .passed(let passed): packet = passed
     case .stopped(let skb, let verdict): return refuse(skb, verdict: verdict, link: &link, net: &net)
     }
-    net.tracer.record(
-      .ip_output, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(total),
-      UInt64(options.protocol.rawValue), UInt64(route.nextHop.rawValue))
     if route.kind == .unicast && largest <= limit {
       return finishOutput(packet, route: &route, link: &link, net: &net)
     }
     return outputSlowly(
       packet, route: &route, header: header, largest: largest, limit: limit, options: options, link: &link,
       net: &net)
+  }
+
+  @inline(__always)
+  func timeToLive(_ route: Route, _ options: IPv4SendOptions, net: borrowing Net) -> UInt8 {
+    if options.timeToLive != 0 { return options.timeToLive }
+    return route.kind == .multicast ? 1 : net.settings.defaultTimeToLive
+  }
+
+  /// Puts the IP header in front of a transport's packet.
+  @inline(__always)
+  static func push(_ header: IPv4Header, onto skb: inout SkBuff, mark: UInt32) {
+    skb.push(IPv4Header.minimumByteCount)
+    skb.setNetworkHeader()
+    skb.etherType = .ipv4
+    if mark != 0 { skb.mark = mark }
+    var bytes = skb.mutableLinear
+    header.write(to: &bytes)
+  }
+
+  /// What every packet of our own passes once, its data at its IP header: whole, or the first piece of a datagram that
+  /// was cut before. Linux: `__ip_local_out()`, `ip_output()`.
+  ///
+  /// - Parameter byteCount: of the whole, for those who look at it.
+  @inline(__always)
+  mutating func localOut(
+    _ skb: consuming SkBuff, route: Route, byteCount: Int, protocol number: IPProtocol, net: inout Net
+  ) -> Hooks.Passage {
+    net.counters.count(.IpOutRequests)
+    net.tracer.record(
+      .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(byteCount), UInt64(number.rawValue),
+      UInt64(route.destination.rawValue))
+    switch hooks.leave(skb, interface: route.interface, byteCount: byteCount) {
+    case .stopped(let skb, let verdict): return .stopped(skb, verdict)
+    case .passed(let packet):
+      net.tracer.record(
+        .ip_output, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(byteCount),
+        UInt64(number.rawValue), UInt64(route.nextHop.rawValue))
+      return .passed(packet)
+    }
   }
 
   /// IP packet bytes of the largest segment that a GSO packet (data at its transport header) makes.
@@ -139,8 +163,8 @@ extension IPv4Layer {
     net.counters.count(.IpOutTransmits)
     net.counters.count(.IpExtOutOctets, by: UInt64(packet.skb.length))
     net.tracer.record(
-      .ip_finish_output2, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(packet.skb.length), 0,
-      UInt64(route.nextHop.rawValue))
+      .ip_finish_output2, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(packet.skb.length),
+      UInt64(packet.skb.linear.load8(9)), UInt64(route.nextHop.rawValue))
     let result: XmitResult
     switch route.kind {
     case .local:

@@ -1,3 +1,5 @@
+import Neighbour
+import NetNamespace
 import Timers
 import Wire
 
@@ -73,5 +75,47 @@ struct PathMTUTable {
     let before = places.count
     while oldest >= 0, slots[Int(oldest)].exception.expires <= now { remove(oldest) }
     return (places.count < before, oldest >= 0 ? slots[Int(oldest)].exception.expires : nil)
+  }
+}
+
+extension IPv4Layer {
+  /// A transport has checked that a router's "fragmentation needed" was about a packet of its own.
+  /// Linux: `__ip_rt_update_pmtu()`.
+  ///
+  /// - Parameter mtu: what the router said; below `min_pmtu` (552) the MTU is locked there and DF no longer set.
+  public mutating func learnPathMTU(
+    destination: IPv4Address, mtu: Int, link: borrowing LinkLayer, net: inout Net
+  ) {
+    guard let route = try? route(to: destination, from: nil, link: link, net: &net), route.kind == .unicast
+    else {
+      return
+    }
+    // Only ever lowered: raising is left to expiry (RFC 1191 section 6.3).
+    guard mtu < route.mtu else { return }
+    let least = net.settings.leastPathMTU
+    let isLocked = mtu < least
+    let learned = isLocked ? min(route.mtu, least) : mtu
+    let expires = net.now + net.settings.pathMTUExpires
+    pathMTUs.insert(destination, .init(mtu: learned, isLocked: isLocked, expires: expires))
+    armPathMTUTimer(at: expires, net: &net)
+    routesChanged()
+  }
+
+  /// Forgets what was learned: another time of expiry would break the order in which it expires.
+  public mutating func forgetPathMTUs() {
+    pathMTUs = PathMTUTable()
+    routesChanged()
+  }
+
+  private mutating func armPathMTUTimer(at deadline: Instant, net: inout Net) {
+    pathMTUTimer.arm(
+      TimerKey(kind: .reassembly, id: Self.pathMTUTimerID), at: deadline, in: &net.timers)
+  }
+
+  mutating func expirePathMTUs(due: Instant, net: inout Net) {
+    guard pathMTUTimer.expire(at: due) else { return }
+    let (changed, next) = pathMTUs.expire(now: net.now)
+    if changed { routesChanged() }
+    if let next { armPathMTUTimer(at: next, net: &net) }
   }
 }

@@ -14,7 +14,8 @@ extension NetDevice {
     let skb = packet.take()
     skb.setMACHeader()
     net.tracer.record(
-      .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength))
+      .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength),
+      UInt64(interface.rawValue))
     guard isUp else { return fail(skb, .deviceDown) }
     guard skb.headLength >= EthernetHeader.byteCount || skb.mayPull(EthernetHeader.byteCount) else {
       return refuse(skb, .packetTooSmall)

@@ -1,0 +1,147 @@
+import Neighbour
+import NetDevice
+import NetNamespace
+import Wire
+
+/// Our addresses, what they make local, and what becomes of them with their devices. Linux: `net/ipv4/devinet.c`, `fib_frontend.c`.
+extension IPv4Layer {
+  private mutating func addLocal(
+    _ address: IPv4Address, _ length: Int, _ kind: RouteEntry.Kind, _ interface: InterfaceIndex
+  ) {
+    guard let prefix = IPv4Prefix(address, length: length) else { return }
+    // An entry that is there already serves as well.
+    try? local.insert(RouteEntry(prefix, kind: kind, interface: interface, source: nil))
+  }
+
+  /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`, `fib_add_ifaddr()`.
+  ///
+  /// - Throws: EINVAL for an address that no host may have, EEXIST when it is ours already, ENOBUFS for too many.
+  public mutating func addAddress(
+    _ prefix: IPv4Prefix, on interface: InterfaceIndex, link: borrowing LinkLayer
+  ) throws(Errno) {
+    let address = prefix.address
+    guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
+      prefix.length > 0
+    else { throw .EINVAL }
+    guard !addresses.contains(where: { $0.address == address }) else { throw .EEXIST }
+    guard addresses.count < Self.addressLimit else { throw .ENOBUFS }
+    addresses.append(InterfaceAddress(prefix: prefix, interface: interface))
+    choosePrimary()
+    rebuildLocal()
+    addNetwork(of: InterfaceAddress(prefix: prefix, interface: interface), isUp: link.isUp(interface))
+    routesChanged()
+  }
+
+  /// Routes with this source go with it; with the last address, all that lead over the link.
+  /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`, `fib_disable_ip()`.
+  ///
+  /// - Throws: EADDRNOTAVAIL when the address is not ours.
+  public mutating func removeAddress(_ address: IPv4Address, link: borrowing LinkLayer) throws(Errno) {
+    guard let index = addresses.firstIndex(where: { $0.address == address }) else { throw .EADDRNOTAVAIL }
+    let gone = addresses.remove(at: index)
+    let prefix = gone.prefix
+    choosePrimary()
+    conflicts.forget(address)
+    rebuildLocal()
+    let isLast = !addresses.contains { $0.interface == gone.interface }
+    routes.remove {
+      $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
+    }
+    let heir = addresses.first {
+      $0.prefix.length == prefix.length && $0.prefix.network == prefix.network
+    }
+    if let heir { addNetwork(of: heir, isUp: link.isUp(heir.interface)) }
+    routesChanged()
+  }
+
+  private mutating func choosePrimary() {
+    primary = addresses.first { !$0.isHostScope }?.address ?? .any
+  }
+
+  mutating func rebuildLocal() {
+    lastPlainSource = .any
+    local.remove { _ in true }
+    addLocal(.broadcast, 32, .broadcast, .none)
+    for own in addresses {
+      addLocal(own.address, 32, .local, own.interface)
+      // All of a loopback's network is at hand. Linux: `fib_add_ifaddr()`.
+      if own.interface == .loopback { addLocal(own.prefix.network, own.prefix.length, .local, .loopback) }
+    }
+    for own in addresses {
+      if let broadcast = own.prefix.broadcast { addLocal(broadcast, 32, .broadcast, own.interface) }
+    }
+  }
+
+  /// The device that is meant where none is said: that of the first address, else the first.
+  func usualInterface(_ link: borrowing LinkLayer) -> InterfaceIndex {
+    addresses.first { $0.interface != .loopback }?.interface
+      ?? link.devices.indices.first { $0 != .loopback } ?? .none
+  }
+
+  /// The device that one of our addresses belongs to; `nil` for another's.
+  func interface(of address: IPv4Address) -> InterfaceIndex? {
+    addresses.first { $0.address == address }?.interface
+  }
+
+  /// The device's address whose network has the next hop in it, else its first, else anybody's first.
+  /// Linux: `inet_select_addr()`.
+  func selectSource(for nextHop: IPv4Address, on interface: InterfaceIndex) -> IPv4Address {
+    let own = addresses.first { $0.interface == interface && $0.prefix.contains(nextHop) }
+    return (own ?? addresses.first { $0.interface == interface })?.address ?? primary
+  }
+
+  /// Whether an address is one of ours (or 127.0.0.0/8). Linux: `inet_addr_type() == RTN_LOCAL`.
+  public func isLocal(_ address: IPv4Address) -> Bool {
+    if address == primary && !address.isAny { return true }
+    return local.lookup(address)?.kind == .local
+  }
+
+  /// Whether an address is a group's, or a broadcast address of ours. Linux: `RTCF_MULTICAST | RTCF_BROADCAST`.
+  public func isForMany(_ address: IPv4Address) -> Bool {
+    if address == primary { return false }
+    return address.isMulticast || local.lookup(address)?.kind == .broadcast
+  }
+
+  // MARK: Devices
+
+  /// Changes the link's MTU. Linux: `dev_set_mtu()`, `fib_sync_mtu()`.
+  public mutating func setMTU(_ mtu: Int, of interface: InterfaceIndex, link: inout LinkLayer) throws(Errno) {
+    try link.devices[interface].setMTU(mtu)
+    routesChanged()
+  }
+
+  /// Changes the link-layer address. What was learned of neighbours goes, as frames to them carry the old one.
+  /// Linux: `NETDEV_CHANGEADDR` in `arp_netdev_event()`.
+  ///
+  /// - Throws: EADDRNOTAVAIL for zero and group addresses.
+  public mutating func setMACAddress(
+    _ address: MACAddress, of interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
+  ) throws(Errno) {
+    try link.devices[interface].setMACAddress(address)
+    link.neighbours.flush(interface, keepingPermanent: false, net: &net)
+    routesChanged()
+  }
+
+  /// Brings a link up or takes it down. Down: the routes over it go, its neighbours are forgotten, and only our own addresses
+  /// can be reached. Up: the routes to the addresses' networks come back; others have to be added again.
+  /// Linux: `fib_netdev_event()`, `neigh_ifdown()`.
+  public mutating func setLink(
+    _ interface: InterfaceIndex, up: Bool, link: inout LinkLayer, net: inout Net
+  ) {
+    guard up != link.isUp(interface) else { return }
+    link.devices[interface].setLink(up: up, now: net.now)
+    if up {
+      for own in addresses where own.interface == interface { addNetwork(of: own, isUp: true) }
+    } else {
+      routes.remove { $0.kind == .unicast && $0.interface == interface }
+      link.neighbours.flush(interface, keepingPermanent: false, net: &net)
+    }
+    routesChanged()
+  }
+
+  /// The route to an address's network. A second address of the same network finds it there.
+  mutating func addNetwork(of own: InterfaceAddress, isUp: Bool) {
+    guard isUp, own.prefix.length < 32, own.interface != .loopback else { return }
+    try? routes.insert(RouteEntry(own.prefix, interface: own.interface, source: own.address))
+  }
+}

@@ -1,0 +1,176 @@
+import Neighbour
+import NetDevice
+import NetNamespace
+import Timers
+import Wire
+
+/// The way to a destination. Linux: `net/ipv4/route.c`, `fib_semantics.c`.
+extension IPv4Layer {
+  /// The device's MTU or another input of routing changed: cached routes are looked up again.
+  /// Linux: `rt_cache_flush()`.
+  public mutating func routesChanged() { generation &+= 1 }
+
+  @inlinable public func isCurrent(_ route: Route) -> Bool { route.generation == generation }
+
+  /// Finds the way to a destination. Linux: `ip_route_output_key()`.
+  ///
+  /// - Parameters:
+  ///   - from: the source address the sender insists on.
+  ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
+  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
+  ///   ours).
+  public mutating func route(
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, link: borrowing LinkLayer, net: inout Net
+  ) throws(Errno) -> Route {
+    let wanted = from.flatMap { $0.isAny ? nil : $0 }
+    if let wanted, !isLocal(wanted) { throw .EINVAL }
+    // Linux: a destination of 0.0.0.0 is this host.
+    let destination = to.isAny ? wanted ?? .loopback : to
+    let own = local.lookup(destination)
+    if let own, own.kind == .local {
+      let source = wanted ?? (destination.isLoopback ? .loopback : destination)
+      return makeRoute(
+        destination, source: source, nextHop: destination, kind: .local, interface: .loopback,
+        addressInterface: own.interface, mtu: link.mtu(of: .loopback), link: link, net: &net)
+    }
+    // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
+    if let wanted, wanted.isLoopback { throw .EINVAL }
+    if destination.isMulticast || own != nil {
+      return try routeToMany(destination, source: wanted, own: own, link: link, net: &net)
+    }
+    guard let entry = routes.lookup(destination) else { throw noRoute(.ENETUNREACH, net: &net) }
+    switch entry.kind {
+    case .unreachable: throw noRoute(.EHOSTUNREACH, net: &net)
+    case .prohibit: throw noRoute(.EACCES, net: &net)
+    case .blackhole: throw noRoute(.EINVAL, net: &net)
+    case .unicast, .local, .broadcast: break
+    }
+    if onLink && entry.gateway != nil { throw noRoute(.ENETUNREACH, net: &net) }
+    let nextHop = entry.gateway ?? destination
+    let source = wanted ?? entry.source ?? selectSource(for: nextHop, on: entry.interface)
+    guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    let mtu = link.mtu(of: entry.interface)
+    var route = makeRoute(
+      destination, source: source, nextHop: nextHop, kind: .unicast, interface: entry.interface,
+      mtu: min(mtu, entry.mtu ?? mtu), link: link, net: &net)
+    if !pathMTUs.isEmpty, let exception = pathMTUs.find(destination, now: net.now) {
+      route.mtu = min(route.mtu, exception.mtu)
+      route.isMTULocked = exception.isLocked
+    }
+    return route
+  }
+
+  /// To a group or a broadcast address: by the device it belongs to, or that the source or a route names.
+  private mutating func routeToMany(
+    _ destination: IPv4Address, source wanted: IPv4Address?, own: RouteEntry?, link: borrowing LinkLayer,
+    net: inout Net
+  ) throws(Errno) -> Route {
+    let way = routes.lookup(destination)
+    var interface = own?.interface ?? .none
+    if interface == .none {
+      interface =
+        wanted.flatMap { self.interface(of: $0) } ?? way.flatMap { $0.kind == .unicast ? $0.interface : nil }
+        ?? usualInterface(link)
+    }
+    guard link.isUp(interface) else { throw noRoute(.ENETUNREACH, net: &net) }
+    var source = wanted ?? .any
+    if destination.isMulticast {
+      if wanted == nil { source = way?.source ?? selectSource(for: destination, on: interface) }
+      guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    } else if wanted == nil {
+      source = selectSource(for: destination, on: interface)
+    }
+    return makeRoute(
+      destination, source: source, nextHop: destination,
+      kind: destination.isMulticast ? .multicast : .broadcast, interface: interface,
+      mtu: link.mtu(of: interface), link: link, net: &net)
+  }
+
+  /// No packet is larger, whatever the device takes. Linux: `IP_MAX_MTU`.
+  static let maximumMTU = 65535
+
+  private func makeRoute(
+    _ destination: IPv4Address, source: IPv4Address, nextHop: IPv4Address, kind: Route.Kind,
+    interface: InterfaceIndex, addressInterface: InterfaceIndex = .none, mtu: Int, link: borrowing LinkLayer,
+    net: inout Net
+  ) -> Route {
+    Route(
+      destination: destination, source: source, nextHop: nextHop, kind: kind, isMTULocked: false,
+      interface: interface, mtu: min(mtu, Self.maximumMTU),
+      linkMTU: min(link.mtu(of: interface), Self.maximumMTU),
+      generation: generation, neighbour: .none,
+      identification: UInt16(truncatingIfNeeded: net.random.next()), addressInterface: addressInterface)
+  }
+
+  private func noRoute(_ errno: Errno, net: inout Net) -> Errno {
+    if errno == .ENETUNREACH { net.counters.count(.IpOutNoRoutes) }
+    return errno
+  }
+
+  // MARK: Changes
+
+  /// Adds a route. Linux: `fib_table_insert()`, `fib_check_nh()`.
+  ///
+  /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
+  ///   ENODEV, ENETDOWN while the link is down, EEXIST when a route with this prefix and metric is there, ENOBUFS for too
+  ///   many.
+  public mutating func addRoute(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) {
+    let entry = try checked(entry, link: link)
+    guard routes.count < Self.routeLimit else { throw .ENOBUFS }
+    try routes.insert(entry)
+    routesChanged()
+  }
+
+  /// Adds a route in the place of the one with its prefix and metric, if there is one. Linux: `NLM_F_REPLACE`.
+  ///
+  /// - Throws: as `addRoute`, without EEXIST.
+  public mutating func replaceRoute(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) {
+    let entry = try checked(entry, link: link)
+    let old = RouteSelector(entry.prefix, metric: entry.metric)
+    if routes.remove(where: { old.fits($0) }) == 0 {
+      guard routes.count < Self.routeLimit else { throw .ENOBUFS }
+    }
+    try routes.insert(entry)
+    routesChanged()
+  }
+
+  /// The route with its device. Linux: `fib_check_nh()`.
+  private func checked(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) -> RouteEntry {
+    var entry = entry
+    let way = entry.gateway.flatMap { routes.lookup($0) }
+    if entry.kind == .unicast {
+      if entry.interface == .none { entry.interface = way?.interface ?? .none }
+      if entry.interface == .none { entry.interface = usualInterface(link) }
+      guard link.devices.contains(entry.interface) else { throw .ENODEV }
+      guard link.isUp(entry.interface) else { throw .ENETDOWN }
+    }
+    if let gateway = entry.gateway {
+      guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
+      guard let way, way.scope == .link, way.kind == .unicast, way.interface == entry.interface else {
+        throw .ENETUNREACH
+      }
+    }
+    if let source = entry.source, !isLocal(source) { throw .EINVAL }
+    if let mtu = entry.mtu, mtu < 68 { throw .EINVAL }
+    return entry
+  }
+
+  /// Removes a route; with `metric` `nil`, all for the prefix.
+  ///
+  /// - Throws: ESRCH when there is none.
+  public mutating func removeRoute(_ prefix: IPv4Prefix, metric: UInt32? = nil) throws(Errno) {
+    let doomed = RouteSelector(prefix, metric: metric)
+    if routes.remove(where: { doomed.fits($0) }) == 0 { throw .ESRCH }
+    routesChanged()
+  }
+
+  /// Removes one route. Linux: `fib_table_delete()`.
+  ///
+  /// - Throws: ESRCH when none fits.
+  public mutating func removeRoute(_ selector: RouteSelector) throws(Errno) {
+    // Of one prefix no two have the same metric.
+    guard let found = routes.entries.first(where: { selector.fits($0) }) else { throw .ESRCH }
+    routes.remove { $0 == found }
+    routesChanged()
+  }
+}
