@@ -91,7 +91,7 @@ extension IPv4Layer {
     let sender = packet.senderAddress
     if packet.operation == .request && isOwn(packet.targetAddress) {
       link.neighbours.update(
-        sender, hardwareAddress: packet.senderMAC, state: .stale, override: true, create: create,
+        IPAddress(sender), hardwareAddress: packet.senderMAC, state: .stale, override: true, create: create,
         device: &link.devices[interface], net: &net)
       return
     }
@@ -99,7 +99,8 @@ extension IPv4Layer {
       sender == packet.targetAddress
       && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
     link.neighbours.learn(
-      sender, hardwareAddress: packet.senderMAC, isReplyToUs: packet.operation == .reply && wasSentToUs,
+      IPAddress(sender), hardwareAddress: packet.senderMAC,
+      isReplyToUs: packet.operation == .reply && wasSentToUs,
       isGratuitous: isGratuitous, device: &link.devices[interface], net: &net)
   }
 
@@ -128,7 +129,8 @@ extension IPv4Layer {
     state: NeighbourState = .permanent, link: inout LinkLayer, net: inout Net
   ) throws(Errno) {
     try link.neighbours.set(
-      address, hardwareAddress: hardwareAddress, state: state, device: &link.devices[interface], net: &net)
+      IPAddress(address), hardwareAddress: hardwareAddress, state: state, device: &link.devices[interface],
+      net: &net)
   }
 
   /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.
@@ -140,13 +142,13 @@ extension IPv4Layer {
 
   /// Sends the requests that the neighbour table asks for, and reports the packets it gave up.
   mutating func serveNeighbours(link: inout LinkLayer, net: inout Net) {
-    while let wanted = link.neighbours.takeSolicitation() {
+    while let wanted = link.neighbours.takeSolicitation(of: .inet), let target = wanted.address.v4 {
       // `arp_announce` 0: the source of the packet that waits, when it is ours.
-      var sender = selectSource(for: wanted.address, on: wanted.interface)
-      if let source = wanted.source, isOwn(source) { sender = source }
+      var sender = selectSource(for: target, on: wanted.interface)
+      if let source = wanted.source?.v4, isOwn(source) { sender = source }
       sendARP(
         .request, to: wanted.hardwareAddress ?? .broadcast, sender: sender,
-        target: wanted.hardwareAddress ?? .zero, wanted.address, on: wanted.interface, link: &link, net: &net)
+        target: wanted.hardwareAddress ?? .zero, target, on: wanted.interface, link: &link, net: &net)
     }
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
     while let skb = link.neighbours.takeFailed() {

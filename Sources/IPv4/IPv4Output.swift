@@ -172,7 +172,8 @@ extension IPv4Layer {
       result = link.neighbours.output(packet, to: .zero, device: &link.devices[route.interface], net: &net)
     case .unicast:
       result = link.neighbours.output(
-        packet, nextHop: route.nextHop, cache: &route.neighbour, device: &link.devices[route.interface],
+        packet, nextHop: IPAddress(route.nextHop), cache: &route.neighbour,
+        device: &link.devices[route.interface],
         net: &net)
       if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
     case .broadcast:

@@ -17,13 +17,17 @@ extension IPv4Layer {
   /// - Parameters:
   ///   - from: the source address the sender insists on.
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
-  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
-  ///   ours).
+  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
+  ///   when `from` is not ours.
   public mutating func route(
     to: IPv4Address, from: IPv4Address?, onLink: Bool = false, link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     let wanted = from.flatMap { $0.isAny ? nil : $0 }
-    if let wanted, !isLocal(wanted) { throw .EINVAL }
+    if let wanted, !isLocal(wanted) {
+      // No host's address, or one that was ours once. Linux: `ip_route_output_key_hash_rcu()`.
+      if wanted.isMulticast || wanted.isBroadcast || wanted.isZeroNet { throw .EINVAL }
+      throw noRoute(.ENETUNREACH, net: &net)
+    }
     // Linux: a destination of 0.0.0.0 is this host.
     let destination = to.isAny ? wanted ?? .loopback : to
     let own = local.lookup(destination)
@@ -142,7 +146,6 @@ extension IPv4Layer {
       if entry.interface == .none { entry.interface = way?.interface ?? .none }
       if entry.interface == .none { entry.interface = usualInterface(link) }
       guard link.devices.contains(entry.interface) else { throw .ENODEV }
-      guard link.isUp(entry.interface) else { throw .ENETDOWN }
     }
     if let gateway = entry.gateway {
       guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
@@ -150,6 +153,8 @@ extension IPv4Layer {
         throw .ENETUNREACH
       }
     }
+    // The gateway is looked at before: with the link went the route to its network.
+    if entry.kind == .unicast && !link.isUp(entry.interface) { throw .ENETDOWN }
     if let source = entry.source, !isLocal(source) { throw .EINVAL }
     if let mtu = entry.mtu, mtu < 68 { throw .EINVAL }
     return entry

@@ -79,8 +79,8 @@ public struct Host: ~Copyable {
   /// - Parameters:
   ///   - from: the source address the sender insists on.
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
-  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole, or `from` is not
-  ///   ours).
+  /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
+  ///   when `from` is not ours.
   public mutating func route(
     to: IPv4Address, from: IPv4Address?, onLink: Bool = false
   ) throws(Errno) -> Route {
@@ -135,7 +135,7 @@ public struct Host: ~Copyable {
   /// A sender knows that its packets arrive, and sends none now: `MSG_CONFIRM` with `MSG_PROBE`.
   /// Linux: `ipv4_confirm_neigh()`.
   public mutating func confirmNextHop(_ route: Route) {
-    link.neighbours.confirm(route.nextHop, on: route.interface, net: net)
+    link.neighbours.confirm(IPAddress(route.nextHop), on: route.interface, net: net)
   }
 
   // MARK: Administration
@@ -205,7 +205,7 @@ public struct Host: ~Copyable {
   ///
   /// - Returns: false when there is no such entry.
   public mutating func deleteNeighbour(_ address: IPv4Address, on interface: InterfaceIndex) -> Bool {
-    link.neighbours.delete(address, on: interface, net: &net)
+    link.neighbours.delete(IPAddress(address), on: interface, net: &net)
   }
 
   /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.

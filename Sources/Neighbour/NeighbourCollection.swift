@@ -79,7 +79,7 @@ extension NeighbourTable {
   ///
   /// - Returns: false when there is none.
   @discardableResult
-  public mutating func delete(_ address: IPv4Address, on interface: InterfaceIndex, net: inout Net) -> Bool {
+  public mutating func delete(_ address: IPAddress, on interface: InterfaceIndex, net: inout Net) -> Bool {
     guard let index = find(address, interface) else { return false }
     remove(index, net: &net)
     return true
@@ -120,7 +120,8 @@ extension NeighbourTable {
           confirmed: now - entries[index].confirmed, updated: now - entries[index].updated))
     }
     return list.sorted {
-      ($0.address.rawValue, $0.interface.rawValue) < ($1.address.rawValue, $1.interface.rawValue)
+      ($0.address.high, $0.address.low, $0.interface.rawValue)
+        < ($1.address.high, $1.address.low, $1.interface.rawValue)
     }
   }
 }

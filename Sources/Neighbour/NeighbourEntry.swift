@@ -5,7 +5,7 @@ import Wire
 
 /// One neighbour. Linux: `struct neighbour`.
 struct NeighbourEntry: ~Copyable {
-  var address: IPv4Address
+  var address: IPAddress
   /// The device at whose link it is.
   var interface: InterfaceIndex
   var generation: UInt32
@@ -31,7 +31,7 @@ struct NeighbourEntry: ~Copyable {
   var waiting = PassedQueue()
   var waitingTruesize = 0
 
-  init(address: IPv4Address, interface: InterfaceIndex, generation: UInt32, now: Instant) {
+  init(address: IPAddress, interface: InterfaceIndex, generation: UInt32, now: Instant) {
     self.address = address
     self.interface = interface
     self.generation = generation
@@ -41,20 +41,20 @@ struct NeighbourEntry: ~Copyable {
   }
 }
 
-/// An ARP request that the table asks IPv4 to send. Linux: `arp_solicit()`'s arguments.
+/// A question that the table asks the address's family to send. Linux: `arp_solicit()`'s arguments.
 public struct NeighbourSolicitation: Sendable {
-  public var address: IPv4Address
+  public var address: IPAddress
   /// The device to send it by.
   public var interface: InterfaceIndex
   /// Where to send it; `nil`: broadcast.
   public var hardwareAddress: MACAddress?
   /// Source of the packet that waits, which is the preferred sender address.
-  public var source: IPv4Address?
+  public var source: IPAddress?
 }
 
 /// What `ip neigh` shows of one neighbour.
 public struct NeighbourSnapshot: Sendable {
-  public var address: IPv4Address
+  public var address: IPAddress
   /// The device at whose link it is.
   public var interface: InterfaceIndex
   /// `nil` while it is not known.

@@ -9,7 +9,7 @@ import Wire
 extension NeighbourTable {
   /// A packet is about to be sent to a neighbour that is not connected: starts what its state calls for.
   /// Linux: `__neigh_event_send()`.
-  mutating func eventSend(_ index: Int, source: IPv4Address?, net: inout Net) {
+  mutating func eventSend(_ index: Int, source: IPAddress?, net: inout Net) {
     switch entries[index].state {
     case .none, .failed:
       if parameters.multicastProbes == 0 {
@@ -33,7 +33,7 @@ extension NeighbourTable {
   }
 
   /// Linux: `neigh_probe()`, `arp_solicit()`.
-  private mutating func solicit(_ index: Int, source: IPv4Address?) {
+  private mutating func solicit(_ index: Int, source: IPAddress?) {
     var source = source
     if source == nil { source = entries[index].waiting.withFirst { Self.source(of: $0) } ?? nil }
     let isUnicast = Int(entries[index].probes) < parameters.unicastProbes && entries[index].state.isValid
@@ -95,7 +95,7 @@ extension NeighbourTable {
 
   private mutating func change(_ index: Int, to state: NeighbourState, net: inout Net) {
     net.tracer.record(
-      .neigh_update, UInt64(entries[index].address.rawValue), UInt64(entries[index].state.rawValue),
+      .neigh_update, entries[index].address.low, UInt64(entries[index].state.rawValue),
       UInt64(state.rawValue))
     if entries[index].state == .permanent { permanentCount -= 1 }
     if state == .permanent { permanentCount += 1 }
@@ -141,7 +141,7 @@ extension NeighbourTable {
   /// - Returns: false when there is no such entry, or the table is full.
   @discardableResult
   public mutating func update(
-    _ address: IPv4Address, hardwareAddress: MACAddress, state new: NeighbourState, override: Bool,
+    _ address: IPAddress, hardwareAddress: MACAddress, state new: NeighbourState, override: Bool,
     create isCreating: Bool = false, device: inout NetDevice, net: inout Net
   ) -> Bool {
     let interface = device.interface
@@ -173,7 +173,8 @@ extension NeighbourTable {
     if isNewAddress {
       entries[index].hardwareAddress = hardwareAddress
       entries[index].hardwareHeader = Self.hardwareHeader(
-        destination: hardwareAddress, source: device.macAddress)
+        destination: hardwareAddress, source: device.macAddress,
+        type: entries[index].address.family == .inet ? .ipv4 : .ipv6)
       // Known since long ago, so that the first use of a STALE address is not taken for confirmed.
       if !state.isConnected { entries[index].confirmed = net.now - parameters.baseReachableTime * 2 }
     }
@@ -196,7 +197,7 @@ extension NeighbourTable {
   ///   - isReplyToUs: a reply, sent to our link-layer address: proves reachability.
   ///   - isGratuitous: an announcement; overrides at once.
   public mutating func learn(
-    _ address: IPv4Address, hardwareAddress: MACAddress, isReplyToUs: Bool, isGratuitous: Bool,
+    _ address: IPAddress, hardwareAddress: MACAddress, isReplyToUs: Bool, isGratuitous: Bool,
     device: inout NetDevice, net: inout Net
   ) {
     guard let index = find(address, device.interface) else { return }
@@ -215,7 +216,7 @@ extension NeighbourTable {
 
   /// As above, by address; nothing happens when there is no such entry. Linux: `dst_confirm_neigh()`.
   public mutating func confirm(
-    _ address: IPv4Address, on interface: InterfaceIndex, net: borrowing Net
+    _ address: IPAddress, on interface: InterfaceIndex, net: borrowing Net
   ) {
     if let index = find(address, interface) { entries[index].confirmed = net.now }
   }
@@ -224,7 +225,7 @@ extension NeighbourTable {
 
   /// Sets an entry by hand: `.permanent` for a static one. Linux: `neigh_add()`.
   public mutating func set(
-    _ address: IPv4Address, hardwareAddress: MACAddress, state: NeighbourState = .permanent,
+    _ address: IPAddress, hardwareAddress: MACAddress, state: NeighbourState = .permanent,
     device: inout NetDevice, net: inout Net
   ) throws(Errno) {
     guard state.isValid, hardwareAddress.isValidStation else { throw .EINVAL }

@@ -6,10 +6,10 @@ import Tables
 import Timers
 import Wire
 
-/// The neighbours of a host: who has, at which device's link, which link-layer address, and the packets that wait to learn it.
-/// Linux: `arp_tbl`, `net/core/neighbour.c`.
+/// The neighbours of a host, of both families: who has, at which device's link, which link-layer address, and the packets that
+/// wait to learn it. Linux: `arp_tbl`, `nd_tbl`, `net/core/neighbour.c`.
 ///
-/// The table sends packets to the device by itself; ARP packets it only asks for (`takeSolicitation()`), and packets
+/// The table sends packets to the device by itself; ARP and NDP packets it only asks for (`takeSolicitation()`), and packets
 /// whose neighbour did not answer come back through `takeFailed()`. Both are to be emptied after every call.
 public struct NeighbourTable: ~Copyable {
   private let addressOnly = AddressOnly()
@@ -50,7 +50,7 @@ public struct NeighbourTable: ~Copyable {
   /// - Parameter cache: the route's handle; looked up again, or the entry made, when it names another neighbour.
   /// - Returns: what the device said; `.success` for a packet that waits, `.dropped` when the table is full.
   public mutating func output(
-    _ packet: consuming PassedPacket, nextHop: IPv4Address, cache: inout NeighbourHandle,
+    _ packet: consuming PassedPacket, nextHop: IPAddress, cache: inout NeighbourHandle,
     device: inout NetDevice,
     net: inout Net
   ) -> XmitResult {
@@ -80,7 +80,8 @@ public struct NeighbourTable: ~Copyable {
   public mutating func output(
     _ packet: consuming PassedPacket, to destination: MACAddress, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
-    let header = Self.hardwareHeader(destination: destination, source: device.macAddress)
+    let header = Self.hardwareHeader(
+      destination: destination, source: device.macAddress, type: packet.skb.etherType)
     return transmit(packet, header: header, device: &device, net: &net)
   }
 
@@ -98,10 +99,10 @@ public struct NeighbourTable: ~Copyable {
   }
 
   /// Padding, destination, source and type in memory order.
-  static func hardwareHeader(destination: MACAddress, source: MACAddress) -> SIMD2<UInt64> {
-    SIMD2(
-      destination.rawValue.bigEndian,
-      (source.rawValue << 16 | UInt64(EtherType.ipv4.rawValue)).bigEndian)
+  static func hardwareHeader(
+    destination: MACAddress, source: MACAddress, type: EtherType
+  ) -> SIMD2<UInt64> {
+    SIMD2(destination.rawValue.bigEndian, (source.rawValue << 16 | UInt64(type.rawValue)).bigEndian)
   }
 
   /// Linux: `neigh_resolve_output()`.
@@ -113,7 +114,7 @@ public struct NeighbourTable: ~Copyable {
     eventSend(index, source: Self.source(of: packet.skb), net: &net)
     net.tracer.record(
       .neigh_event_send, skb: packet.skb.serial, socket: packet.skb.socket,
-      UInt64(entries[index].address.rawValue),
+      entries[index].address.low,
       UInt64(old.rawValue), UInt64(entries[index].state.rawValue))
     if entries[index].state.isValid {
       return transmit(packet, header: entries[index].hardwareHeader, device: &device, net: &net)
@@ -136,16 +137,23 @@ public struct NeighbourTable: ~Copyable {
     entries[index].waiting.append(packet)
   }
 
-  /// The source address of an IPv4 packet; `nil` when its header is not there.
-  static func source(of skb: borrowing SkBuff) -> IPv4Address? {
-    skb.headLength >= IPv4Header.minimumByteCount ? skb.linear.loadIPv4(12) : nil
+  /// The source address of a packet; `nil` when its header is not there.
+  static func source(of skb: borrowing SkBuff) -> IPAddress? {
+    if skb.etherType == .ipv6 {
+      guard skb.headLength >= 40 else { return nil }
+      return IPAddress(
+        high: UInt64(skb.linear.load32(8)) << 32 | UInt64(skb.linear.load32(12)),
+        low: UInt64(skb.linear.load32(16)) << 32 | UInt64(skb.linear.load32(20)))
+    }
+    return skb.headLength >= IPv4Header.minimumByteCount ? IPAddress(skb.linear.loadIPv4(12)) : nil
   }
 
-  // MARK: Requests to IPv4
+  // MARK: Requests to the families
 
-  /// An ARP request to send; `nil` when there is none.
-  public mutating func takeSolicitation() -> NeighbourSolicitation? {
-    solicitations.isEmpty ? nil : solicitations.removeLast()
+  /// A question to send, by ARP or NDP; `nil` when the family has none.
+  public mutating func takeSolicitation(of family: AddressFamily) -> NeighbourSolicitation? {
+    guard let index = solicitations.lastIndex(where: { $0.address.family == family }) else { return nil }
+    return solicitations.remove(at: index)
   }
   /// Whether `takeSolicitation()` or `takeFailed()` has something.
   public var hasRequests: Bool { !solicitations.isEmpty || !failed.isEmpty }
@@ -155,13 +163,14 @@ public struct NeighbourTable: ~Copyable {
 
   // MARK: Look-up
 
-  func bucket(of address: IPv4Address, _ interface: InterfaceIndex) -> Int {
-    Int(truncatingIfNeeded: keyed.tableHash(UInt64(address.rawValue), UInt64(interface.rawValue)))
-      & (buckets.count - 1)
+  func bucket(of address: IPAddress, _ interface: InterfaceIndex) -> Int {
+    var low = address.low
+    if address.family == .inet6 { low = keyed.tableHash(low, address.high) }
+    return Int(truncatingIfNeeded: keyed.tableHash(low, UInt64(interface.rawValue))) & (buckets.count - 1)
   }
 
   /// Linux: `neigh_lookup()`.
-  func find(_ address: IPv4Address, _ interface: InterfaceIndex) -> Int? {
+  func find(_ address: IPAddress, _ interface: InterfaceIndex) -> Int? {
     var index = buckets[bucket(of: address, interface)]
     while index >= 0 {
       if entries[Int(index)].address == address && entries[Int(index)].interface == interface {
@@ -172,13 +181,13 @@ public struct NeighbourTable: ~Copyable {
     return nil
   }
 
-  public func handle(of address: IPv4Address, on interface: InterfaceIndex) -> NeighbourHandle? {
+  public func handle(of address: IPAddress, on interface: InterfaceIndex) -> NeighbourHandle? {
     guard let index = find(address, interface) else { return nil }
     return NeighbourHandle(index: UInt32(index), generation: entries[index].generation)
   }
 
   /// The state of a neighbour; `nil` when there is no entry.
-  public func state(of address: IPv4Address, on interface: InterfaceIndex) -> NeighbourState? {
+  public func state(of address: IPAddress, on interface: InterfaceIndex) -> NeighbourState? {
     guard let index = find(address, interface) else { return nil }
     return entries[index].state
   }
@@ -187,7 +196,7 @@ public struct NeighbourTable: ~Copyable {
   ///
   /// - Returns: `nil` when the table is full of entries that may not be evicted.
   mutating func create(
-    _ address: IPv4Address, _ interface: InterfaceIndex, isPermanent: Bool = false, net: inout Net
+    _ address: IPAddress, _ interface: InterfaceIndex, isPermanent: Bool = false, net: inout Net
   ) -> Int? {
     if !isPermanent && !makeRoom(net: &net) {
       net.counters.count(.NeighTableFulls)
@@ -241,7 +250,7 @@ public struct NeighbourTable: ~Copyable {
     entries[index].generation &+= 1
     entries[index].isInUse = false
     entries[index].state = .none
-    entries[index].address = .any
+    entries[index].address = .any(.inet)
     entries[index].next = freeSlots
     freeSlots = Int32(index)
   }

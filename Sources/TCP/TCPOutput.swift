@@ -62,6 +62,8 @@ extension TCPConnection {
       sender.syncMSS(mtu: fresh.mtu)
       return nil
     } catch {
+      // Connecting, only ENETUNREACH counts; a connection without a way always. Linux: `no_route` of `ip_queue_xmit()`.
+      if error != .ENETUNREACH { host.net.counters.count(.IpOutNoRoutes) }
       return error
     }
   }

@@ -230,7 +230,7 @@ final class IPv4Bench {
   // The testing macros take no member of a noncopyable value; these wrap them.
   func isCurrent(_ route: Route) -> Bool { ip.isCurrent(route) }
   func neighbourState(_ address: IPv4Address) -> NeighbourState? {
-    link.neighbours.state(of: address, on: ethernet)
+    link.neighbours.state(of: IPAddress(address), on: ethernet)
   }
   var neighbourCount: Int { link.neighbours.count }
   var conflicts: [IPv4Address: MACAddress] { ip.addressConflicts }

@@ -14,7 +14,7 @@ import Wire
 final class NeighbourBench {
   static let mac = MACAddress(0x0200_0000_0002)
   static let peerMAC = MACAddress(0x0200_0000_0001)
-  static let peer = IPv4Address(10, 0, 0, 1)
+  static let peer = IPAddress(IPv4Address(10, 0, 0, 1))
 
   let tracer = Tracer(capacity: 64)
   let pool: SkBuffPool
@@ -51,7 +51,7 @@ final class NeighbourBench {
   var now: Nanoseconds { net.now - .origin }
 
   /// A packet as IPv4 hands it down: 10.0.0.2 to `to`, `mark` to know it by.
-  func packet(to: IPv4Address = peer, mark: UInt32 = 0, byteCount: Int = 40) -> SkBuff {
+  func packet(to: IPAddress = peer, mark: UInt32 = 0, byteCount: Int = 40) -> SkBuff {
     guard let allocated = pool.allocate(headroom: 16, linear: byteCount) else {
       fatalError("the pool has room")
     }
@@ -61,7 +61,7 @@ final class NeighbourBench {
     for index in 0..<byteCount { bytes.store8(0, index) }
     IPv4Header(
       totalByteCount: byteCount, identification: UInt16(truncatingIfNeeded: mark), protocol: .udp,
-      source: IPv4Address(10, 0, 0, 2), destination: to
+      source: IPv4Address(10, 0, 0, 2), destination: to.v4 ?? .any
     ).write(to: &bytes)
     skb.setNetworkHeader()
     skb.etherType = .ipv4
@@ -70,7 +70,7 @@ final class NeighbourBench {
   }
 
   @discardableResult
-  func send(to: IPv4Address = peer, mark: UInt32 = 0) -> XmitResult {
+  func send(to: IPAddress = peer, mark: UInt32 = 0) -> XmitResult {
     let result = table.output(
       PassedPacket(packet(to: to, mark: mark)), nextHop: to, cache: &handle, device: &device, net: &net)
     drainFailed()
@@ -87,7 +87,7 @@ final class NeighbourBench {
   /// The requests the table asks for.
   func solicitations() -> [NeighbourSolicitation] {
     var list: [NeighbourSolicitation] = []
-    while let next = table.takeSolicitation() { list.append(next) }
+    while let next = table.takeSolicitation(of: .inet) { list.append(next) }
     return list
   }
 
@@ -123,13 +123,13 @@ final class NeighbourBench {
     net.advance(to: end)
   }
 
-  func answer(_ address: IPv4Address = peer, mac: MACAddress = peerMAC) {
+  func answer(_ address: IPAddress = peer, mac: MACAddress = peerMAC) {
     table.learn(
       address, hardwareAddress: mac, isReplyToUs: true, isGratuitous: false, device: &device, net: &net)
   }
 
-  func state(_ address: IPv4Address = peer) -> NeighbourState? { table.state(of: address, on: .none) }
-  func snapshot(_ address: IPv4Address = peer) -> NeighbourSnapshot? {
+  func state(_ address: IPAddress = peer) -> NeighbourState? { table.state(of: address, on: .none) }
+  func snapshot(_ address: IPAddress = peer) -> NeighbourSnapshot? {
     table.snapshot(now: net.now).first { $0.address == address }
   }
   var count: Int { table.count }

@@ -48,7 +48,7 @@ import Wire
     #expect(bench.pool.dropCount(.neighbourDead) == 1)
     // The slot is used again by another neighbour while the first one's timer is still in the queue.
     bench.advance(.milliseconds(500))
-    bench.send(to: IPv4Address(10, 0, 0, 77), mark: 2)
+    bench.send(to: IPAddress(IPv4Address(10, 0, 0, 77)), mark: 2)
     _ = bench.solicitations()
     bench.advance(.milliseconds(600))
     #expect(bench.solicitations().isEmpty)
@@ -75,7 +75,7 @@ import Wire
     bench.answer()
     let old = bench.handle
     bench.table.delete(NeighbourBench.peer, on: .none, net: &bench.net)
-    let other = IPv4Address(10, 0, 0, 9)
+    let other = IPAddress(IPv4Address(10, 0, 0, 9))
     try bench.table.set(
       other, hardwareAddress: MACAddress(0x0200_0000_0009), device: &bench.device, net: &bench.net)
     _ = bench.frames()

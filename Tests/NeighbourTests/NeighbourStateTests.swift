@@ -16,7 +16,7 @@ import Wire
       for request in bench.solicitations() {
         #expect(request.hardwareAddress == nil)
         #expect(request.address == NeighbourBench.peer)
-        #expect(request.source == IPv4Address(10, 0, 0, 2))
+        #expect(request.source == IPAddress(IPv4Address(10, 0, 0, 2)))
         asked.append(bench.now.milliseconds)
       }
       if bench.state() == .failed { break }
