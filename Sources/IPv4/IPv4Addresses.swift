@@ -86,8 +86,8 @@ extension IPv4Layer {
   /// The device's address whose network has the next hop in it, else its first, else anybody's first.
   /// Linux: `inet_select_addr()`.
   func selectSource(for nextHop: IPv4Address, on interface: InterfaceIndex) -> IPv4Address {
-    let own = addresses.first { $0.interface == interface && $0.prefix.contains(nextHop) }
-    return (own ?? addresses.first { $0.interface == interface })?.address ?? primary
+    let own = addresses.filter { $0.interface == interface && (!$0.isHostScope || nextHop.isLoopback) }
+    return (own.first { $0.prefix.contains(nextHop) } ?? own.first)?.address ?? primary
   }
 
   /// Whether an address is one of ours (or 127.0.0.0/8). Linux: `inet_addr_type() == RTN_LOCAL`.

@@ -17,11 +17,18 @@ extension IPv4Layer {
   /// - Parameters:
   ///   - from: the source address the sender insists on.
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
+  ///   - asked: the device to send by, whatever the routes say: without one over it the destination is taken to be on its
+  ///     link. `.none`: any. Linux: `flowi4_oif`.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
-  ///   when `from` is not ours.
+  ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
-    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, link: borrowing LinkLayer, net: inout Net
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none,
+    link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
+    if asked != .none {
+      guard link.devices.contains(asked) else { throw .ENODEV }
+      guard link.isUp(asked) else { throw noRoute(.ENETUNREACH, net: &net) }
+    }
     let wanted = from.flatMap { $0.isAny ? nil : $0 }
     if let wanted, !isLocal(wanted) {
       // No host's address, or one that was ours once. Linux: `ip_route_output_key_hash_rcu()`.
@@ -30,7 +37,7 @@ extension IPv4Layer {
     }
     // Linux: a destination of 0.0.0.0 is this host.
     let destination = to.isAny ? wanted ?? .loopback : to
-    let own = local.lookup(destination)
+    let own = local.lookup(destination, by: asked)
     if let own, own.kind == .local {
       let source = wanted ?? (destination.isLoopback ? .loopback : destination)
       return makeRoute(
@@ -38,11 +45,14 @@ extension IPv4Layer {
         addressInterface: own.interface, mtu: link.mtu(of: .loopback), link: link, net: &net)
     }
     // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
-    if let wanted, wanted.isLoopback { throw .EINVAL }
+    if let wanted, wanted.isLoopback, asked != .loopback, own?.interface != .loopback { throw .EINVAL }
     if destination.isMulticast || own != nil {
-      return try routeToMany(destination, source: wanted, own: own, link: link, net: &net)
+      return try routeToMany(destination, source: wanted, own: own, by: asked, link: link, net: &net)
     }
-    guard let entry = routes.lookup(destination) else { throw noRoute(.ENETUNREACH, net: &net) }
+    guard let entry = routes.lookup(destination, by: asked) else {
+      guard asked != .none else { throw noRoute(.ENETUNREACH, net: &net) }
+      return try routeOnLink(destination, source: wanted, by: asked, link: link, net: &net)
+    }
     switch entry.kind {
     case .unreachable: throw noRoute(.EHOSTUNREACH, net: &net)
     case .prohibit: throw noRoute(.EACCES, net: &net)
@@ -64,13 +74,26 @@ extension IPv4Layer {
     return route
   }
 
-  /// To a group or a broadcast address: by the device it belongs to, or that the source or a route names.
-  private mutating func routeToMany(
-    _ destination: IPv4Address, source wanted: IPv4Address?, own: RouteEntry?, link: borrowing LinkLayer,
-    net: inout Net
+  /// By a device that no route leads over.
+  private func routeOnLink(
+    _ destination: IPv4Address, source wanted: IPv4Address?, by interface: InterfaceIndex,
+    link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
-    let way = routes.lookup(destination)
-    var interface = own?.interface ?? .none
+    let source = wanted ?? selectSource(for: destination, on: interface)
+    guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
+    let isLoopback = interface == .loopback
+    return makeRoute(
+      destination, source: source, nextHop: destination, kind: isLoopback ? .local : .unicast,
+      interface: interface, addressInterface: interface, mtu: link.mtu(of: interface), link: link, net: &net)
+  }
+
+  /// To a group or a broadcast address: by the device that is asked for, else by the device it belongs to, or that the source or a route names.
+  private mutating func routeToMany(
+    _ destination: IPv4Address, source wanted: IPv4Address?, own: RouteEntry?, by asked: InterfaceIndex,
+    link: borrowing LinkLayer, net: inout Net
+  ) throws(Errno) -> Route {
+    let way = routes.lookup(destination, by: asked)
+    var interface = asked == .none ? own?.interface ?? .none : asked
     if interface == .none {
       interface =
         wanted.flatMap { self.interface(of: $0) } ?? way.flatMap { $0.kind == .unicast ? $0.interface : nil }

@@ -113,21 +113,41 @@ public struct RouteTable: ~Copyable {
   }
 
   /// The best route for an address: longest prefix, then least metric; `nil` when none covers it.
+  ///
+  /// - Parameter asked: only routes over this device, and those that refuse; `.none`: all. Linux: `flowi4_oif`.
   /// Linux: `fib_table_lookup()`.
-  public func lookup(_ address: IPv4Address) -> RouteEntry? {
+  public func lookup(_ address: IPv4Address, by asked: InterfaceIndex = .none) -> RouteEntry? {
     let key = address.rawValue
     var index = 0
     var best: Int32 = -1
     while true {
       let node = nodes[index]
       if (key ^ node.key) & Self.mask(node.length) != 0 { break }
-      if node.first >= 0 { best = node.first }
+      if node.first >= 0 {
+        if asked == .none {
+          best = node.first
+        } else if let found = first(from: node.first, by: asked) {
+          best = found
+        }
+      }
       if node.length == 32 { break }
       let child = Self.bit(key, node.length) ? node.one : node.zero
       if child < 0 { break }
       index = Int(child)
     }
     return best < 0 ? nil : slots[Int(best)].entry
+  }
+
+  /// The first of a node's routes that a device that is asked for may use.
+  private func first(from place: Int32, by asked: InterfaceIndex) -> Int32? {
+    var place = place
+    while place >= 0 {
+      let entry = slots[Int(place)].entry
+      let hasDevice = entry.kind == .unicast || entry.kind == .local || entry.kind == .broadcast
+      if !hasDevice || entry.interface == asked { return place }
+      place = slots[Int(place)].next
+    }
+    return nil
   }
 
   /// Adds a route.

@@ -79,12 +79,13 @@ public struct Host: ~Copyable {
   /// - Parameters:
   ///   - from: the source address the sender insists on.
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
+  ///   - asked: the device to send by, whatever the routes say; `.none`: any. Linux: `flowi4_oif`.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
-  ///   when `from` is not ours.
+  ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
-    to: IPv4Address, from: IPv4Address?, onLink: Bool = false
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none
   ) throws(Errno) -> Route {
-    try internet.route(to: to, from: from, onLink: onLink, link: link, net: &net)
+    try internet.route(to: to, from: from, onLink: onLink, by: asked, link: link, net: &net)
   }
 
   /// Sends a transport's packet, data at its transport header. Linux: `ip_queue_xmit()`.

@@ -104,6 +104,9 @@ public enum ControlMessages {
     case Kind.packetInfo:
       // struct in_pktinfo: interface index, source to use, destination (ignored).
       guard data.byteCount == 12 else { throw .EINVAL }
+      // A number that no device can have is refused by the route.
+      control.interface = InterfaceIndex(
+        rawValue: UInt16(clamping: UInt32(bitPattern: HostOrder.loadInt(data, 0))))
       control.source = data.loadIPv4(4)
     case Kind.returnOptions:
       // No IP options are sent; an empty list asks for none.

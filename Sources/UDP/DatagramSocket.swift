@@ -20,6 +20,7 @@ struct DatagramSocket: ~Copyable {
   var dropCount: UInt64 = 0
   /// The source that `core.route` was looked up for.
   var routeSource: IPv4Address = .any
+  var routeAsked = InterfaceIndex.none
 
   /// The datagram that is corked. Linux: `inet->cork` and `sk_write_queue`.
   var pending: AppendData?
@@ -126,19 +127,22 @@ struct DatagramSocket: ~Copyable {
   /// Makes sure that `route` leads to `destination`; a route that is current is kept.
   /// Linux: `sk_dst_check()`, `ip_route_output_flow()`.
   mutating func findRoute(
-    to destination: IPv4Address, from source: IPv4Address, onLink: Bool, host: inout Host
+    to destination: IPv4Address, from source: IPv4Address, by asked: InterfaceIndex = .none, onLink: Bool,
+    host: inout Host
   ) throws(Errno) {
-    if let route = core.route, route.destination == destination, routeSource == source, !onLink,
+    if let route = core.route, route.destination == destination, routeSource == source,
+      routeAsked == asked, !onLink,
       host.internet.isCurrent(route)
     {
       return try checkBroadcast(route)
     }
-    let found = try host.route(to: destination, from: source.isAny ? nil : source)
+    let found = try host.route(to: destination, from: source.isAny ? nil : source, by: asked)
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)
     core.route = found
     routeSource = source
+    routeAsked = asked
   }
 
   private func checkBroadcast(_ route: Route) throws(Errno) {

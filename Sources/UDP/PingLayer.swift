@@ -46,7 +46,8 @@ public struct PingLayer: ~Copyable {
     if source.isMulticast || source.isBroadcast { source = .any }
     if address.isAny { address = source.isAny ? .loopback : source }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
-    try table.sockets[index].findRoute(to: address, from: source, onLink: onLink, host: &host)
+    try table.sockets[index].findRoute(
+      to: address, from: source, by: control.interface, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
     let interface = table.sockets[index].core.route?.interface ?? .none

@@ -9,6 +9,8 @@ public struct SendControl: Sendable, Equatable {
   public var timeToLive: UInt8? = nil
   /// `IP_PKTINFO`: the source address.
   public var source: IPv4Address? = nil
+  /// `IP_PKTINFO`: the device to send by; `.none`: as the routes say.
+  public var interface = InterfaceIndex.none
   /// `SO_PRIORITY`, `SO_MARK`.
   public var priority: UInt32? = nil
   /// Linux: `SO_MARK`; `nil`: the socket's.

@@ -27,6 +27,7 @@ import Wire
     #expect(control.typeOfService == 0x10)
     #expect(control.timeToLive == 5)
     #expect(control.source == IPv4Address(10, 0, 0, 2))
+    #expect(control.interface == .loopback)
     #expect(control.segmentByteCount == 1200)
     #expect(try parse(message(0, 1, [0x20, 0, 0, 0])).typeOfService == 0x20)
   }

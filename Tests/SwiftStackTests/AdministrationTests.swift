@@ -99,6 +99,42 @@ import Timers
     #expect(stack.interfaceReport.addresses == ["10.0.0.2/24"])
   }
 
+  @Test("P9 IpOutNoRoutes: connecting, ENETUNREACH only; a connection whose way is gone, whatever refuses it")
+  func noRoutes() throws {
+    let wire = try SimulatedWire()
+    func count() -> UInt64 {
+      wire.left.stack.counterReports.first { $0.name == "IpOutNoRoutes" }?.value ?? .max
+    }
+    let socket = try wire.left.stack.socket(.tcp)
+    socket.isNonBlocking = true
+    _ = try? socket.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 7))
+    try wire.run(for: .seconds(1))
+    let prefix = try #require(IPv4Prefix(SimulatedWire.rightAddress, length: 32))
+    var seen: UInt64 = 0
+    for kind in [RouteEntry.Kind.blackhole, .unreachable, .prohibit] {
+      try wire.left.stack.addRoute(RouteEntry(prefix, kind: kind))
+      let other = try wire.left.stack.socket(.tcp)
+      other.isNonBlocking = true
+      #expect(throws: SocketError.self) {
+        try other.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 7))
+      }
+      #expect(count() == seen)
+      #expect(try socket.send([1]) == 1)
+      try wire.run(for: .milliseconds(700))
+      #expect(count() > seen)
+      seen = count()
+      try wire.left.stack.removeRoute(RouteSelector(prefix))
+      try wire.run(for: .seconds(4))
+      seen = count()
+    }
+    let nowhere = try wire.left.stack.socket(.tcp)
+    nowhere.isNonBlocking = true
+    #expect(throws: SocketError.self) {
+      try nowhere.connect(to: SocketAddress(IPv4Address(192, 0, 2, 1), port: 7))
+    }
+    #expect(count() == seen + 1)
+  }
+
   @Test(
     "addr del and add under a connection: it tries less and less often, and goes on when the address is back",
     arguments: [false, true])
