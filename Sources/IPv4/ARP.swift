@@ -174,11 +174,10 @@ extension IPv4Layer {
     frame.etherType = .arp
     // Control traffic goes before data in pfifo_fast. Linux: `TC_PRIO_CONTROL`.
     frame.priority = 7
-    var bytes = frame.mutableLinear
-    packet.write(to: &bytes)
+    guard frame.write(packet) else { return nil }
     frame.push(EthernetHeader.byteCount)
-    var front = frame.mutableLinear
-    EthernetHeader(destination: destination, source: device.macAddress, type: .arp).write(to: &front)
+    let header = EthernetHeader(destination: destination, source: device.macAddress, type: .arp)
+    guard frame.write(header) else { return nil }
     return frame
   }
 

@@ -75,7 +75,7 @@ public struct AppendData: ~Copyable {
       let linear = linearBytes(header + count)
       // A socket with nothing on its way gets its datagram.
       use = account.writeAllocated == 0 ? .guaranteed : .ordinary
-      guard let skb = allocate(linear, pool) else { throw .ENOBUFS }
+      guard var skb = allocate(linear, pool) else { throw .ENOBUFS }
       skb.put(header)
       skb.setTransportHeader()
       byteCount = header
@@ -83,12 +83,12 @@ public struct AppendData: ~Copyable {
     }
     var left = count
     while left > 0 {
-      guard let last = packets.popLast() else { preconditionFailure("a datagram in the making has a packet") }
+      guard var last = packets.popLast() else { preconditionFailure("a datagram in the making has a packet") }
       let whole = wholePayload - last.length
       let room = left <= whole ? whole : alignedPayload - last.length
       guard room <= 0 else {
         let part = min(room, left)
-        let failure = fill(last, from: &iter, count: part)
+        let failure = fill(&last, from: &iter, count: part)
         packets.append(last)
         if let failure { throw failure }
         left -= part
@@ -98,15 +98,12 @@ public struct AppendData: ~Copyable {
       guard account.writeAllocated + last.truesize <= 2 * sendBuffer else { throw .ENOBUFS }
       let gap = last.length - alignedPayload
       let linear = linearBytes(min(gap + left, wholePayload))
-      guard let next = allocate(max(linear, gap), pool) else { throw .ENOBUFS }
+      guard var next = allocate(max(linear, gap), pool) else { throw .ENOBUFS }
       if gap > 0 {
-        next.put(gap)
-        let target = unsafe UnsafeMutableRawBufferPointer(start: next.linearBase, count: gap)
-        guard unsafe last.copyBits(from: alignedPayload, into: target), last.trim(to: alignedPayload) else {
-          throw .ENOBUFS
-        }
+        next.put(copying: last, from: alignedPayload, count: gap)
+        guard last.trim(to: alignedPayload) else { throw .ENOBUFS }
       }
-      settle(last, account: account, socket: socket, summing: isSummed)
+      settle(&last, account: account, socket: socket, summing: isSummed)
       packets.append(last)
       packets.append(next)
     }
@@ -124,19 +121,15 @@ public struct AppendData: ~Copyable {
   /// A long linear area takes a whole page, but is charged as what Linux's allocator would give it: the limits that count
   /// truesize (SO_SNDBUF, packets that wait for a neighbour) hold as many fragments as there.
   private func allocate(_ linear: Int, _ pool: SkBuffPool) -> SkBuff? {
-    guard let skb = pool.allocate(headroom: headroom, linear: linear, use: use) else { return nil }
+    guard var skb = pool.allocate(headroom: headroom, linear: linear, use: use) else { return nil }
     let needed = headroom + linear
     if needed > SkBuff.smallHeadByteCount && needed <= 2048 { skb.truesize = SkBuff.overhead + 2048 }
     return skb
   }
 
-  private func fill(_ skb: borrowing SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
+  private func fill(_ skb: inout SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
     if count <= skb.tailroom && (count <= SkBuff.smallHeadByteCount || !scatterGather) {
-      let target = unsafe UnsafeMutableRawBufferPointer(
-        start: skb.linearBase + skb.headLength, count: count)
-      guard unsafe iter.copyFromFull(into: target) else { return .EFAULT }
-      skb.put(count)
-      return nil
+      return skb.put(from: &iter, count: count) ? nil : .EFAULT
     }
     var left = count
     while left > 0 {
@@ -150,7 +143,7 @@ public struct AppendData: ~Copyable {
 
   /// The packet is complete: its bytes are summed while they are warm, and the socket pays for it.
   private mutating func settle(
-    _ skb: borrowing SkBuff, account: borrowing SocketAccount, socket: UInt32, summing: Bool
+    _ skb: inout SkBuff, account: borrowing SocketAccount, socket: UInt32, summing: Bool
   ) {
     if summing {
       // Packets before it carry multiples of 8 bytes, so this one begins at an even offset.
@@ -168,9 +161,9 @@ public struct AppendData: ~Copyable {
   public consuming func finish(
     account: borrowing SocketAccount, socket: UInt32, sumsWhole: Bool
   ) -> FinishedDatagram {
-    if let last = packets.popLast() {
+    if var last = packets.popLast() {
       let isOnly = packets.isEmpty
-      settle(last, account: account, socket: socket, summing: isOnly ? sumsWhole : isSummed)
+      settle(&last, account: account, socket: socket, summing: isOnly ? sumsWhole : isSummed)
       packets.append(last)
     }
     return FinishedDatagram(packets: packets, byteCount: byteCount, sum: sum)

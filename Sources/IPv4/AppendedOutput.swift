@@ -13,7 +13,7 @@ extension IPv4Layer {
     _ packets: inout SkBuffQueue, priority: UInt32, route: inout Route, options: IPv4SendOptions,
     link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
-    guard packets.count == 1, let only = packets.popFirst() else {
+    guard packets.count == 1, var only = packets.popFirst() else {
       return outputFragments(
         &packets, priority: priority, route: &route, options: options, link: &link, net: &net)
     }
@@ -52,7 +52,11 @@ extension IPv4Layer {
       precondition(
         !header.moreFragments || payload & 7 == 0, "a fragment before the last carries a multiple of 8 bytes")
       skb.priority = priority
-      Self.push(header, onto: &skb, mark: options.mark)
+      guard Self.push(header, onto: &skb, mark: options.mark) else {
+        skb.drop(.noMemory)
+        packets.removeAll()
+        return .failed(.ENOBUFS)
+      }
       let packet: PassedPacket
       if let permit {
         packet = permit.piece(skb)
@@ -120,9 +124,9 @@ private struct LoopCopy: ~Copyable {
 
   /// - Parameter fragment: data at its IP header. Without memory the copy is lost, as a packet may be.
   mutating func add(_ fragment: borrowing SkBuff, net: inout Net) {
-    guard let packet = whole.take() else { return }
+    guard var packet = whole.take() else { return }
     guard
-      IPv4Layer.copyPayload(of: fragment, into: packet, page: &page, filled: &filled, net: &net)
+      IPv4Layer.copyPayload(of: fragment, into: &packet, page: &page, filled: &filled, net: &net)
     else { return }
     whole = consume packet
   }
@@ -137,8 +141,7 @@ private struct LoopCopy: ~Copyable {
     header.fragmentOffset = 0
     packet.setNetworkHeader()
     packet.etherType = .ipv4
-    var bytes = packet.mutableLinear
-    header.write(to: &bytes)
+    guard packet.write(header) else { return nil }
     return packet
   }
 }

@@ -101,13 +101,16 @@ extension IPv4Layer {
   private mutating func receiveEcho(
     _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
   ) {
-    guard skb.unclone() else {
+    guard Self.makeEchoReply(&skb) else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(.noMemory)
       return
     }
-    var reply = skb
-    var bytes = reply.mutableLinear
+    sendReply(skb, .echoReply, to: header, link: &link, net: &net)
+  }
+
+  private static func makeEchoReply(_ skb: inout SkBuff) -> Bool {
+    guard skb.unclone(), var bytes = skb.writable() else { return false }
     bytes.store8(ICMPHeader.Kind.echoReply.rawValue, 0)
     // Only the type changed, by 8 in the upper byte of the first word (RFC 1624).
     let old = UInt32(~bytes.bytes.load16(2))
@@ -117,7 +120,7 @@ extension IPv4Layer {
     // All zeros would be wrong for a message of nothing but zeros; all ones are right for any.
     let checksum = ~UInt16(truncatingIfNeeded: sum)
     bytes.store16(checksum == 0 ? 0xFFFF : checksum, 2)
-    sendReply(reply, .echoReply, to: header, link: &link, net: &net)
+    return true
   }
 
   /// Sends a timestamp request back with the time of day in it, as milliseconds since midnight UT (RFC 792).
@@ -131,23 +134,27 @@ extension IPv4Layer {
       skb.drop(.packetTooSmall)
       return
     }
-    guard skb.unclone(), skb.trim(to: byteCount) else {
+    guard skb.unclone(), skb.trim(to: byteCount),
+      Self.makeTimestampReply(&skb, now: net.millisecondsSinceMidnight)
+    else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(.noMemory)
       return
     }
-    var reply = skb
-    let now = net.millisecondsSinceMidnight
-    var bytes = reply.mutableLinear
+    sendReply(skb, .timestampReply, to: header, link: &link, net: &net)
+  }
+
+  private static func makeTimestampReply(_ skb: inout SkBuff, now: UInt32) -> Bool {
+    guard var bytes = skb.writable() else { return false }
     bytes.store8(ICMPHeader.Kind.timestampReply.rawValue, 0)
     bytes.store8(0, 1)
     bytes.store16(0, 2)
     bytes.store32(now, 12)
     bytes.store32(now, 16)
-    let sum = reply.checksum(from: 0, count: byteCount).checksum
-    var front = reply.mutableLinear
-    front.store16(sum, 2)
-    sendReply(reply, .timestampReply, to: header, link: &link, net: &net)
+    var sum = InternetChecksum()
+    sum.add(bytes.bytes)
+    bytes.store16(sum.checksum, 2)
+    return true
   }
 
   /// Sends the answer that a received packet was made into. Linux: `icmp_reply()`.
@@ -160,7 +167,7 @@ extension IPv4Layer {
       skb.drop(.ipOutNoRoute)
       return
     }
-    let reply = skb
+    var reply = skb
     reply.orphan()
     reply.checksumStatus = .none
     reply.packetType = .host
@@ -222,22 +229,12 @@ extension IPv4Layer {
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
     let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - ICMPHeader.byteCount
     let quoted = min(room, skb.length)
-    let headroom = NetDevice.neededHeadroom + IPv4Header.minimumByteCount
-    guard
-      var message = net.pool.allocate(
-        headroom: headroom, linear: ICMPHeader.byteCount + quoted, use: .transit)
-    else {
+    let report = ICMPHeader(kind: kind, code: code, rest: info)
+    guard var message = Self.message(report, quoting: skb, count: quoted, pool: net.pool) else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(reason)
       return
     }
-    message.put(ICMPHeader.byteCount + quoted)
-    var bytes = message.mutableLinear
-    ICMPHeader(kind: kind, code: code, rest: info).write(to: &bytes)
-    Self.quote(skb, count: quoted, into: &message)
-    let sum = message.checksum(from: 0, count: message.length).checksum
-    var front = message.mutableLinear
-    front.store16(sum, 2)
     message.setTransportHeader()
     var options = IPv4SendOptions(protocol: .icmp)
     // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
@@ -249,12 +246,26 @@ extension IPv4Layer {
     _ = output(message, route: &route, options: options, link: &link, net: &net)
   }
 
-  private static func quote(_ skb: borrowing SkBuff, count: Int, into message: inout SkBuff) {
-    // Safe: `ICMPHeader.byteCount + count` bytes were put into the linear area.
-    let target = unsafe UnsafeMutableRawBufferPointer(
-      start: message.linearBase + ICMPHeader.byteCount, count: count)
-    let inside = unsafe skb.copyBits(from: 0, into: target)
-    precondition(inside, "a quotation is no longer than its packet")
+  private static func message(
+    _ header: ICMPHeader, quoting skb: borrowing SkBuff, count: Int, pool: SkBuffPool
+  ) -> SkBuff? {
+    let headroom = NetDevice.neededHeadroom + IPv4Header.minimumByteCount
+    guard
+      var message = pool.allocate(headroom: headroom, linear: ICMPHeader.byteCount + count, use: .transit)
+    else { return nil }
+    message.put(ICMPHeader.byteCount)
+    message.put(copying: skb, from: 0, count: count)
+    guard write(header, to: &message) else { return nil }
+    return message
+  }
+
+  private static func write(_ header: ICMPHeader, to message: inout SkBuff) -> Bool {
+    guard var bytes = message.writable() else { return false }
+    header.write(to: &bytes)
+    var sum = InternetChecksum()
+    sum.add(bytes.bytes)
+    bytes.store16(sum.checksum, 2)
+    return true
   }
 
   private static let queries: [ICMPHeader.Kind] = [

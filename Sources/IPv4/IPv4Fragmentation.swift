@@ -14,7 +14,7 @@ extension IPv4Layer {
     link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     let permit = packet.permit()
-    let skb = packet.take()
+    var skb = packet.take()
     // A checksum over the whole datagram cannot be left to a device that sees pieces.
     guard skb.unclone(), skb.completeChecksum() else {
       net.counters.count(.IpFragFails)
@@ -34,13 +34,13 @@ extension IPv4Layer {
     var offset = 0
     var result = XmitResult.success
     while current.length - IPv4Header.minimumByteCount > room {
-      guard let rest = current.split(at: IPv4Header.minimumByteCount + room, headroom: headroom) else {
+      guard var rest = current.split(at: IPv4Header.minimumByteCount + room, headroom: headroom) else {
         net.counters.count(.IpFragFails)
         current.drop(.noMemory)
         return .dropped
       }
       // The last fragment to leave frees the sender's charge.
-      current.moveOwner(to: rest)
+      current.moveOwner(to: &rest)
       part.fragmentOffset = offset
       part.moreFragments = true
       let sent = sendPiece(current, permit, header: part, route: &route, link: &link, net: &net)
@@ -66,8 +66,10 @@ extension IPv4Layer {
   ) -> XmitResult {
     var header = header
     header.totalByteCount = skb.length
-    var bytes = skb.mutableLinear
-    header.write(to: &bytes)
+    guard skb.write(header) else {
+      skb.drop(.noMemory)
+      return .failed(.ENOBUFS)
+    }
     return sendFragment(permit.piece(skb), header: header, route: &route, link: &link, net: &net)
   }
 

@@ -77,7 +77,7 @@ extension IPv4Layer {
       }
     }
     if !hooks.isEmpty(.prerouting) {
-      if hooks.verdict(.prerouting, on: skb, interface: skb.interface) != .accept {
+      if hooks.verdict(.prerouting, on: &skb, interface: skb.interface) != .accept {
         skb.drop(.netfilterDrop)
         return .consumed
       }
@@ -173,7 +173,7 @@ extension IPv4Layer {
     -> Input
   {
     if !hooks.isEmpty(.input) {
-      let verdict = hooks.verdict(.input, on: skb, interface: skb.interface)
+      let verdict = hooks.verdict(.input, on: &skb, interface: skb.interface)
       if verdict != .accept {
         refuse(skb, verdict: verdict, link: &link, net: &net)
         return .consumed

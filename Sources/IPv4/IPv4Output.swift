@@ -55,7 +55,10 @@ extension IPv4Layer {
       typeOfService: options.typeOfService, totalByteCount: total, identification: identification,
       dontFragment: dontFragment, timeToLive: timeToLive(route, options, net: net),
       protocol: options.protocol, source: route.source, destination: route.destination)
-    Self.push(header, onto: &skb, mark: options.mark)
+    guard Self.push(header, onto: &skb, mark: options.mark) else {
+      skb.drop(.noMemory)
+      return .failed(.ENOBUFS)
+    }
     let packet: PassedPacket
     switch localOut(skb, route: route, byteCount: total, protocol: options.protocol, net: &net) {
     case .passed(let passed): packet = passed
@@ -76,14 +79,15 @@ extension IPv4Layer {
   }
 
   /// Puts the IP header in front of a transport's packet.
+  ///
+  /// - Returns: false when memory ran out while unsharing.
   @inline(__always)
-  static func push(_ header: IPv4Header, onto skb: inout SkBuff, mark: UInt32) {
+  static func push(_ header: IPv4Header, onto skb: inout SkBuff, mark: UInt32) -> Bool {
     skb.push(IPv4Header.minimumByteCount)
     skb.setNetworkHeader()
     skb.etherType = .ipv4
     if mark != 0 { skb.mark = mark }
-    var bytes = skb.mutableLinear
-    header.write(to: &bytes)
+    return skb.write(header)
   }
 
   /// What every packet of our own passes once, its data at its IP header: whole, or the first piece of a datagram that
@@ -210,7 +214,7 @@ extension IPv4Layer {
     switch hooks.leaveAgain(copy, interface: interface) {
     case .stopped(let copy, _): copy.drop(.netfilterDrop)
     case .passed(let packet):
-      let skb = packet.take()
+      var skb = packet.take()
       skb.interface = interface
       guard skb.gsoType == .udpL4 else {
         _ = net.loopBack(skb)

@@ -166,12 +166,12 @@ extension IPv4Layer {
     guard whole.append(of: first, from: 0, count: headerByteCount) else { return nil }
     var page: Page? = nil
     var filled = 0
-    guard Self.copyPayload(of: first, into: whole, page: &page, filled: &filled, net: &net) else {
+    guard Self.copyPayload(of: first, into: &whole, page: &page, filled: &filled, net: &net) else {
       return nil
     }
     _ = consume first
     while let skb = reassembly.queues[slot].fragments.popFirst() {
-      guard Self.copyPayload(of: skb, into: whole, page: &page, filled: &filled, net: &net) else {
+      guard Self.copyPayload(of: skb, into: &whole, page: &page, filled: &filled, net: &net) else {
         return nil
       }
     }
@@ -186,25 +186,20 @@ extension IPv4Layer {
     header.moreFragments = false
     header.fragmentOffset = 0
     header.typeOfService = header.typeOfService & ~3 | ecn
-    var bytes = whole.mutableLinear
-    header.write(to: &bytes)
+    guard whole.write(header) else { return nil }
     return whole
   }
 
   /// Copies what is behind a fragment's header to the end of `whole`: into its linear area, then page by page.
   static func copyPayload(
-    of skb: borrowing SkBuff, into whole: borrowing SkBuff, page: inout Page?, filled: inout Int,
+    of skb: borrowing SkBuff, into whole: inout SkBuff, page: inout Page?, filled: inout Int,
     net: inout Net
   ) -> Bool {
     var offset = headerByteCount(of: skb)
     if page == nil {
       // 0 once fragments follow.
       let count = min(whole.tailroom, skb.length - offset)
-      let end = whole.headLength
-      whole.put(count)
-      // Safe: put made these bytes part of the linear area.
-      let target = unsafe UnsafeMutableRawBufferPointer(start: whole.linearBase + end, count: count)
-      guard unsafe skb.copyBits(from: offset, into: target) else { return false }
+      whole.put(copying: skb, from: offset, count: count)
       offset += count
     }
     while offset < skb.length {
@@ -214,9 +209,7 @@ extension IPv4Layer {
       }
       guard let current = page.take() else { return false }
       let count = min(skb.length - offset, current.byteCount - filled)
-      // Safe: `filled + count` is at most the page's length.
-      let target = unsafe UnsafeMutableRawBufferPointer(start: current.base + filled, count: count)
-      guard unsafe skb.copyBits(from: offset, into: target) else { return false }
+      current.copy(from: skb, offset, count: count, at: filled)
       offset += count
       filled += count
       if filled == current.byteCount {
@@ -239,7 +232,7 @@ extension IPv4Layer {
     net.counters.count(.IpReasmFails)
     if let first = reassembly.queues[slot].fragments.first,
       reassembly.queues[slot].fragments.withPacket(at: first, { Self.range(of: $0).start }) == 0,
-      let skb = reassembly.queues[slot].fragments.popFirst()
+      var skb = reassembly.queues[slot].fragments.popFirst()
     {
       // Only who sent the first fragment is told (RFC 1122 section 3.3.2).
       skb.setNetworkHeader()
@@ -261,7 +254,7 @@ extension SkBuff {
   /// Linux: `fragrun_append_to_last()`.
   fileprivate var continuesRun: Bool {
     get { self[controlBlock: FragmentControlBlock.self].continuesRun }
-    nonmutating set {
+    set {
       self[controlBlock: FragmentControlBlock.self] = FragmentControlBlock(continuesRun: newValue)
     }
   }

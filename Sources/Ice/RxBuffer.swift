@@ -67,12 +67,17 @@ enum RxBuffer: ~Copyable {
     }
   }
 
-  /// First byte of the buffer at `index`, nil when there is none; valid while the record stays.
-  func base(_ index: Int) -> UnsafeMutableRawPointer? {
+  /// The first bytes of the buffer at `index`, which is there.
+  @_lifetime(borrow self)
+  func bytes(_ index: Int, count size: Int) -> RawSpan {
     precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
     switch unsafe records[index] {
-    case .posted(let buffer): return unsafe buffer.page.base + buffer.offset
-    case .empty: return nil
+    case .posted(let buffer):
+      let bytes = buffer.page.bytes.extracting(buffer.offset..<buffer.offset + size)
+      // Safe: the record keeps the page until it is taken out, which needs this table.
+      return unsafe _overrideLifetime(bytes, borrowing: self)
+    case .empty:
+      preconditionFailure("The device wrote back an Rx descriptor that has no buffer.")
     }
   }
 }

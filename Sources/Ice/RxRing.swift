@@ -80,11 +80,15 @@ struct RxRing: ~Copyable {
       if isHalf { sparePage = fresh.clone() }
       page = fresh
     }
-    guard let address = unsafe iommu.map(page.base + offset, byteCount: bufferByteCount, .fromDevice) else {
+    guard let address = map(page, at: offset) else {
       return nil
     }
     buffers.set(index, .posted(PostedBuffer(page: page, offset: offset, address: address)))
     return address
+  }
+
+  private func map(_ page: borrowing Page, at offset: Int) -> IOVA? {
+    iommu.map(page.bytes.extracting(offset..<offset + bufferByteCount), .fromDevice)
   }
 
   // MARK: Receiving
@@ -137,42 +141,39 @@ struct RxRing: ~Copyable {
 
   /// The first buffer of a frame: a short frame is copied whole, of a longer one the headers.
   private mutating func beginFrame(_ size: Int, isWhole: Bool, pool: SkBuffPool) {
-    guard let base = unsafe buffers.base(nextToClean) else {
-      preconditionFailure("The device wrote back an Rx descriptor that has no buffer.")
-    }
-    guard let skb = pool.allocate(headroom: Self.headroom, linear: Self.copyBreak, use: .transit) else {
+    guard var skb = pool.allocate(headroom: Self.headroom, linear: Self.copyBreak, use: .transit) else {
       statistics.bufferFailureCount += 1
       isSkipping = true
       return
     }
-    // The buffer has bufferByteCount bytes, size is at most that, and the record keeps the page alive.
-    let bytes = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(base), byteCount: size)
-    if isWhole && size <= Self.copyBreak {
-      skb.put(bytes)
-      partial = consume skb
-      return
-    }
-    let header = ReceivedHeaders.byteCount(bytes)
-    skb.put(bytes.extracting(0..<header))
-    if size > header { adoptBuffer(into: skb, skipping: header, byteCount: size - header) }
+    let copied = copyFront(size, isWhole: isWhole, into: &skb)
+    if size > copied { adoptBuffer(into: &skb, skipping: copied, byteCount: size - copied) }
     partial = consume skb
+  }
+
+  /// - Returns: bytes copied.
+  private func copyFront(_ size: Int, isWhole: Bool, into skb: inout SkBuff) -> Int {
+    let bytes = buffers.bytes(nextToClean, count: size)
+    let count = isWhole && size <= Self.copyBreak ? size : ReceivedHeaders.byteCount(bytes)
+    skb.put(bytes.extracting(0..<count))
+    return count
   }
 
   /// A further buffer of a frame: a fragment of its own.
   private mutating func appendBuffer(_ size: Int) {
-    guard let skb = partial.take() else { return }
+    guard var skb = partial.take() else { return }
     if skb.fragmentCount == SkBuff.maximumFragments {
       statistics.errorCount += 1
       skb.drop(.deviceTooLong)
       isSkipping = true
       return
     }
-    adoptBuffer(into: skb, skipping: 0, byteCount: size)
+    adoptBuffer(into: &skb, skipping: 0, byteCount: size)
     partial = consume skb
   }
 
   /// The packet takes over the buffer's page; nothing is copied.
-  private func adoptBuffer(into skb: borrowing SkBuff, skipping: Int, byteCount: Int) {
+  private func adoptBuffer(into skb: inout SkBuff, skipping: Int, byteCount: Int) {
     guard case .posted(let buffer) = buffers.take(nextToClean) else { return }
     iommu.unmap(buffer.address)
     let start = buffer.offset + skipping

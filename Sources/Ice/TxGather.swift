@@ -14,7 +14,7 @@ enum TxGather {
     var index = 0
     let fragments = skb.fragmentCount
     while index < fragments {
-      count += descriptorCount(byteCount: unsafe skb.fragmentBytes(index).count)
+      count += descriptorCount(byteCount: skb.fragmentByteCount(index))
       index += 1
     }
     return count
@@ -71,10 +71,11 @@ enum TxGather {
     var sum = 0
     var index = 0
     while index < count {
-      let bytes = unsafe skb.fragmentBytes(index)
+      let byteCount = skb.fragmentByteCount(index)
+      let offset = skb.fragmentOffset(index)
       index += 1
-      if bytes.count == 0 { continue }
-      var split = Split(byteCount: bytes.count, at: UInt64(UInt(bitPattern: bytes.baseAddress)))
+      if byteCount == 0 { continue }
+      var split = Split(byteCount: byteCount, at: UInt64(offset))
       if !split.isLast {
         while !split.isLast { split.advance() }
         filled = 0
@@ -98,50 +99,42 @@ enum TxGather {
       skb.drop(.noMemory)
       return nil
     }
-    guard let copy = gatherIntoChunks(skb) else {
+    guard let copy = gatherIntoChunks(&skb) else {
       skb.drop(.noMemory)
       return nil
     }
     return copy
   }
 
-  private static func gatherIntoChunks(_ skb: borrowing SkBuff) -> SkBuff? {
+  private static func gatherIntoChunks(_ skb: inout SkBuff) -> SkBuff? {
     let pool = skb.pool
     let head = skb.headLength
-    guard let copy = pool.allocate(headroom: skb.headroom, linear: head, use: .transit) else { return nil }
+    guard var copy = pool.allocate(headroom: skb.headroom, linear: head, use: .transit) else { return nil }
     copy.put(skb.linear)
     var offset = head
     while offset < skb.length {
       guard let page = pool.allocatePage(large: true, use: .transit) else { return nil }
       let part = min(skb.length - offset, page.byteCount)
-      // part bytes fit the page.
-      guard
-        unsafe skb.copyBits(from: offset, into: UnsafeMutableRawBufferPointer(start: page.base, count: part))
-      else {
-        return nil
-      }
+      page.copy(from: skb, offset, count: part, at: 0)
       copy.appendFragment(page, offset: 0, byteCount: part, truesize: SkBuffPool.chunkByteCount)
       offset += part
     }
     copy.copyState(from: skb)
-    skb.moveOwner(to: copy)
+    skb.moveOwner(to: &copy)
     return copy
   }
 
   /// Pads a packet the hardware would refuse with zeros to 17 bytes. Linux: `skb_put_padto()`
   ///
   /// - Returns: false when memory ran out.
-  static func pad(_ skb: borrowing SkBuff) -> Bool {
+  static func pad(_ skb: inout SkBuff) -> Bool {
     let missing = TxDataDescriptor.minFrameByteCount - skb.length
     if missing <= 0 { return true }
     guard skb.linearize() else { return false }
     if skb.isCloned || skb.tailroom < missing {
       guard skb.expandHead(headroom: skb.headroom, tailroom: missing) else { return false }
     }
-    let end = skb.headLength
-    skb.put(missing)
-    // put made these bytes part of the linear area.
-    unsafe (skb.linearBase + end).initializeMemory(as: UInt8.self, repeating: 0, count: missing)
+    skb.putZeros(missing)
     return true
   }
 }

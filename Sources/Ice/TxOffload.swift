@@ -24,15 +24,14 @@ struct TxOffload {
     var transportByteCount: Int
   }
 
-  private static func headers(_ skb: borrowing SkBuff) -> Headers? {
+  private static func headers(_ skb: inout SkBuff) -> Headers? {
     guard let network = skb.networkHeaderOffset, network >= 14 else { return nil }
     let transport = skb.checksumStart
     guard transport >= network + 20, transport + 8 <= skb.length, skb.mayPull(transport + 8) else {
       return nil
     }
-    let bytes = skb.linear
-    let isIPv4 = bytes.load8(network) >> 4 == 4
-    let number = bytes.load8(network + (isIPv4 ? 9 : 6))
+    let isIPv4 = skb.linear.load8(network) >> 4 == 4
+    let number = skb.linear.load8(network + (isIPv4 ? 9 : 6))
     var size = 0
     if number == IPProtocol.tcp.rawValue {
       guard skb.length >= transport + 20, skb.mayPull(transport + 20) else { return nil }
@@ -51,7 +50,7 @@ struct TxOffload {
   /// - Returns: false when the hardware cannot do it: the packet is to be dropped.
   mutating func prepareSegmentation(_ skb: inout SkBuff) -> Bool {
     if !skb.isGSO { return true }
-    guard skb.checksumStatus == .partial, let headers = Self.headers(skb), headers.transportByteCount > 0
+    guard skb.checksumStatus == .partial, let headers = Self.headers(&skb), headers.transportByteCount > 0
     else {
       return false
     }
@@ -68,7 +67,7 @@ struct TxOffload {
     // Ones-complement subtraction of the length: the hardware adds each segment's own.
     sum.add(~UInt16(truncatingIfNeeded: transportLength))
     let partial = sum.partial
-    var bytes = skb.mutableLinear
+    guard var bytes = skb.writable() else { return false }
     if headers.isIPv4 {
       bytes.store16(0, headers.network + 2)
       bytes.store16(0, headers.network + 10)
@@ -91,7 +90,7 @@ struct TxOffload {
   mutating func prepareChecksum(_ skb: inout SkBuff) -> Bool {
     if skb.checksumStatus != .partial { return true }
     let isTSO = context.command.contains(.tso)
-    guard let headers = Self.headers(skb), headers.transportByteCount > 0,
+    guard let headers = Self.headers(&skb), headers.transportByteCount > 0,
       headers.network <= 254, headers.network & 1 == 0
     else {
       return !isTSO && skb.completeChecksum()

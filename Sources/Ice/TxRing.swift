@@ -54,7 +54,7 @@ struct TxRing: ~Copyable {
   mutating func startTransmit(_ given: consuming SkBuff, ringsDoorbell: Bool, net: inout Net) -> NetdevTx {
     var skb = given
     skb.checkInvariants()
-    guard TxGather.pad(skb), skb.mayPull(min(skb.length, 14)) else {
+    guard TxGather.pad(&skb), skb.mayPull(min(skb.length, 14)) else {
       return dropped(skb, .noMemory, ringsDoorbell: ringsDoorbell, tracer: net.tracer)
     }
     if !skb.isGSO && skb.length > maxFrameByteCount {
@@ -118,7 +118,7 @@ struct TxRing: ~Copyable {
       index = advance(index)
     }
     let head = skb.headLength
-    guard let linear = unsafe iommu.map(skb.linearBase, byteCount: head, .toDevice) else {
+    guard let linear = iommu.map(skb.linear, .toDevice) else {
       statistics.mappingErrorCount += 1
       return dropped(skb, .deviceDMAMapping, ringsDoorbell: ringsDoorbell, tracer: tracer)
     }
@@ -127,20 +127,20 @@ struct TxRing: ~Copyable {
     var fragment = 0
     let fragments = skb.fragmentCount
     while fragment < fragments {
-      let bytes = unsafe skb.fragmentBytes(fragment)
+      let byteCount = skb.fragmentByteCount(fragment)
       fragment += 1
-      guard bytes.count > 0, let base = bytes.baseAddress else { continue }
-      guard let address = unsafe iommu.map(base, byteCount: bytes.count, .toDevice) else {
+      if byteCount == 0 { continue }
+      guard let address = iommu.map(skb.fragment(fragment - 1), .toDevice) else {
         iommu.unmap(linear)
         unwindFragments(from: first, to: index)
         statistics.mappingErrorCount += 1
         return dropped(skb, .deviceDMAMapping, ringsDoorbell: ringsDoorbell, tracer: tracer)
       }
       tracer.record(
-        .ice_tx_map, skb: skb.serial, socket: skb.socket, UInt64(index), address.rawValue, UInt64(bytes.count)
+        .ice_tx_map, skb: skb.serial, socket: skb.socket, UInt64(index), address.rawValue, UInt64(byteCount)
       )
       buffers.set(index, .fragment(address))
-      index = fill(index, address, byteCount: bytes.count, offload, last: &last)
+      index = fill(index, address, byteCount: byteCount, offload, last: &last)
     }
     tracer.record(
       .ice_tx_map, skb: skb.serial, socket: skb.socket, UInt64(last), linear.rawValue, UInt64(head))

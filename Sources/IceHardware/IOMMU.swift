@@ -90,6 +90,16 @@
     unsafe state.deallocate()
   }
 
+  /// Lets the device reach bytes. Their owner keeps them until they are unmapped. Linux: `dma_map_single()`.
+  ///
+  /// - Returns: nil when the table is full, there are no bytes or more than `maxMappingByteCount`, or a failure was injected.
+  @inlinable @inline(__always) public func map(_ bytes: RawSpan, _ direction: DMADirection) -> IOVA? {
+    unsafe bytes.withUnsafeBytes { buffer in
+      guard let base = buffer.baseAddress else { return nil }
+      return unsafe map(base, byteCount: buffer.count, direction)
+    }
+  }
+
   /// Lets the device reach `byteCount` bytes at `base`. Linux: `dma_map_single()`.
   ///
   /// - Returns: nil when the table is full, the length is not 1...`maxMappingByteCount`, or a failure was injected.

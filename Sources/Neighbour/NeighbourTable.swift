@@ -91,10 +91,10 @@ public struct NeighbourTable: ~Copyable {
   func transmit(
     _ packet: consuming PassedPacket, header: SIMD2<UInt64>, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
-    precondition(packet.skb.headroom >= 16, "a packet for a neighbour has room for its link-layer header")
-    // Safe: 16 bytes of headroom lie in front of the linear area's first byte.
-    unsafe (packet.skb.linearBase - 16).storeBytes(of: header, as: SIMD2<UInt64>.self)
-    packet.skb.push(EthernetHeader.byteCount)
+    guard packet.push(cached: header, byteCount: EthernetHeader.byteCount) else {
+      packet.take().drop(.noMemory)
+      return .failed(.ENOBUFS)
+    }
     return device.queueXmit(packet, net: &net)
   }
 

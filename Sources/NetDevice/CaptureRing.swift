@@ -80,8 +80,9 @@ struct CaptureRing: ~Copyable {
   mutating func record(_ skb: borrowing SkBuff, _ direction: CaptureDirection, now: Instant) {
     let slot = Int(written % UInt64(slots))
     let captured = min(skb.length, snapByteCount)
-    let target = unsafe UnsafeMutableRawBufferPointer(start: bytes + slot * snapByteCount, count: captured)
-    guard unsafe skb.copyBits(from: 0, into: target) else { return }
+    // Safe: a slot has snapByteCount bytes, and this value owns them.
+    var target = unsafe MutableRawSpan(_unsafeStart: bytes + slot * snapByteCount, byteCount: captured)
+    guard skb.copyBits(from: 0, into: &target) else { return }
     let entry = Entry(
       time: now, direction: direction, isChecksumPartial: skb.checksumStatus == .partial,
       gsoSize: UInt16(truncatingIfNeeded: skb.gsoSize), serial: skb.serial,

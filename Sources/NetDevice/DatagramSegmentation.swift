@@ -16,7 +16,7 @@ enum DatagramSegmentation {
       skb.drop(.unknownEtherType)
       return
     }
-    guard prepare(skb) else {
+    guard prepare(&skb) else {
       skb.drop(.deviceHeader)
       return
     }
@@ -24,7 +24,7 @@ enum DatagramSegmentation {
     guard GenericSegmentation.segment(skb, features: [.scatterGather, .checksum], into: &datagrams) else {
       return
     }
-    while let datagram = datagrams.popFirst() {
+    while var datagram = datagrams.popFirst() {
       // What the wire vouched for holds for every part of it; else the field, now a partial sum, is found wrong above.
       datagram.checksumStatus = hasGoodChecksum ? .unnecessary : .none
       queue.append(datagram)
@@ -32,7 +32,7 @@ enum DatagramSegmentation {
   }
 
   /// Whole, of the length that its IP header says, with its transport header marked.
-  private static func prepare(_ skb: borrowing SkBuff) -> Bool {
+  private static func prepare(_ skb: inout SkBuff) -> Bool {
     guard skb.etherType == .ipv4, skb.mayPull(IPv4Header.minimumByteCount),
       let ip = IPv4Header(parsing: skb.linear), !ip.isFragment, ip.totalByteCount <= skb.length,
       skb.trim(to: ip.totalByteCount)

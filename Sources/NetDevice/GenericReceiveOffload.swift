@@ -66,8 +66,8 @@ enum GenericReceiveOffload {
       case .otherStream: break
       case .merge:
         var pending: SkBuff? = skb
-        queue.withPacket(at: current) { head in
-          if let packet = pending.take() { pending = merge(packet, segment, into: head) }
+        queue.withMutablePacket(at: current) { head in
+          if let packet = pending.take() { pending = merge(packet, segment, into: &head) }
         }
         if let rest = pending.take() { queue.append(rest) }
         return
@@ -125,7 +125,7 @@ enum GenericReceiveOffload {
   }
 
   /// - Returns: the packet when there was no room for it after all.
-  private static func merge(_ skb: consuming SkBuff, _ segment: Segment, into head: borrowing SkBuff)
+  private static func merge(_ skb: consuming SkBuff, _ segment: Segment, into head: inout SkBuff)
     -> SkBuff?
   {
     let headerByteCount = skb.headLength
@@ -133,7 +133,7 @@ enum GenericReceiveOffload {
     skb.pull(headerByteCount)
     if head.gsoSize == 0 { head.gsoSize = head.dataLength }
     let segments = max(head.gsoSegments, 1)
-    if let rest = head.absorb(skb) {
+    if var rest = head.absorb(skb) {
       rest.push(headerByteCount)
       return rest
     }
@@ -147,10 +147,11 @@ enum GenericReceiveOffload {
 
 extension SkBuff {
   /// Total length and header checksum of the packet as it is now; PSH when a part had it.
-  fileprivate func rewriteMergedHeader(push: Bool) {
-    // Safe: `linear` covers the 40 header bytes, checked by the caller; this packet is not shared.
-    var bytes = unsafe MutableRawSpan(_unsafeStart: linearBase, byteCount: headLength)
-    bytes.store16(UInt16(truncatingIfNeeded: length), 2)
+  fileprivate mutating func rewriteMergedHeader(push: Bool) {
+    let total = UInt16(truncatingIfNeeded: length)
+    // A packet that is being put together is nobody else's: no memory is needed to write to it.
+    guard var bytes = writable() else { return }
+    bytes.store16(total, 2)
     bytes.store16(0, 10)
     var sum = InternetChecksum()
     sum.add(bytes.bytes.extracting(0..<20))

@@ -36,7 +36,7 @@ public enum GenericSegmentation {
   public static func segment(
     _ skb: consuming SkBuff, features: DeviceFeatures, into queue: inout SkBuffQueue
   ) -> Bool {
-    guard let layout = layout(of: skb) else {
+    guard let layout = layout(of: &skb) else {
       skb.drop(.gsoFailed)
       return false
     }
@@ -47,13 +47,13 @@ public enum GenericSegmentation {
     var index = 0
     while offset < payloadEnd {
       let count = min(size, payloadEnd - offset)
-      guard let segment = makeSegment(of: skb, layout, from: offset, count: count, features) else {
+      guard var segment = makeSegment(of: skb, layout, from: offset, count: count, features) else {
         skb.drop(.noMemory)
         return false
       }
       let isLast = offset + count == payloadEnd
       writeHeaders(
-        segment, layout, index: index, payloadOffset: offset - layout.headerByteCount, isLast: isLast)
+        &segment, layout, index: index, payloadOffset: offset - layout.headerByteCount, isLast: isLast)
       if layout.hasChecksum {
         segment.setPartialChecksum(
           start: layout.transport,
@@ -63,7 +63,7 @@ public enum GenericSegmentation {
           return false
         }
       }
-      if isLast { skb.moveOwner(to: segment) }
+      if isLast { skb.moveOwner(to: &segment) }
       segments.append(segment)
       offset += count
       index += 1
@@ -74,7 +74,7 @@ public enum GenericSegmentation {
     return true
   }
 
-  private static func layout(of skb: borrowing SkBuff) -> Layout? {
+  private static func layout(of skb: inout SkBuff) -> Layout? {
     guard skb.gsoSize > 0, let network = skb.networkHeaderOffset, network >= 0,
       let transport = skb.transportHeaderOffset, transport >= network + IPv4Header.minimumByteCount,
       skb.mayPull(transport + (skb.gsoType == .tcpv4 ? TCPHeader.minimumByteCount : UDPHeader.byteCount)),
@@ -104,7 +104,7 @@ public enum GenericSegmentation {
     let isScattered = features.contains(.scatterGather)
     let linearPayload = isScattered ? max(0, min(count, skb.headLength - offset)) : count
     guard
-      let segment = skb.pool.allocate(headroom: skb.headroom, linear: header + linearPayload, use: .transit)
+      var segment = skb.pool.allocate(headroom: skb.headroom, linear: header + linearPayload, use: .transit)
     else {
       return nil
     }
@@ -112,10 +112,7 @@ public enum GenericSegmentation {
     if isScattered {
       guard segment.append(of: skb, from: offset, count: count) else { return nil }
     } else {
-      segment.put(count)
-      // Safe: `put` has just made `count` bytes behind the header.
-      let target = unsafe UnsafeMutableRawBufferPointer(start: segment.linearBase + header, count: count)
-      guard unsafe skb.copyBits(from: offset, into: target) else { return nil }
+      segment.put(copying: skb, from: offset, count: count)
     }
     segment.copyMetadata(from: skb)
     if let mac = skb.macHeaderOffset, mac >= 0 { segment.setMACHeader(mac) }
@@ -127,39 +124,42 @@ public enum GenericSegmentation {
   /// Mends what differs from segment to segment: lengths, the identification, the IP checksum, sequence number, flags
   /// and the transport's pseudo-header sum.
   private static func writeHeaders(
-    _ given: borrowing SkBuff, _ layout: Layout, index: Int, payloadOffset: Int, isLast: Bool
+    _ given: inout SkBuff, _ layout: Layout, index: Int, payloadOffset: Int, isLast: Bool
   ) {
+    let networkByteCount = given.length - layout.network
     let transportByteCount = given.length - layout.transport
-    given.storeLinear16(
-      UInt16(truncatingIfNeeded: given.length - layout.network), at: layout.network + 2)
-    given.storeLinear16(
+    // A packet that has just been made is nobody else's: no memory is needed to write to it.
+    guard var bytes = given.writable() else { return }
+    bytes.store16(
+      UInt16(truncatingIfNeeded: networkByteCount), layout.network + 2)
+    bytes.store16(
       layout.identification &+ UInt16(truncatingIfNeeded: layout.hasFixedIdentification ? 0 : index),
-      at: layout.network + 4)
-    given.storeLinear16(0, at: layout.network + 10)
+      layout.network + 4)
+    bytes.store16(0, layout.network + 10)
     var sum = InternetChecksum()
-    sum.add(given.linear.extracting(layout.network..<layout.transport))
-    given.storeLinear16(sum.checksum, at: layout.network + 10)
+    sum.add(bytes.bytes.extracting(layout.network..<layout.transport))
+    bytes.store16(sum.checksum, layout.network + 10)
 
     if layout.isTCP {
       let sequence = layout.sequence + payloadOffset
-      given.storeLinear16(UInt16(truncatingIfNeeded: sequence.rawValue >> 16), at: layout.transport + 4)
-      given.storeLinear16(UInt16(truncatingIfNeeded: sequence.rawValue), at: layout.transport + 6)
+      bytes.store16(UInt16(truncatingIfNeeded: sequence.rawValue >> 16), layout.transport + 4)
+      bytes.store16(UInt16(truncatingIfNeeded: sequence.rawValue), layout.transport + 6)
       var flags = layout.flags
       if !isLast { flags.remove([.fin, .psh]) }
       // The answer to an echo is given once (RFC 3168 section 6.1.2).
       if index > 0 { flags.remove(.cwr) }
-      let offsetByte = UInt16(given.linear.load8(layout.transport + 12))
-      given.storeLinear16(offsetByte << 8 | UInt16(flags.rawValue), at: layout.transport + 12)
+      let offsetByte = UInt16(bytes.bytes.load8(layout.transport + 12))
+      bytes.store16(offsetByte << 8 | UInt16(flags.rawValue), layout.transport + 12)
     } else {
-      given.storeLinear16(UInt16(truncatingIfNeeded: transportByteCount), at: layout.transport + 4)
+      bytes.store16(UInt16(truncatingIfNeeded: transportByteCount), layout.transport + 4)
     }
     if layout.hasChecksum {
       let pseudo = InternetChecksum.pseudoHeader(
         source: layout.source, destination: layout.destination, protocol: layout.isTCP ? .tcp : .udp,
         byteCount: transportByteCount)
-      given.storeLinear16(
+      bytes.store16(
         pseudo.partial,
-        at: layout.transport + (layout.isTCP ? TCPHeader.checksumOffset : UDPHeader.checksumOffset))
+        layout.transport + (layout.isTCP ? TCPHeader.checksumOffset : UDPHeader.checksumOffset))
     }
   }
 }

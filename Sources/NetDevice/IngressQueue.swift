@@ -80,8 +80,8 @@ extension NetDevice {
 
   /// Takes received packets in, frame by frame as they were on the wire. Linux: `tcf_mirred_act()`.
   mutating func holdBack(_ packets: inout SkBuffQueue, net: inout Net) {
-    while let skb = packets.popFirst() {
-      Self.markTransport(of: skb)
+    while var skb = packets.popFirst() {
+      Self.markTransport(of: &skb)
       if skb.macHeaderOffset == -EthernetHeader.byteCount { skb.push(EthernetHeader.byteCount) }
       _ = ingress.qdisc.enqueue(skb, now: net.now, statistics: &ingress.statistics)
     }
@@ -89,7 +89,7 @@ extension NetDevice {
   }
 
   /// What segmentation needs to know of a packet that stands for several.
-  private static func markTransport(of skb: borrowing SkBuff) {
+  private static func markTransport(of skb: inout SkBuff) {
     guard skb.isGSO, skb.etherType == .ipv4, skb.mayPull(IPv4Header.minimumByteCount),
       let header = IPv4Header(parsing: skb.linear)
     else { return }
@@ -105,7 +105,7 @@ extension NetDevice {
       case .notBefore(let instant):
         ingress.timer.arm(ingressKey, at: instant, in: &net.timers)
         return
-      case .packet(let skb):
+      case .packet(var skb):
         ingress.statistics.sent(skb.wireSize)
         if skb.macHeaderOffset == 0 { skb.pull(EthernetHeader.byteCount) }
         // A segment of what the device vouched for.

@@ -23,7 +23,7 @@ extension NetDevice {
       while let skb = fresh.popFirst() { skb.drop(.deviceDown) }
       return !result.isComplete
     }
-    received(fresh, now: net.now)
+    received(&fresh, now: net.now)
     if ingress.isActive {
       pollHeldBack(&fresh, into: &queue, net: &net)
     } else {
@@ -72,10 +72,10 @@ extension NetDevice {
   }
 
   /// Counts new packets and shows them to the taps.
-  private mutating func received(_ queue: borrowing SkBuffQueue, now: Instant) {
+  private mutating func received(_ queue: inout SkBuffQueue, now: Instant) {
     var place = queue.first
     while let here = place {
-      queue.withPacket(at: here) { skb in
+      queue.withMutablePacket(at: here) { skb in
         skb.interface = interface
         let header = -(skb.macHeaderOffset ?? 0)
         statistics.receivedPackets &+= 1

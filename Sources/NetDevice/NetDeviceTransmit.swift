@@ -11,7 +11,7 @@ extension NetDevice {
   ///
   /// An empty queue is passed by: the packet goes straight to the driver.
   public mutating func queueXmit(_ packet: consuming PassedPacket, net: inout Net) -> XmitResult {
-    let skb = packet.take()
+    var skb = packet.take()
     skb.setMACHeader()
     net.tracer.record(
       .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength),

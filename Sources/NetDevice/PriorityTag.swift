@@ -11,7 +11,7 @@ extension SkBuff {
   /// (IEEE 802.1Q section 9.6). Linux: `skb_vlan_untag()` and the end of `vlan_do_receive()`.
   ///
   /// - Returns: false when a tag names a VLAN, none of which is ours, or the packet is cut short.
-  public func removePriorityTags() -> Bool {
+  public mutating func removePriorityTags() -> Bool {
     while etherType.isVLAN {
       guard mayPull(4), linear.load16(0) & 0x0FFF == 0 else { return false }
       etherType = EtherType(rawValue: linear.load16(2))

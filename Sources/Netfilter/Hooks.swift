@@ -53,7 +53,7 @@ public struct Hooks: ~Copyable {
   /// What is to become of a packet that comes in, data at its IP header, which was checked. Asked only where the hook is not
   /// empty. Linux: `nf_hook_slow()`.
   public mutating func verdict(
-    _ hook: Hook, on skb: borrowing SkBuff, interface: InterfaceIndex, byteCount: Int? = nil
+    _ hook: Hook, on skb: inout SkBuff, interface: InterfaceIndex, byteCount: Int? = nil
   ) -> HookVerdict {
     guard skb.mayPull(IPv4Header.minimumByteCount), let header = IPv4Header(parsing: skb.linear) else {
       return .drop
@@ -106,7 +106,7 @@ public struct Hooks: ~Copyable {
     _ skb: consuming SkBuff, _ hooks: HookSet, interface: InterfaceIndex, byteCount: Int?
   ) -> Passage {
     for hook in [Hook.output, .postrouting] where hooks.contains(hook) && !isEmpty(hook) {
-      let answer = verdict(hook, on: skb, interface: interface, byteCount: byteCount)
+      let answer = verdict(hook, on: &skb, interface: interface, byteCount: byteCount)
       if answer != .accept { return .stopped(skb, hook == .output ? answer : .drop) }
     }
     return .passed(PassedPacket(skb))

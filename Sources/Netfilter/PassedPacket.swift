@@ -5,21 +5,28 @@ import Wire
 /// nothing else, so that a way round the hooks does not compile.
 @frozen
 public struct PassedPacket: ~Copyable {
-  public let skb: SkBuff
+  @inlinable public var skb: SkBuff { _read { yield packet } }
+  @usableFromInline var packet: SkBuff
 
   @inlinable @inline(__always)
-  init(_ skb: consuming SkBuff) { self.skb = skb }
+  init(_ skb: consuming SkBuff) { packet = skb }
 
   /// ARP, which is not IP: no hook sees it.
   ///
   /// - Precondition: `frame` is not an IP packet.
   public init(arp frame: consuming SkBuff) {
     precondition(frame.etherType == .arp, "only ARP goes out without having passed the hooks")
-    skb = frame
+    packet = frame
   }
 
   @inlinable @inline(__always)
-  public consuming func take() -> SkBuff { skb }
+  public consuming func take() -> SkBuff { packet }
+
+  /// Puts a neighbour's cached header in front, see `SkBuff.push(cached:byteCount:)`.
+  @inlinable @inline(__always)
+  public mutating func push(cached header: SIMD2<UInt64>, byteCount: Int) -> Bool {
+    packet.push(cached: header, byteCount: byteCount)
+  }
 
   /// Cutting a packet needs no second verdict: what it is cut into may go where it may.
   public borrowing func permit() -> PiecesPermit { PiecesPermit() }

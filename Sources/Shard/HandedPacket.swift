@@ -16,17 +16,11 @@ package struct HandedPacket: Sendable {
   package var gsoType: SegmentationType
 
   /// - Parameter skb: data at its network header or behind it, with the network header marked then.
-  package init?(_ skb: borrowing SkBuff, networkHeader offset: Int) {
+  package init?(_ skb: inout SkBuff, networkHeader offset: Int) {
     guard offset <= 0, -offset <= skb.headroom else { return nil }
     skb.push(-offset)
     defer { skb.pull(-offset) }
-    let length = skb.length
-    var isCopied = false
-    bytes = unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-      isCopied = unsafe skb.copyBits(from: 0, into: UnsafeMutableRawBufferPointer(buffer))
-      count = isCopied ? length : 0
-    }
-    guard isCopied else { return nil }
+    bytes = skb.copyBytes()
     etherType = skb.etherType
     packetType = skb.packetType
     interface = skb.interface
@@ -43,7 +37,7 @@ package struct HandedPacket: Sendable {
   /// The packet in the memory of `pool`, data at its network header; `nil` when there is no memory.
   package func makePacket(in pool: SkBuffPool) -> SkBuff? {
     let linear = min(bytes.count, Self.linearByteCount)
-    guard let skb = pool.allocate(headroom: 64, linear: linear, use: .transit) else { return nil }
+    guard var skb = pool.allocate(headroom: 64, linear: linear, use: .transit) else { return nil }
     unsafe skb.put(bytes.span.bytes.extracting(0..<linear))
     // Safe: the bytes outlive the span and the iterator.
     let isWhole = unsafe bytes.withUnsafeBytes { buffer in

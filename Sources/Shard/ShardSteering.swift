@@ -23,18 +23,18 @@ extension Shard {
     switch skb.etherType {
     case .arp:
       // Which of the shards waits for this neighbour, only that one knows.
-      if let packet = HandedPacket(skb, networkHeader: 0) {
+      if let packet = HandedPacket(&skb, networkHeader: 0) {
         for peer in peers.indices where peer != queue { hand(.overheard(packet), to: peer) }
       }
-    case .ipv4 where queue != 0 && !isWholeSegment(skb):
-      if let packet = HandedPacket(skb, networkHeader: 0) { hand(.packet(packet), to: 0) }
+    case .ipv4 where queue != 0 && !isWholeSegment(&skb):
+      if let packet = HandedPacket(&skb, networkHeader: 0) { hand(.packet(packet), to: 0) }
       return
     default: break
     }
     receiveSteered(host.receive(skb))
   }
 
-  private func isWholeSegment(_ skb: borrowing SkBuff) -> Bool {
+  private func isWholeSegment(_ skb: inout SkBuff) -> Bool {
     // What has no valid header is dropped and counted where it came in.
     guard skb.mayPull(IPv4Header.minimumByteCount), let header = IPv4Header(parsing: skb.linear) else {
       return true
@@ -76,7 +76,7 @@ extension Shard {
       if let shard = isOpening
         ? shard(forOpening: flow, asked: asked, steering) : shard(of: flow, asked: asked, steering)
       {
-        if let packet = HandedPacket(skb, networkHeader: skb.networkHeaderOffset ?? 0) {
+        if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
           hand(.segment(packet, asked: asked), to: shard)
         }
         return

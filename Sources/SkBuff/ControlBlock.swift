@@ -12,7 +12,7 @@ extension SkBuff {
   /// The control block as the floor that holds the packet declares it.
   @inlinable public subscript<Block: ControlBlock>(controlBlock type: Block.Type) -> Block {
     get { unsafe Self.controlBlock(of: header, as: type).pointee }
-    nonmutating _modify { yield unsafe &Self.controlBlock(of: header, as: type).pointee }
+    _modify { yield unsafe &Self.controlBlock(of: header, as: type).pointee }
   }
 
   /// Safety: the header begins with 48 bytes, aligned to 8, that nothing but this reads; any bits are a value of a type

@@ -236,6 +236,19 @@ public struct IovIter: ~Copyable {
 }
 
 extension SkBuff {
+  /// Adds `count` of the caller's bytes at the end of the linear area; all or nothing.
+  ///
+  /// - Returns: false on a fault.
+  public mutating func put(from iter: inout IovIter, count: Int) -> Bool {
+    let end = headLength
+    put(count)
+    // Safe: put made these bytes part of the linear area.
+    let target = unsafe UnsafeMutableRawBufferPointer(start: linearBase + end, count: count)
+    if unsafe iter.copyFromFull(into: target) { return true }
+    _ = trim(to: end)
+    return false
+  }
+
   /// Copies packet bytes to the caller. Linux: `skb_copy_datagram_iter()`.
   ///
   /// - Returns: bytes copied; fewer than `count` on a fault or when the room ran out.
@@ -256,7 +269,7 @@ extension SkBuff {
   /// bytes that follow the last fragment in memory are added to it. Linux: `skb_copy_to_page_nocache()`.
   ///
   /// - Returns: bytes added. 0 with `fault == false` when memory or fragment slots ran out.
-  public func append(
+  public mutating func append(
     from iter: inout IovIter, count most: Int, use: MemoryUse = .ordinary
   ) -> (byteCount: Int, fault: Bool) {
     precondition(!isCloned, "a packet that is shared is not appended to")

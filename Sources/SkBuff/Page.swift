@@ -41,8 +41,36 @@ public struct Page: ~Copyable {
   @usableFromInline init(adopting header: UnsafeMutablePointer<PageHeader>) { unsafe self.header = header }
 
   /// Where the page's bytes begin; valid for `byteCount` bytes while this use lives.
-  @inlinable public var base: UnsafeMutableRawPointer { unsafe header.pointee.base }
+  @inlinable var base: UnsafeMutableRawPointer { unsafe header.pointee.base }
   @inlinable public var byteCount: Int { unsafe Int(header.pointee.byteCount) }
+  /// The page's bytes.
+  @inlinable public var bytes: RawSpan {
+    @_lifetime(borrow self)
+    get {
+      // Safe: `byteCount` bytes from `base` live as long as this use.
+      let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(base), byteCount: byteCount)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// Fills part of a page that is in nobody else's hands.
+  package func fill(_ bytes: RawSpan, at place: Int) {
+    precondition(place >= 0 && bytes.byteCount <= byteCount - place, "what is copied into a page fits it")
+    unsafe bytes.withUnsafeBytes { source in
+      if let start = source.baseAddress {
+        unsafe (base + place).copyMemory(from: start, byteCount: source.count)
+      }
+    }
+  }
+
+  /// Fills part of a page that is in nobody else's hands with bytes of a packet.
+  public func copy(from skb: borrowing SkBuff, _ offset: Int, count: Int, at place: Int) {
+    precondition(
+      place >= 0 && count >= 0 && count <= byteCount - place, "what is copied into a page fits it")
+    let target = unsafe UnsafeMutableRawBufferPointer(start: base + place, count: count)
+    let isInside = unsafe skb.copyBits(from: offset, into: target)
+    precondition(isInside, "copied bytes lie inside their packet")
+  }
 
   @inlinable public func clone() -> Page {
     unsafe header.pointee.references += 1

@@ -45,40 +45,48 @@ public struct SkBuff: ~Copyable {
   /// What the packet costs in memory. Linux: `skb->truesize`.
   @inlinable public var truesize: Int {
     get { unsafe Int(header.pointee.truesize) }
-    nonmutating set { unsafe header.pointee.truesize = Int32(truncatingIfNeeded: newValue) }
+    set { unsafe header.pointee.truesize = Int32(truncatingIfNeeded: newValue) }
   }
   /// Number that names the packet in traces; clones keep it.
   @inlinable public var serial: UInt32 { unsafe header.pointee.serial }
   /// Whether another packet shares the data.
   @inlinable public var isCloned: Bool { unsafe header.pointee.shared.pointee.references > 1 }
+  /// Whether somebody else may look at what this packet has in front of its payload, or this one has given it up.
+  /// Linux: `skb_header_cloned()`.
+  @inlinable public var isHeaderCloned: Bool {
+    let references = unsafe header.pointee.shared.pointee.references
+    if references == 1 { return false }
+    return unsafe header.pointee.hasReleasedHeader
+      || references - header.pointee.shared.pointee.payloadReferences > 1
+  }
 
   // MARK: Metadata
 
   @inlinable public var etherType: EtherType {
     get { unsafe header.pointee.etherType }
-    nonmutating set { unsafe header.pointee.etherType = newValue }
+    set { unsafe header.pointee.etherType = newValue }
   }
   @inlinable public var packetType: PacketType {
     get { unsafe header.pointee.packetType }
-    nonmutating set { unsafe header.pointee.packetType = newValue }
+    set { unsafe header.pointee.packetType = newValue }
   }
   @inlinable public var checksumStatus: ChecksumStatus {
     get { unsafe header.pointee.checksumStatus }
-    nonmutating set { unsafe header.pointee.checksumStatus = newValue }
+    set { unsafe header.pointee.checksumStatus = newValue }
   }
   /// 0 (background) to 15; picks the pfifo_fast band. Linux: `skb->priority`.
   @inlinable public var priority: UInt32 {
     get { unsafe header.pointee.priority }
-    nonmutating set { unsafe header.pointee.priority = newValue }
+    set { unsafe header.pointee.priority = newValue }
   }
   @inlinable public var mark: UInt32 {
     get { unsafe header.pointee.mark }
-    nonmutating set { unsafe header.pointee.mark = newValue }
+    set { unsafe header.pointee.mark = newValue }
   }
   /// Flow hash; 0: not computed.
   @inlinable public var hash: UInt32 {
     get { unsafe header.pointee.hash }
-    nonmutating set { unsafe header.pointee.hash = newValue }
+    set { unsafe header.pointee.hash = newValue }
   }
   /// For a packet to ourselves: the device that it counts as having come in by when its receiver asks, which is the
   /// one that its address belongs to. Linux: `rt_iif` of the route that stays with the packet.
@@ -89,46 +97,46 @@ public struct SkBuff: ~Copyable {
   /// The device that a received packet came in by. Linux: `skb_iif`.
   @inlinable public var interface: InterfaceIndex {
     get { unsafe header.pointee.interface }
-    nonmutating set { unsafe header.pointee.interface = newValue }
+    set { unsafe header.pointee.interface = newValue }
   }
   @inlinable public var queueMapping: UInt16 {
     get { unsafe header.pointee.queueMapping }
-    nonmutating set { unsafe header.pointee.queueMapping = newValue }
+    set { unsafe header.pointee.queueMapping = newValue }
   }
   /// The sender has proof that its packets arrive: whoever takes this one is reachable. Linux: `dst_pending_confirm`.
   @inlinable public var confirmsNeighbour: Bool {
     get { unsafe header.pointee.confirmsNeighbour }
-    nonmutating set { unsafe header.pointee.confirmsNeighbour = newValue }
+    set { unsafe header.pointee.confirmsNeighbour = newValue }
   }
   /// The sending socket's number, for traces and local errors; 0: none.
   @inlinable public var socket: UInt32 {
     get { unsafe header.pointee.socket }
-    nonmutating set { unsafe header.pointee.socket = newValue }
+    set { unsafe header.pointee.socket = newValue }
   }
   /// Arrival time, or earliest departure time. Linux: `skb->tstamp`.
   @inlinable public var timestamp: Instant {
     get { unsafe header.pointee.timestamp }
-    nonmutating set { unsafe header.pointee.timestamp = newValue }
+    set { unsafe header.pointee.timestamp = newValue }
   }
   @inlinable public var gsoSize: Int {
     get { unsafe Int(header.pointee.shared.pointee.gsoSize) }
-    nonmutating set { unsafe header.pointee.shared.pointee.gsoSize = UInt16(truncatingIfNeeded: newValue) }
+    set { unsafe header.pointee.shared.pointee.gsoSize = UInt16(truncatingIfNeeded: newValue) }
   }
   @inlinable public var gsoSegments: Int {
     get { unsafe Int(header.pointee.shared.pointee.gsoSegments) }
-    nonmutating set {
+    set {
       unsafe header.pointee.shared.pointee.gsoSegments = UInt16(truncatingIfNeeded: newValue)
     }
   }
   @inlinable public var gsoType: SegmentationType {
     get { unsafe header.pointee.shared.pointee.gsoType }
-    nonmutating set { unsafe header.pointee.shared.pointee.gsoType = newValue }
+    set { unsafe header.pointee.shared.pointee.gsoType = newValue }
   }
   /// The packet's segments all have the IP identification of the first; otherwise it goes up by one.
   /// Linux: `SKB_GSO_TCP_FIXEDID`.
   @inlinable public var hasFixedIdentification: Bool {
     get { unsafe header.pointee.shared.pointee.hasFixedIdentification }
-    nonmutating set { unsafe header.pointee.shared.pointee.hasFixedIdentification = newValue }
+    set { unsafe header.pointee.shared.pointee.hasFixedIdentification = newValue }
   }
   /// Linux: `skb_is_gso()`.
   @inlinable public var isGSO: Bool { gsoSize != 0 }
@@ -142,13 +150,13 @@ public struct SkBuff: ~Copyable {
   @inlinable func offset(_ stored: Int32) -> Int? { stored < 0 ? nil : Int(stored) - headroom }
 
   /// Marks the byte `offset` past the data as the header's first. Linux: `skb_reset_mac_header()` and so on.
-  @inlinable public func setMACHeader(_ offset: Int = 0) {
+  @inlinable public mutating func setMACHeader(_ offset: Int = 0) {
     unsafe header.pointee.macHeader = header.pointee.data + Int32(truncatingIfNeeded: offset)
   }
-  @inlinable public func setNetworkHeader(_ offset: Int = 0) {
+  @inlinable public mutating func setNetworkHeader(_ offset: Int = 0) {
     unsafe header.pointee.networkHeader = header.pointee.data + Int32(truncatingIfNeeded: offset)
   }
-  @inlinable public func setTransportHeader(_ offset: Int = 0) {
+  @inlinable public mutating func setTransportHeader(_ offset: Int = 0) {
     unsafe header.pointee.transportHeader = header.pointee.data + Int32(truncatingIfNeeded: offset)
   }
   /// Where a partial checksum's sum begins, relative to the data.
@@ -156,7 +164,7 @@ public struct SkBuff: ~Copyable {
   /// Where the result goes, relative to `checksumStart`.
   @inlinable public var checksumOffset: Int { unsafe Int(header.pointee.checksumOffset) }
   /// Asks for the sum from `start` (relative to the data) to the packet's end, stored `offset` bytes past `start`.
-  @inlinable public func setPartialChecksum(start: Int, offset: Int) {
+  @inlinable public mutating func setPartialChecksum(start: Int, offset: Int) {
     unsafe header.pointee.checksumStart = header.pointee.data + Int32(truncatingIfNeeded: start)
     unsafe header.pointee.checksumOffset = UInt16(truncatingIfNeeded: offset)
     checksumStatus = .partial
@@ -174,52 +182,90 @@ public struct SkBuff: ~Copyable {
       return unsafe _overrideLifetime(span, borrowing: self)
     }
   }
-  /// The linear bytes, for writing. Whoever writes to a clone changes its twins too.
-  @inlinable public var mutableLinear: MutableRawSpan {
-    @_lifetime(&self)
-    mutating get {
-      // Safe: as `linear`; exclusive through `self`.
-      let span = unsafe MutableRawSpan(_unsafeStart: linearBase, byteCount: headLength)
-      return unsafe _overrideLifetime(span, mutating: &self)
-    }
+  /// The linear bytes, for writing: nobody else sees what is written. A packet whose headers are shared gets a linear area of
+  /// its own first; of one whose payload is still wanted for another transmission only the headers can be written.
+  /// Linux: `skb_ensure_writable()`, `skb_cow_head()`.
+  ///
+  /// - Returns: `nil` when memory ran out; the packet is as it was.
+  @inlinable @_lifetime(&self)
+  public mutating func writable() -> MutableRawSpan? {
+    if isHeaderCloned { guard unclone() else { return nil } }
+    // Safe: as `linear`; exclusive through `self`, and shared by no packet that may read so far.
+    let span = unsafe MutableRawSpan(_unsafeStart: linearBase, byteCount: writableByteCount)
+    return unsafe _overrideLifetime(span, mutating: &self)
+  }
+  @inlinable var writableByteCount: Int {
+    let shared = unsafe header.pointee.shared
+    if unsafe shared.pointee.payloadReferences == 0 { return headLength }
+    return unsafe max(0, min(headLength, Int(shared.pointee.payloadStart - header.pointee.data)))
   }
   /// Address of the first linear byte.
-  @inlinable public var linearBase: UnsafeMutableRawPointer {
+  @inlinable var linearBase: UnsafeMutableRawPointer {
     unsafe header.pointee.shared.pointee.head + Int(header.pointee.data)
   }
 
   /// Leaves `count` bytes free in front; only in an empty packet. Linux: `skb_reserve()`.
-  @inlinable public func reserve(_ count: Int) {
+  @inlinable public mutating func reserve(_ count: Int) {
     precondition(
       length == 0 && count >= 0 && count <= tailroom, "skb_reserve is for an empty packet with room")
     unsafe header.pointee.data += Int32(count)
     unsafe header.pointee.tail += Int32(count)
   }
   /// Makes room for a header of `count` bytes in front of the data. Linux: `skb_push()`.
-  @inlinable public func push(_ count: Int) {
+  @inlinable public mutating func push(_ count: Int) {
     precondition(count >= 0 && count <= headroom, "skb_push needs headroom")
     unsafe header.pointee.data -= Int32(count)
     unsafe header.pointee.length += Int32(count)
   }
   /// Takes `count` linear bytes off the front. Linux: `skb_pull()`.
-  @inlinable public func pull(_ count: Int) {
+  @inlinable public mutating func pull(_ count: Int) {
     precondition(count >= 0 && count <= headLength, "skb_pull takes linear bytes only")
     unsafe header.pointee.data += Int32(count)
     unsafe header.pointee.length -= Int32(count)
   }
+  /// Puts a header in front that was made before, with one 16-byte store of which the last `byteCount` bytes count.
+  /// Linux: `neigh_hh_output()`.
+  ///
+  /// - Returns: false when memory ran out while unsharing.
+  @inlinable public mutating func push(cached words: SIMD2<UInt64>, byteCount: Int) -> Bool {
+    precondition(
+      byteCount <= 16 && headroom >= 16, "a packet for a neighbour has room for its link-layer header")
+    if isHeaderCloned { guard unclone() else { return false } }
+    // Safe: 16 bytes of headroom lie in front of the linear area's first byte.
+    unsafe (linearBase - 16).storeBytes(of: words, as: SIMD2<UInt64>.self)
+    push(byteCount)
+    return true
+  }
   /// Adds `count` bytes, not initialised, at the end of the linear area. Linux: `skb_put()`.
-  @inlinable public func put(_ count: Int) {
+  @inlinable public mutating func put(_ count: Int) {
     precondition(count >= 0 && count <= tailroom, "skb_put needs tailroom and no fragments")
+    precondition(!isCloned, "nothing is added to what another packet shares")
     unsafe header.pointee.tail += Int32(count)
     unsafe header.pointee.length += Int32(count)
   }
   /// Adds a copy of `bytes` at the end of the linear area. Linux: `skb_put_data()`.
-  public func put(_ bytes: RawSpan) {
+  public mutating func put(_ bytes: RawSpan) {
     let end = headLength
     put(bytes.byteCount)
     unsafe bytes.withUnsafeBytes { source in
       guard let base = source.baseAddress else { return }
       unsafe (linearBase + end).copyMemory(from: base, byteCount: source.count)
     }
+  }
+  /// Adds `count` bytes of 0 at the end of the linear area. Linux: `skb_put_zero()`.
+  public mutating func putZeros(_ count: Int) {
+    let end = headLength
+    put(count)
+    // Safe: put made these bytes part of the linear area.
+    unsafe (linearBase + end).initializeMemory(as: UInt8.self, repeating: 0, count: count)
+  }
+  /// Adds a copy of the bytes `offset..<offset + count` of another packet at the end of the linear area.
+  public mutating func put(copying other: borrowing SkBuff, from offset: Int, count: Int) {
+    let end = headLength
+    put(count)
+    // Safe: put made these bytes part of the linear area.
+    let target = unsafe UnsafeMutableRawBufferPointer(start: linearBase + end, count: count)
+    let isInside = unsafe other.copyBits(from: offset, into: target)
+    precondition(isInside, "copied bytes lie inside their packet")
   }
 }

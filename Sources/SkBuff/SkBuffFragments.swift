@@ -3,8 +3,23 @@ import Wire
 extension SkBuff {
   @inlinable public var fragmentCount: Int { unsafe Int(header.pointee.shared.pointee.fragmentCount) }
 
-  /// The bytes of one fragment; valid while the packet lives. Linux: `skb_frag_address()`.
-  @inlinable public func fragmentBytes(_ index: Int) -> UnsafeMutableRawBufferPointer {
+  /// The bytes of one fragment. Linux: `skb_frag_address()`.
+  @inlinable @_lifetime(borrow self)
+  public func fragment(_ index: Int) -> RawSpan {
+    let bytes = unsafe fragmentBytes(index)
+    // Safe: the packet holds the page that the bytes lie in.
+    let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes))
+    return unsafe _overrideLifetime(span, borrowing: self)
+  }
+
+  /// Bytes in one fragment. Linux: `skb_frag_size()`.
+  @inlinable public func fragmentByteCount(_ index: Int) -> Int { unsafe fragmentBytes(index).count }
+  /// Where a fragment begins in its 4 KiB of memory. Linux: `offset_in_page(skb_frag_address())`.
+  public func fragmentOffset(_ index: Int) -> Int {
+    unsafe Int(bitPattern: fragmentBytes(index).baseAddress) & 4095
+  }
+
+  @inlinable func fragmentBytes(_ index: Int) -> UnsafeMutableRawBufferPointer {
     precondition(index >= 0 && index < fragmentCount, "a fragment index is below fragmentCount")
     let fragment = unsafe header.pointee.shared.pointee.fragments[index]
     return unsafe UnsafeMutableRawBufferPointer(start: fragment.base, count: Int(fragment.byteCount))
@@ -13,7 +28,8 @@ extension SkBuff {
   /// Adds bytes of a page behind the packet; the packet takes over the page's count. Linux: `skb_add_rx_frag()`.
   ///
   /// - Parameter truesize: what the bytes cost in memory.
-  public func appendFragment(_ page: consuming Page, offset: Int, byteCount: Int, truesize cost: Int) {
+  public mutating func appendFragment(_ page: consuming Page, offset: Int, byteCount: Int, truesize cost: Int)
+  {
     precondition(
       !isCloned && fragmentCount < Self.maximumFragments,
       "a fragment goes into a packet that is not shared and has a free slot")
@@ -34,7 +50,7 @@ extension SkBuff {
   ///
   /// - Returns: false when the range is not inside the packet; nothing was called then.
   @inlinable
-  public func forEachRun(
+  func forEachRun(
     from offset: Int, count: Int, _ body: (UnsafeMutableRawBufferPointer) -> Void
   ) -> Bool {
     guard offset >= 0, count >= 0, offset <= length, count <= length - offset else { return false }
@@ -65,10 +81,34 @@ extension SkBuff {
     return true
   }
 
+  /// All bytes of the packet, copied.
+  public func copyBytes() -> [UInt8] {
+    let count = length
+    return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      let isInside = unsafe copyBits(
+        from: 0,
+        into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]))
+      precondition(isInside, "a packet has as many bytes as its length says")
+      initialized = count
+    }
+  }
+
+  /// One byte of the packet.
+  public func byte(at offset: Int) -> UInt8 {
+    var byte: UInt8 = 0
+    let isInside = unsafe withUnsafeMutableBytes(of: &byte) { unsafe copyBits(from: offset, into: $0) }
+    precondition(isInside, "a byte lies inside its packet")
+    return byte
+  }
+
   /// Copies packet bytes out. Linux: `skb_copy_bits()`.
   ///
   /// - Returns: false when the range is not inside the packet.
-  public func copyBits(from offset: Int, into target: UnsafeMutableRawBufferPointer) -> Bool {
+  public func copyBits(from offset: Int, into target: inout MutableRawSpan) -> Bool {
+    unsafe target.withUnsafeMutableBytes { unsafe copyBits(from: offset, into: $0) }
+  }
+
+  func copyBits(from offset: Int, into target: UnsafeMutableRawBufferPointer) -> Bool {
     var written = 0
     guard let base = target.baseAddress else { return offset >= 0 && offset <= length }
     return unsafe forEachRun(from: offset, count: target.count) { run in
@@ -95,12 +135,12 @@ extension SkBuff {
   /// Makes at least `count` bytes linear, so that a header can be read in place. Linux: `pskb_may_pull()`.
   ///
   /// - Returns: false when the packet is shorter, or memory ran out.
-  @inlinable public func mayPull(_ count: Int) -> Bool {
+  @inlinable public mutating func mayPull(_ count: Int) -> Bool {
     if count <= headLength { return true }
     return pullTail(count)
   }
 
-  @usableFromInline func pullTail(_ count: Int) -> Bool {
+  @usableFromInline mutating func pullTail(_ count: Int) -> Bool {
     guard count <= length else { return false }
     let missing = count - headLength
     let capacity = unsafe Int(header.pointee.shared.pointee.headCapacity)
@@ -119,10 +159,10 @@ extension SkBuff {
   /// Copies every fragment into the linear area. Linux: `skb_linearize()`.
   ///
   /// - Returns: false when memory ran out.
-  public func linearize() -> Bool { mayPull(length) }
+  public mutating func linearize() -> Bool { mayPull(length) }
 
   /// Takes `count` bytes off the front of the fragments; lengths are the caller's to mend.
-  func removeFromFragments(_ count: Int) {
+  mutating func removeFromFragments(_ count: Int) {
     let shared = unsafe header.pointee.shared
     var left = count
     var keepFrom = 0
@@ -150,7 +190,7 @@ extension SkBuff {
   /// Takes `count` bytes off the front, fragments included. Linux: `__pskb_trim_head()`, `pskb_pull()`.
   ///
   /// - Returns: false when memory ran out while unsharing.
-  public func trimHead(_ count: Int) -> Bool {
+  public mutating func trimHead(_ count: Int) -> Bool {
     precondition(count >= 0 && count <= length, "a packet is trimmed by no more than its length")
     let fromLinear = min(count, headLength)
     let fromFragments = count - fromLinear
@@ -167,7 +207,7 @@ extension SkBuff {
   /// Cuts the packet to `newLength` bytes. Linux: `pskb_trim()`.
   ///
   /// - Returns: false when memory ran out while unsharing.
-  public func trim(to newLength: Int) -> Bool {
+  public mutating func trim(to newLength: Int) -> Bool {
     precondition(newLength >= 0, "a packet's length is not negative")
     guard newLength < length else { return true }
     if dataLength > 0 && isCloned { guard unclone() else { return false } }
@@ -204,11 +244,12 @@ extension SkBuff {
   ///   - headroom: room in front of the new packet's linear area.
   ///   - use: whether the pieces are kept or on their way.
   /// - Returns: `nil` when memory ran out; the packet is unchanged.
-  public func split(at offset: Int, headroom newHeadroom: Int, use: MemoryUse = .transit) -> SkBuff? {
+  public mutating func split(at offset: Int, headroom newHeadroom: Int, use: MemoryUse = .transit) -> SkBuff?
+  {
     precondition(offset >= 0 && offset <= length, "a packet is split inside its length")
     guard unclone() else { return nil }
     let linearRest = max(0, headLength - offset)
-    guard let rest = pool.allocate(headroom: newHeadroom, linear: linearRest, use: use) else { return nil }
+    guard var rest = pool.allocate(headroom: newHeadroom, linear: linearRest, use: use) else { return nil }
     if linearRest > 0 {
       rest.put(linearRest)
       unsafe rest.linearBase.copyMemory(from: linearBase + offset, byteCount: linearRest)
@@ -258,7 +299,7 @@ extension SkBuff {
   /// `skb_try_coalesce()`.
   ///
   /// - Returns: `nil` when done; `other` when it does not fit.
-  public func absorb(_ other: consuming SkBuff) -> SkBuff? {
+  public mutating func absorb(_ other: consuming SkBuff) -> SkBuff? {
     guard other.headLength == 0, !isCloned, !other.isCloned,
       fragmentCount + other.fragmentCount <= Self.maximumFragments
     else { return other }

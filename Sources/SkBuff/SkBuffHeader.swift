@@ -42,6 +42,10 @@ struct SharedInfo {
   /// While the block is free: the next free one.
   @usableFromInline var nextFree: UnsafeMutableRawPointer?
   @usableFromInline var references: Int32
+  /// Of those, packets that have released their headers. Linux: the upper half of `dataref`.
+  @usableFromInline var payloadReferences: Int32
+  /// Where their bytes begin in the linear area, which nobody else may write. Counts while there are such packets.
+  @usableFromInline var payloadStart: Int32
   @usableFromInline var fragmentCount: UInt8
   @usableFromInline var gsoType: SegmentationType
   @usableFromInline var gsoSize: UInt16
@@ -97,6 +101,8 @@ struct SkBuffHeader {
   @usableFromInline var interface = InterfaceIndex.none
   @usableFromInline var routeInterface = InterfaceIndex.none
   @usableFromInline var confirmsNeighbour = false
+  /// Counts in `payloadReferences`. Linux: `skb->nohdr`.
+  @usableFromInline var hasReleasedHeader = false
   @usableFromInline var priority: UInt32 = 0
   @usableFromInline var mark: UInt32 = 0
   @usableFromInline var hash: UInt32 = 0

@@ -50,6 +50,7 @@ extension SkBuffPool {
     }
     let data = unsafe piece.assumingMemoryBound(to: SharedInfo.self)
     unsafe data.pointee.references = 1
+    unsafe data.pointee.payloadReferences = 0
     unsafe data.pointee.fragmentCount = 0
     unsafe data.pointee.gsoType = .none
     unsafe data.pointee.gsoSize = 0
@@ -72,6 +73,7 @@ extension PoolBlock {
   @usableFromInline
   static func free(buffer header: UnsafeMutablePointer<SkBuffHeader>) {
     unsafe uncharge(header)
+    if unsafe header.pointee.hasReleasedHeader { unsafe header.pointee.shared.pointee.payloadReferences -= 1 }
     unsafe release(data: header.pointee.shared)
     unsafe header.pointee.slab.pointee.pool.pointee.buffersInUse -= 1
     unsafe give(UnsafeMutableRawPointer(header), to: header.pointee.slab)
@@ -114,6 +116,7 @@ extension SkBuff {
     unsafe copy.pointee.writeOwner = nil
     unsafe copy.pointee.receiveOwner = nil
     unsafe copy.pointee.chargedTruesize = 0
+    unsafe copy.pointee.hasReleasedHeader = false
     unsafe copy.pointee.shared.pointee.references += 1
     unsafe pool.block.pointee.buffersInUse += 1
     return unsafe SkBuff(adopting: copy)
@@ -134,7 +137,7 @@ extension SkBuff {
 
   /// Charges the packet's truesize to the socket's write account until the packet ends.
   /// Linux: `skb_set_owner_w()`.
-  public func chargeWrite(to account: borrowing SocketAccount, socket: UInt32) {
+  public mutating func chargeWrite(to account: borrowing SocketAccount, socket: UInt32) {
     orphan()
     unsafe account.block.pointee.references += 1
     unsafe account.block.pointee.writeAllocated += truesize
@@ -144,7 +147,7 @@ extension SkBuff {
   }
 
   /// Charges the packet's truesize to the socket's receive account. Linux: `skb_set_owner_r()`.
-  public func chargeReceive(to account: borrowing SocketAccount) {
+  public mutating func chargeReceive(to account: borrowing SocketAccount) {
     orphan()
     unsafe account.block.pointee.references += 1
     unsafe account.block.pointee.receiveAllocated += truesize
@@ -153,29 +156,46 @@ extension SkBuff {
   }
 
   /// Takes the packet off its socket's account. Linux: `skb_orphan()`.
-  public func orphan() { unsafe PoolBlock.uncharge(header) }
+  public mutating func orphan() { unsafe PoolBlock.uncharge(header) }
 
   /// Gives the packet data of its own when a clone shares it: pages are shared, the linear area is copied.
   /// Linux: `pskb_copy()`, `skb_unclone()`.
   ///
   /// - Returns: false when memory ran out; the packet is unchanged.
-  public func unclone() -> Bool {
+  public mutating func unclone() -> Bool {
     guard isCloned else { return true }
     return expandHead(
       headroom: headroom,
       tailroom: max(0, unsafe Int(header.pointee.shared.pointee.headCapacity) - Int(header.pointee.tail)))
   }
 
+  /// A packet to send, with headers of its own in front of the same payload; this one stays to be sent again, and gives up
+  /// the room in front of it. While an earlier one is still on its way the linear area is copied.
+  /// Linux: `__skb_header_release()` and `skb_clone()`; `pskb_copy()`.
+  public mutating func transmissionClone() -> SkBuff? {
+    guard var copy = clone() else { return nil }
+    let shared = unsafe header.pointee.shared
+    if unsafe !header.pointee.hasReleasedHeader {
+      unsafe header.pointee.hasReleasedHeader = true
+      unsafe shared.pointee.payloadStart =
+        shared.pointee.payloadReferences == 0
+        ? header.pointee.data : min(shared.pointee.payloadStart, header.pointee.data)
+      unsafe shared.pointee.payloadReferences += 1
+    }
+    if copy.isHeaderCloned { guard copy.unclone() else { return nil } }
+    return copy
+  }
+
   /// A new packet with a linear area of its own and the same page fragments. Linux: `pskb_copy()`.
   public func copyHeader() -> SkBuff? {
-    guard let copy = clone() else { return nil }
+    guard var copy = clone() else { return nil }
     guard copy.unclone() else { return nil }
     return copy
   }
 
   /// Moves the linear area to one with at least the given room around the present linear bytes; always ends with data of the
   /// packet's own. Linux: `pskb_expand_head()`.
-  public func expandHead(headroom newHeadroom: Int, tailroom newTailroom: Int) -> Bool {
+  public mutating func expandHead(headroom newHeadroom: Int, tailroom newTailroom: Int) -> Bool {
     let linearCount = headLength
     let needed = newHeadroom + linearCount + newTailroom
     guard let fresh = unsafe pool.takeData(capacity: needed) else { return false }
@@ -191,6 +211,10 @@ extension SkBuff {
       let fragment = unsafe old.pointee.fragments[index]
       unsafe fragment.page.pointee.references += 1
       unsafe fresh.pointee.fragments[index] = fragment
+    }
+    if unsafe header.pointee.hasReleasedHeader {
+      unsafe header.pointee.hasReleasedHeader = false
+      unsafe old.pointee.payloadReferences -= 1
     }
     let shift = unsafe Int32(newHeadroom) - header.pointee.data
     unsafe header.pointee.shared = fresh

@@ -144,6 +144,22 @@ public struct SkBuffQueue: ~Copyable {
     }
   }
 
+  /// Changes the packet at `place` where it stands; it stays on the list.
+  @inlinable
+  public mutating func withMutablePacket<Result: ~Copyable, Failure: Error>(
+    at place: Position, _ body: (inout SkBuff) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var skb = unsafe SkBuff(adopting: place.header)
+    do {
+      let result = try body(&skb)
+      _ = unsafe skb.surrender()
+      return result
+    } catch {
+      _ = unsafe skb.surrender()
+      throw error
+    }
+  }
+
   public mutating func remove(at place: Position) -> SkBuff { unsafe remove(place.header) }
 
   public mutating func insert(_ skb: consuming SkBuff, after place: Position) {

@@ -5,7 +5,7 @@ extension SkBuff {
   /// of the linear area are copied. Linux: the inner loop of `skb_segment()`.
   ///
   /// - Returns: false, with this packet unchanged, when it has no fragment slot or no tailroom left for them.
-  public func append(of source: borrowing SkBuff, from offset: Int, count: Int) -> Bool {
+  public mutating func append(of source: borrowing SkBuff, from offset: Int, count: Int) -> Bool {
     precondition(!isCloned, "a packet that is shared is not appended to")
     precondition(
       offset >= 0 && count >= 0 && offset <= source.length && count <= source.length - offset,
@@ -59,7 +59,7 @@ extension SkBuff {
 
   /// Takes over what describes a packet beside its bytes: number, type, priority, mark, hash, socket, times, control
   /// block. Header marks, checksum state and ownership are not copied. The only way to copy these. Linux: `__copy_skb_header()`.
-  public func copyMetadata(from other: borrowing SkBuff) {
+  public mutating func copyMetadata(from other: borrowing SkBuff) {
     unsafe header.pointee.serial = other.header.pointee.serial
     unsafe header.pointee.packetType = other.header.pointee.packetType
     unsafe header.pointee.etherType = other.header.pointee.etherType
@@ -77,7 +77,7 @@ extension SkBuff {
 
   /// Makes an unshared copy of the same bytes the same packet: `copyMetadata(from:)`, segmentation, header marks and
   /// checksum state. Linux: `skb_copy_header()`.
-  public func copyState(from other: borrowing SkBuff) {
+  public mutating func copyState(from other: borrowing SkBuff) {
     copyMetadata(from: other)
     gsoType = other.gsoType
     gsoSize = other.gsoSize
@@ -94,7 +94,7 @@ extension SkBuff {
 
   /// Hands this packet's charge on a socket's account to `other`, which frees it at its own end.
   /// Linux: the swap of destructors at the end of `skb_segment()`.
-  public func moveOwner(to other: borrowing SkBuff) {
+  public mutating func moveOwner(to other: inout SkBuff) {
     other.orphan()
     unsafe other.header.pointee.writeOwner = header.pointee.writeOwner
     unsafe other.header.pointee.receiveOwner = header.pointee.receiveOwner

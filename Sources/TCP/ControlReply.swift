@@ -24,21 +24,19 @@ struct ControlReply {
       var route = try? host.route(to: destination, from: source)
     else { return .dropped }
     let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
-    guard let skb = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit) else {
+    guard var packet = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit)
+    else {
       return .dropped
     }
-    skb.push(headerByteCount)
-    skb.setTransportHeader()
+    packet.push(headerByteCount)
+    packet.setTransportHeader()
     let sum = InternetChecksum.pseudoHeader(
       source: source, destination: destination, protocol: .tcp, byteCount: headerByteCount)
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
       acknowledgment: acknowledgment, headerByteCount: headerByteCount, flags: flags, window: window,
       checksum: sum.partial)
-    var packet = skb
-    var bytes = packet.mutableLinear
-    header.write(to: &bytes)
-    options.write(to: &bytes, at: TCPHeader.minimumByteCount)
+    guard packet.write(header, options) else { return .dropped }
     packet.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
     host.net.counters.count(.TcpOutSegs)
     if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }

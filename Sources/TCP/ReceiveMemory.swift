@@ -62,7 +62,7 @@ extension TCPConnection {
   private mutating func collapse(net: inout Net) {
     var target: SkBuff? = nil
     var done = SkBuffQueue()
-    while let skb = receiver.receiveQueue.popFirst() {
+    while var skb = receiver.receiveQueue.popFirst() {
       // Packets that use their memory well stay as they are.
       if skb.length * 2 > skb.truesize {
         if let full = target.take() { finishCollapsed(full, into: &done) }
@@ -78,13 +78,9 @@ extension TCPConnection {
           target?.tcp.sequence = skb.tcp.sequence + offset
           net.counters.count(.TcpExtTCPRcvCollapsed)
         }
-        guard let current = target.take() else { break }
+        guard var current = target.take() else { break }
         let count = min(current.tailroom, skb.length - offset)
-        let at = current.headLength
-        current.put(count)
-        let copied = unsafe skb.copyBits(
-          from: offset, into: UnsafeMutableRawBufferPointer(start: current.linearBase + at, count: count))
-        precondition(copied, "a collapsed range lies inside its packet")
+        current.put(copying: skb, from: offset, count: count)
         current.tcp.endSequence = current.tcp.sequence + current.length
         offset += count
         if current.tailroom == 0 { finishCollapsed(current, into: &done) } else { target = consume current }

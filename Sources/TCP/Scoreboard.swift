@@ -130,10 +130,15 @@ struct Scoreboard: ~Copyable {
     return Acknowledged(block: block, segments: segments, isWhole: isWhole)
   }
 
+  /// What goes down of a packet that is sent again.
+  mutating func transmissionClone(of place: SkBuffQueue.Position, _ departure: Departure) -> SkBuff? {
+    queue.transmissionClone(of: place, departure)
+  }
+
   /// Takes acknowledged bytes off a packet; it counts as many segments as before. Linux: `tcp_trim_head()`.
   mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int, memory: inout Int) -> Bool {
     let before = queue.truesize(at: place)
-    guard queue.withPacket(at: place, { $0.trimHead(bytes) }) else { return false }
+    guard queue.withMutablePacket(at: place, { $0.trimHead(bytes) }) else { return false }
     queue[tcp: place].sequence += bytes
     memory += queue.truesize(at: place) - before
     return true
@@ -310,7 +315,7 @@ struct Scoreboard: ~Copyable {
     let before = queue.truesize(at: place) + queue.truesize(at: next)
     let block = queue[tcp: next]
     var other: SkBuff? = queue.remove(at: next)
-    let rest = queue.withPacket(at: place) { (skb: borrowing SkBuff) -> SkBuff? in
+    let rest = queue.withMutablePacket(at: place) { (skb: inout SkBuff) -> SkBuff? in
       guard let taken = other.take() else { return nil }
       return skb.absorb(taken)
     }

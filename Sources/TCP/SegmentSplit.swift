@@ -11,10 +11,10 @@ extension SkBuffQueue {
   /// - Returns: how many segments more than the whole the halves count; `nil` when memory ran out, and nothing has changed.
   mutating func split(_ place: Position, at offset: Int, mss: Int, memory: inout Int) -> Int? {
     let truesizeBefore = truesize(at: place)
-    let cut = withPacket(at: place) {
+    let cut = withMutablePacket(at: place) {
       $0.split(at: offset, headroom: TCPConnection.headroom, use: .guaranteed)
     }
-    guard let rest = cut else { return nil }
+    guard var rest = cut else { return nil }
     var front = self[tcp: place]
     let oldCount = Int(front.segmentCount)
     var back = front

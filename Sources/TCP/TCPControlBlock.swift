@@ -24,6 +24,31 @@ struct TCPControlBlock: ControlBlock {
   var firstSentAt = Instant.origin
 }
 
+/// What the delivery rate's estimate is to know of a packet's last departure (draft-cheng-iccrg-delivery-rate-estimation).
+/// Linux: `tcp_rate_skb_sent()`.
+struct Departure {
+  let at: Instant
+  let firstSentAt: Instant
+  let delivered: UInt32
+  let deliveredAt: Instant
+  let isAppLimited: Bool
+}
+
+extension SkBuffQueue {
+  /// What goes down of a packet that stays, which notes that it does.
+  @inline(__always)
+  mutating func transmissionClone(of place: Position, _ departure: Departure) -> SkBuff? {
+    withMutablePacket(at: place) { skb in
+      skb.tcp.sentAt = departure.at
+      skb.tcp.firstSentAt = departure.firstSentAt
+      skb.tcp.deliveredAt = departure.deliveredAt
+      skb.tcp.delivered = departure.delivered
+      skb.tcp.isAppLimited = departure.isAppLimited
+      return skb.transmissionClone()
+    }
+  }
+}
+
 /// What the scoreboard knows of a sent segment. Linux: `TCPCB_SACKED_ACKED` and so on.
 struct TCPSackState: OptionSet, Sendable {
   var rawValue: UInt8
@@ -38,7 +63,7 @@ extension SkBuff {
   /// The control block of a packet that TCP holds. Linux: `TCP_SKB_CB()`.
   @inline(__always) var tcp: TCPControlBlock {
     get { self[controlBlock: TCPControlBlock.self] }
-    nonmutating _modify { yield &self[controlBlock: TCPControlBlock.self] }
+    _modify { yield &self[controlBlock: TCPControlBlock.self] }
   }
 }
 

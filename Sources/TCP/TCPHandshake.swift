@@ -23,7 +23,7 @@ extension TCPConnection {
     setState(.synSent, net: &host.net)
     sender.rtt = RTTEstimator()
     sender.retransmitStamp = host.net.now
-    guard let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
+    guard var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
       fail(.ENOBUFS, net: &host.net)
       return
     }

@@ -287,9 +287,7 @@ extension TCPConnection {
     guard let mark = receiver.urgent, mark.byte == .awaited else { return }
     let offset = mark.sequence.offset(from: skb.tcp.sequence)
     guard offset >= 0, offset < skb.length else { return }
-    var byte: UInt8 = 0
-    let copied = unsafe withUnsafeMutableBytes(of: &byte) { unsafe skb.copyBits(from: offset, into: $0) }
-    guard copied else { return }
+    let byte = skb.byte(at: offset)
     receiver.urgent?.byte = .waiting(byte)
     net.wake(id)
   }

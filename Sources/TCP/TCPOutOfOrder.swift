@@ -61,7 +61,7 @@ extension TCPConnection {
     while let head = receiver.outOfOrder.first,
       !receiver.outOfOrder.queue[tcp: head].sequence.isAfter(receiver.rcvNxt)
     {
-      let skb = receiver.outOfOrder.remove(at: head)
+      var skb = receiver.outOfOrder.remove(at: head)
       if skb.tcp.sequence.isBefore(duplicateEnd) {
         let end = duplicateEnd
         if skb.tcp.endSequence.isBefore(end) { duplicateEnd = skb.tcp.endSequence }

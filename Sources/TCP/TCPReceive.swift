@@ -110,7 +110,7 @@ extension TCPConnection {
     if let tail = receiver.receiveQueue.last, skb.dataLength == 0,
       receiver.receiveQueue[tcp: tail].endSequence == skb.tcp.sequence
     {
-      let merged = receiver.receiveQueue.withPacket(at: tail) { last in
+      let merged = receiver.receiveQueue.withMutablePacket(at: tail) { last in
         guard last.dataLength == 0, !last.isCloned, last.tailroom >= skb.length else { return false }
         last.put(skb.linear)
         last.tcp.endSequence = skb.tcp.endSequence

@@ -73,7 +73,7 @@ extension TCPConnection {
       let use = sendUse
       while cursor.taken < room && iter.count > 0 {
         let wanted = min(room - cursor.taken, iter.count)
-        let (count, fault) = sender.writeQueue.withPacket(at: tail) { skb in
+        let (count, fault) = sender.writeQueue.withMutablePacket(at: tail) { skb in
           skb.append(from: &iter, count: wanted, use: use)
         }
         cursor.taken += count
@@ -186,7 +186,7 @@ extension TCPConnection {
   /// Begins a new segment at the end of the write queue. Linux: `tcp_stream_alloc_skb()`, `tcp_skb_entail()`.
   mutating func makeSegment(net: inout Net) -> Bool {
     guard hasSendMemory else { return false }
-    guard let skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: sendUse) else {
+    guard var skb = net.pool.allocate(headroom: Self.headroom, linear: 0, use: sendUse) else {
       core.account.waitForMemory(sendUse)
       return false
     }

@@ -19,25 +19,15 @@ extension TCPConnection {
       sender.deliveredAt = host.net.now
     }
     let now = host.net.now
-    let first = sender.firstSentAt
-    let deliveredTime = sender.deliveredAt
-    let deliveredCount = sender.delivered
-    let limited = sender.appLimited != 0
+    let departure = Departure(
+      at: now, firstSentAt: sender.firstSentAt, delivered: sender.delivered, deliveredAt: sender.deliveredAt,
+      isAppLimited: sender.appLimited != 0)
     let copy: SkBuff?
     switch queue {
-    case .write:
-      copy = sender.writeQueue.withPacket(at: place) { skb in
-        Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
-        return skb.clone()
-      }
-    case .retransmit:
-      // An earlier transmission may still be in the ring: then the header area must not be written twice.
-      copy = sender.scoreboard.queue.withPacket(at: place) { skb in
-        Self.stamp(skb, now, first, deliveredTime, deliveredCount, limited)
-        return skb.isCloned ? skb.copyHeader() : skb.clone()
-      }
+    case .write: copy = sender.writeQueue.transmissionClone(of: place, departure)
+    case .retransmit: copy = sender.scoreboard.transmissionClone(of: place, departure)
     }
-    guard let copy else { return .failed(.ENOBUFS) }
+    guard var copy else { return .failed(.ENOBUFS) }
     guard isPaced else { return transmit(copy, host: &host) }
     let byteCount = copy.length
     copy.timestamp = max(sender.nextDeparture, now)
@@ -47,17 +37,6 @@ extension TCPConnection {
   }
 
   enum Queue { case write, retransmit }
-
-  private static func stamp(
-    _ skb: borrowing SkBuff, _ now: Instant, _ first: Instant, _ deliveredAt: Instant, _ delivered: UInt32,
-    _ limited: Bool
-  ) {
-    skb.tcp.sentAt = now
-    skb.tcp.firstSentAt = first
-    skb.tcp.deliveredAt = deliveredAt
-    skb.tcp.delivered = delivered
-    skb.tcp.isAppLimited = limited
-  }
 
   /// Writes the header and hands the packet to IP.
   mutating func transmit(_ skb: consuming SkBuff, host: inout Host) -> XmitResult {
@@ -100,13 +79,13 @@ extension TCPConnection {
     skb.priority = core.options.priority
     skb.push(headerByteCount)
     skb.setTransportHeader()
-    var skb = skb
     let sum = InternetChecksum.pseudoHeader(
       source: source, destination: destination, protocol: .tcp, byteCount: skb.length)
     header.checksum = sum.partial
-    var bytes = skb.mutableLinear
-    header.write(to: &bytes)
-    tcpOptions.write(to: &bytes, at: TCPHeader.minimumByteCount)
+    guard skb.write(header, tcpOptions) else {
+      skb.drop(.noMemory)
+      return .failed(.ENOBUFS)
+    }
     skb.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
     if Int(block.segmentCount) > 1 && payload > Int(block.segmentSize) {
       skb.gsoType = .tcpv4
@@ -240,7 +219,7 @@ extension TCPConnection {
   /// A segment with no payload.
   @discardableResult
   mutating func sendControl(_ flags: TCPFlags, sequence: SequenceNumber, host: inout Host) -> XmitResult {
-    guard let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else {
+    guard var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) else {
       return .failed(.ENOBUFS)
     }
     skb.tcp.sequence = sequence
@@ -261,7 +240,7 @@ extension TCPConnection {
       sender.writeQueue[tcp: tail].flags.insert(.fin)
       sender.writeQueue[tcp: tail].endSequence += 1
       sender.writeSeq += 1
-    } else if let skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) {
+    } else if var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .transit) {
       skb.tcp.sequence = sender.writeSeq
       skb.tcp.endSequence = sender.writeSeq + 1
       skb.tcp.flags = [.ack, .fin]

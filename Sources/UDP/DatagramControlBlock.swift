@@ -14,6 +14,6 @@ extension SkBuff {
   /// The control block of a packet that a datagram socket holds.
   var datagram: DatagramControlBlock {
     get { self[controlBlock: DatagramControlBlock.self] }
-    nonmutating set { self[controlBlock: DatagramControlBlock.self] = newValue }
+    set { self[controlBlock: DatagramControlBlock.self] = newValue }
   }
 }

@@ -93,9 +93,7 @@ public struct PingLayer: ~Copyable {
     var sum = datagram.sum
     sum.add(UInt16(header.kind.rawValue) << 8)
     sum.add(header.rest)
-    var bytes = first.mutableLinear
-    header.write(to: &bytes)
-    bytes.store16(sum.checksum, 2)
+    guard first.write(header, checksum: sum.checksum) else { throw .ENOBUFS }
     first.confirmsNeighbour = table.sockets[index].pendingTarget.isConfirming
     let options = table.sockets[index].sendOptions(.icmp, control)
     host.net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)

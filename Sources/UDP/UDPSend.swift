@@ -150,8 +150,7 @@ extension UDPLayer {
         header.checksum = sum.checksum == 0 ? 0xFFFF : sum.checksum
       }
     }
-    var bytes = first.mutableLinear
-    header.write(to: &bytes)
+    guard first.write(header) else { throw .ENOBUFS }
     if isSegmented {
       first.gsoSize = segment
       first.gsoType = .udpL4

@@ -163,7 +163,7 @@ import Wire
     let bench = IPv4Bench()
     let kind = ICMPHeader.Kind.destinationUnreachable
     func report(_ frame: [UInt8], _ type: PacketType = .host) {
-      let skb = bench.transport(Array(frame[14...]), linear: 2000)
+      var skb = bench.transport(Array(frame[14...]), linear: 2000)
       skb.setNetworkHeader()
       skb.packetType = type
       skb.pull(20)

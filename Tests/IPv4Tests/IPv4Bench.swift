@@ -125,15 +125,7 @@ final class IPv4Bench {
       typeOfService: header.typeOfService)
   }
 
-  static func bytes(of skb: borrowing SkBuff) -> [UInt8] {
-    let size = skb.length
-    return unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-      count =
-        unsafe skb.copyBits(
-          from: 0, into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: size))
-        ? size : 0
-    }
-  }
+  static func bytes(of skb: borrowing SkBuff) -> [UInt8] { skb.copyBytes() }
 
   // MARK: Making packets, byte by byte
 
@@ -183,15 +175,13 @@ final class IPv4Bench {
   /// A transport's packet: `payload`, of which `linear` bytes lie in the linear area and the rest in a page.
   func transport(_ payload: [UInt8], linear: Int = 8) -> SkBuff {
     let front = min(linear, payload.count)
-    guard let allocated = pool.allocate(headroom: 64, linear: front) else { fatalError("the pool has room") }
+    guard var allocated = pool.allocate(headroom: 64, linear: front) else { fatalError("the pool has room") }
     unsafe allocated.put(Array(payload[..<front]).span.bytes)
     var offset = front
     while offset < payload.count {
       guard let page = pool.allocatePage(large: true) else { fatalError("the pool has room") }
       let count = min(payload.count - offset, page.byteCount)
-      unsafe payload.withUnsafeBytes { source in
-        unsafe page.base.copyMemory(from: source.baseAddress! + offset, byteCount: count)
-      }
+      page.fill(unsafe payload.span.bytes.extracting(offset..<offset + count), at: 0)
       allocated.appendFragment(page, offset: 0, byteCount: count, truesize: count)
       offset += count
     }

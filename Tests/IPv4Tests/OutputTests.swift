@@ -107,7 +107,7 @@ import Wire
       source: IPv4Bench.own, destination: IPv4Bench.peer, protocol: .udp, byteCount: payload.count)
     payload[6] = UInt8(pseudo.partial >> 8)
     payload[7] = UInt8(pseudo.partial & 0xFF)
-    let skb = bench.transport(payload)
+    var skb = bench.transport(payload)
     skb.setPartialChecksum(start: 0, offset: 6)
     var route = bench.route()
     _ = bench.ip.output(skb, route: &route, options: options(.dont), link: &bench.link, net: &bench.net)
@@ -121,7 +121,7 @@ import Wire
     let bench = IPv4Bench()
     bench.ip.learnPathMTU(destination: IPv4Bench.peer, mtu: 600, link: bench.link, net: &bench.net)
     let header: [UInt8] = [0x13, 0x88, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]
-    let skb = bench.transport(header + IPv4Bench.pattern(3000), linear: 20)
+    var skb = bench.transport(header + IPv4Bench.pattern(3000), linear: 20)
     skb.gsoSize = 1000
     skb.gsoSegments = 3
     skb.gsoType = .tcpv4
@@ -152,7 +152,7 @@ import Wire
     var route = bench.route()
     let first = route.identification
     let header: [UInt8] = [0x13, 0x88, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]
-    let skb = bench.transport(header + IPv4Bench.pattern(3000), linear: 20)
+    var skb = bench.transport(header + IPv4Bench.pattern(3000), linear: 20)
     skb.gsoSize = 1000
     skb.gsoSegments = 3
     skb.gsoType = .tcpv4
@@ -202,7 +202,7 @@ import Wire
 
   @Test("P8 headroom is grown when a packet has none") func headroom() {
     let bench = IPv4Bench()
-    guard let skb = bench.pool.allocate(headroom: 0, linear: 8) else { return }
+    guard var skb = bench.pool.allocate(headroom: 0, linear: 8) else { return }
     unsafe skb.put([UInt8](1...8).span.bytes)
     skb.setTransportHeader()
     var route = bench.route()

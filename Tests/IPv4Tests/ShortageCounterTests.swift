@@ -11,7 +11,7 @@ import Wire
   private func packet(_ bench: IPv4Bench, _ frame: [UInt8], linear: Int = 64, keep: inout SkBuffQueue)
     -> SkBuff
   {
-    guard let skb = bench.pool.allocate(headroom: 64, linear: 256) else { fatalError("there is memory") }
+    guard var skb = bench.pool.allocate(headroom: 64, linear: 256) else { fatalError("there is memory") }
     let bytes = Array(frame[14...])
     let head = min(linear, bytes.count)
     unsafe skb.put(bytes.span.bytes.extracting(0..<head))
@@ -49,7 +49,7 @@ import Wire
     for _ in 0..<200 { spare.append(packet(bench, frame, keep: &keep)) }
     var held = SkBuffQueue()
     while let skb = bench.pool.allocate(headroom: 0, linear: 256, use: .transit) { held.append(skb) }
-    while let skb = spare.popFirst() {
+    while var skb = spare.popFirst() {
       let isMade = skb.unclone()
       held.append(skb)
       if !isMade { break }

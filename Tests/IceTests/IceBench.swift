@@ -59,7 +59,7 @@ final class IceBench {
   /// marked. `pieces` are the fragments' lengths; the rest of the payload is linear.
   func tcp(payload: [UInt8], pieces: [Int] = [], mss: Int = 0, flags: UInt8 = 0x18) -> SkBuff {
     let linear = payload.count - pieces.reduce(0, +)
-    guard let skb = pool.allocate(headroom: 64, linear: 54 + linear) else { fatalError("the pool has room") }
+    guard var skb = pool.allocate(headroom: 64, linear: 54 + linear) else { fatalError("the pool has room") }
     var header: [UInt8] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00]
     let total = UInt16(truncatingIfNeeded: 40 + payload.count)
     header += [
@@ -76,7 +76,7 @@ final class IceBench {
     unsafe skb.put(bytes.span.bytes)
     var offset = linear
     for piece in pieces {
-      append(Array(payload[offset..<offset + piece]), to: skb)
+      append(Array(payload[offset..<offset + piece]), to: &skb)
       offset += piece
     }
     skb.etherType = .ipv4
@@ -94,18 +94,16 @@ final class IceBench {
 
   /// A packet of the given bytes, no offload asked for.
   func plain(_ bytes: [UInt8]) -> SkBuff {
-    guard let skb = pool.allocate(headroom: 64, linear: bytes.count) else { fatalError("the pool has room") }
+    guard var skb = pool.allocate(headroom: 64, linear: bytes.count) else { fatalError("the pool has room") }
     unsafe skb.put(bytes.span.bytes)
     return skb
   }
 
-  func append(_ bytes: [UInt8], to skb: borrowing SkBuff) {
+  func append(_ bytes: [UInt8], to skb: inout SkBuff) {
     guard let page = pool.allocatePage(large: bytes.count > 4000) else { fatalError("the pool has room") }
     // Not at the page's start, so that neighbours never merge and alignment is odd.
     let offset = bytes.count + 33 <= page.byteCount ? 33 : 0
-    unsafe bytes.withUnsafeBytes { source in
-      unsafe (page.base + offset).copyMemory(from: source.baseAddress!, byteCount: source.count)
-    }
+    page.fill(unsafe bytes.span.bytes, at: offset)
     skb.appendFragment(page, offset: offset, byteCount: bytes.count, truesize: 4096)
   }
 
@@ -165,15 +163,8 @@ final class IceBench {
 
   func next() -> Received? {
     guard let skb = received.popFirst() else { return nil }
-    let size = skb.length
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-      count =
-        unsafe skb.copyBits(
-          from: 0, into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: size))
-        ? size : 0
-    }
     return Received(
-      bytes: bytes, linearByteCount: skb.headLength, fragmentCount: skb.fragmentCount,
+      bytes: skb.copyBytes(), linearByteCount: skb.headLength, fragmentCount: skb.fragmentCount,
       checksum: skb.checksumStatus, gsoSize: skb.gsoSize, gsoSegments: skb.gsoSegments,
       etherType: skb.etherType, packetType: skb.packetType, macHeaderOffset: skb.macHeaderOffset,
       hash: skb.hash)

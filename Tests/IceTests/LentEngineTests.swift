@@ -10,8 +10,9 @@ import Testing
     arguments: [0, 0xFFFF, 0x1234] as [UInt16])
   func ipChecksum(value: UInt16) {
     let bench = IceBench(tx: 256, engines: .lent)
-    let skb = bench.tcp(payload: IceBench.pattern(20000), pieces: [20000], mss: 1448)
-    skb.storeLinear16(value, at: 24)
+    var skb = bench.tcp(payload: IceBench.pattern(20000), pieces: [20000], mss: 1448)
+    let isStored = skb.storeLinear16(value, at: 24)
+    #expect(isStored)
     #expect(bench.send(skb) != .busy)
     let frames = bench.frames()
     #expect(frames.count == 1 && fold(frames[0][14..<34]) == 0xFFFF)

@@ -97,7 +97,7 @@ import Timers
     let account = SocketAccount(pool: bench.pool, socket: 77)
     let pieces = [Int](repeating: 100, count: 14) + [32000, 16000]
     let payload = IceBench.pattern(pieces.reduce(0, +))
-    let skb = bench.tcp(payload: payload, pieces: pieces, mss: 1460)
+    var skb = bench.tcp(payload: payload, pieces: pieces, mss: 1460)
     skb.chargeWrite(to: account, socket: 77)
     let charge = account.writeAllocated
     let serial = skb.serial

@@ -64,7 +64,7 @@ final class TwoDevices {
   /// Sends an empty datagram, as a transport does.
   func send(to destination: IPv4Address, from source: IPv4Address? = nil) throws {
     var route = try host.route(to: destination, from: source)
-    guard let skb = pool.allocate(headroom: 64, linear: 64) else { fatalError("the pool has room") }
+    guard var skb = pool.allocate(headroom: 64, linear: 64) else { fatalError("the pool has room") }
     skb.put(8)
     skb.setTransportHeader()
     _ = host.output(skb, route: &route, options: IPv4SendOptions(protocol: .udp))

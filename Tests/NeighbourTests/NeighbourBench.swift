@@ -57,7 +57,7 @@ final class NeighbourBench {
     }
     var skb = allocated
     skb.put(byteCount)
-    var bytes = skb.mutableLinear
+    guard var bytes = skb.writable() else { fatalError("a new packet is nobody else's") }
     for index in 0..<byteCount { bytes.store8(0, index) }
     IPv4Header(
       totalByteCount: byteCount, identification: UInt16(truncatingIfNeeded: mark), protocol: .udp,

@@ -153,7 +153,7 @@ import Wire
     let first = Frame()
     for frame in [first, first.next { $0.id = 7 }] { bench.receive(frame.bytes) }
     bench.poll()
-    let skb = bench.received.popFirst()!
+    var skb = bench.received.popFirst()!
     check(skb.hasFixedIdentification && skb.gsoSegments == 2)
     skb.setTransportHeader(20)
     var queue = SkBuffQueue()

@@ -252,7 +252,7 @@ private func correlation(_ values: [Double]) -> Double {
     bench.device.setQdisc(try EmulatedLine.configuration("netem corrupt 100%"), net: &bench.net)
     for round in 0..<50 {
       let skb = bench.tcp(payload: 100, linear: 100, mss: 0, sequence: UInt32(round))
-      let twin = skb.clone()!
+      var twin = skb.clone()!
       let before = skb.bytes
       #expect(bench.send(skb) == .success)
       bench.settle()
@@ -359,7 +359,7 @@ private func correlation(_ values: [Double]) -> Double {
       let bench = DeviceBench(isLimited: false)
       bench.device.setQdisc(try EmulatedLine.configuration(words), net: &bench.net)
       let account = SocketAccount(pool: bench.pool, socket: 1)
-      let skb = bench.frame(1)
+      var skb = bench.frame(1)
       skb.chargeWrite(to: account, socket: 1)
       _ = bench.send(skb)
       check((account.writeAllocated > 0) == charged)

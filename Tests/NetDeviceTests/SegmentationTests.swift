@@ -91,7 +91,7 @@ import Wire
   @Test("P7 a packet that begins at its network header is cut too, with room for the link layer kept")
   func withoutLinkHeader() {
     let bench = DeviceBench()
-    let skb = bench.tcp(payload: 3000, mss: 1000)
+    var skb = bench.tcp(payload: 3000, mss: 1000)
     skb.pull(14)
     var segments = SkBuffQueue()
     let done = GenericSegmentation.segment(skb, features: [], into: &segments)
@@ -148,7 +148,7 @@ import Wire
     #expect(bench.device.statistics.softwareChecksummed == 1)
 
     // The field holds the sum of the rest, complemented: adding up to all ones, whose complement is 0.
-    let skb = bench.packet([UInt8](repeating: 0, count: 34) + [0x12, 0x34, 0xED, 0xCB])
+    var skb = bench.packet([UInt8](repeating: 0, count: 34) + [0x12, 0x34, 0xED, 0xCB])
     skb.setPartialChecksum(start: 34, offset: 2)
     check(skb.completeChecksum())
     #expect(Array(skb.bytes[34...]) == [0x12, 0x34, 0xFF, 0xFF])
@@ -157,12 +157,12 @@ import Wire
   @Test("Q5 completing a checksum does not touch a clone's twin, and refuses marks outside the packet")
   func checksumShared() {
     let bench = DeviceBench()
-    let skb = bench.tcp(payload: 100, linear: 100, mss: 0)
+    var skb = bench.tcp(payload: 100, linear: 100, mss: 0)
     let twin = skb.clone()!
     let before = twin.bytes
     #expect(skb.completeChecksum() && skb.checksumStatus == .none)
     check(twin.bytes == before)
-    let wrong = bench.packet([UInt8](repeating: 0, count: 40))
+    var wrong = bench.packet([UInt8](repeating: 0, count: 40))
     wrong.setPartialChecksum(start: 38, offset: 16)
     #expect(!wrong.completeChecksum() && wrong.checksumStatus == .partial)
   }
@@ -180,7 +180,7 @@ import Wire
   func charge() {
     let bench = DeviceBench(features: [], isLimited: false)
     let account = SocketAccount(pool: bench.pool, socket: 3)
-    let skb = bench.tcp(payload: 10000, mss: 1448)
+    var skb = bench.tcp(payload: 10000, mss: 1448)
     skb.chargeWrite(to: account, socket: 3)
     let charged = account.writeAllocated
     _ = bench.send(skb)
@@ -192,11 +192,11 @@ import Wire
   @Test("Q5 a GSO packet whose marks do not fit its headers is dropped, not trusted")
   func malformed() {
     let bench = DeviceBench(features: [])
-    let short = bench.tcp(payload: 3000, mss: 1000)
+    var short = bench.tcp(payload: 3000, mss: 1000)
     short.setTransportHeader(20)
-    let none = bench.tcp(payload: 3000, mss: 1000)
+    var none = bench.tcp(payload: 3000, mss: 1000)
     none.gsoType = .none
-    let udpNamed = bench.tcp(payload: 3000, mss: 1000)
+    var udpNamed = bench.tcp(payload: 3000, mss: 1000)
     udpNamed.gsoType = .udpL4
     var queue = SkBuffQueue()
     let results = [

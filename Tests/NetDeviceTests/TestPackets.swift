@@ -30,12 +30,7 @@ func long(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
 func pattern(_ range: Range<Int>) -> [UInt8] { range.map { UInt8($0 % 251) } }
 
 extension SkBuff {
-  var bytes: [UInt8] {
-    var result = [UInt8](repeating: 0, count: length)
-    let inside = unsafe result.withUnsafeMutableBytes { unsafe copyBits(from: 0, into: $0) }
-    precondition(inside, "the whole packet lies inside itself")
-    return result
-  }
+  var bytes: [UInt8] { copyBytes() }
 }
 
 extension DeviceBench {
@@ -47,16 +42,16 @@ extension DeviceBench {
   }
 
   func packet(_ bytes: [UInt8], headroom: Int = 64, priority: UInt32 = 0) -> SkBuff {
-    let skb = pool.allocate(headroom: headroom, linear: bytes.count)!
+    var skb = pool.allocate(headroom: headroom, linear: bytes.count)!
     // Safe: `UInt8` has no padding.
     skb.put(unsafe bytes.span.bytes)
     skb.priority = priority
     return skb
   }
 
-  func addFragment(_ bytes: [UInt8], to skb: borrowing SkBuff) {
+  func addFragment(_ bytes: [UInt8], to skb: inout SkBuff) {
     let page = pool.allocatePage(large: bytes.count > 4000)!
-    unsafe bytes.withUnsafeBytes { unsafe page.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    page.fill(unsafe bytes.span.bytes, at: 0)
     skb.appendFragment(page, offset: 0, byteCount: bytes.count, truesize: bytes.count)
   }
 
@@ -81,11 +76,11 @@ extension DeviceBench {
     ])
     header += [UInt8(pseudo >> 8), UInt8(pseudo & 0xFF), 0, 0]
     header += [1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 8]
-    let skb = packet(header + pattern(0..<linear))
+    var skb = packet(header + pattern(0..<linear))
     var offset = linear
     while offset < payload {
       let count = min(piece, payload - offset)
-      addFragment(pattern(offset..<offset + count), to: skb)
+      addFragment(pattern(offset..<offset + count), to: &skb)
       offset += count
     }
     skb.etherType = .ipv4
@@ -116,8 +111,8 @@ extension DeviceBench {
       hasChecksum
       ? folded([10, 0, 0, 2, 10, 0, 0, 1, 0, 17, UInt8(length >> 8), UInt8(length & 0xFF)]) : 0
     header += [UInt8(pseudo >> 8), UInt8(pseudo & 0xFF)]
-    let skb = packet(header)
-    addFragment(pattern(0..<payload), to: skb)
+    var skb = packet(header)
+    addFragment(pattern(0..<payload), to: &skb)
     skb.etherType = .ipv4
     skb.setMACHeader(0)
     skb.setNetworkHeader(14)

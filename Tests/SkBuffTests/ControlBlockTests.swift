@@ -15,7 +15,7 @@ import Testing
     let bench = PoolBench()
     #expect(MemoryLayout<Whole>.size == SkBuff.controlBlockByteCount)
     for _ in 0..<3 {
-      let skb = bench.packet(linear: 10)
+      var skb = bench.packet(linear: 10)
       for index in 0..<6 { check(skb[controlBlock: Whole.self].words[index] == 0) }
       skb[controlBlock: Whole.self].words = .init(repeating: .max)
     }
@@ -24,7 +24,7 @@ import Testing
   @Test("B1 skb->cb: each floor reads its own type; one field is written without the others")
   func views() {
     let bench = PoolBench()
-    let skb = bench.packet(linear: 10)
+    var skb = bench.packet(linear: 10)
     skb[controlBlock: Small.self] = Small(number: 7, flag: false)
     skb[controlBlock: Small.self].flag = true
     check(skb[controlBlock: Small.self].number == 7 && skb[controlBlock: Small.self].flag)
@@ -34,19 +34,19 @@ import Testing
   @Test("B3 a clone, a split and a copy have the control block of the packet, each its own from then on")
   func copies() {
     let bench = PoolBench()
-    let skb = bench.packet(linear: 40, fragments: [100])
+    var skb = bench.packet(linear: 40, fragments: [100])
     skb[controlBlock: Small.self] = Small(number: 7, flag: true)
     skb.confirmsNeighbour = true
     skb.priority = 5
     skb.mark = 9
-    let twin = skb.clone()!
+    var twin = skb.clone()!
     twin[controlBlock: Small.self].number = 8
     check(skb[controlBlock: Small.self].number == 7 && twin[controlBlock: Small.self].flag)
     let rest = skb.split(at: 60, headroom: 0)!
     check(rest[controlBlock: Small.self].number == 7)
     check(rest.priority == 5 && rest.mark == 9 && rest.confirmsNeighbour)
     check(rest.serial != skb.serial)
-    let copy = bench.packet(linear: 1)
+    var copy = bench.packet(linear: 1)
     copy.copyMetadata(from: skb)
     check(copy[controlBlock: Small.self].number == 7 && copy.serial == skb.serial && copy.confirmsNeighbour)
   }
@@ -56,7 +56,7 @@ import Testing
     let bench = PoolBench()
     var queue = SkBuffQueue()
     for number: UInt32 in 1...3 {
-      let skb = bench.packet(linear: 10)
+      var skb = bench.packet(linear: 10)
       skb[controlBlock: Small.self].number = number
       queue.append(skb)
     }

@@ -1,4 +1,4 @@
-import SkBuff
+@testable import SkBuff
 import Testing
 
 @Suite struct ExternalMemoryTests {
@@ -17,7 +17,7 @@ import Testing
   }
 
   private static func packet(_ bench: PoolBench, _ owner: Owner, header: Int = 54) -> SkBuff {
-    let skb = bench.packet(linear: header)
+    var skb = bench.packet(linear: header)
     skb.appendFragment(bench.pool.page(of: owner.memory), offset: 0, byteCount: 3000, truesize: 3000)
     return skb
   }
@@ -41,9 +41,9 @@ import Testing
   func shared() {
     let bench = PoolBench()
     let owner = Owner()
-    let segment = bench.packet(linear: 0)
+    var segment = bench.packet(linear: 0)
     do {
-      let twin = Self.clone(of: Self.packet(bench, owner))
+      var twin = Self.clone(of: Self.packet(bench, owner))
       #expect(owner.toldCount == 0)
       do {
         let rest = twin.split(at: 1000, headroom: 64)!
@@ -65,7 +65,7 @@ import Testing
   func linearized() {
     let bench = PoolBench()
     let owner = Owner()
-    let skb = Self.packet(bench, owner)
+    var skb = Self.packet(bench, owner)
     check(skb.linearize())
     #expect(owner.toldCount == 1)
     check(Array(skb.bytes.dropFirst(54)) == PoolBench.pattern(0..<3000))

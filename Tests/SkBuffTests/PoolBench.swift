@@ -1,4 +1,4 @@
-import SkBuff
+@testable import SkBuff
 import Testing
 import Timers
 import Trace
@@ -19,16 +19,14 @@ final class PoolBench {
 
   /// A packet of `linear` linear bytes and fragments of the given lengths, all the pattern.
   func packet(linear: Int, fragments: [Int] = [], headroom: Int = 64) -> SkBuff {
-    let skb = pool.allocate(headroom: headroom, linear: linear)!
+    var skb = pool.allocate(headroom: headroom, linear: linear)!
     skb.put(linear)
     skb.fill(Self.pattern(0..<linear), at: 0)
     var position = linear
     for count in fragments {
       let page = pool.allocatePage(large: count > 4096)!
       let bytes = Self.pattern(position..<position + count)
-      unsafe bytes.withUnsafeBytes { source in
-        if let base = source.baseAddress { unsafe page.base.copyMemory(from: base, byteCount: count) }
-      }
+      page.fill(unsafe bytes.span.bytes, at: 0)
       skb.appendFragment(page, offset: 0, byteCount: count, truesize: 4096)
       position += count
     }
@@ -39,13 +37,10 @@ final class PoolBench {
 extension SkBuff {
   /// Every byte of the packet.
   var bytes: [UInt8] {
-    var result = [UInt8](repeating: 0, count: length)
-    let inside = unsafe result.withUnsafeMutableBytes { unsafe copyBits(from: 0, into: $0) }
-    precondition(inside, "the whole packet lies inside itself")
-    return result
+    copyBytes()
   }
   /// Overwrites linear bytes.
-  func fill(_ bytes: [UInt8], at offset: Int) {
+  mutating func fill(_ bytes: [UInt8], at offset: Int) {
     precondition(offset + bytes.count <= headLength, "a test writes linear bytes")
     unsafe bytes.withUnsafeBytes { source in
       if let base = source.baseAddress {

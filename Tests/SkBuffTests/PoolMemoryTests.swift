@@ -121,7 +121,7 @@ import Testing
   func longLinear() {
     let bench = PoolBench(limit: 1 << 20)
     var queue = SkBuffQueue()
-    while let skb = bench.pool.allocate(headroom: 0, linear: SkBuff.smallHeadByteCount, use: .transit) {
+    while var skb = bench.pool.allocate(headroom: 0, linear: SkBuff.smallHeadByteCount, use: .transit) {
       guard skb.expandHead(headroom: 0, tailroom: 60_000) else { break }
       queue.append(skb)
     }
@@ -202,7 +202,7 @@ import Testing
     let accounts = (1...3).map { AccountBox(pool: bench.pool, socket: UInt32($0)) }
     var queue = SkBuffQueue()
     for box in accounts {
-      let skb = bench.pool.allocate(headroom: 0, linear: 0)!
+      var skb = bench.pool.allocate(headroom: 0, linear: 0)!
       skb.chargeWrite(to: box.account, socket: 0)
       box.account.isThrottled = true
       queue.append(skb)
@@ -220,7 +220,7 @@ import Testing
     do {
       var fragments = Array(repeating: 4096, count: (length - 100) / 4096)
       fragments.append(length - 100 - fragments.count * 4096)
-      let skb = bench.packet(linear: 100, fragments: fragments, headroom: 192)
+      var skb = bench.packet(linear: 100, fragments: fragments, headroom: 192)
       check(skb.linearize())
       #expect(skb.headLength == length && skb.fragmentCount == 0 && skb.headroom == 192)
       check(skb.bytes == PoolBench.pattern(0..<length))
@@ -232,9 +232,9 @@ import Testing
   @Test("B3 a packet that is longer than any may be is not made linear, and one at the pool's limit neither")
   func tooLong() {
     let bench = PoolBench(limit: 1 << 20)
-    let skb = bench.packet(linear: 100, fragments: Array(repeating: 32768, count: 3))
+    var skb = bench.packet(linear: 100, fragments: Array(repeating: 32768, count: 3))
     check(!skb.linearize())
-    let fits = bench.packet(linear: 100, fragments: Array(repeating: 32768, count: 2), headroom: 0)
+    var fits = bench.packet(linear: 100, fragments: Array(repeating: 32768, count: 2), headroom: 0)
     var rest = SkBuffQueue()
     _ = fill(bench, .transit, into: &rest)
     check(!fits.linearize())

@@ -7,7 +7,7 @@ import Wire
   @Test("B1 lengths, offsets, fragments and charge are counted again, and what is wrong is said")
   func sentences() {
     let bench = PoolBench()
-    let damages: [(String, (borrowing SkBuff) -> Void, (borrowing SkBuff) -> Void)] = [
+    let damages: [(String, (inout SkBuff) -> Void, (inout SkBuff) -> Void)] = [
       ("truesize", { $0.truesize -= 4096 + SkBuff.overhead }, { $0.truesize += 4096 + SkBuff.overhead }),
       (
         "data_len", { unsafe $0.header.pointee.shared.pointee.fragments[0].byteCount -= 1 },
@@ -28,12 +28,12 @@ import Wire
       ),
     ]
     for (word, damage, mend) in damages {
-      let skb = bench.packet(linear: 40, fragments: [100])
+      var skb = bench.packet(linear: 40, fragments: [100])
       check(skb.inconsistency() == nil)
-      damage(skb)
+      damage(&skb)
       let sentence = skb.inconsistency()
       #expect(sentence?.contains(word) == true, "\(word): \(sentence ?? "nothing is wrong")")
-      mend(skb)
+      mend(&skb)
     }
   }
 

@@ -11,9 +11,9 @@ import Wire
   func clone() {
     let bench = PoolBench()
     do {
-      let skb = bench.packet(linear: 40, fragments: [100])
+      var skb = bench.packet(linear: 40, fragments: [100])
       skb.setNetworkHeader(4)
-      let twin = skb.clone()!
+      var twin = skb.clone()!
       #expect(skb.isCloned && twin.isCloned && twin.serial == skb.serial)
       twin.pull(10)
       twin.setNetworkHeader()
@@ -30,13 +30,13 @@ import Wire
   @Test("B3 unclone: linear bytes become the packet's own, pages stay shared")
   func unclone() {
     let bench = PoolBench()
-    let skb = bench.packet(linear: 40, fragments: [100])
+    var skb = bench.packet(linear: 40, fragments: [100])
     skb.setMACHeader(0)
     skb.setTransportHeader(20)
     skb.setPartialChecksum(start: 20, offset: 16)
     skb.gsoSize = 1448
     skb.gsoType = .tcpv4
-    let twin = skb.clone()!
+    var twin = skb.clone()!
     check(twin.unclone())
     #expect(!twin.isCloned && !skb.isCloned)
     twin.fill([9, 9, 9], at: 0)
@@ -51,7 +51,7 @@ import Wire
   @Test("B3 expand_head grows both ends and keeps marks, also of a shared packet")
   func expandHead() {
     let bench = PoolBench()
-    let skb = bench.packet(linear: 40, fragments: [50], headroom: 2)
+    var skb = bench.packet(linear: 40, fragments: [50], headroom: 2)
     skb.setNetworkHeader(0)
     skb.setTransportHeader(20)
     let twin = skb.clone()!
@@ -71,7 +71,7 @@ import Wire
       let total = shape.linear + shape.fragments.reduce(0, +)
       for count in Set([0, 1, total / 3, total / 2, total - 1, total]) {
         for shared in [false, true] {
-          let skb = bench.packet(linear: shape.linear, fragments: shape.fragments)
+          var skb = bench.packet(linear: shape.linear, fragments: shape.fragments)
           let twin = shared ? skb.clone() : nil
           check(skb.mayPull(count))
           #expect(skb.headLength >= count && skb.length == total)
@@ -93,7 +93,7 @@ import Wire
       let total = shape.linear + shape.fragments.reduce(0, +)
       for cut in stride(from: 0, through: total, by: total > 300 ? 37 : 1) {
         for shared in [false, true] {
-          let skb = bench.packet(linear: shape.linear, fragments: shape.fragments)
+          var skb = bench.packet(linear: shape.linear, fragments: shape.fragments)
           skb.priority = 5
           let twin = shared ? skb.clone() : nil
           let truesize = skb.truesize
@@ -119,8 +119,8 @@ import Wire
       let total = shape.linear + shape.fragments.reduce(0, +)
       for count in stride(from: 0, through: total, by: total > 300 ? 41 : 1) {
         for shared in [false, true] {
-          let back = bench.packet(linear: shape.linear, fragments: shape.fragments)
-          let front = bench.packet(linear: shape.linear, fragments: shape.fragments)
+          var back = bench.packet(linear: shape.linear, fragments: shape.fragments)
+          var front = bench.packet(linear: shape.linear, fragments: shape.fragments)
           let backTwin = shared ? back.clone() : nil
           let frontTwin = shared ? front.clone() : nil
           #expect(back.trim(to: count) && front.trimHead(count))
@@ -137,7 +137,7 @@ import Wire
   @Test("B3 absorb undoes split; neighbours in one page become one fragment again")
   func absorb() {
     let bench = PoolBench()
-    let skb = bench.packet(linear: 0, fragments: [1000, 500, 700])
+    var skb = bench.packet(linear: 0, fragments: [1000, 500, 700])
     let rest = skb.split(at: 1200, headroom: 0)!
     #expect(skb.fragmentCount == 2 && rest.fragmentCount == 2)
     let left = skb.absorb(rest)
@@ -149,7 +149,7 @@ import Wire
   @Test("B3 absorb gives the other packet back when it has linear bytes, is shared, or does not fit")
   func absorbRefused() {
     let bench = PoolBench()
-    let skb = bench.packet(linear: 10, fragments: Array(repeating: 10, count: 16))
+    var skb = bench.packet(linear: 10, fragments: Array(repeating: 10, count: 16))
     let linear = skb.absorb(bench.packet(linear: 1))
     #expect(linear?.length == 1)
     let wide = skb.absorb(bench.packet(linear: 0, fragments: [5, 5]))
@@ -171,7 +171,7 @@ import Wire
       let total = source.length
       for start in stride(from: 0, through: total, by: total > 300 ? 89 : 7) {
         for count in stride(from: 0, through: total - start, by: total > 300 ? 97 : 5) {
-          let skb = bench.pool.allocate(headroom: 16, linear: 20 + shape.linear)!
+          var skb = bench.pool.allocate(headroom: 16, linear: 20 + shape.linear)!
           skb.put(20)
           let added = skb.append(of: source, from: start, count: count)
           #expect(added && skb.length == 20 + count)
@@ -181,7 +181,7 @@ import Wire
       }
       check(source.bytes == PoolBench.pattern(0..<total))
     }
-    let full = bench.packet(linear: 1, fragments: Array(repeating: 1, count: 16))
+    var full = bench.packet(linear: 1, fragments: Array(repeating: 1, count: 16))
     let two = bench.packet(linear: 0, fragments: [5, 5])
     let fits = full.append(of: two, from: 4, count: 2)
     #expect(!fits && full.length == 17 && full.fragmentCount == 16)
@@ -211,11 +211,13 @@ import Wire
     let bench = PoolBench()
     let skb = bench.packet(linear: 10, fragments: [10])
     var target = [UInt8](repeating: 0, count: 11)
-    unsafe target.withUnsafeMutableBytes { buffer in
-      #expect(unsafe !skb.copyBits(from: 10, into: buffer))
-      #expect(unsafe !skb.copyBits(from: -1, into: buffer))
-      #expect(unsafe !skb.copyBits(from: .max, into: buffer))
-      #expect(unsafe skb.copyBits(from: 9, into: buffer))
+    do {
+      var span = target.mutableSpan
+      var buffer = unsafe span.mutableBytes
+      check(!skb.copyBits(from: 10, into: &buffer))
+      check(!skb.copyBits(from: -1, into: &buffer))
+      check(!skb.copyBits(from: .max, into: &buffer))
+      check(skb.copyBits(from: 9, into: &buffer))
     }
     check(target == PoolBench.pattern(9..<20))
   }

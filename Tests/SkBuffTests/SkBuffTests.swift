@@ -6,7 +6,7 @@ import Wire
   @Test("B1 reserve, put, push and pull move the ends; header marks stay with their bytes")
   func ends() {
     let bench = PoolBench()
-    let skb = bench.pool.allocate(headroom: 64, linear: 100)!
+    var skb = bench.pool.allocate(headroom: 64, linear: 100)!
     #expect(skb.headroom == 64 && skb.length == 0 && skb.tailroom >= 100)
     skb.put(20)
     skb.fill(PoolBench.pattern(0..<20), at: 0)
@@ -52,7 +52,7 @@ import Wire
   @Test("B2 copies that follow one another in memory grow one fragment, up to the 32 KiB chunk")
   func coalescing() {
     let bench = PoolBench()
-    let skb = bench.pool.allocate(headroom: 64, linear: 0)!
+    var skb = bench.pool.allocate(headroom: 64, linear: 0)!
     let source = PoolBench.pattern(0..<40000)
     unsafe source.withUnsafeBytes { bytes in
       var iter = unsafe IovIter(source: bytes)
@@ -73,8 +73,8 @@ import Wire
   @Test("B2 another packet's copy in between starts a new fragment")
   func interleaved() {
     let bench = PoolBench()
-    let first = bench.pool.allocate(headroom: 0, linear: 0)!
-    let second = bench.pool.allocate(headroom: 0, linear: 0)!
+    var first = bench.pool.allocate(headroom: 0, linear: 0)!
+    var second = bench.pool.allocate(headroom: 0, linear: 0)!
     let source = PoolBench.pattern(0..<300)
     unsafe source.withUnsafeBytes { bytes in
       var iter = unsafe IovIter(source: bytes)
@@ -97,7 +97,7 @@ import Wire
     var small = 0
     unsafe source.withUnsafeBytes { bytes in
       for use in [MemoryUse.ordinary, .guaranteed] {
-        while let skb = bench.pool.allocate(headroom: 0, linear: 0, use: use) {
+        while var skb = bench.pool.allocate(headroom: 0, linear: 0, use: use) {
           var iter = unsafe IovIter(source: bytes)
           let (count, fault) = skb.append(from: &iter, count: 32768, use: use)
           precondition(!fault)
@@ -116,7 +116,7 @@ import Wire
   @Test("B2 a fault adds nothing and leaves the cursor where it was")
   func fault() {
     let bench = PoolBench()
-    let skb = bench.pool.allocate(headroom: 0, linear: 0)!
+    var skb = bench.pool.allocate(headroom: 0, linear: 0)!
     var vectors = [unsafe IoVector(base: nil, byteCount: 10)]
     unsafe vectors.withUnsafeMutableBufferPointer { buffer in
       var iter = unsafe IovIter(UnsafeBufferPointer(buffer), direction: .source)!

@@ -7,13 +7,13 @@ import Testing
     let bench = PoolBench()
     let account = SocketAccount(pool: bench.pool, socket: 7)
     do {
-      let skb = bench.packet(linear: 100, fragments: [1000])
+      var skb = bench.packet(linear: 100, fragments: [1000])
       skb.chargeWrite(to: account, socket: 7)
       #expect(account.writeAllocated == skb.truesize && skb.socket == 7)
       let twin = skb.clone()!
       _ = consume skb
       #expect(account.writeAllocated == 0 && twin.length == 1100)
-      let received = bench.packet(linear: 10)
+      var received = bench.packet(linear: 10)
       received.chargeReceive(to: account)
       #expect(account.receiveAllocated == received.truesize)
       received.orphan()
@@ -27,9 +27,9 @@ import Testing
     let bench = PoolBench()
     let account = SocketAccount(pool: bench.pool, socket: 1)
     do {
-      let skb = bench.packet(linear: 100, fragments: [2000])
+      var skb = bench.packet(linear: 100, fragments: [2000])
       skb.chargeWrite(to: account, socket: 1)
-      let rest = skb.split(at: 600, headroom: 0)!
+      var rest = skb.split(at: 600, headroom: 0)!
       rest.chargeWrite(to: account, socket: 1)
       _ = skb.linearize()
     }
@@ -40,13 +40,13 @@ import Testing
   func move() {
     let bench = PoolBench()
     let account = SocketAccount(pool: bench.pool, socket: 1)
-    let other = bench.packet(linear: 10)
+    var other = bench.packet(linear: 10)
     var charged = 0
     do {
-      let skb = bench.packet(linear: 100, fragments: [2000])
+      var skb = bench.packet(linear: 100, fragments: [2000])
       skb.chargeWrite(to: account, socket: 1)
       charged = skb.truesize
-      skb.moveOwner(to: other)
+      skb.moveOwner(to: &other)
     }
     #expect(account.writeAllocated == charged)
     _ = consume other
@@ -57,9 +57,9 @@ import Testing
   func throttled() {
     let bench = PoolBench()
     let account = SocketAccount(pool: bench.pool, socket: 42)
-    let first = bench.packet(linear: 1)
-    let second = bench.packet(linear: 1)
-    let third = bench.packet(linear: 1)
+    var first = bench.packet(linear: 1)
+    var second = bench.packet(linear: 1)
+    var third = bench.packet(linear: 1)
     first.chargeWrite(to: account, socket: 42)
     second.chargeWrite(to: account, socket: 42)
     third.chargeWrite(to: account, socket: 42)
@@ -71,7 +71,7 @@ import Testing
     #expect(bench.pool.takePending() == 42)
     #expect(bench.pool.takePending() == nil)
 
-    let orphan = bench.packet(linear: 1)
+    var orphan = bench.packet(linear: 1)
     do {
       let gone = SocketAccount(pool: bench.pool, socket: 43)
       gone.isThrottled = true

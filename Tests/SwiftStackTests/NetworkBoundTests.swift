@@ -54,7 +54,7 @@ import Wire
   private func packet() -> HandedPacket? {
     let pool = SkBuffPool(limit: 4 << 20, tracer: Tracer(capacity: 16))
     defer { pool.destroy() }
-    guard let skb = pool.allocate(headroom: 64, linear: 64) else { return nil }
-    return HandedPacket(skb, networkHeader: 0)
+    guard var skb = pool.allocate(headroom: 64, linear: 64) else { return nil }
+    return HandedPacket(&skb, networkHeader: 0)
   }
 }

@@ -35,7 +35,7 @@ struct ScoreboardPropertyTests {
 
     mutating func send() {
       let count = 1 + below(4 * mss)
-      let skb = pool.allocate(headroom: 64, linear: 0)!
+      var skb = pool.allocate(headroom: 64, linear: 0)!
       skb.appendFragment(pool.allocatePage()!, offset: 0, byteCount: count, truesize: count)
       skb.tcp.sequence = next
       skb.tcp.endSequence = next + count

@@ -136,8 +136,8 @@ public struct NetworkEmulator: ~Copyable {
     } else {
       segments.append(skb)
     }
-    guard let first = segments.popFirst() else { return .dropped }
-    guard damage(first) else {
+    guard var first = segments.popFirst() else { return .dropped }
+    guard damage(&first) else {
       statistics.dropped += 1
       first.drop(.noMemory)
       return .dropped
@@ -156,7 +156,7 @@ public struct NetworkEmulator: ~Copyable {
   }
 
   /// Turns one bit of the linear bytes round, the checksum complete before. Returns false when memory ran out.
-  private mutating func damage(_ skb: borrowing SkBuff) -> Bool {
+  private mutating func damage(_ skb: inout SkBuff) -> Bool {
     guard skb.completeChecksum(), skb.unclone() else { return false }
     let count = skb.headLength
     guard count >= 2 else { return true }
@@ -164,7 +164,8 @@ public struct NetworkEmulator: ~Copyable {
     let bit = UInt16(1) << UInt16(random.next(below: 8))
     let isLast = place == count - 1
     let offset = isLast ? place - 1 : place
-    skb.storeLinear16(skb.linear.load16(offset) ^ (isLast ? bit : bit << 8), at: offset)
+    guard var bytes = skb.writable() else { return false }
+    bytes.store16(bytes.bytes.load16(offset) ^ (isLast ? bit : bit << 8), offset)
     // Nobody vouches for it any more.
     skb.checksumStatus = .none
     return true
