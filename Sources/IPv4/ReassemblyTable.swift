@@ -53,7 +53,7 @@ struct ReassemblyTable: ~Copyable {
   /// Fragments of one datagram: enough for 64 KiB over links of 296 bytes.
   static let maximumFragments = 256
   private static let bucketCount = 256
-  var queues = Slab<ReassemblyQueue>(capacity: 16)
+  var queues = UniqueArray<ReassemblyQueue>(capacity: 16)
   private var buckets: [Int32] = Array(repeating: -1, count: bucketCount)
   private var freeSlots: Int32 = -1
   /// Truesize of everything that waits.

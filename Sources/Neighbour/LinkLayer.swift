@@ -45,7 +45,7 @@ public struct LinkLayer: ~Copyable {
 
 /// The devices of a host by interface index. Linux: `dev_get_by_index()`.
 public struct DeviceTable: ~Copyable {
-  @usableFromInline var slots = Slab<NetDevice>(capacity: 4)
+  @usableFromInline var slots = UniqueArray<NetDevice>(capacity: 4)
 
   init() {}
 

@@ -13,7 +13,7 @@ import Wire
 /// whose neighbour did not answer come back through `takeFailed()`. Both are to be emptied after every call.
 public struct NeighbourTable: ~Copyable {
   private let addressOnly = AddressOnly()
-  var entries = Slab<NeighbourEntry>(capacity: 64)
+  var entries = UniqueArray<NeighbourEntry>(capacity: 64)
   /// Heads of the hash chains; -1: empty.
   var buckets: [Int32]
   var freeSlots: Int32 = -1

@@ -1,8 +1,10 @@
+import Tables
+
 /// Names a socket inside one shard: which table, and the slot in it. 0 names none.
 @frozen
 public struct SocketID: Hashable, Sendable, CustomStringConvertible {
   public var rawValue: UInt32
-  /// Tells a socket from a later one with the same number: that of its slot in a `SocketSlab`. 0 is nobody's, so that
+  /// Tells a socket from a later one with the same number: that of its slot in a `Slab`. 0 is nobody's, so that
   /// an ID made from the number alone (of a packet, of a trace record) names no socket in a call.
   public var generation: UInt32
 
@@ -27,6 +29,11 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
   @inlinable public var kind: Kind? { Kind(rawValue: rawValue >> 30) }
   @inlinable public var index: Int { Int(rawValue & 0x3FFF_FFFF) - 1 }
   public var description: String { "\(kind.map { "\($0)" } ?? "?")#\(index)" }
+}
+
+extension Slab where Element: ~Copyable {
+  /// Whether `id` names the socket that has its slot now, and not an earlier one.
+  @inlinable public func holds(_ id: SocketID) -> Bool { isCurrent(id.index, generation: id.generation) }
 }
 
 /// What a socket is ready for. Linux: `EPOLLIN` and so on, same values.

@@ -14,7 +14,7 @@ struct IncomingSegment {
   /// RFC 9293 3.7.1: 536 when a SYN names none, or zero. Never below Linux's 48, `TCP_MIN_SND_MSS`.
   var peerMSS: Int {
     guard let named = options.maximumSegmentSize, named > 0 else { return 536 }
-    return max(Int(named), 48)
+    return max(Int(named), TCPSender.leastSegmentSize)
   }
 }
 

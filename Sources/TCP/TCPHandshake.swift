@@ -17,7 +17,8 @@ extension TCPConnection {
     receiver.rcvNxt = SequenceNumber(0)
     receiver.copiedSeq = SequenceNumber(0)
     hasWindowScale = host.net.settings.tcpWindowScaling
-    receiver.advertisedMSS = min(options.maximumSegment ?? .max, max((core.route?.mtu ?? 1500) - 40, 48))
+    receiver.advertisedMSS = min(
+      options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: core.route?.mtu ?? 1500))
     sender.syncMSS(mtu: core.route?.mtu ?? 1500)
     selectInitialWindow(segment: receiver.advertisedMSS, net: host.net)
     setState(.synSent, net: &host.net)

@@ -11,11 +11,11 @@ import Wire
 /// Every TCP socket of one shard: where a segment, a call or a timer finds its connection. Linux: `net/ipv4/tcp_ipv4.c`.
 public struct TCPLayer: ~Copyable {
   private let addressOnly = AddressOnly()
-  var sockets = SocketSlab<TCPConnection>()
-  var requests = SocketSlab<RequestSocket>()
-  var timeWaits = SocketSlab<TimeWaitSocket>()
+  var sockets = Slab<TCPConnection>()
+  var requests = Slab<RequestSocket>()
+  var timeWaits = Slab<TimeWaitSocket>()
   var connections: ConnectionTable
-  var listeners = SocketSlab<TCPListener>()
+  var listeners = Slab<TCPListener>()
   /// Slots of listeners by port; looked at for a SYN only.
   var listening: [UInt16: [Int]] = [:]
   var ports = PortTable()

@@ -1,6 +1,7 @@
 import InetSocket
 import Internet
 import NetNamespace
+import Tables
 import Wire
 
 /// What a socket has while it listens. Linux: `struct request_sock_queue`, `struct inet_listen_hashbucket`.
@@ -9,9 +10,8 @@ struct TCPListener: ~Copyable {
   let local: SocketAddress
   /// Connections that may wait to be accepted, less one.
   var backlog: Int
-  /// Connections that wait: those behind `accepted`.
-  private var acceptQueue: [SocketID] = []
-  private var accepted = 0
+  /// Connections that wait.
+  private var acceptQueue = Fifo(capacity: 8, blank: SocketID.none)
   /// Half-open connections, in a list through the requests.
   private(set) var requestCount = 0
   /// Slots of the requests that have waited longest and shortest.
@@ -25,24 +25,14 @@ struct TCPListener: ~Copyable {
   }
 
   var socket: Int { id.index }
-  var acceptCount: Int { acceptQueue.count - accepted }
+  var acceptCount: Int { acceptQueue.count }
   /// Linux: `sk_acceptq_is_full()`.
   var isFull: Bool { acceptCount > backlog }
 
   mutating func append(_ child: SocketID) { acceptQueue.append(child) }
 
   /// Who has waited longest; `nil`: nobody waits.
-  mutating func popFirst() -> SocketID? {
-    guard accepted < acceptQueue.count else { return nil }
-    let child = acceptQueue[accepted]
-    accepted += 1
-    // No more are moved than were taken since.
-    if 2 * accepted >= acceptQueue.count {
-      acceptQueue.removeFirst(accepted)
-      accepted = 0
-    }
-    return child
-  }
+  mutating func popFirst() -> SocketID? { acceptQueue.popFirst() }
 
   /// - Returns: the request that `slot` follows.
   mutating func append(request slot: Int) -> Int? {

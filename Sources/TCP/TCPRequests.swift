@@ -94,7 +94,8 @@ extension TCPLayer {
     {
       mtu = route.mtu
     }
-    return min(sockets[listeners[listener].socket].options.maximumSegment ?? .max, max(mtu - 40, 48))
+    return min(
+      sockets[listeners[listener].socket].options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: mtu))
   }
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.

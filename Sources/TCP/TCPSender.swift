@@ -115,10 +115,17 @@ struct TCPSender: ~Copyable {
 
   // MARK: Segment size
 
+  /// Payload of a segment without options that a path takes whole, never below Linux's `TCP_MIN_SND_MSS`.
+  /// Linux: `tcp_mtu_to_mss()`, `ipv4_default_advmss()`.
+  static func segmentSize(mtu: Int) -> Int {
+    max(mtu - IPv4Header.minimumByteCount - TCPHeader.minimumByteCount, leastSegmentSize)
+  }
+  static let leastSegmentSize = 48
+
   /// Linux: `tcp_sync_mss()`.
   mutating func syncMSS(mtu: Int) {
     mssPathMTU = mtu
-    mssCache = boundToHalfWindow(min(max(mtu - 40, 48), peerMSS))
+    mssCache = boundToHalfWindow(min(Self.segmentSize(mtu: mtu), peerMSS))
   }
 
   /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.

@@ -3,12 +3,13 @@ import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
+import Tables
 import Wire
 
 /// The sockets of one datagram protocol: slots, ports and the demultiplexing hash.
 public struct DatagramTable: ~Copyable {
   let kind: SocketID.Kind
-  var sockets = SocketSlab<DatagramSocket>()
+  var sockets = Slab<DatagramSocket>()
   var ports = PortTable()
   var demux: DemuxTable
 

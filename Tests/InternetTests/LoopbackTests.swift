@@ -112,7 +112,7 @@ struct LoopbackTests {
     try two.host.setMTU(1000, of: .loopback)
     var route = try two.route(to: own)
     #expect(route.mtu == 1000 && route.linkMTU == 1000)
-    guard let skb = two.pool.allocate(headroom: 64, linear: 1800) else { return }
+    guard var skb = two.pool.allocate(headroom: 64, linear: 1800) else { return }
     skb.put(1800)
     skb.setTransportHeader()
     var options = IPv4SendOptions(protocol: .udp)

@@ -1,11 +1,11 @@
-/// Sockets at addresses that do not move, named by small numbers that are reused. Linux: a `kmem_cache`.
+/// Values at addresses that do not move, named by small numbers that are reused. Linux: a `kmem_cache`.
 ///
 /// Each slot has a generation that changes when it is freed, so that a late timer can be told from a current one.
 ///
 /// Safety: `chunks` are owned here; a slot is read only while `isLive` says it is initialised.
 @safe
 @frozen
-public struct SocketSlab<Element: ~Copyable>: ~Copyable {
+public struct Slab<Element: ~Copyable>: ~Copyable {
   @inlinable static var chunkCount: Int { 64 }
   @usableFromInline var chunks: [UnsafeMutablePointer<Element>] = unsafe []
   @usableFromInline var generations: [UInt32] = []
@@ -26,8 +26,7 @@ public struct SocketSlab<Element: ~Copyable>: ~Copyable {
   @inlinable public var capacity: Int { live.count }
   @inlinable public func isLive(_ index: Int) -> Bool { index >= 0 && index < live.count && live[index] }
   @inlinable public func generation(_ index: Int) -> UInt32 { generations[index] }
-  /// Whether `id` names the socket that has its slot now, and not an earlier one.
-  @inlinable public func holds(_ id: SocketID) -> Bool { isCurrent(id.index, generation: id.generation) }
+  /// Whether the value of that generation has its slot still.
   @inlinable public func isCurrent(_ index: Int, generation: UInt32) -> Bool {
     isLive(index) && generations[index] == generation
   }

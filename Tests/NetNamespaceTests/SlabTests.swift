@@ -1,10 +1,11 @@
 import NetNamespace
+import Tables
 import Testing
 
-@Suite struct SocketSlabTests {
+@Suite struct SlabTests {
   @Test("A number names one socket only: who held the slot before is told from who has it now")
   func generations() {
-    var slab = SocketSlab<Int>()
+    var slab = Slab<Int>()
     let first = slab.insert(7)
     let old = SocketID(.tcp, index: first, generation: slab.generation(first))
     check(slab.holds(old) && slab[first] == 7 && slab.count == 1)
@@ -19,7 +20,7 @@ import Testing
 
   @Test("Sockets do not move when more come: chunks are added")
   func chunks() {
-    var slab = SocketSlab<Int>()
+    var slab = Slab<Int>()
     for value in 0..<200 { check(slab.insert(value) == value) }
     check(slab.count == 200 && slab.capacity >= 200)
     for index in 0..<200 { check(slab[index] == index) }

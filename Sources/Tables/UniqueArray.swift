@@ -1,16 +1,16 @@
-/// Slots for values that may not be copied: a slot's number stays valid while the slab grows. Linux: `kmem_cache`.
+/// An array of values that may not be copied, which only grows.
 ///
 /// Safety: `base[0..<count]` is initialised and owned by this value; every index is checked against `count`.
 @safe
 @frozen
-public struct Slab<Element: ~Copyable>: ~Copyable {
+public struct UniqueArray<Element: ~Copyable>: ~Copyable {
   @usableFromInline var base: UnsafeMutablePointer<Element>
   @usableFromInline var capacity: Int
-  /// Slots in the slab; valid indices are below it.
+  /// Valid indices are below it.
   @usableFromInline var used: Int
 
   @inlinable public init(capacity: Int) {
-    precondition(capacity > 0, "a slab has room for at least one value")
+    precondition(capacity > 0, "there is room for at least one value")
     unsafe base = .allocate(capacity: capacity)
     self.capacity = capacity
     used = 0
@@ -23,7 +23,7 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
 
   @inlinable public var count: Int { used }
 
-  /// Adds a slot and returns its index.
+  /// Adds a value and returns its index.
   @inlinable public mutating func append(_ element: consuming Element) -> Int {
     if used == capacity {
       let grown = UnsafeMutablePointer<Element>.allocate(capacity: capacity * 2)
@@ -39,11 +39,11 @@ public struct Slab<Element: ~Copyable>: ~Copyable {
 
   @inlinable public subscript(index: Int) -> Element {
     _read {
-      precondition(index >= 0 && index < used, "a slab index names a slot")
+      precondition(index >= 0 && index < used, "an index names a value that was added")
       yield unsafe base[index]
     }
     _modify {
-      precondition(index >= 0 && index < used, "a slab index names a slot")
+      precondition(index >= 0 && index < used, "an index names a value that was added")
       yield unsafe &base[index]
     }
   }
