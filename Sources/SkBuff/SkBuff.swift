@@ -196,7 +196,8 @@ public struct SkBuff: ~Copyable {
   }
   @inlinable var writableByteCount: Int {
     let shared = unsafe header.pointee.shared
-    if unsafe shared.pointee.payloadReferences == 0 { return headLength }
+    // Nobody else's payload: none was released, or this packet's own alone.
+    if unsafe shared.pointee.payloadReferences == 0 || header.pointee.hasReleasedHeader { return headLength }
     return unsafe max(0, min(headLength, Int(shared.pointee.payloadStart - header.pointee.data)))
   }
   /// Address of the first linear byte.

@@ -173,6 +173,7 @@ extension SkBuff {
   /// the room in front of it. While an earlier one is still on its way the linear area is copied.
   /// Linux: `__skb_header_release()` and `skb_clone()`; `pskb_copy()`.
   public mutating func transmissionClone() -> SkBuff? {
+    let isAlone = !isCloned
     guard var copy = clone() else { return nil }
     let shared = unsafe header.pointee.shared
     if unsafe !header.pointee.hasReleasedHeader {
@@ -181,8 +182,11 @@ extension SkBuff {
         shared.pointee.payloadReferences == 0
         ? header.pointee.data : min(shared.pointee.payloadStart, header.pointee.data)
       unsafe shared.pointee.payloadReferences += 1
+    } else if isAlone {
+      // It may have been trimmed since the last time.
+      unsafe shared.pointee.payloadStart = header.pointee.data
     }
-    if copy.isHeaderCloned { guard copy.unclone() else { return nil } }
+    if !isAlone { guard copy.unclone() else { return nil } }
     return copy
   }
 

@@ -121,6 +121,29 @@ struct WritableTests {
     check(again.bytes == [UInt8](repeating: 2, count: 20) + PoolBench.pattern(0..<100))
   }
 
+  @Test("T13 of a packet that was trimmed between two transmissions the second has the whole room in front")
+  func trimmed() {
+    let bench = PoolBench()
+    var kept = bench.packet(linear: 30)
+    do { check(kept.transmissionClone() != nil) }
+    check(kept.trimHead(10))
+    guard var again = kept.transmissionClone() else { return check(false) }
+    again.push(20)
+    fill(2, &again, count: 20)
+    check(again.bytes == [UInt8](repeating: 2, count: 20) + PoolBench.pattern(10..<30))
+    check(again.writableByteCount == 20 && kept.bytes == PoolBench.pattern(10..<30))
+  }
+
+  @Test("T13 a packet that stays is its owner's to write again when nothing of it is under way")
+  func keptAgain() {
+    let bench = PoolBench()
+    var kept = bench.packet(linear: 30)
+    do { check(kept.transmissionClone() != nil) }
+    check(!kept.isHeaderCloned && kept.writableByteCount == 30)
+    store(77, in: &kept)
+    check(kept.bytes[0] == 77)
+  }
+
   private func store(_ value: UInt8, in skb: inout SkBuff) {
     guard var bytes = skb.writable() else { return check(false) }
     bytes.store8(value, 0)
