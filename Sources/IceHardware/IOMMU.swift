@@ -103,7 +103,8 @@
   /// Lets the device reach `byteCount` bytes at `base`. Linux: `dma_map_single()`.
   ///
   /// - Returns: nil when the table is full, the length is not 1...`maxMappingByteCount`, or a failure was injected.
-  @inlinable public func map(_ base: UnsafeRawPointer, byteCount: Int, _ direction: DMADirection) -> IOVA? {
+  @inlinable @inline(__always)
+  public func map(_ base: UnsafeRawPointer, byteCount: Int, _ direction: DMADirection) -> IOVA? {
     // state and slots are valid while the bus lives; the index comes from the free list, which
     // holds only indices below capacity.
     let index = unsafe state.pointee.firstFree

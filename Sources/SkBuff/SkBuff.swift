@@ -53,7 +53,7 @@ public struct SkBuff: ~Copyable {
   @inlinable public var isCloned: Bool { unsafe header.pointee.shared.pointee.references > 1 }
   /// Whether somebody else may look at what this packet has in front of its payload, or this one has given it up.
   /// Linux: `skb_header_cloned()`.
-  @inlinable public var isHeaderCloned: Bool {
+  @inlinable @inline(__always) public var isHeaderCloned: Bool {
     let references = unsafe header.pointee.shared.pointee.references
     if references == 1 { return false }
     return unsafe header.pointee.hasReleasedHeader
@@ -187,14 +187,14 @@ public struct SkBuff: ~Copyable {
   /// Linux: `skb_ensure_writable()`, `skb_cow_head()`.
   ///
   /// - Returns: `nil` when memory ran out; the packet is as it was.
-  @inlinable @_lifetime(&self)
+  @inlinable @inline(__always) @_lifetime(&self)
   public mutating func writable() -> MutableRawSpan? {
     if isHeaderCloned { guard unclone() else { return nil } }
     // Safe: as `linear`; exclusive through `self`, and shared by no packet that may read so far.
     let span = unsafe MutableRawSpan(_unsafeStart: linearBase, byteCount: writableByteCount)
     return unsafe _overrideLifetime(span, mutating: &self)
   }
-  @inlinable var writableByteCount: Int {
+  @inlinable @inline(__always) var writableByteCount: Int {
     let shared = unsafe header.pointee.shared
     // Nobody else's payload: none was released, or this packet's own alone.
     if unsafe shared.pointee.payloadReferences == 0 || header.pointee.hasReleasedHeader { return headLength }
@@ -228,7 +228,8 @@ public struct SkBuff: ~Copyable {
   /// Linux: `neigh_hh_output()`.
   ///
   /// - Returns: false when memory ran out while unsharing.
-  @inlinable public mutating func push(cached words: SIMD2<UInt64>, byteCount: Int) -> Bool {
+  @inlinable @inline(__always)
+  public mutating func push(cached words: SIMD2<UInt64>, byteCount: Int) -> Bool {
     precondition(
       byteCount <= 16 && headroom >= 16, "a packet for a neighbour has room for its link-layer header")
     if isHeaderCloned { guard unclone() else { return false } }
