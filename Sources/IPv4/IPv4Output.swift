@@ -172,7 +172,7 @@ extension IPv4Layer {
     let result: XmitResult
     switch route.kind {
     case .local:
-      packet.skb.routeInterface = route.addressInterface
+      packet.route(by: route.addressInterface)
       result = link.neighbours.output(packet, to: .zero, device: &link.devices[route.interface], net: &net)
     case .unicast:
       result = link.neighbours.output(

@@ -28,6 +28,9 @@ public struct PassedPacket: ~Copyable {
     packet.push(cached: header, byteCount: byteCount)
   }
 
+  /// Notes the device that the destination's address is of, see `SkBuff.routeInterface`.
+  public mutating func route(by interface: InterfaceIndex) { packet.routeInterface = interface }
+
   /// Cutting a packet needs no second verdict: what it is cut into may go where it may.
   public borrowing func permit() -> PiecesPermit { PiecesPermit() }
 }

@@ -92,7 +92,7 @@ public struct SkBuff: ~Copyable {
   /// one that its address belongs to. Linux: `rt_iif` of the route that stays with the packet.
   @inlinable public var routeInterface: InterfaceIndex {
     get { unsafe header.pointee.routeInterface }
-    nonmutating set { unsafe header.pointee.routeInterface = newValue }
+    set { unsafe header.pointee.routeInterface = newValue }
   }
   /// The device that a received packet came in by. Linux: `skb_iif`.
   @inlinable public var interface: InterfaceIndex {

@@ -41,7 +41,7 @@ struct NeighbourFamilyTests {
     let address = Self.addresses[1]
     guard var skb = bench.pool.allocate(headroom: 16, linear: 48) else { return }
     skb.put(48)
-    var bytes = skb.mutableLinear
+    guard var bytes = skb.writable() else { fatalError("a new packet is nobody else's") }
     for index in 0..<48 { bytes.store8(UInt8(index), index) }
     skb.setNetworkHeader()
     skb.etherType = .ipv6
