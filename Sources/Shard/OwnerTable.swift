@@ -22,6 +22,8 @@ package struct SocketOwner {
   package var program = ProgramID.none
   /// The program's own word about the socket.
   package var note: UInt32 = 0
+  /// Its place among the watched sockets; -1: nobody watches it.
+  package var watch: Int32 = -1
   /// Stands in line for a turn of its program.
   package var isQueued = false
   package var waiter: Unmanaged<Waker>? = nil
@@ -100,17 +102,22 @@ package struct OwnerTable: ~Copyable {
 
   /// Puts a program's socket at the end of the line, if it does not stand there already.
   package mutating func enqueue(_ id: SocketID) {
-    guard self[id].id == id, !self[id].isQueued else { return }
-    self[id].isQueued = true
+    let table = Self.table(id)
+    guard id.index >= 0, id.index < tables[table].count, tables[table][id.index].id == id,
+      !tables[table][id.index].isQueued
+    else { return }
+    // Not by the subscript: it would allocate.
+    tables[table][id.index].isQueued = true
     line.append(id)
   }
 
   /// The socket whose turn it is, and its program; `nil` when nobody has anything to do.
   package mutating func dequeue() -> (socket: SocketID, program: ProgramID)? {
     while let id = line.popFirst() {
-      let owner = self[id]
+      let table = Self.table(id)
+      let owner = tables[table][id.index]
       guard owner.id == id, owner.isQueued else { continue }
-      self[id].isQueued = false
+      tables[table][id.index].isQueued = false
       return (id, owner.program)
     }
     return nil

@@ -44,6 +44,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
 
   /// Who is to be told when a socket's readiness changes.
   package var owners = OwnerTable()
+  /// Sockets that pollers watch.
+  var polls = PollTable()
   /// Programs that the shard runs itself.
   package var programs = ProgramTable()
   /// Bytes that the program whose turn it is has moved.

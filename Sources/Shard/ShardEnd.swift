@@ -11,6 +11,7 @@ extension Shard {
     sockets.tcp.shutdownAll(host: &host)
     drain()
     owners.signalAll()
+    signalAllSets()
     isClosed = true
   }
 

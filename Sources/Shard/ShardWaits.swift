@@ -21,11 +21,14 @@ extension Shard {
   package mutating func disown(_ id: SocketID) {
     guard owners[id].id == id else { return }
     owners[id].timer.cancel(in: &host.net.timers)
+    let watch = owners[id].watch
+    if watch >= 0 { polls.remove(watch) }
     owners.clear(id)
   }
 
   /// The limit of some call on the socket is reached: each looks at its own.
   package mutating func waitTimerExpired(_ key: TimerKey, due: Instant) {
+    if key.id == SocketID.none.rawValue { return pollTimerExpired(Int(key.generation), due: due) }
     let id = SocketID(rawValue: key.id, generation: key.generation)
     guard owners[id].id == id, owners[id].timer.expire(at: due) else { return }
     owners.signal(id)
@@ -40,6 +43,7 @@ extension Shard {
       let owner = owners[woken]
       // A wake-up may know the number only; one of an earlier socket with the number is nobody's.
       guard woken.generation == 0 || woken.generation == owner.id.generation else { continue }
+      if owner.watch >= 0 { look(at: owner.watch) }
       switch owner.kind {
       case .none: break
       case .program: owners.enqueue(owner.id)
@@ -58,5 +62,6 @@ extension Shard {
     guard !isLinkGone else { return }
     isLinkGone = true
     owners.signalAll()
+    signalAllSets()
   }
 }
