@@ -8,10 +8,10 @@ extension Shard {
   /// Opens the ports of echo, discard, daytime and chargen; all or an error. Datagrams are the first shard's.
   public mutating func startServices() throws(Errno) {
     let connections = ServiceConnections()
-    try start(EchoStream(connections), port: 7)
-    try start(DiscardStream(connections), port: 9)
-    try start(DaytimeStream(connections), port: 13)
-    try start(ChargenStream(connections), port: 19)
+    try start(port: 7) { EchoStream(on: $0, connections) }
+    try start(port: 9) { DiscardStream(on: $0, connections) }
+    try start(port: 13) { DaytimeStream(on: $0, connections) }
+    try start(port: 19) { ChargenStream(on: $0, connections) }
     guard isFirst else { return }
     try start(EchoDatagram(), port: 7)
     try start(DiscardDatagram(), port: 9)
@@ -19,12 +19,11 @@ extension Shard {
     try start(ChargenDatagram(), port: 19)
   }
 
-  private mutating func start(_ service: StreamService, port: UInt16) throws(Errno) {
+  private mutating func start(port: UInt16, _ service: (SocketID) -> StreamService) throws(Errno) {
     let listener = try socket(.tcp)
     try bind(listener, to: SocketAddress(.any, port: port))
     try listen(listener, backlog: Self.backlog)
-    service.listener = listener
-    give(listener, to: start(service))
+    give(listener, to: start(service(listener)))
   }
 
   private mutating func start(_ service: DatagramService, port: UInt16) throws(Errno) {

@@ -11,10 +11,13 @@ final class ServiceConnections {
 
 /// A small TCP service: it accepts, and serves each connection when that is ready.
 class StreamService: Program {
-  var listener = SocketID.none
+  private let listener: SocketID
   private let connections: ServiceConnections
 
-  init(_ connections: ServiceConnections) { self.connections = connections }
+  init(on listener: SocketID, _ connections: ServiceConnections) {
+    self.listener = listener
+    self.connections = connections
+  }
 
   final override func ready(_ socket: SocketID, on shard: inout Shard) {
     if socket == listener { accept(on: &shard) } else { serve(socket, on: &shard) }

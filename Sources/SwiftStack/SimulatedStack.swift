@@ -43,6 +43,7 @@ public final class SimulatedStack: Sendable {
   private func runTurn() {
     for shard in shards { _ = shard.runLoopTurn(isReadable: false, frameLimit: 0) }
     settle()
+    for shard in shards { while shard.executor.runJobs() { settle() } }
   }
 
   /// Has every shard take what others have handed it, until nobody has anything.

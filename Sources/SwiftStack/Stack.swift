@@ -227,6 +227,7 @@ public final class Stack: Sendable {
     }
     for thread in threads { thread.join() }
     for shard in shards {
+      shard.executor.end()
       shard.dismantle()
       shard.inbox.close()
     }

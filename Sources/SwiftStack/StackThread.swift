@@ -38,8 +38,12 @@ package struct StackThread: ~Copyable {
     _ = pthread_detach(started.thread)
   }
 
-  /// Waits until the thread has ended.
+  /// Waits until the thread has ended; of itself a thread cannot, and ends unwaited for.
   package consuming func join() {
+    guard pthread_equal(thread, pthread_self()) == 0 else {
+      _ = pthread_detach(thread)
+      return
+    }
     // No result is asked for; the thread was started joinable and is joined once.
     _ = pthread_join(thread, nil)
   }

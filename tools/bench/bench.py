@@ -223,6 +223,13 @@ def stack_latency(lab: Lab, rounds: int) -> float:
     return words(lab.inside(stack.namespace, lab.bulk("pingpong", "10.8.0.2", "7", str(rounds)), LEFT_CPU))["p50"]
 
 
+def async_latency(lab: Lab, rounds: int) -> float:
+    """Round trips with a Swift server in plain async style, a task for each connection: tools/examples/echo-server."""
+    namespace = lab.namespace()
+    lab.start(in_namespace(namespace, [os.environ["SWIFTSTACK_ECHO"], lab.name("t"), "async"]), LEFT_CPU, "tasks")
+    return words(lab.inside(namespace, lab.bulk("pingpong", "10.0.0.2", "7", str(rounds)), LEFT_CPU))["p50"]
+
+
 def veth_connect(lab: Lab, rounds: int) -> float:
     left, right = lab.veth()
     lab.start(in_namespace(right, lab.bulk("accept", "7")), LEFT_CPU, "ready")
@@ -294,6 +301,7 @@ def main() -> int:
         ("Linux to stack, offload off", "Gbit/s", lambda lab: stack_receive(lab, seconds, "off")),
         ("round trip over veth, one core", "us", lambda lab: veth_latency(lab, 20000)),
         ("round trip with the stack, one core", "us", lambda lab: stack_latency(lab, 20000)),
+        ("round trip with a plain async server, one core", "us", lambda lab: async_latency(lab, 20000)),
         ("connect over veth, one core", "us", lambda lab: veth_connect(lab, 5000)),
         ("connect to the stack, 1 queue", "us", lambda lab: stack_connect(lab, 5000, 1)),
         ("connect to the stack, 8 queues", "us", lambda lab: stack_connect(lab, 5000, 8)),

@@ -42,13 +42,21 @@ final class EventLoop: Sendable {
 
   /// Runs until `stop`.
   func run() {
+    shard.executor.adopt()
     var events = EpollEvents(capacity: 64)
     var isReadable = true
     while !isStopping.load(ordering: .acquiring) {
-      let turn = shard.runLoopTurn(isReadable: isReadable, frameLimit: Self.turnFrameCount)
+      let turn = shard.runLoopTurn(
+        isReadable: isReadable, frameLimit: Self.turnFrameCount, staysAwake: shard.executor.isUsed)
       isReadable = turn.mayHaveMore
+      var deadline = turn.deadline
+      // What the turn has woken runs here, before the thread sleeps; a task may end the stack.
+      if shard.executor.runJobs() {
+        if isStopping.load(ordering: .acquiring) { return }
+        deadline = shard.executor.hasJobs ? .origin : shard.inspect { $0.settle() }
+      }
       let now = MonotonicClock.now()
-      let deadline = isReadable ? Instant.origin : turn.deadline
+      if isReadable { deadline = .origin }
       // The descriptors of epoll are ours: waiting on them cannot fail.
       guard let count = try? epoll.wait(into: &events, until: deadline, now: now) else { continue }
       for index in 0..<count {
@@ -73,9 +81,13 @@ final class EventLoop: Sendable {
 
 extension LockedShard {
   /// One turn of the event loop: timers, frames, and all that follows.
-  func runLoopTurn(isReadable: Bool, frameLimit: Int) -> (mayHaveMore: Bool, deadline: Instant) {
+  func runLoopTurn(
+    isReadable: Bool, frameLimit: Int, staysAwake: Bool = false
+  ) -> (mayHaveMore: Bool, deadline: Instant) {
     inspectTimed { [timeOfDayOffset = clock.timeOfDayOffset] state in
-      state.turn(isReadable: isReadable, frameLimit: frameLimit, timeOfDayOffset: timeOfDayOffset)
+      state.turn(
+        isReadable: isReadable, frameLimit: frameLimit, timeOfDayOffset: timeOfDayOffset,
+        staysAwake: staysAwake)
     }
   }
 

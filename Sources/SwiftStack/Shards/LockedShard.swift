@@ -8,6 +8,8 @@ final class LockedShard: Sendable {
   /// Where other shards put frames, and what wakes the event loop.
   let inbox: ShardInbox
   let clock: StackClock
+  /// Runs tasks on the event loop's thread.
+  let executor: ShardExecutor
 
   init(_ state: consuming Shard, clock: StackClock, inbox: ShardInbox, notices: StackNotices) {
     let memory = state.memory
@@ -15,6 +17,7 @@ final class LockedShard: Sendable {
     self.clock = clock
     self.inbox = inbox
     self.notices = notices
+    executor = ShardExecutor(inbox: inbox)
   }
 
   /// Waits with a limit cannot use the system's clock: time passes when the stack's caller says so.
