@@ -4,12 +4,13 @@ import Sockets
 extension Shard {
   /// One turn of whoever runs the shard: timers, what other shards handed over, frames from the wire, and all that follows.
   ///
-  /// - Parameter staysAwake: if somebody is woken, whoever runs the shard does more before it sleeps, and calls `settle` then.
-  /// - Returns: whether the wire may have more, and when to come again if nothing happens.
+  /// - Parameter staysAwake: if somebody is woken, whoever runs the shard does more before it sleeps.
+  /// - Returns: whether the wire may have more, when to come again if nothing happens, and whether `settle` has to be called
+  ///   before that sleep.
   package mutating func turn(
     isReadable: Bool, frameLimit: Int, timeOfDayOffset: UInt64?, staysAwake: Bool = false
-  ) -> (mayHaveMore: Bool, deadline: Instant) {
-    guard !isClosed else { return (false, .distantFuture) }
+  ) -> (mayHaveMore: Bool, deadline: Instant, isAwake: Bool) {
+    guard !isClosed else { return (false, .distantFuture, false) }
     loopWakesAt = .origin
     host.net.timeOfDayOffset = timeOfDayOffset
     runTimers()
@@ -17,8 +18,9 @@ extension Shard {
     let mayHaveMore = isReadable ? receiveFromWire(limit: frameLimit) : false
     drain()
     let deadline = nextDeadline
-    if !staysAwake || owners.woken.isEmpty { loopWakesAt = deadline }
-    return (mayHaveMore, deadline)
+    let isAwake = staysAwake && !owners.woken.isEmpty
+    if !isAwake { loopWakesAt = deadline }
+    return (mayHaveMore, deadline, isAwake)
   }
 
   /// Whoever runs the shard sleeps now: until when.

@@ -60,6 +60,26 @@ import Testing
     #expect(await late.value == 7)
   }
 
+  @Test("a loop that does more before it sleeps is not woken meanwhile, and says when it sleeps")
+  func settles() throws {
+    let simulated = try SimulatedStack()
+    let shard = simulated.stack.shards[0]
+    let address = SocketAddress(IPv4Address(10, 0, 0, 2), port: 6000)
+    let socket = try simulated.stack.socket(.udp)
+    try socket.bind(to: address)
+    let sender = try simulated.stack.socket(.udp)
+    func turn() -> Bool { shard.runLoopTurn(isReadable: false, frameLimit: 0, staysAwake: true).isAwake }
+    func wakesAt() -> Instant { shard.inspect { $0.loopWakesAt } }
+    #expect(!turn() && wakesAt() == shard.inspect { $0.nextDeadline })
+    shard.inspect { [id = socket.id, sender = sender.id] state in
+      state.await(id, for: .readable, until: nil)
+      _ = try? state.send(sender, [1], to: address)
+    }
+    #expect(turn() && wakesAt() == .origin)
+    let deadline = shard.inspect { $0.settle() }
+    #expect(deadline > .origin && wakesAt() == deadline)
+  }
+
   @Test("a program that cannot begin does not run, and whoever starts it hears why")
   func start() throws {
     let simulated = try SimulatedStack()

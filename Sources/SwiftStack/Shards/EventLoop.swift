@@ -51,8 +51,9 @@ final class EventLoop: Sendable {
       isReadable = turn.mayHaveMore
       var deadline = turn.deadline
       // What the turn has woken runs here, before the thread sleeps; a task may end the stack.
-      if shard.executor.runJobs() {
-        if isStopping.load(ordering: .acquiring) { return }
+      let hasRun = shard.executor.runJobs()
+      if hasRun && isStopping.load(ordering: .acquiring) { return }
+      if hasRun || turn.isAwake {
         deadline = shard.executor.hasJobs ? .origin : shard.inspect { $0.settle() }
       }
       let now = MonotonicClock.now()
@@ -83,7 +84,7 @@ extension LockedShard {
   /// One turn of the event loop: timers, frames, and all that follows.
   func runLoopTurn(
     isReadable: Bool, frameLimit: Int, staysAwake: Bool = false
-  ) -> (mayHaveMore: Bool, deadline: Instant) {
+  ) -> (mayHaveMore: Bool, deadline: Instant, isAwake: Bool) {
     inspectTimed { [timeOfDayOffset = clock.timeOfDayOffset] state in
       state.turn(
         isReadable: isReadable, frameLimit: frameLimit, timeOfDayOffset: timeOfDayOffset,
