@@ -180,6 +180,21 @@ struct TwoDeviceTests {
     #expect(two.neighbours.map(\.hardwareAddress) == [stations[1]])
   }
 
+  @Test("N1 the same address at two links is two neighbours also where both fall into one bucket")
+  func sharedBucket() throws {
+    let two = try TwoDevices()
+    let stations = [MACAddress(0x0200_0000_0021), MACAddress(0x0200_0000_0022)]
+    // Of so many pairs, in a table that stays small, some share one.
+    for host in UInt8(3)..<203 {
+      let address = IPv4Address(10, 0, 1, host)
+      for number in 0...1 {
+        try two.host.setNeighbour(address, on: two.nics[number].interface, hardwareAddress: stations[number])
+      }
+      #expect(Set(two.neighbours.map(\.hardwareAddress)) == Set(stations), "\(address)")
+      for nic in two.nics { _ = two.host.deleteNeighbour(address, on: nic.interface) }
+    }
+  }
+
   @Test("P1 a route names its device: by the gateway's link, MTU and source address with it")
   func gateways() throws {
     let two = try TwoDevices()

@@ -87,6 +87,19 @@ import Wire
     #expect(states.count { $0 == .none } == 1 && states.count { $0 == .unnecessary } == 9)
   }
 
+  @Test("Q3 ingress netem corrupt: what the NIC had said of the damaged frame does not hold any more")
+  func corruptVouched() throws {
+    let frame = segments(100)[0]
+    let direct = DeviceBench()
+    direct.receive(frame)
+    direct.poll()
+    #expect(direct.received.popFirst()?.checksumStatus == .unnecessary)
+    let bench = try bench("netem corrupt 100%")
+    bench.receive(frame)
+    bench.poll()
+    #expect(bench.received.popFirst()?.checksumStatus == ChecksumStatus.none)
+  }
+
   @Test("Q3 ingress tbf: a burst goes up at once, the rest at the rate")
   func rate() throws {
     let bench = try bench("tbf rate 8mbit burst 2000 limit 100kb")

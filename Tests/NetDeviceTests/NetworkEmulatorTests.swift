@@ -246,6 +246,33 @@ private func correlation(_ values: [Double]) -> Double {
     #expect(all.tags == [0, 0] && all.bench.pool.buffersInUse == 0)
   }
 
+  @Test("Q3 netem duplicate and loss: of a packet that comes twice, one is lost and the other arrives")
+  func duplicateLost() throws {
+    let line = try EmulatedLine("netem duplicate 100% loss 100%")
+    for _ in 0..<5 { line.send() }
+    #expect(line.tags == [0, 1, 2, 3, 4] && line.bench.pool.buffersInUse == 0)
+  }
+
+  @Test("Q3 netem reset: what waits goes, what was about to overtake too, and nothing is counted as waiting")
+  func reset() throws {
+    let bench = DeviceBench(isLimited: false)
+    guard case .netem(let parameters) = try EmulatedLine.configuration("netem delay 10ms reorder 50%") else {
+      Issue.record("netem is netem")
+      return
+    }
+    var emulator = NetworkEmulator(parameters, random: RandomSource(seed: 1))
+    var statistics = QdiscStatistics()
+    for tag in 0..<20 {
+      let result = emulator.enqueue(bench.frame(UInt8(tag)), now: bench.net.now, statistics: &statistics)
+      #expect(result == .success)
+    }
+    #expect(statistics.requeues > 0 && statistics.requeues < 20)
+    check(emulator.count == 20)
+    emulator.reset()
+    check(emulator.count == 0 && emulator.byteCount == 0)
+    #expect(bench.pool.dropCount(.qdiscReset) == 20 && bench.pool.buffersInUse == 0)
+  }
+
   @Test("Q3 netem corrupt: exactly one bit, and the sender's own copy stays as it was")
   func corrupt() throws {
     let bench = DeviceBench(isLimited: false)
