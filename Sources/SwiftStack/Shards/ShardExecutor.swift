@@ -95,7 +95,9 @@ extension Stack {
   /// Runs `body` inside a shard, on the calling thread, when nobody else is in it; what follows from it is done when the call
   /// returns. Not to be called from within itself.
   ///
-  /// - Parameter queue: the shard, below `queueCount`.
+  /// - Parameters:
+  ///   - queue: the shard, below `queueCount`.
+  ///   - body: what runs in the shard.
   /// - Throws: what `body` throws.
   public func withShard<Result: Sendable, Failure: Error>(
     queue: Int = 0, _ body: (inout Shard) throws(Failure) -> Result
@@ -103,7 +105,9 @@ extension Stack {
 
   /// Has a shard's own thread run `body` inside the shard, soon; on a simulated stack whoever drives it does.
   ///
-  /// - Parameter queue: the shard, below `queueCount`.
+  /// - Parameters:
+  ///   - queue: the shard, below `queueCount`.
+  ///   - body: what runs in the shard.
   public func perform(queue: Int = 0, _ body: @escaping @Sendable (inout Shard) -> Void) {
     let shard = shards[queue]
     Task(executorPreference: shard.executor) { shard.enter(body) }
