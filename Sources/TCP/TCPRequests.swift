@@ -24,7 +24,8 @@ extension TCPLayer {
       host.net.counters.count(.TcpExtListenDrops)
       return .tcpListenOverflow
     }
-    if listeners[listener].requestCount >= host.net.settings.maximumSynBacklog {
+    // Of no requests at all Linux takes one, too: it drops when more of them wait than the setting leaves room for.
+    if listeners[listener].requestCount >= max(1, host.net.settings.maximumSynBacklog) {
       // Under a flood the newest has the best chance: a real client answers within a round trip (RFC 4987 3.4).
       host.net.counters.count(.TcpExtTCPReqQFullDrop)
       host.net.counters.count(.TcpExtListenDrops)
