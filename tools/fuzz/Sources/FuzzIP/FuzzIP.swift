@@ -75,7 +75,7 @@ private struct NetworkFloor: ~Copyable {
   }
 
   mutating func receive(_ frame: [UInt8]) {
-    guard frame.count >= 14, let skb = net.pool.allocate(headroom: 64, linear: frame.count) else { return }
+    guard frame.count >= 14, var skb = net.pool.allocate(headroom: 64, linear: frame.count) else { return }
     // The frame outlives the call, which copies it.
     unsafe skb.put(frame.span.bytes)
     skb.setMACHeader()
