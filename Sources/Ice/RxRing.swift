@@ -87,7 +87,7 @@ struct RxRing: ~Copyable {
     return address
   }
 
-  private func map(_ page: borrowing Page, at offset: Int) -> IOVA? {
+  private mutating func map(_ page: borrowing Page, at offset: Int) -> IOVA? {
     iommu.map(page.bytes.extracting(offset..<offset + bufferByteCount), .fromDevice)
   }
 
@@ -152,7 +152,7 @@ struct RxRing: ~Copyable {
   }
 
   /// - Returns: bytes copied.
-  private func copyFront(_ size: Int, isWhole: Bool, into skb: inout SkBuff) -> Int {
+  private mutating func copyFront(_ size: Int, isWhole: Bool, into skb: inout SkBuff) -> Int {
     let bytes = buffers.bytes(nextToClean, count: size)
     let count = isWhole && size <= Self.copyBreak ? size : ReceivedHeaders.byteCount(bytes)
     skb.put(bytes.extracting(0..<count))
@@ -173,7 +173,7 @@ struct RxRing: ~Copyable {
   }
 
   /// The packet takes over the buffer's page; nothing is copied.
-  private func adoptBuffer(into skb: inout SkBuff, skipping: Int, byteCount: Int) {
+  private mutating func adoptBuffer(into skb: inout SkBuff, skipping: Int, byteCount: Int) {
     guard case .posted(let buffer) = buffers.take(nextToClean) else { return }
     iommu.unmap(buffer.address)
     let start = buffer.offset + skipping
