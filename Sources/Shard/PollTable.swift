@@ -1,3 +1,5 @@
+import Tables
+
 /// When a watched socket is told about. Linux: epoll_ctl(2).
 public enum PollTrigger: Sendable {
   /// As long as it is ready.
@@ -49,8 +51,7 @@ struct PollTable: ~Copyable {
     var timer = TimerSlot()
   }
 
-  private var watches: [Watch] = []
-  private var free: [Int32] = []
+  private var watches = Slab<Watch>()
   var sets: [PollSet] = []
 
   subscript(watch: Int32) -> Watch {
@@ -58,21 +59,20 @@ struct PollTable: ~Copyable {
     _modify { yield &watches[Int(watch)] }
   }
 
-  var indices: Range<Int32> { 0..<Int32(watches.count) }
-
-  mutating func insert(_ watch: Watch) -> Int32 {
-    if let index = free.popLast() {
-      watches[Int(index)] = watch
-      return index
-    }
-    watches.append(watch)
-    return Int32(watches.count - 1)
-  }
+  mutating func insert(_ watch: Watch) -> Int32 { Int32(watches.insert(watch)) }
 
   mutating func remove(_ index: Int32) {
     unqueue(index)
-    watches[Int(index)] = Watch()
-    free.append(index)
+    _ = watches.remove(Int(index))
+  }
+
+  /// Every watch of a set.
+  func indices(of set: Int) -> [Int32] {
+    var found: [Int32] = []
+    for index in 0..<watches.capacity where watches.isLive(index) && watches[index].set == set {
+      found.append(Int32(index))
+    }
+    return found
   }
 
   /// Puts a watch at the end of its set's line, if it does not stand there already.

@@ -9,7 +9,7 @@ extension Shard {
 
   /// Watches nothing of the set any more.
   package mutating func removePollSet(_ set: Int) {
-    for index in polls.indices where polls[index].set == set && polls[index].socket != .none {
+    for index in polls.indices(of: set) {
       owners[polls[index].socket].watch = -1
       polls.remove(index)
     }

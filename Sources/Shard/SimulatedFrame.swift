@@ -12,6 +12,11 @@ public struct SimulatedFrame: Sendable {
     self.bytes = bytes
     self.metadata = metadata
   }
+
+  /// A frame with bytes of its own.
+  package init(copying bytes: RawSpan, _ metadata: WireFrameMetadata) {
+    self.init(bytes: unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }, metadata: metadata)
+  }
 }
 
 extension Shard {

@@ -45,10 +45,7 @@ package final class SimulatedWirePort: Wire {
 
   package func takeAll() -> [SimulatedFrame] {
     var frames: [SimulatedFrame] = []
-    takeAll { bytes, metadata in
-      frames.append(
-        SimulatedFrame(bytes: unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }, metadata: metadata))
-    }
+    takeAll { frames.append(SimulatedFrame(copying: $0, $1)) }
     return frames
   }
 }

@@ -5,10 +5,6 @@ import Wire
 @testable import LinuxHost
 @testable import SwiftStack
 
-private let isPrivileged =
-  geteuid() == 0 && (try? Privileges.hasNetworkAdmin()) == true
-  && FileManager.default.fileExists(atPath: "/dev/net/tun")
-
 /// A stack on a TAP with its own thread.
 @Suite("One poller, a thousand sockets", .enabled(if: isPrivileged)) struct PollerTapTests {
   private static let count = 1000

@@ -6,10 +6,6 @@ import Wire
 @testable import LinuxHost
 @testable import SwiftStack
 
-private let isPrivileged =
-  geteuid() == 0 && (try? Privileges.hasNetworkAdmin()) == true
-  && FileManager.default.fileExists(atPath: "/dev/net/tun")
-
 @Suite("Stacks that come and go", .enabled(if: isPrivileged), .serialized) struct StackCycleTests {
   private final class Witness {
     weak var memory: ShardMemory?

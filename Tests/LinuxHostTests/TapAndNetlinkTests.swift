@@ -6,11 +6,6 @@ import Wire
 
 @testable import LinuxHost
 
-/// Whether TAPs and namespaces can be made here.
-private let isPrivileged =
-  geteuid() == 0 && (try? Privileges.hasNetworkAdmin()) == true
-  && FileManager.default.fileExists(atPath: "/dev/net/tun")
-
 @Suite("TAP and netlink, in network namespaces", .enabled(if: isPrivileged)) struct TapAndNetlinkTests {
   static let hostMAC = MACAddress(0x0200_0000_0001)
   static let stackMAC = MACAddress(0x0200_0000_0002)

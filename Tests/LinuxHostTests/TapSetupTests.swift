@@ -5,10 +5,6 @@ import Wire
 @testable import LinuxHost
 @testable import SwiftStack
 
-private let isPrivileged =
-  geteuid() == 0 && (try? Privileges.hasNetworkAdmin()) == true
-  && FileManager.default.fileExists(atPath: "/dev/net/tun")
-
 /// What `up` does to Linux's side, and what is left of it.
 @Suite("Setting up a TAP, in network namespaces", .enabled(if: isPrivileged)) struct TapSetupTests {
   /// Everything about an interface that `up` may change.

@@ -16,10 +16,7 @@ extension SimulatedShard: CableEnd {
 
   public func takeFrames() -> [SimulatedFrame] {
     var frames: [SimulatedFrame] = []
-    takeFrames { bytes, metadata in
-      frames.append(
-        SimulatedFrame(bytes: unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }, metadata: metadata))
-    }
+    takeFrames { frames.append(SimulatedFrame(copying: $0, $1)) }
     return frames
   }
 }
