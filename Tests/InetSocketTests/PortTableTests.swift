@@ -86,6 +86,26 @@ import Wire
     change = bench.ports.takeChange()
     #expect(change == PortChange(port: 82, isInUse: false))
   }
+
+  @Test(
+    "D12 a port that somebody else holds already is told again when a socket listens on it, and when none does"
+  )
+  func listening() throws {
+    let bench = Bench()
+    bench.ports.recordsChanges = true
+    for owner in 0...2 { _ = try bench.bind(owner, port: 80, reusePort: true) }
+    while bench.ports.takeChange() != nil {}
+    try bench.listen(1, port: 80)
+    var change = bench.ports.takeChange()
+    #expect(change == PortChange(port: 80, isInUse: true, isListenedOn: true))
+    try bench.listen(2, port: 80)
+    check(bench.ports.takeChange() == nil)
+    bench.release(1, port: 80)
+    check(bench.ports.takeChange() == nil)
+    bench.release(2, port: 80)
+    change = bench.ports.takeChange()
+    #expect(change == PortChange(port: 80, isInUse: true))
+  }
   private func check(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(condition, sourceLocation: sourceLocation)
   }

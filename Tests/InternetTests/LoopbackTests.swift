@@ -90,6 +90,29 @@ struct LoopbackTests {
     #expect(receive(two).map(\.interface) == [two.nics[0].interface, two.nics[1].interface, .loopback])
   }
 
+  @Test("P5 a packet to ourselves is off its socket's account when it is on its way up")
+  func account() throws {
+    let two = try TwoDevices()
+    let account = SocketAccount(pool: two.pool, socket: 7)
+    var route = try two.route(to: own)
+    var skb = try two.datagram()
+    skb.chargeWrite(to: account, socket: 7)
+    #expect(account.writeAllocated > 0)
+    _ = two.host.output(skb, route: &route, options: IPv4SendOptions(protocol: .udp))
+    #expect(two.host.net.hasBacklog && account.writeAllocated == 0)
+    _ = receive(two)
+  }
+
+  @Test("P1 a device without an address sends with another's, but never with one that only this host knows")
+  func hostScope() throws {
+    let two = try TwoDevices()
+    let far = IPv4Address(198, 51, 100, 1)
+    try two.host.removeAddress(IPv4Address(10, 0, 2, 2))
+    try two.host.addRoute(
+      RouteEntry(#require(IPv4Prefix("198.51.100.0/24")), interface: two.nics[1].interface))
+    #expect(try two.route(to: far).source == own)
+  }
+
   @Test("P5 an address of lo is reached by it with all of its network, and goes with it")
   func addresses() throws {
     let two = try TwoDevices()

@@ -61,13 +61,18 @@ final class TwoDevices {
   func route(to destination: IPv4Address) throws -> Route { try host.route(to: destination, from: nil) }
   var neighbours: [NeighbourSnapshot] { host.link.neighbours.snapshot(now: host.net.now) }
 
+  /// What a transport gives down: an empty datagram.
+  func datagram() throws -> SkBuff {
+    guard var skb = pool.allocate(headroom: 64, linear: 64) else { throw Errno.ENOBUFS }
+    skb.put(8)
+    skb.setTransportHeader()
+    return skb
+  }
+
   /// Sends an empty datagram, as a transport does.
   func send(to destination: IPv4Address, from source: IPv4Address? = nil) throws {
     var route = try host.route(to: destination, from: source)
-    guard var skb = pool.allocate(headroom: 64, linear: 64) else { fatalError("the pool has room") }
-    skb.put(8)
-    skb.setTransportHeader()
-    _ = host.output(skb, route: &route, options: IPv4SendOptions(protocol: .udp))
+    _ = host.output(try datagram(), route: &route, options: IPv4SendOptions(protocol: .udp))
   }
 
   /// The frames that a device puts on its wire.
@@ -185,8 +190,8 @@ struct TwoDeviceTests {
     let two = try TwoDevices()
     let stations = [MACAddress(0x0200_0000_0021), MACAddress(0x0200_0000_0022)]
     // Of so many pairs, in a table that stays small, some share one.
-    for host in UInt8(3)..<203 {
-      let address = IPv4Address(10, 0, 1, host)
+    for host in UInt16(3)..<3000 {
+      let address = IPv4Address(10, 1, UInt8(host >> 8), UInt8(truncatingIfNeeded: host))
       for number in 0...1 {
         try two.host.setNeighbour(address, on: two.nics[number].interface, hardwareAddress: stations[number])
       }

@@ -144,6 +144,20 @@ struct WritableTests {
     check(kept.bytes[0] == 77)
   }
 
+  @Test("T13 a packet that stays and moves to data of its own leaves the old to what is under way")
+  func moved() {
+    let bench = PoolBench()
+    var kept = bench.packet(linear: 30)
+    guard var sent = kept.transmissionClone() else { return check(false) }
+    check(kept.expandHead(headroom: 64, tailroom: 0))
+    check(sent.writableByteCount == 30 && kept.writableByteCount == 30)
+    guard let tapped = sent.clone() else { return check(false) }
+    check(sent.isHeaderCloned)
+    store(77, in: &sent)
+    check(sent.bytes[0] == 77 && tapped.bytes == PoolBench.pattern(0..<30))
+    check(kept.bytes == PoolBench.pattern(0..<30))
+  }
+
   private func store(_ value: UInt8, in skb: inout SkBuff) {
     guard var bytes = skb.writable() else { return check(false) }
     bytes.store8(value, 0)

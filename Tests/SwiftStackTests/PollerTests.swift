@@ -192,6 +192,16 @@ import Testing
     await #expect { try await task.value } throws: { ($0 as? SocketError)?.errno == .ENETDOWN }
   }
 
+  @Test("a poller that watches nothing is told of the end of the stack as well")
+  func end() async throws {
+    let simulated = try SimulatedStack()
+    let poller = Poller(simulated.stack)
+    let task = Task { try await poller.wait() }
+    while !poller.isAwaited { await Task.yield() }
+    simulated.stack.close()
+    await #expect { try await task.value } throws: { ($0 as? SocketError)?.errno == .ENETDOWN }
+  }
+
   @Test("one poller serves the sockets of several queues")
   func queues() throws {
     let simulated = try SimulatedStack(queues: 2)
