@@ -120,7 +120,7 @@ struct PingRun {
   /// What comes until then: a reply, or errors.
   mutating func receive(on socket: Socket, until limit: Instant) throws -> [PingReport] {
     do throws(SocketError) {
-      let packet = try socket.receiveWithTimeToLive(upTo: 65535, until: limit)
+      let packet = try socket.recvmsg(upTo: 65535, until: limit)
       let now = MonotonicClock.now()
       guard packet.bytes.count >= 8, packet.bytes[0] == 0 else { return [] }
       let sequence = UInt16(packet.bytes[6]) << 8 | UInt16(packet.bytes[7])
@@ -130,7 +130,7 @@ struct PingRun {
       return [
         PingReport(
           event: isFirst ? .reply : .duplicate, sequence: Int(sequence), byteCount: packet.bytes.count,
-          timeToLive: packet.timeToLive.map(Int.init),
+          timeToLive: packet.control.timeToLive.map(Int.init),
           from: packet.source.map { "\($0.address)" } ?? "\(host)",
           milliseconds: Double((now - start).rawValue) / 1e6)
       ]
@@ -152,9 +152,10 @@ struct PingRun {
   /// Each entry of the error queue quotes the request that it is about; a local one is about that being sent.
   private mutating func queuedFailures(on socket: Socket, sending current: UInt16?) -> [PingReport] {
     var reports: [PingReport] = []
-    while let (bytes, message) = try? socket.recvmsg(upTo: 64, flags: [.errorQueue, .dontWait]) {
+    while let message = try? socket.recvmsg(upTo: 64, flags: [.errorQueue, .dontWait]) {
       guard let error = message.control.error else { continue }
       var about = current
+      let bytes = message.bytes
       if error.origin == .icmp { about = bytes.count >= 8 ? UInt16(bytes[6]) << 8 | UInt16(bytes[7]) : nil }
       guard let about, sentAt[about] != nil else { continue }
       reports.append(failure(error.errno, about, from: error.offender))

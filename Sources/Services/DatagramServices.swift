@@ -12,7 +12,7 @@ class DatagramService: Program {
     for _ in 0..<Self.turnCount {
       let buffer = unsafe shard.scratch.prefix(65536)
       do throws(Errno) {
-        let datagram = unsafe try shard.receiveFrom(socket, into: buffer, flags: .dontWait)
+        let datagram = unsafe try shard.receiveMessage(socket, into: buffer, flags: .dontWait)
         guard let source = datagram.source, !Self.servicePorts.contains(source.port) else { continue }
         let answer = unsafe makeAnswer(buffer, byteCount: datagram.byteCount, on: &shard)
         guard let answer else { continue }

@@ -1,18 +1,28 @@
-/// What a receive brought.
-public struct Received: Sendable {
-  /// Bytes stored; with `.truncate` the datagram's whole length.
-  public var byteCount: Int
-  /// Where a datagram came from.
-  public var source: SocketAddress?
-  /// `.truncate`: the datagram was longer than the room for it.
-  public var flags: MessageFlags
-  /// TTL of an ICMP reply's packet, where the socket asked for it.
-  public var timeToLive: UInt8?
+import InetSocket
 
-  public init(byteCount: Int, source: SocketAddress?, flags: MessageFlags = [], timeToLive: UInt8? = nil) {
-    self.byteCount = byteCount
-    self.source = source
-    self.flags = flags
-    self.timeToLive = timeToLive
+/// What a receive brought. Linux: what recvmsg(2) leaves in `struct msghdr`.
+public struct Received: Sendable {
+  /// The bytes; empty where the caller gave the memory for them.
+  public var bytes: [UInt8]
+  /// Bytes stored; with `.truncate` asked for, a datagram's whole length.
+  public var byteCount: Int
+  /// Who sent a datagram; for an error, where the datagram that failed was going. `nil` on a stream.
+  public var source: SocketAddress?
+  /// `.truncate`: the datagram was longer than the room for it; `.errorQueue`: it is an error.
+  public var flags: MessageFlags
+  /// The control messages that the socket's options asked for.
+  public var control: ReceivedControl
+
+  /// What a stream brings into memory of the caller's.
+  init(byteCount: Int) {
+    self.init(ReceivedMessage(byteCount: byteCount))
+  }
+
+  init(_ message: ReceivedMessage, bytes: [UInt8] = []) {
+    self.bytes = bytes
+    byteCount = message.byteCount
+    source = message.source
+    flags = message.flags
+    control = message.control
   }
 }

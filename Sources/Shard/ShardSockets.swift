@@ -40,6 +40,15 @@ extension Shard {
     try sockets.shutdown(id, read: read, write: write, host: &host)
   }
 
+  /// Linux: setsockopt(2) with an `int`; levels and names are Linux's numbers.
+  public mutating func setsockopt(
+    _ id: SocketID, level: Int32, name: Int32, _ value: Int32
+  ) throws(Errno) {
+    let value = InlineArray<1, Int32>(repeating: value)
+    // Safe: an int has no padding.
+    try sockets.setsockopt(id, level: level, name: name, value: unsafe value.span.bytes, host: &host)
+  }
+
   /// What a socket is ready for. Whoever is told that it is not is owed a wake-up.
   public mutating func readiness(of id: SocketID) -> Readiness { sockets.poll(id) }
 
@@ -66,7 +75,7 @@ extension Shard {
 
   /// Receives what is there.
   ///
-  /// - Returns: the bytes received; of a stream 0 is its end.
+  /// - Returns: how many bytes, and what came with them; of a stream 0 is its end.
   public mutating func receive(
     _ id: SocketID, into bytes: inout MutableRawSpan, flags: MessageFlags = []
   ) throws(Errno) -> Received {
@@ -104,25 +113,22 @@ extension Shard {
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
     if id.kind == .tcp && !flags.contains(.errorQueue) {
-      return Received(byteCount: unsafe try receive(id, into: buffer, flags: flags), source: nil)
+      return Received(byteCount: unsafe try receive(id, into: buffer, flags: flags))
     }
-    let message = unsafe try receiveMessage(id, into: buffer, flags: flags)
-    return Received(
-      byteCount: message.byteCount, source: message.source, flags: message.flags,
-      timeToLive: message.control.timeToLive)
+    return Received(unsafe try receiveMessage(id, into: buffer, flags: flags))
   }
 
   /// Receives into a new array, made when there is something to put into it, and no larger than that.
   package mutating func receiveArray(
     _ id: SocketID, upTo limit: Int, flags: MessageFlags
-  ) throws(Errno) -> (bytes: [UInt8], message: ReceivedMessage) {
+  ) throws(Errno) -> Received {
     let isError = flags.contains(.errorQueue)
     let available = isError ? sockets.queuedErrorByteCount(id) : sockets.receivableByteCount(id)
     let count = min(limit, available)
     guard count > 0 else {
       // Nothing is there, or nothing but an error or the end: which, the call says without any room.
       let nowhere = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
-      return ([], unsafe try receiveMessage(id, into: nowhere, flags: flags))
+      return Received(unsafe try receiveMessage(id, into: nowhere, flags: flags))
     }
     // Safe: as many bytes as the array is said to have were written.
     var message: ReceivedMessage?
@@ -134,7 +140,7 @@ extension Shard {
       message = taken
     }
     guard let message else { throw .EAGAIN }
-    return (bytes, message)
+    return Received(message, bytes: bytes)
   }
 
   /// Sends bytes that Swift owns.

@@ -14,14 +14,15 @@ public struct SimulatedFrame: Sendable {
   }
 
   /// A frame with bytes of its own.
-  package init(copying bytes: RawSpan, _ metadata: WireFrameMetadata) {
-    self.init(bytes: unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }, metadata: metadata)
+  package init(copying bytes: Span<UInt8>, _ metadata: WireFrameMetadata) {
+    // Safe: the span's elements are bytes.
+    self.init(bytes: unsafe bytes.withUnsafeBufferPointer { unsafe [UInt8]($0) }, metadata: metadata)
   }
 }
 
 extension Shard {
   /// A frame arrives from a wire whose frames are pushed.
-  package mutating func receive(_ frame: RawSpan, _ metadata: WireFrameMetadata = WireFrameMetadata()) {
+  package mutating func receive(_ frame: Span<UInt8>, _ metadata: WireFrameMetadata = WireFrameMetadata()) {
     guard !isClosed else { return }
     runTimers()
     unsafe frame.withUnsafeBytes { unsafe receiveFrame($0, metadata) }
@@ -29,8 +30,7 @@ extension Shard {
 
   /// As above, with its bytes in an array.
   package mutating func receive(_ frame: SimulatedFrame) {
-    // Safe: a byte has no padding.
-    receive(unsafe frame.bytes.span.bytes, frame.metadata)
+    receive(frame.bytes.span, frame.metadata)
   }
 
   /// The frames that were sent into a simulated wire and not taken yet.

@@ -1,7 +1,8 @@
 import IceModel
 
 /// One shard alone, in virtual time: its wire and its clock belong to the caller, and there is no thread and no lock. The
-/// whole path, NIC model included, runs inside the calls.
+/// whole path, NIC model included, runs inside the calls. A scheduler that has timers of its own runs it by `nextDeadline` and
+/// `advance(to:)`; a link that carries frames as spans is plugged in by `receive` and `takeFrames`.
 ///
 /// ```swift
 /// let host = try SimulatedShard()
@@ -62,12 +63,12 @@ public final class SimulatedShard {
   }
 
   /// A frame arrives from the wire, from its Ethernet header on, without its frame check sequence.
-  public func receive(_ frame: RawSpan, _ metadata: WireFrameMetadata = WireFrameMetadata()) {
+  public func receive(_ frame: Span<UInt8>, _ metadata: WireFrameMetadata = WireFrameMetadata()) {
     run { $0.receive(frame, metadata) }
   }
 
   /// The frames that the stack has sent since the last call, in order; a span is good during the call it is given to.
-  public func takeFrames(_ body: (RawSpan, WireFrameMetadata) -> Void) {
+  public func takeFrames(_ body: (Span<UInt8>, WireFrameMetadata) -> Void) {
     unsafe (shard.pointee.port.wire as? SimulatedWirePort)?.takeAll(body)
   }
 

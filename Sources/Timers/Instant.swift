@@ -31,9 +31,12 @@ public struct Nanoseconds: Comparable, Hashable, Sendable, AdditiveArithmetic, C
   @inlinable public var microseconds: Int64 { rawValue / 1_000 }
 
   public var duration: Duration { .nanoseconds(rawValue) }
+  /// The whole nanoseconds of a duration; one of more than 292 years is as long as can be.
   public init(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
-    self.init(seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000)
+    let whole = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let sum = whole.partialValue.addingReportingOverflow(attoseconds / 1_000_000_000)
+    self.init(whole.overflow || sum.overflow ? (seconds < 0 ? .min : .max) : sum.partialValue)
   }
   public var description: String { "\(rawValue)ns" }
 }

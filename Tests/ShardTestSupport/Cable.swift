@@ -11,8 +11,7 @@ public protocol CableEnd: AnyObject {
 }
 
 extension SimulatedShard: CableEnd {
-  // Safe: a byte has no padding.
-  public func receive(_ frame: SimulatedFrame) { receive(unsafe frame.bytes.span.bytes, frame.metadata) }
+  public func receive(_ frame: SimulatedFrame) { receive(frame.bytes.span, frame.metadata) }
 
   public func takeFrames() -> [SimulatedFrame] {
     var frames: [SimulatedFrame] = []

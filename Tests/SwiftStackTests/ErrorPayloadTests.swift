@@ -24,14 +24,14 @@ import Wire
   func payload() throws {
     let socket = try refused([1, 2, 3])
     let whole = try socket.recvmsg(flags: .errorQueue)
-    #expect(whole.bytes == [1, 2, 3] && whole.message.source == closed)
-    #expect(whole.message.control.error?.errno == .ECONNREFUSED)
-    #expect(whole.message.flags == .errorQueue)
+    #expect(whole.bytes == [1, 2, 3] && whole.source == closed)
+    #expect(whole.control.error?.errno == .ECONNREFUSED)
+    #expect(whole.flags == .errorQueue)
 
     let cut = try refused([4, 5, 6]).recvmsg(upTo: 2, flags: .errorQueue)
-    #expect(cut.bytes == [4, 5] && cut.message.flags == [.errorQueue, .truncate])
+    #expect(cut.bytes == [4, 5] && cut.flags == [.errorQueue, .truncate])
     let none = try refused([]).recvmsg(flags: .errorQueue)
-    #expect(none.bytes.isEmpty && none.message.flags == .errorQueue)
+    #expect(none.bytes.isEmpty && none.flags == .errorQueue)
   }
 
   @Test("S7 of a long datagram the error queue has what the ICMP error had room for")
@@ -57,7 +57,7 @@ import Wire
     // Longer than what the driver copies: only its headers are in the linear area.
     peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 3, packet)))
     let received = try socket.recvmsg(flags: .errorQueue)
-    #expect(received.message.control.error?.errno == .ECONNREFUSED)
+    #expect(received.control.error?.errno == .ECONNREFUSED)
     #expect(received.bytes == Array(bytes.prefix(576 - 20 - 8 - 20 - 8)))
   }
 }

@@ -44,8 +44,8 @@ struct ErrorQueueScriptTests {
       case "queue", "peek":
         return word { () throws(SocketError) in
           let flags: MessageFlags = words[0] == "peek" ? [.errorQueue, .peek] : .errorQueue
-          let (bytes, message) = try socket.recvmsg(upTo: count, flags: flags)
-          return "\(bytes.count)\(message.flags.contains(.truncate) ? "t" : "")"
+          let message = try socket.recvmsg(upTo: count, flags: flags)
+          return "\(message.bytes.count)\(message.flags.contains(.truncate) ? "t" : "")"
             + (message.control.error?.errno == .ECONNREFUSED ? "" : "?")
         }
       case "recv": return word { () throws(SocketError) in "\(try socket.receive(upTo: 100).count)" }

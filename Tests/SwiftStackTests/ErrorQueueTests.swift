@@ -33,14 +33,14 @@ import Wire
     for count in [0, 12, 500, 520, 1200] {
       let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
       peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 3, quoted(bytes))))
-      let (data, message) = try socket.recvmsg(flags: .errorQueue)
+      let message = try socket.recvmsg(flags: .errorQueue)
       // A message of 576 bytes has room for 520.
-      #expect(data == Array(bytes.prefix(520)) && message.flags == .errorQueue, "\(count)")
+      #expect(message.bytes == Array(bytes.prefix(520)) && message.flags == .errorQueue, "\(count)")
       #expect(message.source == SocketAddress(IPv4Address(10, 0, 0, 1), port: 7))
     }
     peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 3, quoted([1, 2, 3, 4]))))
-    let (data, message) = try socket.recvmsg(upTo: 3, flags: .errorQueue)
-    #expect(data == [1, 2, 3] && message.flags == [.errorQueue, .truncate])
+    let message = try socket.recvmsg(upTo: 3, flags: .errorQueue)
+    #expect(message.bytes == [1, 2, 3] && message.flags == [.errorQueue, .truncate])
   }
 
   @Test("S7 MSG_ERRQUEUE of a ping socket brings the echo request, header and all") func ping() throws {
@@ -62,8 +62,8 @@ import Wire
     try socket.setsockopt(level: 0, name: 10, 2)
     _ = try? socket.send(
       [UInt8](repeating: 1, count: 2000), to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 7))
-    let (data, message) = try socket.recvmsg(flags: .errorQueue)
-    #expect(data.isEmpty && message.control.error?.origin == .local)
+    let message = try socket.recvmsg(flags: .errorQueue)
+    #expect(message.bytes.isEmpty && message.control.error?.origin == .local)
   }
 
   @Test("S7 the error behind the one that was read is the socket's only when it is next in line") func next()
@@ -78,7 +78,7 @@ import Wire
         [UInt8](repeating: 1, count: 2000), to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 7))
     }
     func read() throws -> ExtendedError.Origin? {
-      try socket.recvmsg(flags: .errorQueue).message.control.error?.origin
+      try socket.recvmsg(flags: .errorQueue).control.error?.origin
     }
     fail()
     #expect(socket.takeError() == .ECONNREFUSED)

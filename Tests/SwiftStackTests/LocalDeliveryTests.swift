@@ -91,7 +91,7 @@ import Wire
       [0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0] + FramePeer.hostAddress + [10, 0, 0, 1]
       + ScriptedPeer.bytes(UInt16(5000)) + ScriptedPeer.bytes(UInt16(7)) + [0, 8, 0, 0]
     peer.receive(FramePeer.ip(1, FramePeer.icmp(type, code, quoted)))
-    return (try? sender.recvmsg(flags: .errorQueue))?.message.control.error?.errno
+    return (try? sender.recvmsg(flags: .errorQueue))?.control.error?.errno
   }
 
   @Test("R ICMP unassigned codes of unreachable and a reassembly that timed out are no socket's error")

@@ -30,7 +30,7 @@ import Wire
     }
     func ports() -> [UInt16] {
       var ports: [UInt16] = []
-      while let error = try? socket.recvmsg(flags: .errorQueue).message.control.error {
+      while let error = try? socket.recvmsg(flags: .errorQueue).control.error {
         ports.append(error.destination.port)
       }
       return ports

@@ -163,7 +163,7 @@ import Testing
   func waits() async throws {
     let pair = try pair()
     try pair.poller.add(pair.server, for: .readable, token: 5)
-    func waiting(_ timeout: Nanoseconds? = nil) async throws -> Task<[PollEvent], any Error> {
+    func waiting(_ timeout: Duration? = nil) async throws -> Task<[PollEvent], any Error> {
       let task = Task { [poller = pair.poller] in try await poller.wait(timeout: timeout) }
       while !pair.poller.isAwaited { await Task.yield() }
       return task

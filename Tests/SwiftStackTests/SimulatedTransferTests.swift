@@ -124,9 +124,9 @@ import Wire
     socket.isNonBlocking = true
     let payload = (0..<size).map(StreamPump.pattern)
     try socket.send(payload, to: SocketAddress(Self.right, port: 7))
-    var answer: (bytes: [UInt8], source: SocketAddress?)?
+    var answer: Received?
     wire.run(for: .seconds(5)) {
-      answer = try? socket.receiveMessage()
+      answer = try? socket.recvmsg()
       return answer != nil
     }
     let echoed = try #require(answer)

@@ -82,7 +82,7 @@ import Wire
     #expect(try await socket.poll([.readable, .writable], timeout: nil) == .writable)
     try await socket.send([1, 2, 3], to: SocketAddress(Self.own, port: 7))
     #expect(try await socket.poll(.readable, timeout: .seconds(1)) == .readable)
-    let echoed = try await socket.receiveMessage()
+    let echoed = try await socket.recvmsg()
     #expect(echoed.bytes == [1, 2, 3] && echoed.source == SocketAddress(Self.own, port: 7))
   }
 

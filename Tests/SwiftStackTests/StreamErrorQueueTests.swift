@@ -17,9 +17,9 @@ struct StreamErrorQueueTests {
       #expect(throws: SocketError("recvmsg", .EAGAIN)) { _ = try socket.recvmsg(flags: .errorQueue) }
       peer.sendICMP(type: 3, code: 1, about: syn)
       #expect(socket.readiness.contains(.error))
-      let (bytes, message) = try socket.recvmsg(flags: .errorQueue)
+      let message = try socket.recvmsg(flags: .errorQueue)
       let ports = ScriptedPeer.bytes(syn.sourcePort) + ScriptedPeer.bytes(syn.destinationPort)
-      #expect(bytes == ports + ScriptedPeer.bytes(syn.sequence))
+      #expect(message.bytes == ports + ScriptedPeer.bytes(syn.sequence))
       #expect(message.flags == .errorQueue)
       #expect(message.source == SocketAddress(IPv4Address(10, 0, 0, 1), port: syn.destinationPort))
       let error = try #require(message.control.error)

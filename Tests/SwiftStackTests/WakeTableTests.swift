@@ -138,7 +138,7 @@ final class WakeScene {
 
   func start(_ style: WakeTableTests.Style, hasTimeout: Bool) throws -> Call<Ending> {
     let (socket, wait) = (socket, wait)
-    let timeout: Nanoseconds? = hasTimeout ? .milliseconds(50) : nil
+    let timeout: Duration? = hasTimeout ? .milliseconds(50) : nil
     if hasTimeout {
       socket.receiveTimeout = timeout
       socket.sendTimeout = timeout

@@ -92,9 +92,9 @@ public final class Poller: Sendable {
   ///   - timeout: on the stack's clock; `nil` waits for ever.
   /// - Returns: what is ready, those that became so first at first; empty after the time-out or `wake()`.
   /// - Throws: ENETDOWN when the stack or its interface is gone.
-  public func wait(upTo limit: Int = 256, timeout: Nanoseconds? = nil) throws(SocketError) -> [PollEvent] {
+  public func wait(upTo limit: Int = 256, timeout: Duration? = nil) throws(SocketError) -> [PollEvent] {
     let byTimer = stack.shards[0].hasManualClock
-    let deadline = timeout.map { stack.shards[0].clock.now + $0 } ?? .distantFuture
+    let deadline = timeout.map { stack.shards[0].clock.now + Nanoseconds($0) } ?? .distantFuture
     while true {
       let generation = waiter.generation
       let events = try take(limit, byTimer ? deadline : nil)
@@ -108,9 +108,9 @@ public final class Poller: Sendable {
   ///
   /// - Throws: ECANCELED, too, when the task was cancelled.
   public func wait(
-    upTo limit: Int = 256, timeout: Nanoseconds? = nil
+    upTo limit: Int = 256, timeout: Duration? = nil
   ) async throws(SocketError) -> [PollEvent] {
-    let deadline = timeout.map { stack.shards[0].clock.now + $0 } ?? .distantFuture
+    let deadline = timeout.map { stack.shards[0].clock.now + Nanoseconds($0) } ?? .distantFuture
     while true {
       let generation = waiter.generation
       let events = try take(limit, deadline)

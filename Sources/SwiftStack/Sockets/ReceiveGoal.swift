@@ -47,6 +47,18 @@ struct ReceiveGoal: Sendable {
     hasEnded = count == 0 || flags.contains(.peek)
   }
 
+  /// Adds what an attempt brought in an array of its own.
+  mutating func take(_ part: Received, least: Int, into result: inout Received?) {
+    if taken == 0 {
+      result = part
+    } else {
+      result?.bytes += part.bytes
+      // MSG_TRUNC counts what a stream has thrown away, too.
+      result?.byteCount += part.byteCount
+    }
+    advance(by: part.bytes.count, least: least)
+  }
+
   /// Whether the call goes on.
   var isUnmet: Bool { mayWant && !hasEnded && taken < least }
   /// A call that only looks sees what there is when its time is over.

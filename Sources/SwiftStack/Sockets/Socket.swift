@@ -58,20 +58,22 @@ public final class Socket: Sendable {
     set { nonBlocking.store(newValue, ordering: .relaxed) }
   }
   /// SO_RCVTIMEO: how long a receive or an accept waits before EAGAIN, on the stack's clock; `nil`: for ever.
-  public var receiveTimeout: Nanoseconds? {
-    get { (try? enter { (state, id) throws(Errno) in state.sockets.timeouts(id).receive }) ?? nil }
+  public var receiveTimeout: Duration? {
+    get {
+      ((try? enter { (state, id) throws(Errno) in state.sockets.timeouts(id).receive }) ?? nil)?.duration
+    }
     set {
-      let timeout = newValue.flatMap { $0 > .zero ? $0 : nil }
+      let timeout = newValue.flatMap { $0 > .zero ? Nanoseconds($0) : nil }
       try? enter { (state, id) throws(Errno) in
         state.sockets.setReceiveTimeout(id, timeout)
       }
     }
   }
   /// SO_SNDTIMEO: how long a send (EAGAIN) or a connect (EINPROGRESS) waits, on the stack's clock; `nil`: for ever.
-  public var sendTimeout: Nanoseconds? {
-    get { (try? enter { (state, id) throws(Errno) in state.sockets.timeouts(id).send }) ?? nil }
+  public var sendTimeout: Duration? {
+    get { ((try? enter { (state, id) throws(Errno) in state.sockets.timeouts(id).send }) ?? nil)?.duration }
     set {
-      let timeout = newValue.flatMap { $0 > .zero ? $0 : nil }
+      let timeout = newValue.flatMap { $0 > .zero ? Nanoseconds($0) : nil }
       try? enter { (state, id) throws(Errno) in
         state.sockets.setSendTimeout(id, timeout)
       }

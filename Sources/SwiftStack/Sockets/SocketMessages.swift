@@ -22,10 +22,20 @@ extension Socket {
 
   /// Receives one message, or what a stream has, with where it came from, its flags and its control messages; an error
   /// from the error queue with the flag `.errorQueue`, which never waits: `poll` waits for one.
+  public func recvmsg(upTo limit: Int = 65535, flags: MessageFlags = []) throws(SocketError) -> Received {
+    try receiveArray("recvmsg", upTo: limit, flags: flags, patience(receiving: flags))
+  }
+
+  /// As the blocking form, suspending the task until there is a message.
+  ///
+  /// - Throws: as the blocking form; ECANCELED when the task was cancelled, and what came stays with the socket.
   public func recvmsg(
     upTo limit: Int = 65535, flags: MessageFlags = []
-  ) throws(SocketError) -> (bytes: [UInt8], message: ReceivedMessage) {
-    let patience = flags.contains(.errorQueue) ? .none : patience(flags, .receiveTimeout)
-    return try receiveArray("recvmsg", upTo: limit, flags: flags, patience)
+  ) async throws(SocketError) -> Received {
+    try await receiveArray("recvmsg", upTo: limit, flags: flags, patience(receiving: flags))
+  }
+
+  private func patience(receiving flags: MessageFlags) -> Patience {
+    flags.contains(.errorQueue) ? .none : patience(flags, .receiveTimeout)
   }
 }

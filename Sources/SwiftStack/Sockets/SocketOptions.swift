@@ -29,8 +29,8 @@ extension Socket {
 
   /// SO_LINGER: how long close waits for the peer to acknowledge what was sent; zero resets the connection, `nil` closes
   /// in the background. Whole seconds, as Linux counts; a part of one counts as one.
-  public func setLinger(_ value: Nanoseconds?) throws(SocketError) {
-    let seconds = value.map { Int32(clamping: ($0.milliseconds + 999) / 1000) }
+  public func setLinger(_ value: Duration?) throws(SocketError) {
+    let seconds = value.map { Int32(clamping: (Nanoseconds($0).milliseconds + 999) / 1000) }
     var linger = InlineArray<2, Int32>(repeating: 0)
     if let seconds { linger = [1, seconds] }
     // Safe: an int has no padding.
@@ -50,11 +50,10 @@ extension Socket {
     try setsockopt(level: SocketOptionLevel.ip, name: IPOptionName.receiveErrors, 1)
   }
 
-  package func receiveWithTimeToLive(
+  package func recvmsg(
     upTo limit: Int, until deadline: Instant
-  ) throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?, timeToLive: UInt8?) {
-    let result = try receiveArray("receive", upTo: limit, flags: [], .until(deadline))
-    return (result.bytes, result.message.source, result.message.control.timeToLive)
+  ) throws(SocketError) -> Received {
+    try receiveArray("receive", upTo: limit, flags: [], .until(deadline))
   }
 
   /// Waits for a datagram and tells where it came from; it stays queued.

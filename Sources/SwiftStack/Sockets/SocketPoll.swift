@@ -14,8 +14,8 @@ extension Socket {
   ///   - events: what is waited for.
   ///   - timeout: on the stack's clock; `nil` waits for ever.
   /// - Returns: what is there; empty after the time-out; error and hang-up when the socket or the stack is closed.
-  public func poll(_ events: Readiness, timeout: Nanoseconds? = nil) -> Readiness {
-    poll(events, timeout.map(Patience.atMost) ?? .until(.distantFuture))
+  public func poll(_ events: Readiness, timeout: Duration? = nil) -> Readiness {
+    poll(events, timeout.map { Patience.atMost(Nanoseconds($0)) } ?? .until(.distantFuture))
   }
 
   package func poll(_ events: Readiness, until limit: Instant) -> Readiness { poll(events, .until(limit)) }
@@ -35,8 +35,8 @@ extension Socket {
   ///
   /// - Returns: as the blocking form.
   /// - Throws: ECANCELED when the task was cancelled.
-  public func poll(_ events: Readiness, timeout: Nanoseconds? = nil) async throws(SocketError) -> Readiness {
-    var patience = timeout.map(Patience.atMost) ?? .until(.distantFuture)
+  public func poll(_ events: Readiness, timeout: Duration? = nil) async throws(SocketError) -> Readiness {
+    var patience = timeout.map { Patience.atMost(Nanoseconds($0)) } ?? .until(.distantFuture)
     do throws(Errno) {
       return try await suspending(for: .errors, until: events, &patience) { (state, id) throws(Errno) in
         try state.poll(id, events)

@@ -113,14 +113,6 @@ extension Socket {
     try receiveArray("receive", upTo: limit, flags: flags, patience(flags, .receiveTimeout)).bytes
   }
 
-  /// Receives a datagram, or bytes of a stream, with where they came from.
-  public func receiveMessage(
-    upTo limit: Int = 65535, flags: MessageFlags = []
-  ) throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?) {
-    let result = try receiveArray("receive", upTo: limit, flags: flags, patience(flags, .receiveTimeout))
-    return (result.bytes, result.message.source)
-  }
-
   /// Into memory of the caller's, which is only written during the call.
   @unsafe
   public func receive(
@@ -144,9 +136,9 @@ extension Socket {
       }
       if goal.taken == 0 { throw SocketError("receive", error) }
     }
-    let taken = goal.taken
-    result?.byteCount = taken
-    return result ?? Received(byteCount: taken, source: nil)
+    guard var result else { throw SocketError("receive", .EAGAIN) }
+    result.byteCount = goal.taken
+    return result
   }
 
   /// Receives up to `limit` bytes, suspending the task until there are some; with `.waitAll` all of them, before the end
@@ -154,44 +146,15 @@ extension Socket {
   ///
   /// - Throws: as the blocking form; ECANCELED when the task was cancelled, and what came stays with the socket.
   public func receive(upTo limit: Int, flags: MessageFlags = []) async throws(SocketError) -> [UInt8] {
-    try await receiveMessage(upTo: limit, flags: flags).bytes
-  }
-
-  /// Receives a message with its sender, suspending the task until there is one.
-  ///
-  /// - Throws: as the blocking form; ECANCELED when the task was cancelled, and what came stays with the socket.
-  public func receiveMessage(
-    upTo limit: Int = 65535, flags: MessageFlags = []
-  ) async throws(SocketError) -> (bytes: [UInt8], source: SocketAddress?) {
-    var goal = ReceiveGoal(self, flags, upTo: limit)
-    var bytes: [UInt8] = []
-    var source: SocketAddress?
-    do throws(Errno) {
-      repeat {
-        let rest = limit - bytes.count
-        let part = try await suspending(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
-          let least = try goal.least(&state, id)
-          return (try state.receiveArray(id, upTo: rest, flags: goal.flags), least)
-        }
-        source = part.0.message.source
-        if goal.taken == 0 { bytes = part.0.bytes } else { bytes += part.0.bytes }
-        goal.advance(by: part.0.bytes.count, least: part.1)
-      } while goal.isUnmet
-    } catch {
-      if error == .EAGAIN, goal.acceptsLess {
-        return try await receiveMessage(upTo: limit, flags: flags.union(.dontWait))
-      }
-      if bytes.isEmpty { throw SocketError("receive", error) }
-    }
-    return (bytes, source)
+    try await receiveArray("receive", upTo: limit, flags: flags, patience(flags, .receiveTimeout)).bytes
   }
 
   /// Every blocking and non-blocking receive into a new array.
   func receiveArray(
     _ operation: String, upTo limit: Int, flags: MessageFlags, _ patience: Patience
-  ) throws(SocketError) -> (bytes: [UInt8], message: ReceivedMessage) {
+  ) throws(SocketError) -> Received {
     var goal = ReceiveGoal(self, flags, upTo: limit, patience)
-    var result: (bytes: [UInt8], message: ReceivedMessage)?
+    var result: Received?
     do throws(Errno) {
       repeat {
         let rest = limit - goal.taken
@@ -199,8 +162,7 @@ extension Socket {
           let least = try goal.least(&state, id)
           return (try state.receiveArray(id, upTo: rest, flags: goal.flags), least)
         }
-        if result == nil { result = part.0 } else { result?.bytes += part.0.bytes }
-        goal.advance(by: part.0.bytes.count, least: part.1)
+        goal.take(part.0, least: part.1, into: &result)
       } while goal.isUnmet
     } catch {
       if error == .EAGAIN, goal.acceptsLess {
@@ -208,8 +170,32 @@ extension Socket {
       }
       if result == nil { throw SocketError(operation, error) }
     }
-    guard var result else { throw SocketError(operation, .EAGAIN) }
-    if type == .tcp && !flags.contains(.truncate) { result.message.byteCount = result.bytes.count }
+    guard let result else { throw SocketError(operation, .EAGAIN) }
+    return result
+  }
+
+  /// As above, suspending the task.
+  func receiveArray(
+    _ operation: String, upTo limit: Int, flags: MessageFlags, _ patience: Patience
+  ) async throws(SocketError) -> Received {
+    var goal = ReceiveGoal(self, flags, upTo: limit, patience)
+    var result: Received?
+    do throws(Errno) {
+      repeat {
+        let rest = limit - goal.taken
+        let part = try await suspending(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
+          let least = try goal.least(&state, id)
+          return (try state.receiveArray(id, upTo: rest, flags: goal.flags), least)
+        }
+        goal.take(part.0, least: part.1, into: &result)
+      } while goal.isUnmet
+    } catch {
+      if error == .EAGAIN, goal.acceptsLess {
+        return try await receiveArray(operation, upTo: limit, flags: flags.union(.dontWait), .none)
+      }
+      if result == nil { throw SocketError(operation, error) }
+    }
+    guard let result else { throw SocketError(operation, .EAGAIN) }
     return result
   }
 }
