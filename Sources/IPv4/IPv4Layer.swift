@@ -32,11 +32,14 @@ public struct IPv4Layer: ~Copyable {
   public internal(set) var generation: UInt32 = 1
   var pathMTUs = PathMTUTable()
   var pathMTUTimer = TimerSlot()
-  var identifications: IdentificationSource
+  /// Where the packets' identifications come from.
+  public internal(set) var identifications: IdentificationTable
   var reassembly = ReassemblyTable()
   var rateLimit: ICMPRateLimit
   var conflicts = AddressConflictDetection()
   var groups: [IPv4Address] = []
+  /// Those of every shard; `nil`: there is one.
+  var sharedGroups: (any SharedGroups)?
   /// The source that was last found to be no address of ours: most packets come from the same few.
   var lastPlainSource = IPv4Address.any
   var errors: [TransportError] = []
@@ -53,7 +56,7 @@ public struct IPv4Layer: ~Copyable {
   static let errorLimit = 256
 
   public init(net: inout Net) {
-    identifications = IdentificationSource(net: &net)
+    identifications = IdentificationTable(net: &net)
     rateLimit = ICMPRateLimit(net: &net)
     errors.reserveCapacity(Self.errorLimit)
     // Linux: `inetdev_event()` gives it to the loopback device.
@@ -68,14 +71,16 @@ public struct IPv4Layer: ~Copyable {
   public mutating func joinGroup(_ group: IPv4Address) throws(Errno) {
     guard group.isMulticast else { throw .EINVAL }
     groups.append(group)
+    sharedGroups?.join(group)
   }
   public mutating func leaveGroup(_ group: IPv4Address) throws(Errno) {
     guard let index = groups.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
     groups.remove(at: index)
+    sharedGroups?.leave(group)
   }
   /// Whether packets to a group are for us; all hosts (224.0.0.1) always is. Linux: `ip_check_mc_rcu()`.
   func isMember(of group: IPv4Address) -> Bool {
-    group == IPv4Address(224, 0, 0, 1) || groups.contains(group)
+    group == IPv4Address(224, 0, 0, 1) || groups.contains(group) || sharedGroups?.contains(group) ?? false
   }
 
   // MARK: Errors

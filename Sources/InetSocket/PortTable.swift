@@ -12,21 +12,6 @@ public struct PortBinding: Sendable, Equatable {
   public var isHeld: Bool { sharing.contains(.present) }
 }
 
-/// A port that came into use or went out of use, or whose first listener came or last one went.
-public struct PortChange: Sendable, Equatable {
-  public var port: UInt16
-  /// A socket owns it.
-  public var isInUse: Bool
-  /// A socket listens on it.
-  public var isListenedOn: Bool
-
-  public init(port: UInt16, isInUse: Bool, isListenedOn: Bool = false) {
-    self.port = port
-    self.isInUse = isInUse
-    self.isListenedOn = isListenedOn
-  }
-}
-
 /// The ports in use for one protocol. Linux: `struct inet_bind_bucket`, `inet_csk_get_port()`, `udp_lib_get_port()`.
 ///
 /// Nothing here walks a list of sockets: for each port, and for each address on it, only the number of owners that
@@ -97,15 +82,13 @@ public struct PortTable: ~Copyable {
   /// How many sockets own a port.
   public private(set) var count = 0
 
-  /// Whether `takeChange()` is asked: of a table that others look into.
-  public var recordsChanges = false
-  private var changes: [UInt16] = []
+  /// What the shards of a stack know of each other's ports; `nil`: there is one shard.
+  public var shared: SharedPorts?
 
-  /// What became of a port since the last call; `nil`: nothing of any.
-  public mutating func takeChange() -> PortChange? {
-    guard let port = changes.popLast() else { return nil }
-    let owners = ports[Self.key(.inet, port)]
-    return PortChange(port: port, isInUse: owners != nil, isListenedOn: (owners?.listening ?? 0) > 0)
+  /// Whether another shard's sockets have a port.
+  private func isElsewhere(_ port: UInt16) -> Bool {
+    guard let shared else { return false }
+    return shared.others(on: port) != 0
   }
 
   /// Takes a port.
@@ -137,9 +120,13 @@ public struct PortTable: ~Copyable {
         let offset = (UInt32(start - range.lowerBound) &+ step) % span
         let candidate = range.lowerBound + UInt16(offset)
         step += 1
-        guard offset & 1 == parity, !conflicts(address, candidate, []) else { continue }
+        guard offset & 1 == parity, !conflicts(address, candidate, []), !isElsewhere(candidate) else {
+          continue
+        }
         add(&owner, address, candidate, sharing)
-        return candidate
+        // Another shard's socket may have come to it meanwhile.
+        guard isElsewhere(candidate) else { return candidate }
+        release(&owner, address: address, port: candidate)
       }
     }
     throw .EADDRINUSE
@@ -270,7 +257,10 @@ public struct PortTable: ~Copyable {
       search.step += 1
       let port = search.range.lowerBound + UInt16(position)
       let owners = ports[Self.key(search.address.family, port)]
-      guard let owners, owners.count > 0 else { return (port, false) }
+      guard let owners, owners.count > 0 else {
+        if isElsewhere(port) { continue }
+        return (port, false)
+      }
       if owners.bound == 0 { return (port, true) }
     }
     return nil
@@ -314,10 +304,10 @@ public struct PortTable: ~Copyable {
     let owners = ports[key] ?? Owners()
     if owners.count == 0 { ports[key] = nil }
     let isFirstOrLast = { (count: Int32) in count == 0 || count == 1 && one > 0 }
-    if recordsChanges
-      && (isFirstOrLast(owners.count) || sharing.contains(.listening) && isFirstOrLast(owners.listening))
+    if let shared,
+      isFirstOrLast(owners.count) || sharing.contains(.listening) && isFirstOrLast(owners.listening)
     {
-      changes.append(port)
+      shared.set(port, isInUse: owners.count > 0, isListenedOn: owners.listening > 0)
     }
     let endpoint = SocketAddress(address, port: port)
     endpoints[endpoint, default: Owners()].add(sharing, one)

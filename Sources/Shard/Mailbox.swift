@@ -1,15 +1,22 @@
 import IPv4
+import UDP
 
 /// What one shard hands another.
 package enum Handover: Sendable {
-  /// A packet that IP has not seen: the first shard's business.
-  case packet(HandedPacket)
+  /// A fragment, which IP has not seen.
+  case fragment(HandedPacket)
   /// An ARP packet that another shard has taken in; what it tells is for all.
   case overheard(HandedPacket)
   /// A TCP segment that IP has taken in whole, and the shards that do not have its connection, a bit for each.
   case segment(HandedPacket, asked: UInt64)
+  /// A datagram or echo reply that IP has taken in whole, and how far the search for its socket has come.
+  case datagram(HandedPacket, DatagramSearch)
+  /// A copy of a datagram that is for every socket that wants it.
+  case copy(HandedPacket)
   /// An ICMP error about a TCP connection that another shard may have.
   case error(TransportError)
+  /// An ICMP error about a datagram, and how far the search for its socket has come.
+  case datagramError(TransportError, DatagramSearch)
 }
 
 /// A shard's mailbox: others put packets in, whoever runs the shard takes them out. Bounded, as a NIC's queue is.

@@ -3,6 +3,7 @@ import Ice
 import Internet
 import IceHardware
 import IceModel
+import InetSocket
 import NetDevice
 import Netfilter
 import SkBuff
@@ -37,7 +38,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   /// Which of the stack's shards this is, and the mailboxes of all of them; empty when there is one shard only.
   package var queue = 0
   package var peers: [any Mailbox] = []
-  /// Which shards have which TCP ports and connections; `nil` when there is one shard only.
+  /// Which shards have which TCP ports and connections, and where fragments meet; `nil` when there is one shard only.
   package var steering: SteeringTable? = nil
   package var packetsHandedOver: UInt64 = 0
   package var handoversLost: UInt64 = 0
@@ -123,15 +124,16 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   }
 
   /// Makes the shard one of several.
-  package mutating func join(_ peers: [any Mailbox], as queue: Int, steering: SteeringTable) {
+  package mutating func join(_ peers: [any Mailbox], as queue: Int, sharing tables: SharedTables) {
     self.queue = queue
     self.peers = peers
-    self.steering = steering
-    sockets.tcp.recordChanges()
+    steering = tables.steering
+    sockets.tcp.share(
+      SharedPorts(users: tables.steering.users, listeners: tables.steering.listeners, shard: queue))
+    sockets.udp.table.share(tables.datagrams, shard: queue)
+    sockets.ping.table.share(tables.pings, shard: queue)
+    host.internet.share(tables.identifications, tables.groups)
   }
-
-  /// Whether datagrams, which one shard of a stack has all of, are this one's.
-  package var isFirst: Bool { queue == 0 }
 
   /// When the shard has to be entered next if nothing happens until then.
   package var nextDeadline: Instant {

@@ -3,15 +3,17 @@ import InetSocket
 import NetDevice
 import SkBuff
 import Sockets
+import UDP
 
 /// Several shards behind one address: Linux spreads frames over the TAP's queues by flow, and a packet that arrives at
 /// the wrong one finds its way here, onto the other shard's backlog above the device. With one queue none of this runs.
 ///
-/// - Datagrams, ICMP and fragments are the first shard's, so that reassembly and the small sockets see everything.
+/// - The fragments of a datagram meet in one shard, which a hash names; the whole goes on from there.
 /// - A TCP segment is taken in by IP where it came in, or where it was put together. A table that all shards share names
 ///   the shard that has its connection; the others with the port are asked only when two flows have one place there.
 /// - A SYN of a new flow stays where it came in if somebody listens there: Linux sends the flow to the queue that
 ///   answered. Else it goes to a listener of another shard, or is answered at once. It changes shards once at most.
+/// - Datagrams, echo replies and ICMP errors about them: see `receiveDatagram`. Echo requests are answered where they are.
 /// - What ARP tells and ICMP errors about TCP are for all.
 extension Shard {
   /// A packet from the device or from ourselves, in a stack of several shards.
@@ -26,20 +28,23 @@ extension Shard {
       if let packet = HandedPacket(&skb, networkHeader: 0) {
         for peer in peers.indices where peer != queue { hand(.overheard(packet), to: peer) }
       }
-    case .ipv4 where queue != 0 && !isWholeSegment(&skb):
-      if let packet = HandedPacket(&skb, networkHeader: 0) { hand(.packet(packet), to: 0) }
-      return
+    case .ipv4:
+      if let shard = shardOfFragment(&skb), shard != queue {
+        if let packet = HandedPacket(&skb, networkHeader: 0) { hand(.fragment(packet), to: shard) }
+        return
+      }
     default: break
     }
     receiveSteered(host.receive(skb))
   }
 
-  private func isWholeSegment(_ skb: inout SkBuff) -> Bool {
+  /// Where a fragment's datagram is put together; `nil` for anything but a fragment.
+  private func shardOfFragment(_ skb: inout SkBuff) -> Int? {
     // What has no valid header is dropped and counted where it came in.
-    guard skb.mayPull(IPv4Header.minimumByteCount), let header = IPv4Header(parsing: skb.linear) else {
-      return true
-    }
-    return header.protocol == .tcp && !header.isFragment
+    guard let steering, skb.mayPull(IPv4Header.minimumByteCount),
+      let header = IPv4Header(parsing: skb.linear), header.isFragment
+    else { return nil }
+    return steering.shard(ofFragment: header, count: peers.count)
   }
 
   /// IP's answer, with what other shards must know of it passed on.
@@ -47,16 +52,18 @@ extension Shard {
     switch consume input {
     case .tcp(let skb, let header): receiveSegment(skb, header, asked: 0)
     case .error(let report):
-      if report.protocol == .tcp {
-        let owners = steering?.users(of: report.local.port) ?? 0
-        for peer in peers.indices where peer != queue && owners >> UInt64(peer) & 1 == 1 {
-          hand(.error(report), to: peer)
-        }
+      guard report.protocol == .tcp else {
+        receiveDatagramError(report, DatagramSearch())
+        return
+      }
+      let owners = steering?.users(of: report.local.port) ?? 0
+      for peer in peers.indices where peer != queue && owners >> UInt64(peer) & 1 == 1 {
+        hand(.error(report), to: peer)
       }
       sockets.error(report, host: &host)
     case .consumed: break
-    case .udp(let skb, let header): sockets.receive(.udp(skb, header), host: &host)
-    case .icmp(let skb, let header): sockets.receive(.icmp(skb, header), host: &host)
+    case .udp(let skb, let header): receiveDatagram(skb, header)
+    case .icmp(let skb, let header): receiveDatagram(skb, header, DatagramSearch())
     }
   }
 
@@ -103,7 +110,7 @@ extension Shard {
     return others == 0 ? nil : steering.choice(among: others, for: flow)
   }
 
-  private mutating func hand(_ item: Handover, to peer: Int) {
+  mutating func hand(_ item: Handover, to peer: Int) {
     if peers[peer].put(item) {
       packetsHandedOver &+= 1
     } else {
@@ -111,10 +118,9 @@ extension Shard {
     }
   }
 
-  /// Tells the other shards which TCP ports and connections came here, before any segment of theirs can be answered.
+  /// Tells the other shards which TCP connections came here, before any segment of theirs can be answered.
   package mutating func publish() {
     guard let steering else { return }
-    while let change = sockets.tcp.takePortChange() { steering.set(change, shard: queue) }
     while let change = sockets.tcp.takeConnectionChange() {
       steering.set(change.flow, shard: queue, isThere: change.isThere)
     }
@@ -130,10 +136,13 @@ extension Shard {
     for item in peers[queue].takeAll() {
       switch item {
       case .error(let report): sockets.error(report, host: &host)
-      case .packet(let packet):
+      case .datagramError(let report, let search): receiveDatagramError(report, search)
+      case .fragment(let packet):
         if let skb = packet.makePacket(in: host.net.pool) {
           receiveSteered(host.receive(skb))
         }
+      case .datagram(let packet, let search): takeDatagram(packet, search)
+      case .copy(let packet): takeCopy(packet)
       case .overheard(let packet):
         if let skb = packet.makePacket(in: host.net.pool) { host.overhearARP(skb) }
       case .segment(let packet, let asked): takeSegment(packet, asked: asked)
@@ -145,18 +154,28 @@ extension Shard {
   }
 
   private mutating func takeSegment(_ packet: HandedPacket, asked: UInt64) {
-    if let skb = packet.makePacket(in: host.net.pool) { takeSegment(skb, asked: asked) }
+    guard var skb = packet.makePacket(in: host.net.pool), let header = Self.open(&skb) else { return }
+    receiveSegment(skb, header, asked: asked)
   }
 
-  /// - Parameter skb: data at its IP header, which was checked where it came in.
-  private mutating func takeSegment(_ skb: consuming SkBuff, asked: UInt64) {
-    guard let header = IPv4Header(parsing: skb.linear) else {
-      skb.drop(.ipHeader)
-      return
-    }
+  private mutating func takeDatagram(_ packet: HandedPacket, _ search: DatagramSearch) {
+    guard var skb = packet.makePacket(in: host.net.pool), let header = Self.open(&skb) else { return }
+    receiveDatagram(skb, header, search)
+  }
+
+  private mutating func takeCopy(_ packet: HandedPacket) {
+    guard var skb = packet.makePacket(in: host.net.pool), let header = Self.open(&skb) else { return }
+    sockets.receive(.udp(skb, header), host: &host)
+  }
+
+  /// Takes the IP header, which was checked where the packet came in, off one that was handed over.
+  ///
+  /// - Parameter skb: data at its IP header, then at its transport header.
+  private static func open(_ skb: inout SkBuff) -> IPv4Header? {
+    guard let header = IPv4Header(parsing: skb.linear) else { return nil }
     skb.setNetworkHeader()
     skb.pull(header.headerByteCount)
     skb.setTransportHeader()
-    receiveSegment(skb, header, asked: asked)
+    return header
   }
 }

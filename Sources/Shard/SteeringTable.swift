@@ -1,21 +1,21 @@
 import InetSocket
 import Synchronization
 import Tables
+import Wire
 
 /// Which of a stack's shards a TCP segment is for: who has a local port, who listens on it, and who has a connection.
 /// One table for all shards, read without a lock for every segment. Linux: `rps_sock_flow_table`, and what
 /// `reuseport_select_sock()` chooses by.
 ///
-/// Safety: the memory holds atomics, as many as the constants say, from `init` to `deinit`; a port and a flow's place
-/// are always below those.
+/// Safety: the memory holds as many atomics as there are places for flows, from `init` to `deinit`; a flow's place is
+/// always below that.
 @safe
 package final class SteeringTable: Sendable {
-  private static let portCount = 65536
   private static let flowCount = 65536
-  /// A bit for each shard, by port: bound, listening, or with a connection on it.
-  private nonisolated(unsafe) let users: UnsafeMutablePointer<Atomic<UInt64>>
-  /// A bit for each shard, by port: listening.
-  private nonisolated(unsafe) let listeners: UnsafeMutablePointer<Atomic<UInt64>>
+  /// By port: shards with a socket that is bound to it or listens, or with a connection on it.
+  package let users = SharedMasks(count: 65536)
+  /// By port: shards with a listener.
+  package let listeners = SharedMasks(count: 65536)
   /// By a hash of the flow, 1 plus the shard whose connection last came to stand there; 0: none. A hint: two flows may
   /// have one place.
   private nonisolated(unsafe) let flows: UnsafeMutablePointer<Atomic<UInt8>>
@@ -23,44 +23,20 @@ package final class SteeringTable: Sendable {
 
   package init(hash: SipHash) {
     keyed = hash
-    unsafe users = .allocate(capacity: Self.portCount)
-    unsafe listeners = .allocate(capacity: Self.portCount)
-    for port in 0..<Self.portCount {
-      unsafe (users + port).initialize(to: Atomic(0))
-      unsafe (listeners + port).initialize(to: Atomic(0))
-    }
     unsafe flows = .allocate(capacity: Self.flowCount)
     for place in 0..<Self.flowCount { unsafe (flows + place).initialize(to: Atomic(0)) }
   }
 
   deinit {
-    unsafe users.deinitialize(count: Self.portCount)
-    unsafe users.deallocate()
-    unsafe listeners.deinitialize(count: Self.portCount)
-    unsafe listeners.deallocate()
     unsafe flows.deinitialize(count: Self.flowCount)
     unsafe flows.deallocate()
   }
 
   /// The shards that have a port, a bit for each.
-  package func users(of port: UInt16) -> UInt64 { unsafe users[Int(port)].load(ordering: .acquiring) }
+  package func users(of port: UInt16) -> UInt64 { users[Int(port)] }
 
   /// The shards that have a listener on a port, a bit for each.
-  package func listeners(on port: UInt16) -> UInt64 { unsafe listeners[Int(port)].load(ordering: .acquiring) }
-
-  package func set(_ change: PortChange, shard: Int) {
-    unsafe Self.set(shard, change.isInUse, in: users + Int(change.port))
-    unsafe Self.set(shard, change.isListenedOn, in: listeners + Int(change.port))
-  }
-
-  private static func set(_ shard: Int, _ isThere: Bool, in word: UnsafeMutablePointer<Atomic<UInt64>>) {
-    let bit = UInt64(1) << UInt64(shard)
-    if isThere {
-      unsafe word.pointee.bitwiseOr(bit, ordering: .acquiringAndReleasing)
-    } else {
-      unsafe word.pointee.bitwiseAnd(~bit, ordering: .acquiringAndReleasing)
-    }
-  }
+  package func listeners(on port: UInt16) -> UInt64 { listeners[Int(port)] }
 
   private func place(of flow: FourTuple) -> Int {
     Int(keyed.tableHash(local: flow.local, remote: flow.remote) >> 16 & UInt64(Self.flowCount - 1))
@@ -86,13 +62,14 @@ package final class SteeringTable: Sendable {
 
   /// Which of several shards a new flow goes to: always the same, and each as often as the others.
   package func choice(among shards: UInt64, for flow: FourTuple) -> Int {
-    let hash = keyed.tableHash(local: flow.local, remote: flow.remote)
-    var left = hash.multipliedFullWidth(by: UInt64(shards.nonzeroBitCount)).high
-    var rest = shards
-    while left > 0 {
-      rest &= rest - 1
-      left -= 1
-    }
-    return rest.trailingZeroBitCount
+    SharedMasks.choice(among: shards, by: keyed.tableHash(local: flow.local, remote: flow.remote))
+  }
+
+  /// Which of `count` shards the fragments of a datagram meet in.
+  package func shard(ofFragment header: IPv4Header, count: Int) -> Int {
+    let hash = keyed.tableHash(
+      UInt64(header.source.rawValue) << 32 | UInt64(header.destination.rawValue),
+      UInt64(header.identification) << 8 | UInt64(header.protocol.rawValue))
+    return Int(hash.multipliedFullWidth(by: UInt64(count)).high)
   }
 }

@@ -51,6 +51,12 @@ protocol SocketOperations {
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int
   /// `SO_REUSEADDR` or `SO_REUSEPORT` was set.
   static func reuseChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno)
+  /// What the socket wants of other shards; `nil`: nothing.
+  static func portWish(
+    _ id: SocketID, _ asked: SocketAddress?, _ layer: inout SocketLayer
+  ) throws(Errno) -> PortWish?
+  /// Whether sockets here are in the way of another shard's.
+  static func refuses(_ wish: PortWish, _ layer: inout SocketLayer) -> Bool
 }
 
 enum TCPOperations: SocketOperations {
@@ -124,6 +130,10 @@ enum TCPOperations: SocketOperations {
   static func reuseChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
     try layer.tcp.reuseChanged(id)
   }
+  static func portWish(
+    _ id: SocketID, _ asked: SocketAddress?, _ layer: inout SocketLayer
+  ) throws(Errno) -> PortWish? { try layer.tcp.portWish(id, asked) }
+  static func refuses(_ wish: PortWish, _ layer: inout SocketLayer) -> Bool { layer.tcp.refuses(wish) }
 }
 
 /// What UDP and ping sockets do alike.
@@ -190,6 +200,14 @@ extension DatagramOperations {
   }
   static func reuseChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
     try withTable(&layer) { (table) throws(Errno) in try table.reuseChanged(id) }
+  }
+  static func portWish(
+    _ id: SocketID, _ asked: SocketAddress?, _ layer: inout SocketLayer
+  ) throws(Errno) -> PortWish? {
+    try withTable(&layer) { (table) throws(Errno) in try table.portWish(id, asked) }
+  }
+  static func refuses(_ wish: PortWish, _ layer: inout SocketLayer) -> Bool {
+    (try? withTable(&layer) { (table) throws(Errno) in table.refuses(wish) }) ?? false
   }
 }
 

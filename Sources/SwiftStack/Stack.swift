@@ -140,9 +140,9 @@ public final class Stack: Sendable {
   private static func join(_ shards: [LockedShard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
-    let steering = SteeringTable(hash: shards[0].inspect { $0.host.net.random.nextKey() })
+    let tables = shards[0].inspect { SharedTables(for: &$0, groups: StackGroups()) }
     for (index, shard) in shards.enumerated() {
-      shard.inspect { $0.join(inboxes, as: index, steering: steering) }
+      shard.inspect { $0.join(inboxes, as: index, sharing: tables) }
     }
   }
 
@@ -185,10 +185,11 @@ public final class Stack: Sendable {
   ///
   /// - Parameters:
   ///   - type: TCP, UDP, or ICMP echo.
-  ///   - queue: the shard that it lives in, below `queueCount`. TCP sockets may live anywhere, others live in the first.
-  ///     With SO_REUSEPORT sockets of several shards listen on one port.
+  ///   - queue: the shard that it lives in, below `queueCount`. With SO_REUSEPORT sockets of several shards have one port,
+  ///     each for its part of the flows.
+  /// - Throws: EINVAL for a queue that is not there; what `socket(2)` fails with.
   public func socket(_ type: SocketKind, queue: Int = 0) throws(SocketError) -> Socket {
-    guard shards.indices.contains(queue), type == .tcp || queue == 0 else {
+    guard shards.indices.contains(queue) else {
       throw SocketError("socket", .EINVAL)
     }
     return try Socket(stack: self, shard: shards[queue], type: type)

@@ -218,26 +218,6 @@ public struct TCPLayer: ~Copyable {
     reply.send(host: &host)
   }
 
-  // MARK: Ports of several shards
-
-  /// What a socket wants of other shards: its port, or one that it asks for, to be shared as its options say.
-  public func portWish(_ id: SocketID, _ asked: SocketAddress? = nil) throws(Errno) -> PortWish? {
-    let index = try slot(id)
-    guard let address = asked ?? (sockets[index].core.isBound ? sockets[index].core.tuple.local : nil),
-      address.port != 0
-    else { return nil }
-    return PortWish(
-      address: address, reuseAddress: sockets[index].core.options.reuseAddress,
-      reusePort: sockets[index].core.options.reusePort)
-  }
-
-  /// Whether owners of the port in this shard are in the way of such a wish. Linux: `inet_csk_bind_conflict()`.
-  public func refuses(_ wish: PortWish) -> Bool {
-    ports.refuses(
-      address: wish.address.address, port: wish.address.port, reuseAddress: wish.reuseAddress,
-      reusePort: wish.reusePort)
-  }
-
   // MARK: Timers
 
   /// Tags in a timer's `id` beside full sockets, whose two top bits are 0.

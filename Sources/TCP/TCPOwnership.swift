@@ -15,14 +15,19 @@ extension TCPLayer {
     } ?? false
   }
 
-  /// Has the tables of ports and connections keep what `takePortChange()` and `takeConnectionChange()` give.
-  public mutating func recordChanges() {
-    ports.recordsChanges = true
+  /// Tells other shards of ports, and has the table of connections keep what `takeConnectionChange()` gives.
+  public mutating func share(_ shared: SharedPorts) {
+    ports.shared = shared
     connections.recordsChanges = true
   }
 
-  /// A port that came into use here or went out of use, or whose first listener came or last one went; `nil`: none.
-  public mutating func takePortChange() -> PortChange? { ports.takeChange() }
+  /// What a socket wants of other shards; `nil`: nothing. As `PortTable.wish(of:_:)`.
+  public func portWish(_ id: SocketID, _ asked: SocketAddress?) throws(Errno) -> PortWish? {
+    ports.wish(of: sockets[try slot(id)].core, asked)
+  }
+
+  /// Whether sockets here are in the way of another shard's.
+  public func refuses(_ wish: PortWish) -> Bool { ports.refuses(wish) }
 
   /// A connection that came into being here or ended, and which of the two; `nil`: none.
   public mutating func takeConnectionChange() -> (flow: FourTuple, isThere: Bool)? {

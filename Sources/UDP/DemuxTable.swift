@@ -19,6 +19,8 @@ struct DemuxTable: ~Copyable {
   private var heads: [Int32]
   private var entries: [Entry] = []
   private var bound = 0
+  /// What other shards are told; `nil`: there is one shard.
+  var shared: DirectoryEntries?
   /// Keys the hash: a peer chooses ports and must not choose chains.
   private let keyed: SipHash
 
@@ -46,6 +48,7 @@ struct DemuxTable: ~Copyable {
       local: local, remote: remote, next: heads[place], isReusePort: reusePort, isBound: true)
     heads[place] = Int32(slot)
     bound += 1
+    shared?.add(local, remote, reusePort: reusePort)
   }
 
   mutating func remove(_ slot: Int) {
@@ -65,6 +68,7 @@ struct DemuxTable: ~Copyable {
     }
     entries[slot].isBound = false
     bound -= 1
+    shared?.remove(entries[slot].local, entries[slot].remote)
   }
 
   private mutating func grow() {

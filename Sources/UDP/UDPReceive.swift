@@ -21,26 +21,17 @@ extension UDPLayer {
   public mutating func receive(
     _ skb: consuming SkBuff, header: IPv4Header, isForMany: Bool, net: inout Net
   ) -> UDPInput {
-    guard skb.mayPull(UDPHeader.byteCount), let udp = UDPHeader(parsing: skb.linear),
-      udp.totalByteCount <= skb.length, skb.trim(to: udp.totalByteCount)
-    else {
+    guard let udp = Self.whole(&skb), skb.trim(to: udp.totalByteCount) else {
       net.counters.count(.UdpInErrors)
       skb.drop(.packetTooSmall)
       return .consumed
     }
     net.tracer.record(.udp_rcv, skb: skb.serial, UInt64(udp.totalByteCount), UInt64(udp.destinationPort))
-    // A datagram of our own, looped back, may still have its checksum to be filled in: it was never on a wire.
-    if udp.checksum != 0 && skb.checksumStatus != .unnecessary && skb.checksumStatus != .partial {
-      var sum = InternetChecksum.pseudoHeader(
-        source: header.source, destination: header.destination, protocol: .udp,
-        byteCount: udp.totalByteCount)
-      sum.add(skb.checksum(from: 0, count: udp.totalByteCount), at: 0)
-      guard sum.isValid else {
-        net.counters.count(.UdpInCsumErrors)
-        net.counters.count(.UdpInErrors)
-        skb.drop(.udpChecksum)
-        return .consumed
-      }
+    guard Self.isIntact(skb, udp, header) else {
+      net.counters.count(.UdpInCsumErrors)
+      net.counters.count(.UdpInErrors)
+      skb.drop(.udpChecksum)
+      return .consumed
     }
     let local = SocketAddress(header.destination, port: udp.destinationPort)
     let remote = SocketAddress(header.source, port: udp.sourcePort)
@@ -58,6 +49,33 @@ extension UDPLayer {
     skb.pull(UDPHeader.byteCount)
     enqueue(skb, to: index, net: &net)
     return .consumed
+  }
+
+  /// The header of a datagram that is there to its end.
+  private static func whole(_ skb: inout SkBuff) -> UDPHeader? {
+    guard skb.mayPull(UDPHeader.byteCount), let udp = UDPHeader(parsing: skb.linear),
+      udp.totalByteCount <= skb.length
+    else { return nil }
+    return udp
+  }
+
+  private static func isIntact(_ skb: borrowing SkBuff, _ udp: UDPHeader, _ header: IPv4Header) -> Bool {
+    // A datagram of our own, looped back, may still have its checksum to be filled in: it was never on a wire.
+    if udp.checksum == 0 || skb.checksumStatus == .unnecessary || skb.checksumStatus == .partial {
+      return true
+    }
+    var sum = InternetChecksum.pseudoHeader(
+      source: header.source, destination: header.destination, protocol: .udp,
+      byteCount: udp.totalByteCount)
+    sum.add(skb.checksum(from: 0, count: udp.totalByteCount), at: 0)
+    return sum.isValid
+  }
+
+  /// Whether `receive` would take a datagram in. Its checksum needs no second look then.
+  public static func isIntact(_ skb: inout SkBuff, header: IPv4Header) -> Bool {
+    guard let udp = whole(&skb), isIntact(skb, udp, header) else { return false }
+    if skb.checksumStatus != .partial { skb.checksumStatus = .unnecessary }
+    return true
   }
 
   private mutating func enqueue(_ skb: consuming SkBuff, to index: Int, net: inout Net) {

@@ -1,6 +1,7 @@
 import InetSocket
 import NetNamespace
 import SkBuff
+import Tables
 import Testing
 import Timers
 import Trace
@@ -63,28 +64,24 @@ import Wire
   @Test("D12 a port that comes into use, and one that goes out of it, is told to other shards")
   func changes() throws {
     let bench = Bench()
+    let users = SharedMasks(count: 65536)
+    let listeners = SharedMasks(count: 65536)
     _ = try bench.bind(0, one, port: 80)
-    check(bench.ports.takeChange() == nil)
-    bench.ports.recordsChanges = true
+    bench.ports.shared = SharedPorts(users: users, listeners: listeners, shard: 5)
     _ = try bench.bind(1, one, port: 81)
-    var change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 81, isInUse: true))
+    #expect(users[81] == 1 << 5 && listeners[81] == 0)
     _ = try bench.bind(2, two, port: 81)
-    check(bench.ports.takeChange() == nil)
     bench.release(1, one, port: 81)
-    check(bench.ports.takeChange() == nil)
+    #expect(users[81] == 1 << 5)
     bench.release(2, two, port: 81)
-    change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 81, isInUse: false))
+    #expect(users[81] == 0)
     _ = try bench.bind(3, two, port: 82)
-    change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 82, isInUse: true))
+    #expect(users[82] == 1 << 5 && listeners[82] == 0)
     try bench.listen(3, two, port: 82)
-    change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 82, isInUse: true, isListenedOn: true))
+    #expect(users[82] == 1 << 5 && listeners[82] == 1 << 5)
+    users.set(7, true, at: 82)
     bench.release(3, two, port: 82)
-    change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 82, isInUse: false))
+    #expect(users[82] == 1 << 7 && listeners[82] == 0)
   }
 
   @Test(
@@ -92,22 +89,34 @@ import Wire
   )
   func listening() throws {
     let bench = Bench()
-    bench.ports.recordsChanges = true
+    let users = SharedMasks(count: 65536)
+    let listeners = SharedMasks(count: 65536)
+    bench.ports.shared = SharedPorts(users: users, listeners: listeners, shard: 1)
     for owner in 0...2 { _ = try bench.bind(owner, port: 80, reusePort: true) }
-    while bench.ports.takeChange() != nil {}
+    #expect(users[80] == 2 && listeners[80] == 0)
     try bench.listen(1, port: 80)
-    var change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 80, isInUse: true, isListenedOn: true))
+    #expect(users[80] == 2 && listeners[80] == 2)
     try bench.listen(2, port: 80)
-    check(bench.ports.takeChange() == nil)
     bench.release(1, port: 80)
-    check(bench.ports.takeChange() == nil)
+    #expect(listeners[80] == 2)
     bench.release(2, port: 80)
-    change = bench.ports.takeChange()
-    #expect(change == PortChange(port: 80, isInUse: true))
+    #expect(users[80] == 2 && listeners[80] == 0)
   }
-  private func check(_ condition: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
-    #expect(condition, sourceLocation: sourceLocation)
+
+  @Test("D12 an ephemeral port is one that no other shard has, for bind() and for connect()")
+  func elsewhere() throws {
+    let bench = Bench()
+    let users = SharedMasks(count: 65536)
+    bench.ports.shared = SharedPorts(users: users, shard: 0)
+    bench.net.settings.localPorts = 5000...5003
+    for port in [5000, 5001, 5003] { users.set(1, true, at: port) }
+    #expect(try bench.bind(0, one, port: 0) == 5002)
+    #expect(throws: Errno.EADDRINUSE) { try bench.bind(1, one, port: 0) }
+    users.set(1, false, at: 5001)
+    var search = bench.ports.search(address: IPAddress(one), remote: server, net: &bench.net)
+    let found = bench.ports.next(&search)?.port
+    let last = bench.ports.next(&search)?.port
+    #expect(found == 5001 && last == nil)
   }
 
   @Test("S4 A port is taken once; any address meets every address, two addresses do not meet")

@@ -46,9 +46,9 @@ import Wire
   @Test("1,024 packets wait for another shard, the next is lost; all are taken at once") func inbox() throws {
     let inbox = ShardInbox()
     let skb = try #require(packet())
-    for index in 0..<1025 { #expect(inbox.put(.packet(skb)) == (index < 1024), "\(index)") }
+    for index in 0..<1025 { #expect(inbox.put(.fragment(skb)) == (index < 1024), "\(index)") }
     #expect(inbox.takeAll().count == 1024 && inbox.isEmpty)
-    #expect(inbox.put(.packet(skb)))
+    #expect(inbox.put(.fragment(skb)))
   }
 
   private func packet() -> HandedPacket? {

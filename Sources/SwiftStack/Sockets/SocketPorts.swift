@@ -2,7 +2,6 @@ import Glibc
 import Shard
 import Sockets
 import Synchronization
-import TCP
 
 /// Held while a socket of one of several shards takes a port by its number, so that of two that ask at once one gets it.
 ///
@@ -29,12 +28,12 @@ extension Socket {
   /// - Parameter asked: by `bind()`; `nil`: the socket's own.
   /// - Throws: EADDRINUSE.
   func takingPort(_ asked: SocketAddress?, _ body: () throws(Errno) -> Void) throws(Errno) {
-    guard type == .tcp, stack.shards.count > 1 else { return try body() }
+    guard stack.shards.count > 1 else { return try body() }
     try stack.portTaking.hold { () throws(Errno) in
-      let wish = try? enter { (state, id) throws(Errno) in try state.sockets.tcp.portWish(id, asked) }
+      let wish = try? enter { (state, id) throws(Errno) in try state.sockets.portWish(id, asked) }
       if let wish = wish ?? nil {
-        for other in stack.shards where other !== shard {
-          if other.inspect({ $0.sockets.tcp.refuses(wish) }) { throw .EADDRINUSE }
+        for (index, other) in stack.shards.enumerated() where wish.others >> UInt64(index) & 1 == 1 {
+          if other.inspect({ $0.sockets.refuses(wish, of: id) }) { throw .EADDRINUSE }
         }
       }
       try body()

@@ -1,0 +1,149 @@
+import InetSocket
+import NetNamespace
+import Tables
+import Wire
+
+/// Which shards of a stack have which datagram sockets of one protocol: by port, and by the key that a socket is found
+/// under. One for all shards, read without a lock. Linux: one `struct udp_table` for the host.
+public final class DatagramDirectory: Sendable {
+  private static let placeCount = 16384
+  /// Shards with a socket on a port, by port.
+  public let users = SharedMasks(count: 65536)
+  /// Shards with a socket under a key, by a hash of the key: two keys may have one place.
+  private let keys = SharedMasks(count: placeCount)
+  /// The shard of the latest comer to a key, unless that one is a member of a SO_REUSEPORT group: it gets everything
+  /// while it has the key.
+  private let latest = SharedMasks(count: placeCount)
+  private let keyed: SipHash
+
+  public init(hash: SipHash) { keyed = hash }
+
+  private func hash(_ local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
+    keyed.tableHash(
+      local: local, remote: remote ?? SocketAddress(IPAddress.any(local.address.family), port: 0))
+  }
+
+  fileprivate func place(_ local: SocketAddress, _ remote: SocketAddress?) -> Int {
+    Int(truncatingIfNeeded: hash(local, remote)) & (Self.placeCount - 1)
+  }
+
+  fileprivate func set(_ shard: Int, isFirst: Bool, reusePort: Bool, at place: Int) {
+    latest.replace(with: reusePort ? nil : shard, at: place)
+    if isFirst { keys.set(shard, true, at: place) }
+  }
+
+  fileprivate func clear(_ shard: Int, at place: Int) {
+    keys.set(shard, false, at: place)
+  }
+
+  /// Shards that probably have a socket under a key, a bit for each.
+  fileprivate func shards(with local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
+    keys[place(local, remote)]
+  }
+
+  /// Which of several shards with a key a flow goes to: the one of the latest comer, as within a shard, or in a group
+  /// always the same. Linux: `reuseport_select_sock()`.
+  fileprivate func choice(
+    among shards: UInt64, with local: SocketAddress, _ remote: SocketAddress?, for flow: FourTuple
+  ) -> Int {
+    let preferred = latest[place(local, remote)] & shards
+    if preferred != 0 { return preferred.trailingZeroBitCount }
+    return SharedMasks.choice(among: shards, by: hash(flow.local, flow.remote))
+  }
+}
+
+/// A shard's part in the directory: how many of its sockets stand at each place.
+struct DirectoryEntries {
+  let directory: DatagramDirectory
+  let shard: Int
+  private var counts: [Int: Int] = [:]
+
+  init(_ directory: DatagramDirectory, shard: Int) {
+    self.directory = directory
+    self.shard = shard
+  }
+
+  mutating func add(_ local: SocketAddress, _ remote: SocketAddress?, reusePort: Bool) {
+    let place = directory.place(local, remote)
+    let count = counts[place, default: 0] + 1
+    counts[place] = count
+    directory.set(shard, isFirst: count == 1, reusePort: reusePort, at: place)
+  }
+
+  mutating func remove(_ local: SocketAddress, _ remote: SocketAddress?) {
+    let place = directory.place(local, remote)
+    let count = counts[place, default: 1] - 1
+    counts[place] = count > 0 ? count : nil
+    if count == 0 { directory.clear(shard, at: place) }
+  }
+}
+
+/// How far the search for a datagram's socket has come among the shards.
+public struct DatagramSearch: Sendable, Equatable {
+  /// The kind of key that is asked for: connected to the sender, bound to the address, bound to any.
+  fileprivate var step = 0
+  /// Shards that do not have the key of this step, a bit for each.
+  fileprivate var asked: UInt64 = 0
+  /// The datagram is not where it came in any more.
+  fileprivate var hasMoved = false
+
+  public init() {}
+}
+
+extension DatagramTable {
+  /// Makes the table one of several.
+  public mutating func share(_ directory: DatagramDirectory, shard: Int) {
+    ports.shared = SharedPorts(users: directory.users, shard: shard)
+    demux.shared = DirectoryEntries(directory, shard: shard)
+  }
+
+  /// The other shards that have a port, a bit for each, and whether this one has it.
+  public func users(of port: UInt16) -> (others: UInt64, isOwn: Bool) {
+    guard let shared = ports.shared else { return (0, true) }
+    let others = shared.others(on: port)
+    return (others, others != shared.users[Int(port)])
+  }
+
+  /// Which other shard a datagram is for; `nil`: it is this one's, or nobody's. The most exact key of all shards wins, as
+  /// within one shard; where a shard turns out not to have it, the search goes on from there.
+  public func shard(of flow: FourTuple, _ search: inout DatagramSearch) -> Int? {
+    guard let shared = ports.shared, let directory = demux.shared?.directory else { return nil }
+    let others = shared.others(on: flow.local.port)
+    guard others != 0 else { return nil }
+    let own = UInt64(1) << UInt64(shared.shard)
+    let users = directory.users[Int(flow.local.port)]
+    if !search.hasMoved && users.nonzeroBitCount == 1 {
+      search.hasMoved = true
+      return users.trailingZeroBitCount
+    }
+    let anywhere = SocketAddress(.any(flow.local.address.family), port: flow.local.port)
+    while search.step < 3 {
+      let key = search.step == 2 ? anywhere : flow.local
+      let remote = search.step == 0 ? flow.remote : nil
+      let shards = directory.shards(with: key, remote) & users & ~search.asked
+      if shards == 0 {
+        search.step += 1
+        search.asked = 0
+        continue
+      }
+      let isHere = demux.exact(local: key, remote: remote) != nil
+      if search.hasMoved && isHere { return nil }
+      let shard = directory.choice(among: shards, with: key, remote, for: flow)
+      if shard != shared.shard {
+        search.hasMoved = true
+        return shard
+      }
+      if isHere { return nil }
+      search.asked |= own
+    }
+    return nil
+  }
+
+  /// What a socket wants of other shards; `nil`: nothing. As `PortTable.wish(of:_:)`.
+  public func portWish(_ id: SocketID, _ asked: SocketAddress?) throws(Errno) -> PortWish? {
+    ports.wish(of: sockets[try slot(id)].core, asked)
+  }
+
+  /// Whether sockets here are in the way of another shard's.
+  public func refuses(_ wish: PortWish) -> Bool { ports.refuses(wish) }
+}
