@@ -56,6 +56,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
 
   /// The wire would not take a frame: when to try again.
   package var retryAt = Instant.distantFuture
+  /// Sees to it that the shard is entered for the NIC's interrupt and for `retryAt`.
+  var deviceTimer = TimerSlot()
   /// NAPI has more to do, or the loop ran out of budget: do not sleep.
   package var hasMoreWork = false
   /// When the event loop will wake up by itself; `.origin` while it is awake.
@@ -137,9 +139,6 @@ public struct Shard: ~Copyable, @unchecked Sendable {
 
   /// When the shard has to be entered next if nothing happens until then.
   package var nextDeadline: Instant {
-    if hasMoreWork { return .origin }
-    var deadline = min(host.net.timers.nextDeadline ?? .distantFuture, retryAt)
-    if let interrupt = nic.nextInterruptDeadline { deadline = min(deadline, interrupt) }
-    return deadline
+    hasMoreWork ? .origin : host.net.timers.nextDeadline ?? .distantFuture
   }
 }

@@ -60,6 +60,15 @@ extension Shard {
     }
     if !owners.isLineEmpty { hasMoreWork = true }
     if programs.hasRetired { programs.letGo() }
+    armDeviceTimer()
+  }
+
+  /// An interrupt that was taken before its time leaves the entry in the queue, so that frames cost a comparison; whoever is
+  /// called for nothing arms it again.
+  private mutating func armDeviceTimer() {
+    var due = retryAt
+    if let interrupt = nic.nextInterruptDeadline, interrupt < due { due = interrupt }
+    deviceTimer.arm(TimerKey(kind: .device, id: 0), at: due, in: &host.net.timers)
   }
 
   /// Carries frames from the ring to the wire. Returns whether any went.
@@ -155,6 +164,8 @@ extension Shard {
       case .tcp: sockets.timerExpired(key, due: due, host: &host)
       case .neighbour, .reassembly, .qdisc, .watchdog:
         host.timerExpired(key, due: due)
+      // What is due is found when the shard is drained.
+      case .device: _ = deviceTimer.expire(at: due)
       case .application: programTimerExpired(key, due: due)
       case .wait: waitTimerExpired(key, due: due)
       }

@@ -66,5 +66,10 @@ public struct Instant: Comparable, Hashable, Sendable, CustomStringConvertible {
 
   /// Milliseconds since the origin, truncated to 32 bits: the TCP timestamp clock.
   @inlinable public var milliseconds32: UInt32 { UInt32(truncatingIfNeeded: nanoseconds / 1_000_000) }
-  public var description: String { "\(nanoseconds / 1_000_000_000).\(nanoseconds % 1_000_000_000)s" }
+  /// In seconds, as `dmesg` has them: `1.002200000s`.
+  public var description: String {
+    // Ten digits, of which the first is there to keep the zeros behind it.
+    let fraction = String(1_000_000_000 + nanoseconds % 1_000_000_000).dropFirst()
+    return "\(nanoseconds / 1_000_000_000).\(fraction)s"
+  }
 }

@@ -11,6 +11,8 @@ public enum TimerKind: UInt8, Sendable {
   case qdisc
   /// Transmit watchdog.
   case watchdog
+  /// The NIC's moderated interrupt, or a frame that the wire would not take.
+  case device
   /// A program that the shard runs itself.
   case application
   /// The limit of a call that waits, on the stack's own clock.

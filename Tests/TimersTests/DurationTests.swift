@@ -14,4 +14,13 @@ import Timers
   func nanoseconds(duration: Duration, expected: Nanoseconds) {
     #expect(Nanoseconds(duration) == expected)
   }
+
+  @Test(
+    "an instant prints its seconds with nine digits behind the point",
+    arguments: [
+      (UInt64(0), "0.000000000s"), (2_200_000, "0.002200000s"), (61_000_000_001, "61.000000001s"),
+    ])
+  func instants(nanoseconds: UInt64, text: String) {
+    #expect("\(Instant(nanoseconds: nanoseconds))" == text)
+  }
 }
