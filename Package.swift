@@ -74,20 +74,23 @@ func standingOn(_ names: [String]) -> [Target.Dependency] {
   return found.sorted().map { .init(stringLiteral: $0) }
 }
 
+/// What a floor's tests need that puts a card under it.
+let cards = ["IceModel", "NetTestSupport", "DeviceTestSupport"]
+
 /// The tests of a module, and what they need beside it and what it imports: `swift build --target WireTests` builds no
 /// floor above Wire. Who names TestSupport needs the whole stack.
 let tests: [(name: String, more: [String])] = [
   ("Tables", []), ("Wire", []), ("Timers", []), ("Trace", []), ("SkBuff", []), ("NetNamespace", []),
   ("IceHardware", []), ("IceModel", []), ("Netfilter", ["Sockets"]),
-  ("Ice", ["IceModel"]),
-  ("NetDevice", ["IceModel"]),
-  ("Neighbour", ["IceModel"]),
-  ("IPv4", ["Services", "SwiftStack", "TestSupport"]),
-  ("Internet", ["IceModel"]),
-  ("InetSocket", []),
-  ("UDP", ["IceModel", "Sockets"]),
+  ("Ice", ["IceModel", "NetTestSupport"]),
+  ("NetDevice", cards),
+  ("Neighbour", cards),
+  ("IPv4", ["Services", "SwiftStack", "TestSupport"] + cards),
+  ("Internet", cards),
+  ("InetSocket", ["NetTestSupport"]),
+  ("UDP", ["Sockets"] + cards),
   ("TCP", ["Services", "SwiftStack", "TestSupport"]),
-  ("Sockets", ["Services", "SwiftStack", "TestSupport"]),
+  ("Sockets", ["Services", "SwiftStack", "TestSupport"] + cards),
   ("LinuxHost", ["CLinux", "Services", "SwiftStack"]),
   ("Control", ["LinuxHost", "NetNamespace", "IceModel"]),
   ("Shard", ["ShardTestSupport"]), ("Services", ["ShardTestSupport"]),
@@ -139,6 +142,13 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/swiftstack", swiftSettings: settings),
+    // What the tests of the lower floors stand on: memory, and a card.
+    .target(
+      name: "NetTestSupport", dependencies: standingOn(["NetNamespace"]), path: "Tests/NetTestSupport",
+      swiftSettings: settings),
+    .target(
+      name: "DeviceTestSupport", dependencies: standingOn(["NetDevice", "IceModel"]),
+      path: "Tests/DeviceTestSupport", swiftSettings: settings),
     // What the tests of a shard need, and what more those of a stack with threads and sockets.
     .target(
       name: "ShardTestSupport", dependencies: standingOn(["Shard"]), path: "Tests/ShardTestSupport",

@@ -1,46 +1,37 @@
+import DeviceTestSupport
+import NetTestSupport
 import IPv4
-import Ice
-import IceHardware
-import IceModel
 import NetDevice
 import NetNamespace
 import Neighbour
 import SkBuff
 import Timers
-import Trace
 import Wire
 
 /// IPv4 above a real device, in virtual time: 10.0.0.2/24 with a gateway at 10.0.0.1, which is a static neighbour
 /// unless asked otherwise.
 final class IPv4Bench {
-  static let mac = MACAddress(0x0200_0000_0002)
+  static let mac = TestCard.ownMAC
   static let peerMAC = MACAddress(0x0200_0000_0001)
   static let own = IPv4Address(10, 0, 0, 2)
   static let peer = IPv4Address(10, 0, 0, 1)
 
-  let tracer = Tracer(capacity: 64)
-  let pool: SkBuffPool
+  private let memory: TestMemory
+  var pool: SkBuffPool { memory.pool }
   var net: Net
   var link: LinkLayer
   var ip: IPv4Layer
   let ethernet: InterfaceIndex
-  var nic: IceDevice
-  var vector = FrameVector()
-  var metadata = WireFrameMetadata()
+  var card: TestCard
 
   init(
     mtu: Int = 1500, knowsPeer: Bool = true, memory: Int = 256 << 20,
     features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation]
   ) {
-    pool = SkBuffPool(limit: memory, tracer: tracer)
-    net = Net(pool: pool, tracer: tracer, seed: 1, now: Instant(nanoseconds: 1_000_000_000))
-    let bus = IceBus(txDescriptorCount: 1024, rxDescriptorCount: 512)
-    var driver = IceDriver(bus: bus, configuration: .init(macAddress: Self.mac, mtu: mtu))
-    driver.open(net: &net)
-    nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac, maxFrameByteCount: mtu + 14))
-    let device = NetDevice(
-      configuration: NetDeviceConfiguration(
-        name: "test0", macAddress: Self.mac, mtu: mtu, features: features), driver: driver, net: &net)
+    self.memory = TestMemory(limit: memory)
+    net = self.memory.net()
+    card = TestCard(mtu: mtu, txRing: 1024, rxRing: 512)
+    let device = card.device(features: features, net: &net)
     link = LinkLayer(net: &net)
     ethernet = link.devices.add(device)
     ip = IPv4Layer(net: &net)
@@ -57,30 +48,18 @@ final class IPv4Bench {
   deinit {
     ip.close(net: &net)
     link.close(net: &net)
-    // Traps when a packet was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   // MARK: Wire
 
   /// What the device puts on the wire.
   func frames() -> [[UInt8]] {
-    var result: [[UInt8]] = []
-    while true {
-      let before = result.count
-      while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
-        result.append(vector.bytes)
-        nic.frameDone(accepted: true)
-      }
-      if nic.takeInterrupt(now: net.now) {
-        var received = SkBuffQueue()
-        while link.devices[ethernet].poll(budget: 64, into: &received, net: &net) {}
-      }
+    card.frames(now: net.now) {
+      var received = SkBuffQueue()
+      while link.devices[ethernet].poll(budget: 64, into: &received, net: &net) {}
+    } runQdisc: {
       link.devices[ethernet].runQdisc(net: &net)
-      if result.count == before { break }
     }
-    return result
   }
   /// The IP packets among them, padding cut off.
   func packets() -> [[UInt8]] {
@@ -100,8 +79,8 @@ final class IPv4Bench {
   /// Puts a frame on the wire, and returns what IP makes of it.
   @discardableResult
   func deliver(_ frame: [UInt8]) -> Outcome {
-    _ = nic.receive(frame.span, metadata: WireFrameMetadata(), now: net.now)
-    _ = nic.takeInterrupt(now: net.now)
+    _ = card.nic.receive(frame.span, now: net.now)
+    _ = card.nic.takeInterrupt(now: net.now)
     var received = SkBuffQueue()
     _ = link.devices[ethernet].poll(budget: 64, into: &received, net: &net)
     var outcome = Outcome.consumed

@@ -1,3 +1,4 @@
+import NetTestSupport
 import Ice
 import IceHardware
 import IceModel
@@ -9,8 +10,9 @@ import Wire
 
 /// A driver and a device on one bus, with packet memory: everything below the qdisc, in virtual time.
 final class IceBench {
-  let tracer = Tracer(capacity: 1024)
-  let pool: SkBuffPool
+  private let memory: TestMemory
+  var tracer: Tracer { memory.tracer }
+  var pool: SkBuffPool { memory.pool }
   var net: Net
   let bus: IceBus
   var driver: IceDriver
@@ -26,8 +28,8 @@ final class IceBench {
     tx: Int = 64, rx: Int = 64, engines: OffloadEngines = .own, mtu: Int = 1500, throttle: Int = 0,
     mappings: Int? = nil, hash: Bool = false, poolLimit: Int = 64 << 20
   ) {
-    pool = SkBuffPool(limit: poolLimit, tracer: tracer)
-    net = Net(pool: pool, tracer: tracer, seed: 1, now: .origin)
+    memory = TestMemory(limit: poolLimit, traceCapacity: 1024)
+    net = memory.net(now: .origin)
     bus = IceBus(txDescriptorCount: tx, rxDescriptorCount: rx, mappingCapacity: mappings)
     driver = IceDriver(
       bus: bus,
@@ -43,9 +45,6 @@ final class IceBench {
     driver.close()
     received.removeAll()
     precondition(bus.iommu.mappedCount == 0, "close() ends every mapping")
-    // Traps when an sk_buff was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   // MARK: Packets

@@ -1,29 +1,20 @@
+import NetTestSupport
 import InetSocket
 import NetNamespace
 import SkBuff
 import Tables
 import Testing
 import Timers
-import Trace
 import Wire
 
 @Suite struct PortTableTests {
-  /// A `struct net` that ends with its pool.
   final class Bench {
-    let tracer = Tracer(capacity: 16)
-    let pool: SkBuffPool
+    private let memory = TestMemory(limit: 1 << 20)
     var net: Net
     var ports = PortTable()
     private var bindings = [PortBinding](repeating: PortBinding(), count: 101)
 
-    init() {
-      pool = SkBuffPool(limit: 1 << 20, tracer: tracer)
-      net = Net(pool: pool, tracer: tracer, seed: 11, now: .origin)
-    }
-    deinit {
-      pool.destroy()
-      tracer.destroy()
-    }
+    init() { net = memory.net(seed: 11, now: .origin) }
 
     func bind(
       _ owner: Int, _ address: IPv4Address = .any, port: UInt16, reuseAddress: Bool = false,

@@ -1,14 +1,12 @@
+import DeviceTestSupport
+import NetTestSupport
 import IPv4
-import Ice
-import IceHardware
-import IceModel
 import NetDevice
 import NetNamespace
 import Neighbour
 import SkBuff
 import Testing
 import Timers
-import Trace
 import Wire
 
 @testable import Internet
@@ -17,35 +15,27 @@ import Wire
 final class TwoDevices {
   static let networks = [IPv4Address(10, 0, 1, 0), IPv4Address(10, 0, 2, 0)]
 
-  let tracer = Tracer(capacity: 64)
-  let pool: SkBuffPool
+  private let memory = TestMemory()
+  var pool: SkBuffPool { memory.pool }
   var host: Host
   var nics: [NIC] = []
 
   final class NIC {
     let interface: InterfaceIndex
-    let macAddress: MACAddress
-    var device: IceDevice
-    init(_ interface: InterfaceIndex, _ macAddress: MACAddress, _ device: consuming IceDevice) {
+    var card: TestCard
+    var macAddress: MACAddress { card.macAddress }
+    init(_ interface: InterfaceIndex, _ card: consuming TestCard) {
       self.interface = interface
-      self.macAddress = macAddress
-      self.device = device
+      self.card = card
     }
   }
 
   init() throws {
-    pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
-    host = Host(net: Net(pool: pool, tracer: tracer, seed: 1, now: Instant(nanoseconds: 1_000_000_000)))
+    host = Host(net: memory.net())
     for number in 1...2 {
-      let mac = MACAddress(0x0200_0000_0000 + UInt64(number))
-      let bus = IceBus(txDescriptorCount: 64, rxDescriptorCount: 64)
-      var driver = IceDriver(bus: bus, configuration: .init(macAddress: mac))
-      driver.open(net: &host.net)
-      let device = NetDevice(
-        configuration: NetDeviceConfiguration(name: "test\(number)", macAddress: mac), driver: driver,
-        net: &host.net)
-      let interface = host.link.devices.add(device)
-      nics.append(NIC(interface, mac, IceDevice(bus: bus, configuration: .init(macAddress: mac))))
+      let card = TestCard(macAddress: MACAddress(0x0200_0000_0000 + UInt64(number)), txRing: 64, rxRing: 64)
+      let interface = host.link.devices.add(card.device(name: "test\(number)", net: &host.net))
+      nics.append(NIC(interface, card))
       let address = try #require(IPv4Prefix("10.0.\(number).2/24"))
       try host.addAddress(address, on: interface)
     }
@@ -53,9 +43,6 @@ final class TwoDevices {
 
   deinit {
     host.close()
-    // Traps when a packet was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   func route(to destination: IPv4Address) throws -> Route { try host.route(to: destination, from: nil) }
@@ -77,15 +64,10 @@ final class TwoDevices {
 
   /// The frames that a device puts on its wire.
   func frames(_ number: Int) -> [[UInt8]] {
-    var vector = FrameVector()
-    var metadata = WireFrameMetadata()
     var list: [[UInt8]] = []
-    while nics[number].device.fetchFrame(into: &vector, metadata: &metadata, now: host.net.now) {
-      list.append(vector.bytes)
-      nics[number].device.frameDone(accepted: true)
-    }
+    while let frame = nics[number].card.nextFrame(now: host.net.now) { list.append(frame) }
     var received = SkBuffQueue()
-    if nics[number].device.takeInterrupt(now: host.net.now) {
+    if nics[number].card.nic.takeInterrupt(now: host.net.now) {
       _ = host.poll(nics[number].interface, into: &received)
     }
     return list
@@ -96,9 +78,8 @@ final class TwoDevices {
   /// - Returns: the interface and source of a datagram that a transport would have got.
   @discardableResult
   func receive(_ frame: [UInt8], by number: Int) -> (interface: InterfaceIndex, source: IPv4Address)? {
-    let padded = frame + [UInt8](repeating: 0, count: max(0, 60 - frame.count))
-    _ = nics[number].device.receive(padded.span, metadata: WireFrameMetadata(), now: host.net.now)
-    _ = nics[number].device.takeInterrupt(now: host.net.now)
+    nics[number].card.receive(frame, now: host.net.now)
+    _ = nics[number].card.nic.takeInterrupt(now: host.net.now)
     var received = SkBuffQueue()
     _ = host.poll(nics[number].interface, into: &received)
     var got: (interface: InterfaceIndex, source: IPv4Address)?

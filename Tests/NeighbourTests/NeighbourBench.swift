@@ -1,51 +1,38 @@
-import Ice
-import IceHardware
-import IceModel
+import DeviceTestSupport
+import NetTestSupport
 import NetDevice
 import NetNamespace
 import Neighbour
 @testable import Netfilter
 import SkBuff
 import Timers
-import Trace
 import Wire
 
 /// A neighbour table above a real device, in virtual time.
 final class NeighbourBench {
-  static let mac = MACAddress(0x0200_0000_0002)
+  static let mac = TestCard.ownMAC
   static let peerMAC = MACAddress(0x0200_0000_0001)
   static let peer = IPAddress(IPv4Address(10, 0, 0, 1))
 
-  let tracer = Tracer(capacity: 64)
-  let pool: SkBuffPool
+  private let memory = TestMemory(limit: 256 << 20)
+  var pool: SkBuffPool { memory.pool }
   var net: Net
   var table: NeighbourTable
   var device: NetDevice
-  var nic: IceDevice
-  var vector = FrameVector()
-  var metadata = WireFrameMetadata()
+  var card = TestCard(txRing: 1024, rxRing: 64)
   var handle = NeighbourHandle.none
   /// Packets that came back because their neighbour failed, by their mark.
   var failed: [UInt32] = []
 
   init(seed: UInt64 = 1) {
-    pool = SkBuffPool(limit: 256 << 20, tracer: tracer)
-    net = Net(pool: pool, tracer: tracer, seed: seed, now: .origin)
-    let bus = IceBus(txDescriptorCount: 1024, rxDescriptorCount: 64)
-    var driver = IceDriver(bus: bus, configuration: .init(macAddress: Self.mac))
-    driver.open(net: &net)
-    nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac))
-    device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "test0", macAddress: Self.mac), driver: driver, net: &net)
+    net = memory.net(seed: seed, now: .origin)
+    device = card.device(net: &net)
     table = NeighbourTable(net: &net)
   }
 
   deinit {
     table.close(net: &net)
     device.close()
-    // Traps when a packet was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   var now: Nanoseconds { net.now - .origin }
@@ -93,21 +80,12 @@ final class NeighbourBench {
 
   /// What the device puts on the wire.
   func frames() -> [[UInt8]] {
-    var result: [[UInt8]] = []
-    while true {
-      let before = result.count
-      while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
-        result.append(vector.bytes)
-        nic.frameDone(accepted: true)
-      }
-      if nic.takeInterrupt(now: net.now) {
-        var received = SkBuffQueue()
-        while device.poll(budget: 64, into: &received, net: &net) {}
-      }
+    card.frames(now: net.now) {
+      var received = SkBuffQueue()
+      while device.poll(budget: 64, into: &received, net: &net) {}
+    } runQdisc: {
       device.runQdisc(net: &net)
-      if result.count == before { break }
     }
-    return result
   }
 
   /// Moves the clock, serving every timer at its time.

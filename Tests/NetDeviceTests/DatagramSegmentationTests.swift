@@ -47,7 +47,8 @@ import Wire
     "D12 USO: a frame of eleven datagrams becomes eleven, each with its lengths, identification and payload")
   func cutsApart() {
     let bench = DeviceBench(receivesLargeFrames: true)
-    bench.nic.receive(frame(payload: 10004, tos: 3).span, metadata: metadata(size: 1000), now: bench.net.now)
+    bench.card.nic.receive(
+      frame(payload: 10004, tos: 3).span, metadata: metadata(size: 1000), now: bench.net.now)
     let datagrams = received(bench)
     #expect(datagrams.map(\.count) == [Int](repeating: 1028, count: 10) + [32])
     #expect(datagrams.flatMap { $0[28...] } == pattern(0..<10004))
@@ -64,12 +65,12 @@ import Wire
   @Test("D12 USO: IP options are every datagram's; a frame of one datagram is one")
   func shapes() {
     let bench = DeviceBench(receivesLargeFrames: true)
-    bench.nic.receive(
+    bench.card.nic.receive(
       frame(payload: 2500, options: 4).span, metadata: metadata(size: 1000, start: 38), now: bench.net.now)
     let datagrams = received(bench)
     #expect(datagrams.map(\.count) == [1032, 1032, 532])
     #expect(datagrams.allSatisfy { $0[20..<24] == [1, 1, 1, 1] && folded($0[0..<24]) == 0xFFFF })
-    bench.nic.receive(frame(payload: 400).span, metadata: metadata(size: 1000), now: bench.net.now)
+    bench.card.nic.receive(frame(payload: 400).span, metadata: metadata(size: 1000), now: bench.net.now)
     #expect(received(bench).map(\.count) == [428])
   }
 
@@ -78,7 +79,7 @@ import Wire
     arguments: [128, 129])
   func bound(count: Int) {
     let bench = DeviceBench(receivesLargeFrames: true)
-    bench.nic.receive(frame(payload: count * 10).span, metadata: metadata(size: 10), now: bench.net.now)
+    bench.card.nic.receive(frame(payload: count * 10).span, metadata: metadata(size: 10), now: bench.net.now)
     #expect(received(bench).count == (count == 128 ? 128 : 0))
     #expect(bench.pool.dropCount(.deviceHeader) == (count == 128 ? 0 : 1))
     #expect(bench.pool.buffersInUse == 0)
@@ -91,10 +92,10 @@ import Wire
     long[16] = 0xFF
     long[24] = 0
     long[25] = 0
-    bench.nic.receive(long.span, metadata: metadata(size: 1000), now: bench.net.now)
+    bench.card.nic.receive(long.span, metadata: metadata(size: 1000), now: bench.net.now)
     var fragment = frame(payload: 3000)
     fragment[20] = 0x20
-    bench.nic.receive(fragment.span, metadata: metadata(size: 1000), now: bench.net.now)
+    bench.card.nic.receive(fragment.span, metadata: metadata(size: 1000), now: bench.net.now)
     let count = received(bench).count
     #expect(count == 0)
     #expect(bench.pool.dropCount(.deviceHeader) == 2)
@@ -112,7 +113,7 @@ import Wire
     metadata.gsoType = .tcpv4
     metadata.gsoSize = 500
     metadata.isDataValid = true
-    bench.nic.receive(frame.span, metadata: metadata, now: bench.net.now)
+    bench.card.nic.receive(frame.span, metadata: metadata, now: bench.net.now)
     bench.poll()
     #expect(bench.received.count == 1)
     bench.received.removeAll()

@@ -1,6 +1,6 @@
+import DeviceTestSupport
+import NetTestSupport
 import Ice
-import IceHardware
-import IceModel
 import NetDevice
 import NetNamespace
 @testable import Netfilter
@@ -11,34 +11,27 @@ import Wire
 
 /// A network device over driver and NIC, in virtual time; what the wire takes lands in `frames`.
 final class DeviceBench {
-  let tracer = Tracer(capacity: 4096)
-  let pool: SkBuffPool
+  private let memory = TestMemory(traceCapacity: 4096)
+  var tracer: Tracer { memory.tracer }
+  var pool: SkBuffPool { memory.pool }
   var net: Net
-  let bus: IceBus
-  var nic: IceDevice
+  var card: TestCard
   var device: NetDevice
   var received = SkBuffQueue()
   var frames: [[UInt8]] = []
 
-  static let mac = MACAddress(0x0200_0000_0002)
+  static let mac = TestCard.ownMAC
 
   init(
     features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation],
     qdisc: QdiscConfiguration = .pfifoFast, ring: Int = 512, mtu: Int = 1500, isLimited: Bool = true,
     queueLength: Int = 1000, receivesLargeFrames: Bool = false
   ) {
-    pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
-    net = Net(pool: pool, tracer: tracer, seed: 1, now: Instant(nanoseconds: 1_000_000_000))
-    bus = IceBus(txDescriptorCount: ring, rxDescriptorCount: 64)
-    nic = IceDevice(bus: bus, configuration: .init(macAddress: Self.mac, maxFrameByteCount: mtu + 14))
-    var driver = IceDriver(
-      bus: bus,
-      configuration: .init(macAddress: Self.mac, mtu: mtu, receivesLargeFrames: receivesLargeFrames))
-    driver.open(net: &net)
-    device = NetDevice(
-      configuration: NetDeviceConfiguration(
-        name: "test0", macAddress: Self.mac, mtu: mtu, features: features, qdisc: qdisc,
-        transmitQueueLength: queueLength), driver: driver, net: &net)
+    net = memory.net()
+    card = TestCard(mtu: mtu, txRing: ring, rxRing: 64)
+    device = card.device(
+      features: features, qdisc: qdisc, queueLength: queueLength, receivesLargeFrames: receivesLargeFrames,
+      net: &net)
     // A limit no test reaches, where byte queue limits are not the subject.
     if !isLimited {
       device.limits.minimumLimit = 1 << 30
@@ -49,21 +42,13 @@ final class DeviceBench {
   deinit {
     device.close()
     received.removeAll()
-    // Traps when a packet was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   func send(_ skb: consuming SkBuff) -> XmitResult { device.queueXmit(PassedPacket(skb), net: &net) }
 
   /// Lets the NIC put everything it has on the wire.
   func transmit() {
-    var vector = FrameVector()
-    var metadata = WireFrameMetadata()
-    while nic.fetchFrame(into: &vector, metadata: &metadata, now: net.now) {
-      frames.append(vector.bytes)
-      nic.frameDone(accepted: true)
-    }
+    while let frame = card.nextFrame(now: net.now) { frames.append(frame) }
   }
 
   /// One interrupt's work, without running a queue whose quota is used up.
@@ -81,7 +66,7 @@ final class DeviceBench {
         device.runQdisc(net: &net)
         isMoving = true
       }
-      if nic.hasTransmitWork && !nic.faults.isTransmitStalled { isMoving = true }
+      if card.nic.hasTransmitWork && !card.nic.faults.isTransmitStalled { isMoving = true }
     }
   }
 
@@ -93,7 +78,7 @@ final class DeviceBench {
     }
   }
 
-  func receive(_ frame: [UInt8]) { nic.receive(frame.span, now: net.now) }
+  func receive(_ frame: [UInt8]) { card.nic.receive(frame.span, now: net.now) }
 
   var points: [TracePoint] { tracer.records(from: 0).records.map(\.point) }
   func count(_ point: TracePoint) -> Int { points.count { $0 == point } }

@@ -16,7 +16,7 @@ import Trace
   func maliciousDriverEvent() {
     let bench = DeviceBench()
     bench.tracer.isEnabled = true
-    bench.nic.faults.descriptorsToMisread = 1
+    bench.card.nic.faults.descriptorsToMisread = 1
     for tag in 0..<5 { _ = bench.send(bench.frame(UInt8(tag))) }
     bench.transmit()
     bench.poll()
@@ -36,7 +36,7 @@ import Trace
     "Q8 D11 the same with room left on ring and byte limit: the queue need not be full to be looked after")
   func maliciousWithRoom() {
     let bench = DeviceBench(isLimited: false)
-    bench.nic.faults.descriptorsToMisread = 1
+    bench.card.nic.faults.descriptorsToMisread = 1
     _ = bench.send(bench.frame(1))
     bench.transmit()
     bench.poll()

@@ -146,7 +146,7 @@ import Trace
     for _ in 0..<200 where bench.frames.count < 50 {
       bench.transmit()
       // Stopped by the limit or not: nothing may wait on the ring without a doorbell.
-      check(!bench.nic.hasTransmitWork)
+      check(!bench.card.nic.hasTransmitWork)
       bench.poll()
     }
     #expect(tags(bench.frames) == (0..<50).map { UInt8($0) })
@@ -213,14 +213,14 @@ import Trace
   @Test("Q8 a queue stopped for 5 s is reported and reset; what waited goes, nothing leaks")
   func watchdog() {
     let bench = DeviceBench()
-    bench.nic.faults.isTransmitStalled = true
+    bench.card.nic.faults.isTransmitStalled = true
     for tag in 0..<5 { _ = bench.send(bench.frame(UInt8(tag))) }
     bench.advance(.milliseconds(4999))
     #expect(bench.device.statistics.watchdogTimeouts == 0)
     bench.advance(.milliseconds(1))
     #expect(bench.device.statistics.watchdogTimeouts == 1)
     #expect(bench.device.statistics.lastWatchdogTimeout == bench.net.now)
-    bench.nic.faults.isTransmitStalled = false
+    bench.card.nic.faults.isTransmitStalled = false
     bench.settle()
     // The one on the ring is gone with the reset.
     #expect(tags(bench.frames) == [1, 2, 3, 4])

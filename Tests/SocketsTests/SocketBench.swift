@@ -1,32 +1,24 @@
+import DeviceTestSupport
+import NetTestSupport
 import IPv4
 import Internet
-import Ice
-import IceHardware
 import NetDevice
 import NetNamespace
 import SkBuff
 import Sockets
 import Timers
-import Trace
 import Wire
 
 /// Sockets of a host with address 10.0.0.2/24 that talks to itself only: what it sends to itself comes back.
 final class SocketBench {
-  let tracer = Tracer(capacity: 64)
-  let pool: SkBuffPool
+  private let memory = TestMemory()
   var host: Host
   let ethernet: InterfaceIndex
   var sockets: SocketLayer
 
   init() {
-    pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
-    var net = Net(pool: pool, tracer: tracer, seed: 9, now: Instant(nanoseconds: 1_000_000_000))
-    let mac = MACAddress(0x0200_0000_0002)
-    var driver = IceDriver(
-      bus: IceBus(txDescriptorCount: 64, rxDescriptorCount: 64), configuration: .init(macAddress: mac))
-    driver.open(net: &net)
-    let device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac), driver: driver, net: &net)
+    var net = memory.net(seed: 9)
+    let device = TestCard(txRing: 64, rxRing: 64).device(net: &net)
     sockets = SocketLayer(net: net, secret: (1, 2))
     host = Host(net: net)
     ethernet = host.link.devices.add(device)
@@ -39,9 +31,6 @@ final class SocketBench {
   deinit {
     for id in sockets.sockets() { sockets.abort(id, host: &host) }
     host.close()
-    // Traps when a packet was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   /// Packets to ourselves go round until none is left.

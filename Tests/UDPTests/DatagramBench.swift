@@ -1,15 +1,13 @@
+import DeviceTestSupport
+import NetTestSupport
 import InetSocket
 import IPv4
 import Internet
-import Ice
-import IceHardware
-import IceModel
 import NetDevice
 import NetNamespace
 import SkBuff
 import Sockets
 import Timers
-import Trace
 import UDP
 import Wire
 
@@ -21,27 +19,20 @@ final class DatagramBench {
   static let address = IPv4Address(10, 0, 0, 2)
   static let peer = IPv4Address(10, 0, 0, 1)
 
-  let tracer = Tracer(capacity: 64)
-  let pool: SkBuffPool
+  private let memory = TestMemory()
+  var pool: SkBuffPool { memory.pool }
   var host: Host
   let ethernet: InterfaceIndex
   var sockets: SocketLayer
-  var nic: IceDevice
+  var card: TestCard
   var input = SkBuffQueue()
   /// IP packets that the peer got, from their IP header on.
   var sent: [[UInt8]] = []
 
   init(features: DeviceFeatures = [.scatterGather, .checksum, .tsoV4, .udpSegmentation], mtu: Int = 1500) {
-    pool = SkBuffPool(limit: 64 << 20, tracer: tracer)
-    var net = Net(pool: pool, tracer: tracer, seed: 7, now: Instant(nanoseconds: 1_000_000_000))
-    let mac = MACAddress(0x0200_0000_0002)
-    let bus = IceBus(txDescriptorCount: 512, rxDescriptorCount: 256)
-    var driver = IceDriver(bus: bus, configuration: .init(macAddress: mac, mtu: mtu))
-    driver.open(net: &net)
-    nic = IceDevice(bus: bus, configuration: .init(macAddress: mac, maxFrameByteCount: mtu + 14))
-    let device = NetDevice(
-      configuration: NetDeviceConfiguration(name: "test0", macAddress: mac, mtu: mtu, features: features),
-      driver: driver, net: &net)
+    var net = memory.net(seed: 7)
+    card = TestCard(mtu: mtu)
+    let device = card.device(features: features, net: &net)
     sockets = SocketLayer(net: net, secret: (3, 4))
     host = Host(net: net)
     ethernet = host.link.devices.add(device)
@@ -57,23 +48,16 @@ final class DatagramBench {
     for id in sockets.sockets() { sockets.abort(id, host: &host) }
     host.close()
     input.removeAll()
-    // Traps when a packet was leaked.
-    pool.destroy()
-    tracer.destroy()
   }
 
   // MARK: Driving
 
   /// The composition root's loop, until nothing moves. The peer answers ARP requests for its address.
   func settle() {
-    var vector = FrameVector()
-    var metadata = WireFrameMetadata()
     var isMoving = true
     while isMoving {
       isMoving = false
-      while nic.fetchFrame(into: &vector, metadata: &metadata, now: host.net.now) {
-        let frame = vector.bytes
-        nic.frameDone(accepted: true)
+      while let frame = card.nextFrame(now: host.net.now) {
         isMoving = true
         if frame[12...13].elementsEqual([8, 6]) {
           if frame[21] == 1 && frame[38..<42].elementsEqual([10, 0, 0, 1]) { answer(frame) }
@@ -81,7 +65,7 @@ final class DatagramBench {
           sent.append(Array(frame[14...]))
         }
       }
-      if nic.takeInterrupt(now: host.net.now) {
+      if card.nic.takeInterrupt(now: host.net.now) {
         _ = host.poll(ethernet, into: &input)
         isMoving = true
       }
@@ -104,13 +88,12 @@ final class DatagramBench {
     let reply =
       Self.mac + Self.peerMAC + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + Self.peerMAC + [10, 0, 0, 1] + Self.mac
       + [10, 0, 0, 2] + [UInt8](repeating: 0, count: 18)
-    nic.receive(reply.span, now: host.net.now)
+    card.receive(reply, now: host.net.now)
   }
 
   /// A packet from the peer, from its IP header on.
   func receive(_ packet: [UInt8], destinationMAC: [UInt8] = mac) {
-    let frame = destinationMAC + Self.peerMAC + [8, 0] + packet
-    nic.receive((frame + [UInt8](repeating: 0, count: max(0, 60 - frame.count))).span, now: host.net.now)
+    card.receive(destinationMAC + Self.peerMAC + [8, 0] + packet, now: host.net.now)
     settle()
   }
 
