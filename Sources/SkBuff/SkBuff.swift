@@ -60,6 +60,13 @@ public struct SkBuff: ~Copyable {
       || references - header.pointee.shared.pointee.payloadReferences > 1
   }
 
+  /// Whether somebody else may look at what lies in front of the data: its headers, or payload of its own that this packet has
+  /// pulled.
+  @inlinable @inline(__always) var isFrontShared: Bool {
+    if isHeaderCloned { return true }
+    return unsafe isCloned && header.pointee.shared.pointee.payloadStart < header.pointee.data
+  }
+
   // MARK: Metadata
 
   @inlinable public var etherType: EtherType {
@@ -232,7 +239,7 @@ public struct SkBuff: ~Copyable {
   public mutating func push(cached words: SIMD2<UInt64>, byteCount: Int) -> Bool {
     precondition(
       byteCount <= 16 && headroom >= 16, "a packet for a neighbour has room for its link-layer header")
-    if isHeaderCloned { guard unclone() else { return false } }
+    if isFrontShared { guard unclone() else { return false } }
     // Safe: 16 bytes of headroom lie in front of the linear area's first byte.
     unsafe (linearBase - 16).storeBytes(of: words, as: SIMD2<UInt64>.self)
     push(byteCount)
