@@ -17,6 +17,7 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringCo
   public static let ENODEV = Errno(rawValue: 19)
   public static let EINVAL = Errno(rawValue: 22)
   public static let EPIPE = Errno(rawValue: 32)
+  public static let EDEADLK = Errno(rawValue: 35)
   public static let ENOTSOCK = Errno(rawValue: 88)
   public static let EDESTADDRREQ = Errno(rawValue: 89)
   public static let EMSGSIZE = Errno(rawValue: 90)

@@ -22,7 +22,7 @@ package struct SocketOwner {
   package var program = ProgramID.none
   /// The program's own word about the socket.
   package var note: UInt32 = 0
-  /// Its place among the watched sockets; -1: nobody watches it.
+  /// The first of its watches, one for each set that it is in; -1: nobody watches it.
   package var watch: Int32 = -1
   /// Stands in line for a turn of its program.
   package var isQueued = false

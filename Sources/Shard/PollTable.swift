@@ -35,6 +35,8 @@ struct PollTable: ~Copyable {
     var interest: Readiness = []
     var trigger = PollTrigger.level
     var token: UInt64 = 0
+    /// The socket's next watch, of another set; -1: none.
+    var sibling: Int32 = -1
     /// Neighbours in the line of those that may be ready; -1: none.
     var previous: Int32 = -1
     var next: Int32 = -1

@@ -139,6 +139,6 @@ public struct Shard: ~Copyable, @unchecked Sendable {
 
   /// When the shard has to be entered next if nothing happens until then.
   package var nextDeadline: Instant {
-    hasMoreWork ? .origin : host.net.timers.nextDeadline ?? .distantFuture
+    isClosed ? .distantFuture : hasMoreWork ? .origin : host.net.timers.nextDeadline ?? .distantFuture
   }
 }

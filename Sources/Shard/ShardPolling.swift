@@ -9,27 +9,25 @@ extension Shard {
 
   /// Watches nothing of the set any more.
   package mutating func removePollSet(_ set: Int) {
-    for index in polls.indices(of: set) {
-      owners[polls[index].socket].watch = -1
-      polls.remove(index)
-    }
+    for index in polls.indices(of: set) { unwatch(index) }
     polls.sets[set].timer.cancel(in: &host.net.timers)
     polls.sets[set] = PollTable.PollSet()
   }
 
   /// Linux: EPOLL_CTL_ADD.
   ///
-  /// - Throws: EEXIST when a poller watches the socket already.
+  /// - Throws: EEXIST when this set has the socket already.
   package mutating func watch(
     _ socket: SocketID, in set: Int, for events: Readiness, _ trigger: PollTrigger, token: UInt64
   ) throws(Errno) {
-    guard owners[socket].watch < 0 else { throw .EEXIST }
+    guard place(of: socket, in: set) < 0 else { throw .EEXIST }
     var watch = PollTable.Watch()
     watch.socket = socket
     watch.set = set
     watch.interest = events.union([.error, .hangup])
     watch.trigger = trigger
     watch.token = token
+    watch.sibling = owners[socket].watch
     let index = polls.insert(watch)
     owners[socket].watch = index
     look(at: index)
@@ -51,15 +49,53 @@ extension Shard {
   ///
   /// - Throws: ENOENT when this set does not watch the socket.
   package mutating func unwatch(_ socket: SocketID, in set: Int) throws(Errno) {
-    let index = try watched(socket, in: set)
-    owners[socket].watch = -1
+    unwatch(try watched(socket, in: set))
+  }
+
+  /// Takes one watch out of its socket's.
+  private mutating func unwatch(_ index: Int32) {
+    let socket = polls[index].socket
+    let next = polls[index].sibling
+    var before = owners[socket].watch
+    if before == index {
+      owners[socket].watch = next
+    } else {
+      while polls[before].sibling != index { before = polls[before].sibling }
+      polls[before].sibling = next
+    }
     polls.remove(index)
   }
 
-  private func watched(_ socket: SocketID, in set: Int) throws(Errno) -> Int32 {
-    let index = owners[socket].watch
-    guard index >= 0, polls[index].set == set else { throw .ENOENT }
+  /// Takes all watches that begin with one out: their socket is closed.
+  mutating func unwatchAll(from first: Int32) {
+    var index = first
+    while index >= 0 {
+      let next = polls[index].sibling
+      polls.remove(index)
+      index = next
+    }
+  }
+
+  /// The socket's watch in a set; -1: there is none.
+  private func place(of socket: SocketID, in set: Int) -> Int32 {
+    var index = owners[socket].watch
+    while index >= 0, polls[index].set != set { index = polls[index].sibling }
     return index
+  }
+
+  private func watched(_ socket: SocketID, in set: Int) throws(Errno) -> Int32 {
+    let index = place(of: socket, in: set)
+    guard index >= 0 else { throw .ENOENT }
+    return index
+  }
+
+  /// A socket's readiness may have changed, for all who watch it.
+  mutating func look(from first: Int32) {
+    var index = first
+    while index >= 0 {
+      look(at: index)
+      index = polls[index].sibling
+    }
   }
 
   /// A watched socket may be ready: if it is, it gets in line, and whoever waits is woken. One that is not owes a wake-up.
@@ -105,9 +141,8 @@ extension Shard {
     }
     polls.sets[set].isAwaited = wait && events.isEmpty
     if polls.sets[set].isAwaited, let deadline, deadline < .distantFuture {
-      // A set's timer has no socket's number.
+      // A set's timer has no socket's number. It stays at the earliest of the limits of those who sleep.
       let key = TimerKey(kind: .wait, id: SocketID.none.rawValue, generation: UInt32(set))
-      polls.sets[set].timer.cancel(in: &host.net.timers)
       polls.sets[set].timer.arm(key, at: deadline, in: &host.net.timers)
     }
   }

@@ -17,18 +17,22 @@ extension Shard {
   /// The program of that name, while it runs.
   public func program(_ id: ProgramID) -> Program? { programs[id] }
 
-  /// Gives a socket to a program: it has a turn at once, and another whenever the socket may be ready.
+  /// Gives a socket to a program: it has a turn at once, and another whenever the socket may be ready. Nothing happens to a
+  /// socket that has been closed.
   ///
   /// - Parameter note: a word of the program's own about the socket, see `note(of:)`.
   public mutating func give(_ socket: SocketID, to program: ProgramID, note: UInt32 = 0) {
+    guard sockets.contains(socket) else { return }
     owners.setProgram(socket, program, note: note)
     host.net.wake(socket)
   }
 
   /// What a program has written down about one of its sockets.
-  public func note(of socket: SocketID) -> UInt32 { owners[socket].note }
+  public func note(of socket: SocketID) -> UInt32 { owners[socket].id == socket ? owners[socket].note : 0 }
   /// Writes down a word about a program's socket.
-  public mutating func setNote(of socket: SocketID, _ note: UInt32) { owners[socket].note = note }
+  public mutating func setNote(of socket: SocketID, _ note: UInt32) {
+    if owners[socket].id == socket { owners[socket].note = note }
+  }
 
   /// Puts a program's socket in line for another turn.
   public mutating func wake(_ socket: SocketID) { host.net.wake(socket) }

@@ -6,9 +6,10 @@ import UDP
 /// Socket calls of whoever holds the shard: programs, and the sockets above. None of them waits; what would have to fails
 /// with EAGAIN.
 extension Shard {
-  /// Linux: socket(2).
+  /// Linux: socket(2). ENETDOWN when the stack has been closed, or its interface is gone.
   public mutating func socket(_ kind: SocketKind) throws(Errno) -> SocketID {
-    switch kind {
+    if let end { throw Wait.read.error(of: end) }
+    return switch kind {
     case .tcp: try sockets.socket(family: .inet, type: .stream, net: &host.net)
     case .udp: try sockets.socket(family: .inet, type: .datagram, net: &host.net)
     case .ping: try sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &host.net)

@@ -22,7 +22,7 @@ extension Shard {
     guard owners[id].id == id else { return }
     owners[id].timer.cancel(in: &host.net.timers)
     let watch = owners[id].watch
-    if watch >= 0 { polls.remove(watch) }
+    if watch >= 0 { unwatchAll(from: watch) }
     owners.clear(id)
   }
 
@@ -43,7 +43,7 @@ extension Shard {
       let owner = owners[woken]
       // A wake-up may know the number only; one of an earlier socket with the number is nobody's.
       guard woken.generation == 0 || woken.generation == owner.id.generation else { continue }
-      if owner.watch >= 0 { look(at: owner.watch) }
+      if owner.watch >= 0 { look(from: owner.watch) }
       switch owner.kind {
       case .none: break
       case .program: owners.enqueue(owner.id)

@@ -207,6 +207,8 @@ public struct SocketLayer: ~Copyable {
   public func datagramInfo(_ id: SocketID) -> DatagramInfo? {
     (try? udp.table.info(id)) ?? (try? ping.table.info(id))
   }
+  /// Whether the socket is there: that very one, and not a later one with its number.
+  public mutating func contains(_ id: SocketID) -> Bool { (try? withCore(id) { _ in }) != nil }
   /// Every socket of every protocol.
   public func sockets() -> [SocketID] { tcp.socketIDs() + udp.table.all + ping.table.all }
 

@@ -3,6 +3,7 @@ import LinuxHost
 import Services
 import Shard
 import Sockets
+import Synchronization
 
 /// A running stack: open one on a TAP, make sockets, talk to the network. Usable from any thread.
 ///
@@ -27,6 +28,10 @@ public final class Stack: Sendable {
   let administered: Guarded<NetSettings>
   /// What to put back on an interface that outlives the stack; `nil` when nothing, or when that is done.
   private let restoration: Guarded<TapRestoration?>
+  /// Whether somebody closes the stack, and who waits until that is done.
+  private let isClosing = Atomic<Bool>(false)
+  private let hasClosed = Atomic<Bool>(false)
+  private let closed = SocketWaiter()
 
   /// Holds a thread that can be joined once.
   private final class LoopThread: Sendable {
@@ -214,8 +219,10 @@ public final class Stack: Sendable {
   }
 
   /// Resets every connection, ends the event loops and closes the TAP and every other descriptor. Whoever waits on a
-  /// socket, and every later call, gets ENETDOWN.
+  /// socket, and every later call, gets ENETDOWN. Called again, it returns when the first call is done; on a shard's own thread,
+  /// which that call waits for, at once.
   public func close() {
+    guard !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return waitUntilClosed() }
     for shard in shards { shard.closeAll() }
     let loops = loops.withLock { list in
       defer { list = [] }
@@ -235,5 +242,16 @@ public final class Stack: Sendable {
     wireLoss?.close()
     notices.event?.close()
     if let restoration = restoration.withLock({ $0.take() }) { restoration.apply() }
+    hasClosed.store(true, ordering: .releasing)
+    closed.signal()
+  }
+
+  private func waitUntilClosed() {
+    guard !shards.contains(where: { $0.executor.isLoopThread }) else { return }
+    while true {
+      let generation = closed.generation
+      if hasClosed.load(ordering: .acquiring) { return }
+      closed.wait(since: generation, until: .distantFuture)
+    }
   }
 }

@@ -5,7 +5,7 @@ import NetNamespace
 extension DatagramTable {
   /// Linux: `datagram_poll()`. Whoever is told that there is no room is owed a wake-up.
   public func readiness(_ id: SocketID) -> Readiness {
-    guard let index = try? slot(id) else { return [] }
+    guard let index = try? slot(id) else { return [.error, .hangup] }
     return sockets[index].readiness
   }
 

@@ -87,4 +87,25 @@ import Wire
       #expect(done.wait(timeout: .now() + 20) == .success)
     }
   }
+
+  @Test("a stack that several threads and a task of its own close at once ends once, for all of them")
+  func closedByMany() throws {
+    for _ in 0..<100 {
+      try withStack { stack in
+        let done = DispatchSemaphore(value: 0)
+        let close: @Sendable () -> Void = {
+          stack.close()
+          done.signal()
+        }
+        Task(executorPreference: stack.executor()) { close() }
+        for _ in 0..<3 { try StackThread.start(close) }
+        for _ in 0..<4 {
+          guard done.wait(timeout: .now() + 20) == .success else {
+            Issue.record("a close() does not return")
+            return
+          }
+        }
+      }
+    }
+  }
 }

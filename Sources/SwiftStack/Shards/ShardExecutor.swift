@@ -13,7 +13,8 @@ import Synchronization
 /// }
 /// ```
 ///
-/// What runs here keeps the shard from its packets meanwhile: it must not block, nor compute for long.
+/// What runs here keeps the shard from its packets meanwhile: it must not block, nor compute for long. The blocking calls of the
+/// shard's own sockets fail with EDEADLK where they would wait, and `close()` does not wait for SO_LINGER.
 public final class ShardExecutor: TaskExecutor {
   private let jobs = Guarded<[UnownedJob]>([])
   private let inbox: ShardInbox
@@ -21,6 +22,8 @@ public final class ShardExecutor: TaskExecutor {
   private let thread = Atomic<UInt>(0)
   private let hasEnded = Atomic<Bool>(false)
   private let used = Atomic<Bool>(false)
+  /// The thread that runs jobs at the moment; 0: none does.
+  private let runner = Atomic<UInt>(0)
 
   /// Jobs of one turn; then it is the shard's again.
   private static let turnCount = 64
@@ -47,14 +50,23 @@ public final class ShardExecutor: TaskExecutor {
   /// The calling thread runs the jobs from now on.
   func adopt() { thread.store(UInt(pthread_self()), ordering: .relaxed) }
 
+  /// Whether the calling thread is running one of the jobs: the shard waits for it.
+  var isRunningHere: Bool { runner.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+  /// Whether the calling thread is the event loop's.
+  var isLoopThread: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
   /// Runs what is there, and what comes from that, up to a bound. Returns whether there was anything.
   func runJobs() -> Bool {
     guard isUsed else { return false }
     var ran = 0
+    runner.store(UInt(pthread_self()), ordering: .relaxed)
+    defer { runner.store(0, ordering: .relaxed) }
     while ran < Self.turnCount {
+      let room = Self.turnCount - ran
       let list = jobs.withLock { list in
-        let taken = list
-        list.removeAll(keepingCapacity: false)
+        let taken = list.count <= room ? list : Array(list[..<room])
+        if list.count <= room { list = [] } else { list.removeFirst(room) }
         return taken
       }
       if list.isEmpty { break }

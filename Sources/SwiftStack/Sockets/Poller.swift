@@ -19,6 +19,8 @@ public final class Poller: Sendable {
   /// The poller's set in each shard.
   private let sets: [Int]
   private let isWoken = Atomic<Bool>(false)
+  /// The shard that is asked first: each in turn.
+  private let first = Atomic<Int>(0)
 
   /// A poller that watches nothing yet.
   public init(_ stack: Stack) {
@@ -45,7 +47,7 @@ public final class Poller: Sendable {
   ///   - events: what is asked for; errors and hang-ups are told always.
   ///   - trigger: how often.
   ///   - token: what the events call the socket.
-  /// - Throws: EEXIST when a poller watches it already, EINVAL for another stack's, EBADF when it is closed.
+  /// - Throws: EEXIST when this poller watches it already, EINVAL for another stack's, EBADF when it is closed.
   public func add(
     _ socket: Socket, for events: Readiness, _ trigger: PollTrigger = .level, token: UInt64
   ) throws(SocketError) {
@@ -91,26 +93,30 @@ public final class Poller: Sendable {
   ///   - limit: most events at a time.
   ///   - timeout: on the stack's clock; `nil` waits for ever.
   /// - Returns: what is ready, those that became so first at first; empty after the time-out or `wake()`.
-  /// - Throws: ENETDOWN when the stack or its interface is gone.
+  /// - Throws: ENETDOWN when the stack or its interface is gone; EINVAL for a limit below 1; EDEADLK for a wait in a task on
+  ///   the thread of one of the stack's shards.
   public func wait(upTo limit: Int = 256, timeout: Duration? = nil) throws(SocketError) -> [PollEvent] {
     let byTimer = stack.shards[0].hasManualClock
-    let deadline = timeout.map { stack.shards[0].clock.now + Nanoseconds($0) } ?? .distantFuture
+    let deadline = deadline(timeout)
     while true {
       let generation = waiter.generation
       let events = try take(limit, byTimer ? deadline : nil)
       if !events.isEmpty || isWoken.exchange(false, ordering: .acquiring) { return events }
       if deadline <= stack.shards[0].clock.now { return [] }
+      if stack.shards.contains(where: { $0.executor.isRunningHere }) {
+        throw SocketError("poller wait", .EDEADLK)
+      }
       waiter.wait(since: generation, until: byTimer ? .distantFuture : deadline)
     }
   }
 
   /// As the blocking form, suspending the task.
   ///
-  /// - Throws: ECANCELED, too, when the task was cancelled.
+  /// - Throws: ECANCELED, too, when the task was cancelled, but not EDEADLK.
   public func wait(
     upTo limit: Int = 256, timeout: Duration? = nil
   ) async throws(SocketError) -> [PollEvent] {
-    let deadline = timeout.map { stack.shards[0].clock.now + Nanoseconds($0) } ?? .distantFuture
+    let deadline = deadline(timeout)
     while true {
       let generation = waiter.generation
       let events = try take(limit, deadline)
@@ -126,10 +132,21 @@ public final class Poller: Sendable {
     zip(stack.shards, sets).allSatisfy { shard, set in shard.inspect { $0.isAwaited(set) } }
       && waiter.isAwaited
   }
+  /// Who sleeps here, for tests.
+  var waitCount: Int { waiter.waitCount }
+
+  private func deadline(_ timeout: Duration?) -> Instant {
+    timeout.map { stack.shards[0].clock.now + Nanoseconds(max($0, .zero)) } ?? .distantFuture
+  }
 
   private func take(_ limit: Int, _ deadline: Instant?) throws(SocketError) -> [PollEvent] {
+    guard limit > 0 else { throw SocketError("poller wait", .EINVAL) }
     var events: [PollEvent] = []
-    for (shard, set) in zip(stack.shards, sets) where events.count < limit {
+    let start = first.wrappingAdd(1, ordering: .relaxed).oldValue
+    for step in sets.indices where events.count < limit {
+      let place = Int((UInt(bitPattern: start) &+ UInt(step)) % UInt(sets.count))
+      let shard = stack.shards[place]
+      let set = sets[place]
       do throws(Errno) {
         // In order: a shard that finds nothing ready is to wake the poller only if those before had nothing either.
         events = try shard.enter { [events] (state) throws(Errno) in

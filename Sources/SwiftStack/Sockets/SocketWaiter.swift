@@ -48,12 +48,13 @@ package final class SocketWaiter: Waker, @unchecked Sendable {
     return moves
   }
 
-  /// Whether a thread or a task sleeps.
-  var isAwaited: Bool {
+  /// Threads and tasks that sleep.
+  var waitCount: Int {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    return sleepers > 0 || !continuations.isEmpty
+    return sleepers + continuations.count
   }
+  var isAwaited: Bool { waitCount > 0 }
 
   /// Wakes everybody, in the order they came: readiness may have changed, or the socket is closing.
   package override func signal() {

@@ -73,6 +73,8 @@ extension Socket {
       case .done(let result): return result
       case .wait(let limit):
         patience = .until(limit)
+        // What would end the wait is done by this very thread, after the task.
+        if shard.executor.isRunningHere { throw .EDEADLK }
         waiter.wait(since: generation, until: shard.hasManualClock ? .distantFuture : limit)
       }
     }
@@ -103,8 +105,8 @@ extension Socket {
   // MARK: Closing
 
   /// Linux: close(2). What was sent is still delivered; with SO_LINGER the call waits until it is, as long as the option
-  /// says. Calls that wait on other threads fail with EBADF.
-  public func close() { close(lingers: true) }
+  /// says, but not in a task on the shard's own thread. Calls that wait on other threads fail with EBADF.
+  public func close() { close(lingers: !shard.executor.isRunningHere) }
 
   func close(lingers: Bool) {
     guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
