@@ -96,16 +96,30 @@ public struct SocketCore: ~Copyable {
   public var hasError: Bool { pendingError != nil || hasQueuedError }
 }
 
+/// A group that a socket has joined, and where. Linux: `struct ip_mc_socklist`.
+public struct GroupMembership: Sendable {
+  public var group: IPv4Address
+  public var interface: InterfaceIndex
+  /// The address that named the interface; any: it was not named by one.
+  public var address: IPv4Address
+
+  public init(_ group: IPv4Address, on interface: InterfaceIndex, named address: IPv4Address) {
+    self.group = group
+    self.interface = interface
+    self.address = address
+  }
+}
+
 /// What few sockets have.
 final class RareState {
   var errorQueue: [ExtendedError] = []
   /// Groups that the socket has joined. Linux: `inet->mc_list`.
-  var memberships: [IPv4Address] = []
+  var memberships: [GroupMembership] = []
 }
 
 extension SocketCore {
   /// Groups that the socket has joined, so that it leaves them when it closes.
-  public var memberships: [IPv4Address] {
+  public var memberships: [GroupMembership] {
     get { rare?.memberships ?? [] }
     set { withRare { $0.memberships = newValue } }
   }

@@ -1,5 +1,6 @@
 import IPv4
 import Tables
+import Wire
 import Timers
 
 /// What `setsockopt` sets at the levels that every socket has, `SOL_SOCKET` and `IPPROTO_IP`. Linux: fields of
@@ -53,6 +54,9 @@ public struct SocketOptions: Sendable {
   public var packetInfo = false
   public var receiveTimeToLive = false
   public var receiveTypeOfService = false
+  /// `IP_UNICAST_IF`: the device by which datagrams leave that go to no group; `.none`: as the routes say. A stream only
+  /// keeps it.
+  public var unicastInterface = InterfaceIndex.none
 
   public init() {}
 

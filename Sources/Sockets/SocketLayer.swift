@@ -151,29 +151,41 @@ public struct SocketLayer: ~Copyable {
 
   // MARK: Groups
 
-  /// `IP_ADD_MEMBERSHIP`: a group is joined on every device. Linux: `ip_mc_join_group()`.
+  /// `IP_ADD_MEMBERSHIP`: on each interface once; packets to the group are taken from every device.
+  /// Linux: `ip_mc_join_group()`.
   ///
-  /// - Throws: EINVAL for an address that is no group; ENODEV for an interface that is not there; EADDRINUSE when the socket
-  ///   is in it.
+  /// - Throws: EINVAL for an address that is no group; ENODEV for an interface that is not there, and when none is named and
+  ///   no route leads to the group; EADDRINUSE when the socket is in it there.
   mutating func joinGroup(_ id: SocketID, _ request: GroupRequest, _ host: inout Host) throws(Errno) {
     let group = request.group
     guard group.isMulticast else { throw .EINVAL }
-    guard request.hasInterface(host) else { throw .ENODEV }
+    guard let interface = request.interface(&host) else { throw .ENODEV }
     try withCore(id) { (core) throws(Errno) in
-      guard !core.memberships.contains(group) else { throw .EADDRINUSE }
+      guard !core.memberships.contains(where: { $0.group == group && $0.interface == interface }) else {
+        throw .EADDRINUSE
+      }
       try host.internet.joinGroup(group)
-      core.memberships.append(group)
+      core.memberships.append(GroupMembership(group, on: interface, named: request.address))
     }
   }
 
   /// `IP_DROP_MEMBERSHIP`. Linux: `ip_mc_leave_group()`.
   ///
-  /// - Throws: EADDRNOTAVAIL when the socket is not in it, not on that interface.
+  /// - Throws: EADDRNOTAVAIL when the socket is not in it, or not on that interface; ENODEV when none is named and no route
+  ///   leads to the group.
   mutating func leaveGroup(_ id: SocketID, _ request: GroupRequest, _ host: inout Host) throws(Errno) {
     let group = request.group
-    let isThere = request.hasInterface(host)
+    let interface = request.interface(&host)
+    if interface == nil && request.isAnywhere { throw .ENODEV }
     try withCore(id) { (core) throws(Errno) in
-      guard isThere, let place = core.memberships.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
+      let place = core.memberships.firstIndex {
+        guard $0.group == group else { return false }
+        // An address that is ours no more names what it named.
+        return if let interface { $0.interface == interface } else {
+          request.index == 0 && $0.address == request.address
+        }
+      }
+      guard let place else { throw .EADDRNOTAVAIL }
       core.memberships.remove(at: place)
       try host.internet.leaveGroup(group)
     }
@@ -183,7 +195,7 @@ public struct SocketLayer: ~Copyable {
   private mutating func leaveGroups(_ id: SocketID, _ internet: inout IPv4Layer) throws(Errno) {
     try withCore(id) { (core) throws(Errno) in
       guard !core.memberships.isEmpty else { return }
-      for group in core.memberships { try internet.leaveGroup(group) }
+      for membership in core.memberships { try internet.leaveGroup(membership.group) }
       core.memberships = []
     }
   }

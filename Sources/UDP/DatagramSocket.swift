@@ -145,6 +145,12 @@ struct DatagramSocket: ~Copyable {
     routeAsked = asked
   }
 
+  /// The device that a send asks for: with its control message, or with the option, which is not for groups.
+  /// Linux: `ipc.oif` in `udp_sendmsg()`.
+  func device(for destination: IPv4Address, _ control: SendControl = SendControl()) -> InterfaceIndex {
+    control.interface != .none || destination.isMulticast ? control.interface : core.options.unicastInterface
+  }
+
   private func checkBroadcast(_ route: Route) throws(Errno) {
     if route.kind == .broadcast && !core.options.broadcast { throw .EACCES }
   }

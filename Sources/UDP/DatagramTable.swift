@@ -105,7 +105,8 @@ public struct DatagramTable: ~Copyable {
     if destination.isAny { destination = source.isAny ? .loopback : source }
     sockets[index].core.route = nil
     try sockets[index].findRoute(
-      to: destination, from: source, onLink: sockets[index].core.options.dontRoute, host: &host)
+      to: destination, from: source, by: sockets[index].device(for: destination),
+      onLink: sockets[index].core.options.dontRoute, host: &host)
     if let route = sockets[index].core.route, sockets[index].core.boundTo.address.isAny {
       sockets[index].core.tuple.local.address = IPAddress(route.source)
       // The cache is keyed by the source that sends will ask for.

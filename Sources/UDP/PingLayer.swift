@@ -47,7 +47,8 @@ public struct PingLayer: ~Copyable {
     if address.isAny { address = source.isAny ? .loopback : source }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
     try table.sockets[index].findRoute(
-      to: address, from: source, by: control.interface, onLink: onLink, host: &host)
+      to: address, from: source, by: table.sockets[index].device(for: address, control), onLink: onLink,
+      host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
     let interface = table.sockets[index].core.route?.interface ?? .none

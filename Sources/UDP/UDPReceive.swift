@@ -52,6 +52,7 @@ extension UDPLayer {
   }
 
   /// The header of a datagram that is there to its end.
+  @inline(__always)
   private static func whole(_ skb: inout SkBuff) -> UDPHeader? {
     guard skb.mayPull(UDPHeader.byteCount), let udp = UDPHeader(parsing: skb.linear),
       udp.totalByteCount <= skb.length
@@ -59,6 +60,7 @@ extension UDPLayer {
     return udp
   }
 
+  @inline(__always)
   private static func isIntact(_ skb: borrowing SkBuff, _ udp: UDPHeader, _ header: IPv4Header) -> Bool {
     // A datagram of our own, looped back, may still have its checksum to be filled in: it was never on a wire.
     if udp.checksum == 0 || skb.checksumStatus == .unnecessary || skb.checksumStatus == .partial {

@@ -87,7 +87,8 @@ extension UDPLayer {
     }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source, by: control.interface, onLink: onLink, host: &host)
+      to: target.destination, from: target.source,
+      by: table.sockets[index].device(for: target.destination, control), onLink: onLink, host: &host)
     target.interface = table.sockets[index].core.route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].core.route {
@@ -114,7 +115,8 @@ extension UDPLayer {
     guard let data = table.sockets[index].pending.take() else { return }
     let target = table.sockets[index].pendingTarget
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source, by: target.control.interface, onLink: false, host: &host)
+      to: target.destination, from: target.source,
+      by: table.sockets[index].device(for: target.destination, target.control), onLink: false, host: &host)
     guard var route = table.sockets[index].core.route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum

@@ -36,6 +36,10 @@ enum OptionList {
     [224, 0, 0, 97, 203, 0, 113, 9], [224, 0, 0, 98, 203, 0, 113, 9], [224, 0, 0, 97, 0, 0, 0, 0] + int(999),
     [224, 0, 0, 98, 127, 0, 0, 1] + int(-1), [10, 0, 0, 9, 203, 0, 113, 9],
   ]
+  /// Indices in network byte order: the loopback's, one that is not there, and none.
+  private static let interfaces: [[UInt8]] = [
+    [0, 0, 0, 1], [0, 0, 3, 231], [0, 0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 1], [0xFF, 0, 0, 1],
+  ]
   private static let names: [[UInt8]] = [
     [], Array("reno".utf8), Array("cubic".utf8) + [0], Array("nonsense".utf8), [0],
     Array("reno-and-some-more-letters".utf8),
@@ -47,6 +51,7 @@ enum OptionList {
         switch name {
         case "SO_RCVTIMEO", "SO_SNDTIMEO", "SO_RCVTIMEO_NEW", "SO_SNDTIMEO_NEW": times
         case "IP_ADD_MEMBERSHIP", "IP_DROP_MEMBERSHIP": groups
+        case "IP_UNICAST_IF": numbers + interfaces
         case "TCP_CONGESTION": names
         default: numbers
         }

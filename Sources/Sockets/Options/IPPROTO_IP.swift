@@ -1,6 +1,7 @@
 import IPv4
 import InetSocket
 import NetNamespace
+import Wire
 
 /// Names at `SocketOptionLevel.ip`.
 public enum IPOptionName {
@@ -15,6 +16,7 @@ public enum IPOptionName {
   public static let multicastTimeToLive: Int32 = 33
   public static let addMembership: Int32 = 35
   public static let dropMembership: Int32 = 36
+  public static let unicastInterface: Int32 = 50
 }
 
 /// Linux: `do_ip_setsockopt()`, `do_ip_getsockopt()`.
@@ -97,6 +99,20 @@ extension OptionTable {
       IPOptionName.dropMembership, "IP_DROP_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO,
       get: nil,
       set: { (group, id, layer, host) throws(Errno) in try layer.leaveGroup(id, group, &host) })
+    table.add(
+      IPOptionName.unicastInterface, "IP_UNICAST_IF", .networkOrderIndex,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in Int32(core.options.unicastInterface.rawValue) }
+      },
+      set: { (value, id, layer, host) throws(Errno) in
+        var interface = InterfaceIndex.none
+        if value != 0 {
+          guard let index = UInt16(exactly: value) else { throw .EADDRNOTAVAIL }
+          interface = InterfaceIndex(rawValue: index)
+          guard host.link.devices.contains(interface) else { throw .EADDRNOTAVAIL }
+        }
+        try layer.withCore(id) { (core) throws(Errno) in core.options.unicastInterface = interface }
+      })
     return table
   }()
 }
@@ -111,4 +127,12 @@ extension OptionType<Int32> {
       return value
     },
     encode: intOrByte.encode)
+
+  /// An interface's index in network byte order, of four bytes and no other length.
+  fileprivate static let networkOrderIndex = OptionType(
+    decode: { (bytes) throws(Errno) in
+      guard bytes.byteCount == 4 else { throw .EINVAL }
+      return HostOrder.loadInt(bytes, 0).bigEndian
+    },
+    encode: { intOrByte.encode($0.bigEndian, $1) })
 }

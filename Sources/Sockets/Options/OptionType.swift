@@ -100,13 +100,20 @@ struct GroupRequest: Sendable {
   /// The interface's index, which comes before its address; 0: it is not named by one.
   var index: Int32
 
-  /// Whether the interface that is named is there. Linux: `ip_mc_find_dev()`.
-  func hasInterface(_ host: borrowing Host) -> Bool {
+  /// No interface is named.
+  var isAnywhere: Bool { index == 0 && address.isAny }
+
+  /// The interface that is named, or else the one that a route to the group leads over; `nil`: there is none.
+  /// Linux: `ip_mc_find_dev()`.
+  func interface(_ host: inout Host) -> InterfaceIndex? {
     if index != 0 {
-      return UInt16(exactly: index).map { host.link.devices.contains(InterfaceIndex(rawValue: $0)) } ?? false
+      guard let index = UInt16(exactly: index) else { return nil }
+      let interface = InterfaceIndex(rawValue: index)
+      return host.link.devices.contains(interface) ? interface : nil
     }
-    return address == .any || address == .loopback
-      || host.internet.addresses.contains { $0.address == address }
+    if address.isLoopback { return .loopback }
+    if !address.isAny { return host.internet.addresses.first { $0.address == address }?.interface }
+    return (try? host.route(to: group, from: nil))?.interface
   }
 }
 
