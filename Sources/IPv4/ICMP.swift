@@ -111,15 +111,15 @@ extension IPv4Layer {
 
   private static func makeEchoReply(_ skb: inout SkBuff) -> Bool {
     guard skb.unclone(), var bytes = skb.writable() else { return false }
-    bytes.store8(ICMPHeader.Kind.echoReply.rawValue, 0)
+    bytes.store8(ICMPHeader.Kind.echoReply.rawValue, ICMPHeader.Offset.kind)
     // Only the type changed, by 8 in the upper byte of the first word (RFC 1624).
-    let old = UInt32(~bytes.bytes.load16(2))
+    let old = UInt32(~bytes.bytes.load16(ICMPHeader.Offset.checksum))
     var sum = old &+ UInt32(~UInt16(0x0800))
     sum = (sum & 0xFFFF) + sum >> 16
     sum = (sum & 0xFFFF) + sum >> 16
     // All zeros would be wrong for a message of nothing but zeros; all ones are right for any.
     let checksum = ~UInt16(truncatingIfNeeded: sum)
-    bytes.store16(checksum == 0 ? 0xFFFF : checksum, 2)
+    bytes.store16(checksum == 0 ? 0xFFFF : checksum, ICMPHeader.Offset.checksum)
     return true
   }
 
@@ -146,14 +146,14 @@ extension IPv4Layer {
 
   private static func makeTimestampReply(_ skb: inout SkBuff, now: UInt32) -> Bool {
     guard var bytes = skb.writable() else { return false }
-    bytes.store8(ICMPHeader.Kind.timestampReply.rawValue, 0)
-    bytes.store8(0, 1)
-    bytes.store16(0, 2)
+    bytes.store8(ICMPHeader.Kind.timestampReply.rawValue, ICMPHeader.Offset.kind)
+    bytes.store8(0, ICMPHeader.Offset.code)
+    bytes.store16(0, ICMPHeader.Offset.checksum)
     bytes.store32(now, 12)
     bytes.store32(now, 16)
     var sum = InternetChecksum()
     sum.add(bytes.bytes)
-    bytes.store16(sum.checksum, 2)
+    bytes.store16(sum.checksum, ICMPHeader.Offset.checksum)
     return true
   }
 
@@ -264,7 +264,7 @@ extension IPv4Layer {
     header.write(to: &bytes)
     var sum = InternetChecksum()
     sum.add(bytes.bytes)
-    bytes.store16(sum.checksum, 2)
+    bytes.store16(sum.checksum, ICMPHeader.Offset.checksum)
     return true
   }
 

@@ -45,7 +45,7 @@ extension IPv4Layer {
     guard skb.mayPull(IPv4Header.minimumByteCount) else {
       return headerError(skb, .packetTooSmall, net: &net)
     }
-    let headerByteCount = Int(skb.linear.load8(0) & 0xF) &* 4
+    let headerByteCount = Int(skb.linear.load8(IPv4Header.Offset.versionAndLength) & 0xF) &* 4
     guard skb.mayPull(headerByteCount), let header = IPv4Header(parsing: skb.linear) else {
       return headerError(skb, .ipHeader, net: &net)
     }

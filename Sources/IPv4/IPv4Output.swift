@@ -117,7 +117,10 @@ extension IPv4Layer {
   static func segmentByteCount(_ skb: borrowing SkBuff) -> Int {
     var headers = IPv4Header.minimumByteCount
     switch skb.gsoType {
-    case .tcpv4: headers += skb.headLength > 12 ? Int(skb.linear.load8(12) >> 4) * 4 : 20
+    case .tcpv4:
+      headers +=
+        skb.headLength > TCPHeader.Offset.dataOffset
+        ? Int(skb.linear.load8(TCPHeader.Offset.dataOffset) >> 4) * 4 : 20
     case .udpL4: headers += UDPHeader.byteCount
     case .none: break
     }
@@ -168,7 +171,7 @@ extension IPv4Layer {
     net.counters.count(.IpExtOutOctets, by: UInt64(packet.skb.length))
     net.tracer.record(
       .ip_finish_output2, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(packet.skb.length),
-      UInt64(packet.skb.linear.load8(9)), UInt64(route.nextHop.rawValue))
+      UInt64(packet.skb.linear.load8(IPv4Header.Offset.protocol)), UInt64(route.nextHop.rawValue))
     let result: XmitResult
     switch route.kind {
     case .local:

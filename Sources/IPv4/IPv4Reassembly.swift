@@ -111,12 +111,14 @@ extension IPv4Layer {
   }
 
   /// Of a packet whose header was checked before and is linear.
-  private static func headerByteCount(of skb: borrowing SkBuff) -> Int { Int(skb.linear.load8(0) & 0xF) * 4 }
+  private static func headerByteCount(of skb: borrowing SkBuff) -> Int {
+    Int(skb.linear.load8(IPv4Header.Offset.versionAndLength) & 0xF) * 4
+  }
   static func header(of skb: borrowing SkBuff) -> IPv4Header? { IPv4Header(parsing: skb.linear) }
 
   private static func range(of skb: borrowing SkBuff) -> (start: Int, end: Int) {
     let bytes = skb.linear
-    let start = Int(bytes.load16(6) & 0x1FFF) * 8
+    let start = Int(bytes.load16(IPv4Header.Offset.fragment) & 0x1FFF) * 8
     return (start, start + skb.length - headerByteCount(of: skb))
   }
 

@@ -11,7 +11,7 @@ enum ReceivedHeaders {
     let available = min(bytes.byteCount, maximum)
     guard available >= 14 else { return available }
     var offset = 14
-    var type = EtherType(rawValue: bytes.load16(12))
+    var type = EtherType(rawValue: bytes.load16(EthernetHeader.Offset.type))
     if type == .vlan {
       guard available >= 18 else { return available }
       type = EtherType(rawValue: bytes.load16(16))

@@ -216,9 +216,9 @@ struct RxRing: ~Copyable {
       }
     }
     skb.setMACHeader()
-    if skb.linear.loadMAC(6) == macAddress { statistics.ownAddressCount += 1 }
-    let destination = skb.linear.loadMAC(0)
-    skb.etherType = EtherType(rawValue: skb.linear.load16(12))
+    if skb.linear.loadMAC(EthernetHeader.Offset.source) == macAddress { statistics.ownAddressCount += 1 }
+    let destination = skb.linear.loadMAC(EthernetHeader.Offset.destination)
+    skb.etherType = EtherType(rawValue: skb.linear.load16(EthernetHeader.Offset.type))
     if destination == macAddress {
       skb.packetType = .host
     } else if destination.isBroadcast {

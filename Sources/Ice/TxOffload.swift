@@ -105,7 +105,8 @@ struct TxOffload {
 
   /// Control frames leave past the switch: LLDP, and what has the control priority.
   mutating func prepareUplink(_ skb: borrowing SkBuff) {
-    let isControl = skb.priority == 7 || (skb.headLength >= 14 && skb.linear.load16(12) == 0x88CC)
+    let isControl =
+      skb.priority == 7 || (skb.headLength >= 14 && skb.linear.load16(EthernetHeader.Offset.type) == 0x88CC)
     if isControl { context.command.insert(.switchUplink) }
   }
 }

@@ -150,7 +150,7 @@ struct ReceiveEngine: ~Copyable {
 
   /// The receive filter; also counts what passes.
   private func isForUs(_ first: UnsafeRawBufferPointer, isPromiscuous: Bool, byteCount: Int) -> Bool {
-    let destination = unsafe RawSpan(_unsafeBytes: first).loadMAC(0)
+    let destination = unsafe RawSpan(_unsafeBytes: first).loadMAC(EthernetHeader.Offset.destination)
     if destination.isBroadcast {
       registers.add(.GLPRT_BPRC, 1)
     } else if destination.isMulticast {

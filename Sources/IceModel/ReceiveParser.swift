@@ -28,7 +28,7 @@ struct ReceiveParser {
     let bytes = unsafe RawSpan(_unsafeBytes: first)
     guard bytes.byteCount >= 14 else { return }
     var offset = 14
-    var type = EtherType(rawValue: bytes.load16(12))
+    var type = EtherType(rawValue: bytes.load16(EthernetHeader.Offset.type))
     // A tag of either kind, and a second one behind it.
     while offset < 22, type == .vlan || type == .serviceVLAN, bytes.byteCount >= offset + 4 {
       type = EtherType(rawValue: bytes.load16(offset + 2))

@@ -145,7 +145,8 @@ public struct NeighbourTable: ~Copyable {
         high: UInt64(skb.linear.load32(8)) << 32 | UInt64(skb.linear.load32(12)),
         low: UInt64(skb.linear.load32(16)) << 32 | UInt64(skb.linear.load32(20)))
     }
-    return skb.headLength >= IPv4Header.minimumByteCount ? IPAddress(skb.linear.loadIPv4(12)) : nil
+    return skb.headLength >= IPv4Header.minimumByteCount
+      ? IPAddress(skb.linear.loadIPv4(IPv4Header.Offset.source)) : nil
   }
 
   // MARK: Requests to the families

@@ -17,6 +17,11 @@ enum GenericReceiveOffload {
     UInt32(([.urg, .psh, .rst, .syn, .fin, .cwr] as TCPFlags).rawValue) << 16
 
   /// The fields that decide; `nil` when the packet is not one that may be merged.
+  private typealias IP = IPv4Header.Offset
+  private typealias TCP = TCPHeader.Offset
+  /// Where the TCP header begins: there are no IP options.
+  fileprivate static var transport: Int { IPv4Header.minimumByteCount }
+
   private struct Segment {
     var ports: UInt32
     var source: UInt32
@@ -34,18 +39,19 @@ enum GenericReceiveOffload {
       }
       let bytes = skb.linear
       // No IP options, TCP, whole.
-      guard bytes.byteCount >= 40, bytes.load8(0) == 0x45, bytes.load8(9) == IPProtocol.tcp.rawValue,
-        bytes.load16(6) & 0x3FFF == 0, Int(bytes.load16(2)) == skb.length
+      guard bytes.byteCount >= 40, bytes.load8(IP.versionAndLength) == 0x45,
+        bytes.load8(IP.protocol) == IPProtocol.tcp.rawValue,
+        bytes.load16(IP.fragment) & 0x3FFF == 0, Int(bytes.load16(IP.totalLength)) == skb.length
       else { return nil }
-      tcpByteCount = Int(bytes.load8(32) >> 4) &* 4
+      tcpByteCount = Int(bytes.load8(GenericReceiveOffload.transport + TCP.dataOffset) >> 4) &* 4
       // The payload must lie in page fragments: those are moved, not copied.
       guard tcpByteCount >= 20, bytes.byteCount == 20 &+ tcpByteCount, skb.dataLength > 0 else { return nil }
-      source = bytes.load32(12)
-      destination = bytes.load32(16)
-      ports = bytes.load32(20)
-      sequence = SequenceNumber(bytes.load32(24))
-      acknowledgment = bytes.load32(28)
-      flagWord = bytes.load32(32)
+      source = bytes.load32(IP.source)
+      destination = bytes.load32(IP.destination)
+      ports = bytes.load32(GenericReceiveOffload.transport + TCP.sourcePort)
+      sequence = SequenceNumber(bytes.load32(GenericReceiveOffload.transport + TCP.sequence))
+      acknowledgment = bytes.load32(GenericReceiveOffload.transport + TCP.acknowledgment)
+      flagWord = bytes.load32(GenericReceiveOffload.transport + TCP.dataOffset)
       payload = skb.dataLength
     }
   }
@@ -86,9 +92,10 @@ enum GenericReceiveOffload {
   private static func compare(_ head: borrowing SkBuff, _ skb: borrowing SkBuff, _ segment: Segment) -> Match
   {
     let bytes = head.linear
-    guard head.etherType == .ipv4, bytes.byteCount >= 40, bytes.load32(12) == segment.source,
-      bytes.load32(16) == segment.destination, bytes.load8(9) == IPProtocol.tcp.rawValue,
-      bytes.load32(20) == segment.ports
+    guard head.etherType == .ipv4, bytes.byteCount >= 40, bytes.load32(IP.source) == segment.source,
+      bytes.load32(IP.destination) == segment.destination,
+      bytes.load8(IP.protocol) == IPProtocol.tcp.rawValue,
+      bytes.load32(GenericReceiveOffload.transport + TCP.sourcePort) == segment.ports
     else { return .otherStream }
     guard let before = Segment(head), head.fragmentCount < SkBuff.maximumFragments else { return .sameStream }
     let size = head.gsoSize == 0 ? before.payload : head.gsoSize
@@ -100,8 +107,10 @@ enum GenericReceiveOffload {
     else { return .sameStream }
     let own = skb.linear
     // Type of service, time to live and DF alike; both header checksums right, as one of them is about to go.
-    guard bytes.load8(1) == own.load8(1), bytes.load8(8) == own.load8(8),
-      (bytes.load8(6) ^ own.load8(6)) & 0x40 == 0, continuesIdentification(head, own.load16(4)),
+    guard bytes.load8(IP.typeOfService) == own.load8(IP.typeOfService),
+      bytes.load8(IP.timeToLive) == own.load8(IP.timeToLive),
+      (bytes.load8(IP.fragment) ^ own.load8(IP.fragment)) & 0x40 == 0,
+      continuesIdentification(head, own.load16(IP.identification)),
       IPv4Header.isChecksumValid(bytes, byteCount: 20), IPv4Header.isChecksumValid(own, byteCount: 20)
     else { return .sameStream }
     var offset = 40
@@ -116,10 +125,10 @@ enum GenericReceiveOffload {
   /// second segment decides which (RFC 6864 section 4.1). Linux: `inet_gro_flush()`.
   private static func continuesIdentification(_ head: borrowing SkBuff, _ identification: UInt16) -> Bool {
     let bytes = head.linear
-    let distance = identification &- bytes.load16(4)
+    let distance = identification &- bytes.load16(IP.identification)
     let count = max(head.gsoSegments, 1)
     if distance == 0 {
-      return bytes.load8(6) & 0x40 != 0 && (count == 1 || head.hasFixedIdentification)
+      return bytes.load8(IP.fragment) & 0x40 != 0 && (count == 1 || head.hasFixedIdentification)
     }
     return Int(distance) == count && !head.hasFixedIdentification
   }
@@ -129,7 +138,7 @@ enum GenericReceiveOffload {
     -> SkBuff?
   {
     let headerByteCount = skb.headLength
-    let isFixed = skb.linear.load16(4) == head.linear.load16(4)
+    let isFixed = skb.linear.load16(IP.identification) == head.linear.load16(IP.identification)
     skb.pull(headerByteCount)
     if head.gsoSize == 0 { head.gsoSize = head.dataLength }
     let segments = max(head.gsoSegments, 1)
@@ -151,11 +160,12 @@ extension SkBuff {
     let total = UInt16(truncatingIfNeeded: length)
     // A packet that is being put together is nobody else's: no memory is needed to write to it.
     guard var bytes = writable() else { return }
-    bytes.store16(total, 2)
-    bytes.store16(0, 10)
+    bytes.store16(total, IPv4Header.Offset.totalLength)
+    bytes.store16(0, IPv4Header.Offset.checksum)
     var sum = InternetChecksum()
     sum.add(bytes.bytes.extracting(0..<20))
-    bytes.store16(sum.checksum, 10)
-    if push { bytes.store8(bytes.bytes.load8(33) | TCPFlags.psh.rawValue, 33) }
+    bytes.store16(sum.checksum, IPv4Header.Offset.checksum)
+    let flags = GenericReceiveOffload.transport + TCPHeader.Offset.flags
+    if push { bytes.store8(bytes.bytes.load8(flags) | TCPFlags.psh.rawValue, flags) }
   }
 }

@@ -57,7 +57,7 @@ public enum GenericSegmentation {
       if layout.hasChecksum {
         segment.setPartialChecksum(
           start: layout.transport,
-          offset: layout.isTCP ? TCPHeader.checksumOffset : UDPHeader.checksumOffset)
+          offset: layout.isTCP ? TCPHeader.Offset.checksum : UDPHeader.Offset.checksum)
         if !features.contains(.checksum) && !segment.completeChecksum() {
           skb.drop(.noMemory)
           return false
@@ -89,7 +89,7 @@ public enum GenericSegmentation {
     return Layout(
       network: network, transport: transport, headerByteCount: header, isTCP: isTCP,
       hasChecksum: isTCP || skb.checksumStatus == .partial
-        || bytes.load16(transport + UDPHeader.checksumOffset) != 0,
+        || bytes.load16(transport + UDPHeader.Offset.checksum) != 0,
       identification: ip.identification, hasFixedIdentification: skb.hasFixedIdentification,
       sequence: SequenceNumber(isTCP ? bytes.load32(transport + 4) : 0),
       flags: TCPFlags(rawValue: isTCP ? bytes.load8(transport + 13) : 0),
@@ -159,7 +159,7 @@ public enum GenericSegmentation {
         byteCount: transportByteCount)
       bytes.store16(
         pseudo.partial,
-        layout.transport + (layout.isTCP ? TCPHeader.checksumOffset : UDPHeader.checksumOffset))
+        layout.transport + (layout.isTCP ? TCPHeader.Offset.checksum : UDPHeader.Offset.checksum))
     }
   }
 }

@@ -47,7 +47,7 @@ extension NetDevice {
   @inline(never)
   private static func isTaggedFrame(_ skb: borrowing SkBuff, _ size: WireSize, mtu: Int) -> Bool {
     size.longestFrame <= mtu + EthernetHeader.byteCount + 4
-      && skb.linear.load16(12) == EtherType.vlan.rawValue
+      && skb.linear.load16(EthernetHeader.Offset.type) == EtherType.vlan.rawValue
   }
 
   @inline(never)

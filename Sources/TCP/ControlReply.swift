@@ -37,7 +37,7 @@ struct ControlReply {
       acknowledgment: acknowledgment, headerByteCount: headerByteCount, flags: flags, window: window,
       checksum: sum.partial)
     guard packet.write(header, options) else { return .dropped }
-    packet.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
+    packet.setPartialChecksum(start: 0, offset: TCPHeader.Offset.checksum)
     host.net.counters.count(.TcpOutSegs)
     if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
     var sendOptions = IPv4SendOptions(protocol: .tcp)

@@ -16,7 +16,8 @@ extension TCPLayer {
       skb.drop(.otherHost)
       return
     }
-    guard skb.mayPull(TCPHeader.minimumByteCount), skb.mayPull(Int(skb.linear.load8(12) >> 4) * 4),
+    guard skb.mayPull(TCPHeader.minimumByteCount),
+      skb.mayPull(Int(skb.linear.load8(TCPHeader.Offset.dataOffset) >> 4) * 4),
       let tcp = TCPHeader(parsing: skb.linear)
     else {
       host.net.counters.count(.TcpInErrs)

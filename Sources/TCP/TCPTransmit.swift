@@ -86,7 +86,7 @@ extension TCPConnection {
       skb.drop(.noMemory)
       return .failed(.ENOBUFS)
     }
-    skb.setPartialChecksum(start: 0, offset: TCPHeader.checksumOffset)
+    skb.setPartialChecksum(start: 0, offset: TCPHeader.Offset.checksum)
     if Int(block.segmentCount) > 1 && payload > Int(block.segmentSize) {
       skb.gsoType = .tcpv4
       skb.gsoSize = Int(block.segmentSize)

@@ -14,7 +14,7 @@ extension SkBuff {
   mutating func write(_ header: ICMPHeader, checksum: UInt16) -> Bool {
     guard var bytes = writable() else { return false }
     header.write(to: &bytes)
-    bytes.store16(checksum, 2)
+    bytes.store16(checksum, ICMPHeader.Offset.checksum)
     return true
   }
 }

@@ -142,7 +142,7 @@ extension UDPLayer {
         source: route.source, destination: target.destination, protocol: .udp, byteCount: total)
       if isPartial {
         header.checksum = sum.partial
-        first.setPartialChecksum(start: 0, offset: UDPHeader.checksumOffset)
+        first.setPartialChecksum(start: 0, offset: UDPHeader.Offset.checksum)
       } else {
         sum.add(header.sourcePort)
         sum.add(header.destinationPort)

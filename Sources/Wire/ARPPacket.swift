@@ -7,6 +7,19 @@
 public struct ARPPacket: Sendable {
   public static let byteCount = 28
 
+  /// Where each field begins.
+  @frozen public enum Offset {
+    @inlinable public static var hardwareType: Int { 0 }
+    @inlinable public static var protocolType: Int { 2 }
+    @inlinable public static var hardwareLength: Int { 4 }
+    @inlinable public static var protocolLength: Int { 5 }
+    @inlinable public static var operation: Int { 6 }
+    @inlinable public static var senderMAC: Int { 8 }
+    @inlinable public static var senderAddress: Int { 14 }
+    @inlinable public static var targetMAC: Int { 18 }
+    @inlinable public static var targetAddress: Int { 24 }
+  }
+
   /// Request or reply (RFC 826).
   @frozen public enum Operation: UInt16, Sendable {
     case request = 1
@@ -32,26 +45,28 @@ public struct ARPPacket: Sendable {
   /// `nil` when short, of another hardware or protocol type, or neither a request nor a reply. Ethernet's hosts also
   /// take the type of IEEE 802 networks, 6 (RFC 1122 section 2.3.3 and Linux).
   public init?(parsing bytes: RawSpan) {
-    guard bytes.byteCount >= Self.byteCount, bytes.load16(0) == 1 || bytes.load16(0) == 6,
-      bytes.load16(2) == EtherType.ipv4.rawValue, bytes.load8(4) == 6, bytes.load8(5) == 4,
-      let operation = Operation(rawValue: bytes.load16(6))
+    guard bytes.byteCount >= Self.byteCount,
+      bytes.load16(Offset.hardwareType) == 1 || bytes.load16(Offset.hardwareType) == 6,
+      bytes.load16(Offset.protocolType) == EtherType.ipv4.rawValue, bytes.load8(Offset.hardwareLength) == 6,
+      bytes.load8(Offset.protocolLength) == 4,
+      let operation = Operation(rawValue: bytes.load16(Offset.operation))
     else { return nil }
     self.operation = operation
-    senderMAC = bytes.loadMAC(8)
-    senderAddress = bytes.loadIPv4(14)
-    targetMAC = bytes.loadMAC(18)
-    targetAddress = bytes.loadIPv4(24)
+    senderMAC = bytes.loadMAC(Offset.senderMAC)
+    senderAddress = bytes.loadIPv4(Offset.senderAddress)
+    targetMAC = bytes.loadMAC(Offset.targetMAC)
+    targetAddress = bytes.loadIPv4(Offset.targetAddress)
   }
 
   public func write(to bytes: inout MutableRawSpan) {
-    bytes.store16(1, 0)
-    bytes.store16(EtherType.ipv4.rawValue, 2)
-    bytes.store8(6, 4)
-    bytes.store8(4, 5)
-    bytes.store16(operation.rawValue, 6)
-    bytes.storeMAC(senderMAC, 8)
-    bytes.store32(senderAddress.rawValue, 14)
-    bytes.storeMAC(targetMAC, 18)
-    bytes.store32(targetAddress.rawValue, 24)
+    bytes.store16(1, Offset.hardwareType)
+    bytes.store16(EtherType.ipv4.rawValue, Offset.protocolType)
+    bytes.store8(6, Offset.hardwareLength)
+    bytes.store8(4, Offset.protocolLength)
+    bytes.store16(operation.rawValue, Offset.operation)
+    bytes.storeMAC(senderMAC, Offset.senderMAC)
+    bytes.store32(senderAddress.rawValue, Offset.senderAddress)
+    bytes.storeMAC(targetMAC, Offset.targetMAC)
+    bytes.store32(targetAddress.rawValue, Offset.targetAddress)
   }
 }

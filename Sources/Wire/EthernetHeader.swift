@@ -22,6 +22,13 @@ public struct EthernetHeader: Sendable {
   /// The shortest frame without its check sequence (IEEE 802.3).
   public static let minimumFrameByteCount = 60
 
+  /// Where each field begins.
+  @frozen public enum Offset {
+    @inlinable public static var destination: Int { 0 }
+    @inlinable public static var source: Int { 6 }
+    @inlinable public static var type: Int { 12 }
+  }
+
   public var destination: MACAddress
   public var source: MACAddress
   public var type: EtherType
@@ -34,13 +41,13 @@ public struct EthernetHeader: Sendable {
   /// `nil` when fewer than 14 bytes are there.
   @inlinable public init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.byteCount else { return nil }
-    destination = bytes.loadMAC(0)
-    source = bytes.loadMAC(6)
-    type = EtherType(rawValue: bytes.load16(12))
+    destination = bytes.loadMAC(Offset.destination)
+    source = bytes.loadMAC(Offset.source)
+    type = EtherType(rawValue: bytes.load16(Offset.type))
   }
   @inlinable public func write(to bytes: inout MutableRawSpan) {
-    bytes.storeMAC(destination, 0)
-    bytes.storeMAC(source, 6)
-    bytes.store16(type.rawValue, 12)
+    bytes.storeMAC(destination, Offset.destination)
+    bytes.storeMAC(source, Offset.source)
+    bytes.store16(type.rawValue, Offset.type)
   }
 }

@@ -6,6 +6,14 @@
 public struct ICMPHeader: Sendable {
   public static let byteCount = 8
 
+  /// Where each field begins.
+  @frozen public enum Offset {
+    @inlinable public static var kind: Int { 0 }
+    @inlinable public static var code: Int { 1 }
+    @inlinable public static var checksum: Int { 2 }
+    @inlinable public static var rest: Int { 4 }
+  }
+
   /// The type of a message (RFC 792).
   @frozen public struct Kind: RawRepresentable, Hashable, Sendable {
     public var rawValue: UInt8
@@ -52,9 +60,9 @@ public struct ICMPHeader: Sendable {
   }
   public init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.byteCount else { return nil }
-    kind = Kind(rawValue: bytes.load8(0))
-    code = bytes.load8(1)
-    rest = bytes.load32(4)
+    kind = Kind(rawValue: bytes.load8(Offset.kind))
+    code = bytes.load8(Offset.code)
+    rest = bytes.load32(Offset.rest)
   }
   /// An error that is kept from the sockets: a code of "unreachable" that nobody has assigned, and fragments that did not
   /// come together in time, which says nothing about the way. Linux: `icmp_unreach()`.
@@ -68,11 +76,11 @@ public struct ICMPHeader: Sendable {
   public var identifier: UInt16 { UInt16(truncatingIfNeeded: rest >> 16) }
   public var sequence: UInt16 { UInt16(truncatingIfNeeded: rest) }
 
-  /// Writes the header with a zero checksum; the caller sums header and payload and stores the result at offset 2.
+  /// Writes the header with a zero checksum; the caller sums header and payload and stores the result.
   public func write(to bytes: inout MutableRawSpan) {
-    bytes.store8(kind.rawValue, 0)
-    bytes.store8(code, 1)
-    bytes.store16(0, 2)
-    bytes.store32(rest, 4)
+    bytes.store8(kind.rawValue, Offset.kind)
+    bytes.store8(code, Offset.code)
+    bytes.store16(0, Offset.checksum)
+    bytes.store32(rest, Offset.rest)
   }
 }

@@ -22,6 +22,21 @@ public struct IPv4Header: Sendable {
   public static let minimumByteCount = 20
   public static let maximumByteCount = 60
 
+  /// Where each field begins.
+  @frozen public enum Offset {
+    @inlinable public static var versionAndLength: Int { 0 }
+    @inlinable public static var typeOfService: Int { 1 }
+    @inlinable public static var totalLength: Int { 2 }
+    @inlinable public static var identification: Int { 4 }
+    @inlinable public static var fragment: Int { 6 }
+    @inlinable public static var timeToLive: Int { 8 }
+    @inlinable public static var `protocol`: Int { 9 }
+    @inlinable public static var checksum: Int { 10 }
+    @inlinable public static var source: Int { 12 }
+    @inlinable public static var destination: Int { 16 }
+    @inlinable public static var options: Int { 20 }
+  }
+
   public var headerByteCount: Int
   public var typeOfService: UInt8
   /// Header and payload, in bytes.
@@ -61,44 +76,44 @@ public struct IPv4Header: Sendable {
   /// or past the end, total length under the header length (RFC 1122 3.2.1). The checksum is checked apart.
   @inlinable public init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.minimumByteCount else { return nil }
-    let first = bytes.load8(0)
+    let first = bytes.load8(Offset.versionAndLength)
     let headerByteCount = Int(first & 0xF) &* 4
-    let total = Int(bytes.load16(2))
+    let total = Int(bytes.load16(Offset.totalLength))
     guard first >> 4 == 4, headerByteCount >= Self.minimumByteCount, headerByteCount <= bytes.byteCount,
       total >= headerByteCount
     else { return nil }
     self.headerByteCount = headerByteCount
-    typeOfService = bytes.load8(1)
+    typeOfService = bytes.load8(Offset.typeOfService)
     totalByteCount = total
-    identification = bytes.load16(4)
-    let fragment = bytes.load16(6)
+    identification = bytes.load16(Offset.identification)
+    let fragment = bytes.load16(Offset.fragment)
     dontFragment = fragment & 0x4000 != 0
     moreFragments = fragment & 0x2000 != 0
     fragmentOffset = Int(fragment & 0x1FFF) &* 8
-    timeToLive = bytes.load8(8)
-    self.protocol = IPProtocol(rawValue: bytes.load8(9))
-    source = bytes.loadIPv4(12)
-    destination = bytes.loadIPv4(16)
+    timeToLive = bytes.load8(Offset.timeToLive)
+    self.protocol = IPProtocol(rawValue: bytes.load8(Offset.protocol))
+    source = bytes.loadIPv4(Offset.source)
+    destination = bytes.loadIPv4(Offset.destination)
   }
 
   @inlinable public var isFragment: Bool { moreFragments || fragmentOffset != 0 }
 
   /// Writes the 20 fixed bytes with a valid checksum over `headerByteCount` bytes; options must already be in place.
   @inlinable public func write(to bytes: inout MutableRawSpan) {
-    bytes.store8(0x40 | UInt8(truncatingIfNeeded: headerByteCount / 4), 0)
-    bytes.store8(typeOfService, 1)
-    bytes.store16(UInt16(truncatingIfNeeded: totalByteCount), 2)
-    bytes.store16(identification, 4)
+    bytes.store8(0x40 | UInt8(truncatingIfNeeded: headerByteCount / 4), Offset.versionAndLength)
+    bytes.store8(typeOfService, Offset.typeOfService)
+    bytes.store16(UInt16(truncatingIfNeeded: totalByteCount), Offset.totalLength)
+    bytes.store16(identification, Offset.identification)
     let flags: UInt16 = (dontFragment ? 0x4000 : 0) | (moreFragments ? 0x2000 : 0)
-    bytes.store16(flags | UInt16(truncatingIfNeeded: fragmentOffset / 8), 6)
-    bytes.store8(timeToLive, 8)
-    bytes.store8(self.protocol.rawValue, 9)
-    bytes.store16(0, 10)
-    bytes.store32(source.rawValue, 12)
-    bytes.store32(destination.rawValue, 16)
+    bytes.store16(flags | UInt16(truncatingIfNeeded: fragmentOffset / 8), Offset.fragment)
+    bytes.store8(timeToLive, Offset.timeToLive)
+    bytes.store8(self.protocol.rawValue, Offset.protocol)
+    bytes.store16(0, Offset.checksum)
+    bytes.store32(source.rawValue, Offset.source)
+    bytes.store32(destination.rawValue, Offset.destination)
     var sum = InternetChecksum()
     sum.add(bytes.bytes.extracting(0..<headerByteCount))
-    bytes.store16(sum.checksum, 10)
+    bytes.store16(sum.checksum, Offset.checksum)
   }
 
   /// Whether the first `byteCount` bytes sum to all ones. Linux: `ip_fast_csum()`.

@@ -25,7 +25,20 @@ public struct TCPFlags: OptionSet, Hashable, Sendable {
 public struct TCPHeader: Sendable {
   public static let minimumByteCount = 20
   public static let maximumByteCount = 60
-  public static let checksumOffset = 16
+
+  /// Where each field begins.
+  @frozen public enum Offset {
+    @inlinable public static var sourcePort: Int { 0 }
+    @inlinable public static var destinationPort: Int { 2 }
+    @inlinable public static var sequence: Int { 4 }
+    @inlinable public static var acknowledgment: Int { 8 }
+    @inlinable public static var dataOffset: Int { 12 }
+    @inlinable public static var flags: Int { 13 }
+    @inlinable public static var window: Int { 14 }
+    @inlinable public static var checksum: Int { 16 }
+    @inlinable public static var urgentPointer: Int { 18 }
+    @inlinable public static var options: Int { 20 }
+  }
 
   public var sourcePort: UInt16
   public var destinationPort: UInt16
@@ -58,28 +71,28 @@ public struct TCPHeader: Sendable {
   /// `nil` when short, or when the data offset is under 5 or past the end of the span.
   @inlinable public init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.minimumByteCount else { return nil }
-    headerByteCount = Int(bytes.load8(12) >> 4) &* 4
+    headerByteCount = Int(bytes.load8(Offset.dataOffset) >> 4) &* 4
     guard headerByteCount >= Self.minimumByteCount, headerByteCount <= bytes.byteCount else { return nil }
-    sourcePort = bytes.load16(0)
-    destinationPort = bytes.load16(2)
-    sequence = SequenceNumber(bytes.load32(4))
-    acknowledgment = SequenceNumber(bytes.load32(8))
-    flags = TCPFlags(rawValue: bytes.load8(13))
-    window = bytes.load16(14)
-    checksum = bytes.load16(16)
-    urgentPointer = bytes.load16(18)
+    sourcePort = bytes.load16(Offset.sourcePort)
+    destinationPort = bytes.load16(Offset.destinationPort)
+    sequence = SequenceNumber(bytes.load32(Offset.sequence))
+    acknowledgment = SequenceNumber(bytes.load32(Offset.acknowledgment))
+    flags = TCPFlags(rawValue: bytes.load8(Offset.flags))
+    window = bytes.load16(Offset.window)
+    checksum = bytes.load16(Offset.checksum)
+    urgentPointer = bytes.load16(Offset.urgentPointer)
   }
 
   /// Writes the 20 fixed bytes.
   @inlinable public func write(to bytes: inout MutableRawSpan) {
-    bytes.store16(sourcePort, 0)
-    bytes.store16(destinationPort, 2)
-    bytes.store32(sequence.rawValue, 4)
-    bytes.store32(acknowledgment.rawValue, 8)
-    bytes.store8(UInt8(truncatingIfNeeded: headerByteCount / 4) << 4, 12)
-    bytes.store8(flags.rawValue, 13)
-    bytes.store16(window, 14)
-    bytes.store16(checksum, 16)
-    bytes.store16(urgentPointer, 18)
+    bytes.store16(sourcePort, Offset.sourcePort)
+    bytes.store16(destinationPort, Offset.destinationPort)
+    bytes.store32(sequence.rawValue, Offset.sequence)
+    bytes.store32(acknowledgment.rawValue, Offset.acknowledgment)
+    bytes.store8(UInt8(truncatingIfNeeded: headerByteCount / 4) << 4, Offset.dataOffset)
+    bytes.store8(flags.rawValue, Offset.flags)
+    bytes.store16(window, Offset.window)
+    bytes.store16(checksum, Offset.checksum)
+    bytes.store16(urgentPointer, Offset.urgentPointer)
   }
 }

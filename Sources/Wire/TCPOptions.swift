@@ -43,10 +43,10 @@ public struct TCPOptions: Sendable {
   @inlinable public init(parsing bytes: RawSpan, headerByteCount: Int) {
     self.init()
     // The layout Linux and this stack send on every established segment: NOP NOP TS, and nothing else.
-    if headerByteCount == 32, bytes.load32(20) == 0x0101_080A {
+    if headerByteCount == 32, bytes.load32(TCPHeader.Offset.options) == 0x0101_080A {
       hasTimestamps = true
-      timestampValue = bytes.load32(24)
-      timestampEcho = bytes.load32(28)
+      timestampValue = bytes.load32(TCPHeader.Offset.options + 4)
+      timestampEcho = bytes.load32(TCPHeader.Offset.options + 8)
       return
     }
     parseSlowly(bytes, headerByteCount)

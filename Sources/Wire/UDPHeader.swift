@@ -6,7 +6,14 @@
 @frozen
 public struct UDPHeader: Sendable {
   public static let byteCount = 8
-  public static let checksumOffset = 6
+
+  /// Where each field begins.
+  @frozen public enum Offset {
+    @inlinable public static var sourcePort: Int { 0 }
+    @inlinable public static var destinationPort: Int { 2 }
+    @inlinable public static var length: Int { 4 }
+    @inlinable public static var checksum: Int { 6 }
+  }
 
   public var sourcePort: UInt16
   public var destinationPort: UInt16
@@ -26,16 +33,16 @@ public struct UDPHeader: Sendable {
   /// `nil` when short or when the length field is under 8.
   @inlinable public init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.byteCount else { return nil }
-    sourcePort = bytes.load16(0)
-    destinationPort = bytes.load16(2)
-    totalByteCount = Int(bytes.load16(4))
-    checksum = bytes.load16(6)
+    sourcePort = bytes.load16(Offset.sourcePort)
+    destinationPort = bytes.load16(Offset.destinationPort)
+    totalByteCount = Int(bytes.load16(Offset.length))
+    checksum = bytes.load16(Offset.checksum)
     guard totalByteCount >= Self.byteCount else { return nil }
   }
   @inlinable public func write(to bytes: inout MutableRawSpan) {
-    bytes.store16(sourcePort, 0)
-    bytes.store16(destinationPort, 2)
-    bytes.store16(UInt16(truncatingIfNeeded: totalByteCount), 4)
-    bytes.store16(checksum, 6)
+    bytes.store16(sourcePort, Offset.sourcePort)
+    bytes.store16(destinationPort, Offset.destinationPort)
+    bytes.store16(UInt16(truncatingIfNeeded: totalByteCount), Offset.length)
+    bytes.store16(checksum, Offset.checksum)
   }
 }
