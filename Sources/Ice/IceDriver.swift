@@ -174,6 +174,7 @@ public struct IceDriver: ~Copyable {
   ///
   /// - Returns: what the dropped packets had been reported to BQL as.
   public mutating func reset(net: inout Net) -> TxCompletion {
+    unsafe bus.stopTransmit?()
     let completion = tx.reset()
     rx.reset()
     registers.write(.PFGEN_CTRL, 1)
@@ -199,6 +200,7 @@ public struct IceDriver: ~Copyable {
   /// Takes everything off the rings: all mappings end, all packets and pages are freed. Linux: `ice_stop()`.
   public mutating func close() {
     registers.write(.GLINT_DYN_CTL, 0)
+    unsafe bus.stopTransmit?()
     _ = tx.reset()
     rx.reset()
     registers.write(.PFGEN_CTRL, 1)

@@ -4,12 +4,16 @@
 /// into the driver's and the device's own values so that no packet costs a retain. Both also hold the bus,
 /// which keeps the memory alive for as long as either exists.
 public final class IceBus: @unchecked Sendable {
-  // Sendable: the fields are constant; what they refer to is synchronised by the queue protocol
+  // Sendable: all but one field are constant; what they refer to is synchronised by the queue protocol
   // (doorbell and DD are released and acquired), as with a device on a real bus.
   public let txRing: TxDescriptorRing
   public let rxRing: RxDescriptorRing
   public let registers: RegisterFile
   public let iommu: IOMMU
+  /// Returns when the device reads no transmitted frame's memory any more; `nil`: it never does between two calls. Set
+  /// before the device is used, called by the driver before it takes packets off the ring that are not done.
+  /// Linux: what `ice_stop_lan_tx_rings()` waits for.
+  public nonisolated(unsafe) var stopTransmit: (() -> Void)?
 
   /// - Parameters:
   ///   - txDescriptorCount: 64...8160, a multiple of 32.

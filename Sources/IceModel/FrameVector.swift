@@ -76,6 +76,22 @@
     return true
   }
 
+  /// Becomes a copy of another list of the same capacity. The first piece is copied to `room` if it fits there: it may be
+  /// the device's scratch, which the next frame uses again.
+  public mutating func take(_ other: borrowing FrameVector, headerInto room: UnsafeMutableRawBufferPointer) {
+    precondition(other.count <= capacity, "A frame vector has no room for another's segments.")
+    removeAll()
+    guard other.count > 0 else { return }
+    // Slots 1...other.count are initialized segments of the other, and exist here by the check above.
+    unsafe (storage + 1).update(from: other.storage + 1, count: other.count)
+    count = other.count
+    byteCount = other.byteCount
+    let first = unsafe storage[1]
+    guard let start = room.baseAddress, first.byteCount <= room.count else { return }
+    unsafe start.copyMemory(from: first.base, byteCount: first.byteCount)
+    unsafe storage[1].base = start
+  }
+
   /// The segments, in frame order.
   @inlinable @inline(__always)
   public func withUnsafeSegments<R: ~Copyable, E: Error>(

@@ -47,6 +47,7 @@ public struct IceDevice: ~Copyable {
   private var receive: ReceiveEngine
   private var interrupt: InterruptModeration
   private var writeBacks = WriteBackQueue()
+  private var inFlight = FramesInFlight()
   private var fetchedAt = Instant.origin
 
   public init(bus: IceBus, configuration: Configuration) {
@@ -84,8 +85,12 @@ public struct IceDevice: ~Copyable {
     var configuration = configuration
     configuration.maxFrameByteCount = maxFrameByteCount
     let faults = faults
+    var inFlight = FramesInFlight()
+    swap(&inFlight, &self.inFlight)
+    inFlight.forget()
     self = IceDevice(bus: bus, configuration: configuration)
     self.faults = faults
+    self.inFlight = inFlight
   }
 
   /// Why the Tx queue is stopped, nil when it is not.
@@ -147,6 +152,19 @@ public struct IceDevice: ~Copyable {
   public mutating func frameDone(accepted: Bool) {
     guard let done = transmit.frameDone(isSent: accepted) else { return }
     finish(done.lastDescriptor, reportsStatus: done.reportsStatus)
+  }
+
+  /// The wire has taken the frame and reads its memory until `frameOut`, which follows for each, in order; the header
+  /// it has copied. The next frame can be fetched meanwhile.
+  public mutating func frameTaken() {
+    if let frame = transmit.frameTaken() { inFlight.append(frame) }
+  }
+
+  /// What became of the first of the frames that the wire has taken; its memory is not looked at again.
+  public mutating func frameOut(accepted: Bool) {
+    guard let frame = inFlight.popFirst() else { return }
+    transmit.count(byteCount: frame.byteCount, cast: frame.cast, isSent: accepted)
+    if frame.lastDescriptor >= 0 { finish(frame.lastDescriptor, reportsStatus: true) }
   }
 
   private mutating func finish(_ descriptor: Int, reportsStatus: Bool) {
@@ -258,6 +276,7 @@ public struct IceDevice: ~Copyable {
     receive.reset()
     interrupt.reset()
     writeBacks.removeAll()
+    inFlight.forget()
     registers.write(.PFGEN_CTRL, 0)
   }
 }

@@ -78,7 +78,20 @@ struct TransmitEngine: ~Copyable {
   /// - Returns: the packet's last descriptor when this was its last frame, for the write-back.
   mutating func frameDone(isSent: Bool) -> (lastDescriptor: Int, reportsStatus: Bool)? {
     if !hasPacket { return nil }
-    if isSent { countFrame() } else { fetch.registers.add(.GLV_TEPC, 1) }
+    count(byteCount: frameByteCount, cast: packet.cast, isSent: isSent)
+    return passFrame()
+  }
+
+  /// The wire has taken the current frame and will tell later what became of it.
+  mutating func frameTaken() -> FrameInFlight? {
+    if !hasPacket { return nil }
+    var frame = FrameInFlight(byteCount: frameByteCount, cast: packet.cast)
+    if let done = passFrame(), done.reportsStatus { frame.lastDescriptor = done.lastDescriptor }
+    return frame
+  }
+
+  /// Moves the cursor behind the current frame, and the head behind its packet if it was the last.
+  private mutating func passFrame() -> (lastDescriptor: Int, reportsStatus: Bool)? {
     packet.payloadOffset += framePayloadByteCount
     packet.segmentIndex += 1
     packet.cursorSegment = nextSegment
@@ -108,10 +121,11 @@ struct TransmitEngine: ~Copyable {
     }
   }
 
-  private func countFrame() {
+  func count(byteCount: Int, cast: TransmitPacket.Cast, isSent: Bool) {
     let registers = fetch.registers
-    registers.add(.GLPRT_GOTC, UInt64(frameByteCount))
-    switch packet.cast {
+    guard isSent else { return registers.add(.GLV_TEPC, 1) }
+    registers.add(.GLPRT_GOTC, UInt64(byteCount))
+    switch cast {
     case .unicast: registers.add(.GLPRT_UPTC, 1)
     case .multicast: registers.add(.GLPRT_MPTC, 1)
     case .broadcast: registers.add(.GLPRT_BPTC, 1)

@@ -98,8 +98,10 @@ package final class PerfProgram: Program {
     shard.setTimer(of: id, at: shard.now + job.time)
   }
 
-  /// A source's turn: longer than others', as each ends with a packet that is not full.
-  private static let sourceTurnByteCount = 4 << 20
+  /// A source's turn: longer than others', as each ends with a packet that is not full; but what comes in waits for its end.
+  private static func sourceTurnByteCount(_ shard: borrowing Shard) -> Int {
+    shard.isBusyBothWays ? 1 << 20 : 4 << 20
+  }
 
   private func runSource(_ socket: SocketID, _ shard: inout Shard) {
     if job.isEnding {
@@ -112,16 +114,17 @@ package final class PerfProgram: Program {
       return close(socket, on: &shard)
     }
     let piece = unsafe UnsafeRawBufferPointer(shard.scratch.prefix(job.length))
+    let turnByteCount = Self.sourceTurnByteCount(shard)
     var sent = 0
     do throws(Errno) {
-      while sent < Self.sourceTurnByteCount {
+      while sent < turnByteCount {
         let count = unsafe try shard.send(socket, from: piece, flags: [.dontWait, .noSignal])
         if sent == 0 { begin(&shard) }
         sent += count
         if count < piece.count { break }
       }
       job.bytes &+= UInt64(sent)
-      if sent >= Self.sourceTurnByteCount { shard.wake(socket) }
+      if sent >= turnByteCount { shard.wake(socket) }
     } catch {
       job.bytes &+= UInt64(sent)
       guard error != .EAGAIN else { return }

@@ -54,6 +54,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   /// Memory that programs move bytes through.
   package var scratch = ScratchBuffer()
 
+  /// Who puts frames out.
+  package var duty = DrainPolicy()
   /// The wire would not take a frame: when to try again.
   package var retryAt = Instant.distantFuture
   /// Sees to it that the shard is entered for the NIC's interrupt and for `retryAt`.
@@ -119,10 +121,16 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     ethernet = host.link.devices.add(device)
     host.internet.hooks.name(ethernet, configuration.name)
     port = WirePort(wire)
+    stopsTransmit(of: bus)
     try host.addAddress(configuration.address, on: ethernet)
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
       try host.addRoute(RouteEntry(anywhere, gateway: gateway))
     }
+  }
+
+  /// Has the driver wait for the wire before it takes frames back. The bus does not keep the wire.
+  func stopsTransmit(of bus: IceBus) {
+    unsafe bus.stopTransmit = { [weak wire = port.wire] in wire?.finishCarrying() }
   }
 
   /// Makes the shard one of several.
@@ -135,6 +143,12 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     sockets.udp.table.share(tables.datagrams, shard: queue)
     sockets.ping.table.share(tables.pings, shard: queue)
     host.internet.share(tables.identifications, tables.groups)
+  }
+
+  /// As `nextDeadline`, for whoever would sleep until then: the wire has word to wake them.
+  package var settledDeadline: Instant {
+    if duty.carriedCount > 0 && !port.announceOutcomes() { return .origin }
+    return nextDeadline
   }
 
   /// When the shard has to be entered next if nothing happens until then.

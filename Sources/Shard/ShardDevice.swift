@@ -9,6 +9,7 @@ extension Shard {
     let rings = rings ?? host.link.devices[ethernet].driver.ice.ringParameters
     let mtu = mtu ?? host.link.devices[ethernet].driver.ice.configuration.mtu
     let bus = IceBus(txDescriptorCount: rings.tx, rxDescriptorCount: rings.rx)
+    stopsTransmit(of: bus)
     host.link.devices[ethernet].reopenDriver(on: bus, mtu: mtu, net: &host.net)
     nic.reopen(on: bus, maxFrameByteCount: mtu + 14)
     hasMoreWork = true

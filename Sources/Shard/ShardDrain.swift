@@ -8,14 +8,13 @@ import Trace
 /// What follows every entry into the stack, whoever came in: frames to the wire, completions and received frames up
 /// the floors, answers down again, until all is quiet. Linux: `net_rx_action()`, `net_tx_action()` and the doorbell.
 extension Shard {
-  /// Rounds of one drain; what is left then is done at the next entry, which comes at once.
-  private static let roundLimit = 256
-
-  /// Programs of the shard get turns worth `entryByteCount` bytes; those that are left have theirs at the next entry.
+  /// Programs of the shard get turns worth `DrainPolicy.entryByteCount` bytes; those that are left have theirs at the next entry.
   package mutating func drain() {
     var rounds = 0
-    var budget = Self.entryByteCount
+    var budget = DrainPolicy.entryByteCount
     hasMoreWork = false
+    // Once: the wire goes on meanwhile, and this has an end.
+    if duty.carriedCount > 0 { takeOutcomes() }
     var pollAgain = false
     while true {
       var isQuiet = true
@@ -53,7 +52,7 @@ extension Shard {
       if runTurns(&budget) { isQuiet = false }
       if isQuiet && (isStalled || !nic.hasTransmitWork) { break }
       rounds += 1
-      if rounds == Self.roundLimit {
+      if rounds == DrainPolicy.roundLimit {
         hasMoreWork = true
         break
       }
@@ -76,16 +75,29 @@ extension Shard {
     var sent = false
     if retryAt <= host.net.now { retryAt = .distantFuture }
     guard retryAt == .distantFuture else { return false }
-    while nic.fetchFrame(into: &outgoing, metadata: &outgoingMetadata, now: host.net.now) {
+    while true {
+      guard let carrier = duty.duty(now: host.net.now, room: { port.carryingRoom }) else { return sent }
+      guard nic.fetchFrame(into: &outgoing, metadata: &outgoingMetadata, now: host.net.now) else { break }
       host.net.tracer.record(
         .device_fetch, UInt64(outgoingMetadata.firstDescriptor),
         UInt64(outgoingMetadata.lastDescriptor &- outgoingMetadata.firstDescriptor &+ 1))
+      if carrier == .carrier {
+        host.net.tracer.record(
+          .device_frame_out, UInt64(truncatingIfNeeded: outgoing.byteCount),
+          UInt64(truncatingIfNeeded: outgoing.count), UInt64(outgoingMetadata.gsoSize))
+        port.carry(outgoing, outgoingMetadata)
+        duty.sent(outgoing.byteCount, isCarried: true, now: host.net.now)
+        nic.frameTaken()
+        sent = true
+        continue
+      }
       switch port.transmit(outgoing, outgoingMetadata) {
       case .done:
         if !hasCarrier { carrierFound() }
         host.net.tracer.record(
           .device_frame_out, UInt64(truncatingIfNeeded: outgoing.byteCount),
           UInt64(truncatingIfNeeded: outgoing.count), UInt64(outgoingMetadata.gsoSize))
+        duty.sent(outgoing.byteCount, isCarried: false, now: host.net.now)
         nic.frameDone(accepted: true)
         sent = true
       case .wouldBlock:
@@ -93,14 +105,32 @@ extension Shard {
         retryAt = host.net.now + Self.retryInterval
         return sent
       case .failed(let code):
-        carrierErrors &+= 1
-        wireFailed(code)
-        lastWireError = code
+        frameFailed(code)
         nic.frameDone(accepted: false)
         sent = true
       }
     }
     return sent
+  }
+
+  private mutating func frameFailed(_ code: Int32) {
+    carrierErrors &+= 1
+    wireFailed(code)
+    lastWireError = code
+  }
+
+  /// What became of frames that the wire carried.
+  private mutating func takeOutcomes() {
+    while duty.carriedCount > 0, let outcome = port.takeOutcome() {
+      duty.carried()
+      if case .failed(let code) = outcome {
+        frameFailed(code)
+        nic.frameOut(accepted: false)
+      } else {
+        if !hasCarrier { carrierFound() }
+        nic.frameOut(accepted: true)
+      }
+    }
   }
 
   /// Takes frames from a TAP into the posted buffers, NAPI after each batch: at most `limit` frames and about
@@ -109,17 +139,20 @@ extension Shard {
   /// - Returns: whether the wire may have more.
   package mutating func receiveFromWire(limit: Int) -> Bool {
     var left = limit
-    var bytesLeft = Self.entryByteCount
+    var bytesLeft = DrainPolicy.entryByteCount
     while left > 0 && bytesLeft > 0 {
       var batch = min(left, IceDriver.rxBudget)
       left -= batch
-      while batch > 0 && bytesLeft > 0 {
+      var batchBytesLeft = DrainPolicy.batchByteCount
+      while batch > 0 && bytesLeft > 0 && batchBytesLeft > 0 {
         guard nic.receiveVector(into: &incoming) else { break }
         switch port.receive(into: incoming, &incomingMetadata) {
         case .done(let byteCount):
           if !hasCarrier { carrierFound() }
           batch -= 1
           bytesLeft -= byteCount
+          batchBytesLeft -= byteCount
+          duty.received(byteCount, now: host.net.now)
           host.net.tracer.record(
             .device_frame_in, UInt64(truncatingIfNeeded: byteCount), 0, UInt64(incomingMetadata.gsoSize))
           nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: host.net.now)
@@ -177,8 +210,11 @@ extension Shard {
   /// Ends an entry. Returns whether the event loop has to be woken because it would sleep too long.
   package mutating func leave() -> Bool {
     guard !isClosed else { return false }
+    duty.begin()
     drain()
-    let next = nextDeadline
+    // The event loop is awake and asks itself before it sleeps.
+    guard loopWakesAt > .origin else { return false }
+    let next = settledDeadline
     guard next < loopWakesAt else { return false }
     loopWakesAt = next
     return true

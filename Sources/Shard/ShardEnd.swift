@@ -10,6 +10,11 @@ extension Shard {
     }
     sockets.tcp.shutdownAll(host: &host)
     drain()
+    // What the wire still carries goes out, and what stands behind it.
+    while duty.carriedCount > 0 {
+      port.wire.finishCarrying()
+      drain()
+    }
     owners.signalAll()
     signalAllSets()
     isClosed = true

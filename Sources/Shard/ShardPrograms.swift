@@ -55,11 +55,12 @@ extension Shard {
   /// Calls the program's `nudged`, if it still runs.
   public mutating func nudge(_ program: ProgramID) { programs[program]?.nudged(on: &self) }
 
+  /// Much goes out and much comes in at present: a program that takes long turns takes shorter ones.
+  package var isBusyBothWays: Bool { duty.isBusyBothWays(now: now) }
+
   /// The shard's time.
   public var now: Instant { host.net.now }
 
-  /// Bytes that programs move while one entry holds the lock; whoever has more to do stands in line again.
-  package static var entryByteCount: Int { 1 << 20 }
   /// Bytes of one turn of a program in one direction; then it is the next one's.
   public static var turnByteCount: Int { 256 << 10 }
   /// What a turn costs that moves nothing.

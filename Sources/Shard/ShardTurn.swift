@@ -12,12 +12,13 @@ extension Shard {
   ) -> (mayHaveMore: Bool, deadline: Instant, isAwake: Bool) {
     guard !isClosed else { return (false, .distantFuture, false) }
     loopWakesAt = .origin
+    duty.begin()
     host.net.timeOfDayOffset = timeOfDayOffset
     runTimers()
     takeHandovers()
     let mayHaveMore = isReadable ? receiveFromWire(limit: frameLimit) : false
     drain()
-    let deadline = nextDeadline
+    let deadline = mayHaveMore ? nextDeadline : settledDeadline
     let isAwake = staysAwake && !owners.woken.isEmpty
     if !isAwake { loopWakesAt = deadline }
     return (mayHaveMore, deadline, isAwake)
@@ -26,7 +27,7 @@ extension Shard {
   /// Whoever runs the shard sleeps now: until when.
   package mutating func settle() -> Instant {
     guard !isClosed else { return .distantFuture }
-    loopWakesAt = nextDeadline
+    loopWakesAt = settledDeadline
     return loopWakesAt
   }
 

@@ -16,6 +16,27 @@ open class Wire {
     .failed(WireOutcome.noCarrier)
   }
 
+  /// How many frames `carry` takes now. A wire that puts every frame out at once has no use for it.
+  open var carryingRoom: Int { 0 }
+
+  /// Takes a frame to put it out soon, on a thread of the wire's own, behind those it has taken before. Its memory is read
+  /// until `takeOutcome` tells of it, but for a first piece of up to `headerByteCount` bytes, which is copied.
+  open func carry(_ frame: borrowing FrameVector, _ metadata: WireFrameMetadata) {}
+
+  /// What became of the first of the carried frames; `nil`: nothing yet.
+  open func takeOutcome() -> WireOutcome? { nil }
+
+  /// Has whoever runs the shard woken when half of the frames that are being carried are out.
+  ///
+  /// - Returns: false if that is so already.
+  open func announceOutcomes() -> Bool { true }
+
+  /// Returns when every carried frame is out, or given up.
+  open func finishCarrying() {}
+
+  /// Longest first piece of a carried frame that is copied.
+  package static var headerByteCount: Int { 512 }
+
   /// Takes a frame from the wire into posted buffers. A wire whose frames are pushed (`Shard.receiveFrame`) has none to give.
   open func receive(into frame: borrowing FrameVector, _ metadata: inout WireFrameMetadata) -> WireOutcome {
     .wouldBlock
@@ -51,6 +72,21 @@ package struct WirePort: ~Copyable {
   @inline(__always)
   package func transmit(_ frame: borrowing FrameVector, _ metadata: WireFrameMetadata) -> WireOutcome {
     unsafe reference._withUnsafeGuaranteedRef { $0.transmit(frame, metadata) }
+  }
+
+  package var carryingRoom: Int { unsafe reference._withUnsafeGuaranteedRef { $0.carryingRoom } }
+
+  @inline(__always)
+  package func carry(_ frame: borrowing FrameVector, _ metadata: WireFrameMetadata) {
+    unsafe reference._withUnsafeGuaranteedRef { $0.carry(frame, metadata) }
+  }
+
+  package func takeOutcome() -> WireOutcome? {
+    unsafe reference._withUnsafeGuaranteedRef { $0.takeOutcome() }
+  }
+
+  package func announceOutcomes() -> Bool {
+    unsafe reference._withUnsafeGuaranteedRef { $0.announceOutcomes() }
   }
 
   @inline(__always)

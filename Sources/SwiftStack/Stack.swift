@@ -72,10 +72,10 @@ public final class Stack: Sendable {
       let wire = queue.descriptor.rawValue
       var own = configuration
       own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
+      let inbox = ShardInbox(wakeUp: try WakeDescriptor())
       let shard = try Self.makeShard(
-        own, wire: TapWire(queue: queue, hasHeader: hasHeader), lendsEngines: hasHeader, clock: .monotonic,
-        seed: nil,
-        inbox: ShardInbox(wakeUp: try WakeDescriptor()), notices: notices)
+        own, wire: TapWire(queue: queue, hasHeader: hasHeader, inbox: inbox), lendsEngines: hasHeader,
+        clock: .monotonic, seed: nil, inbox: inbox, notices: notices)
       shards.append(shard)
       loops.append(try EventLoop(shard: shard, wire: wire, wireLoss: wireLoss))
     }

@@ -14,8 +14,6 @@ final class EventLoop: Sendable {
 
   private static let wireToken = UInt64.max
   private static let wakeUpToken = UInt64.max - 1
-  /// Frames taken before others get the lock.
-  private static let turnFrameCount = 256
 
   /// - Parameter wire: the TAP queue's descriptor, which the shard keeps open.
   init(shard: LockedShard, wire: Int32, wireLoss: WakeDescriptor) throws(LinuxError) {
@@ -47,7 +45,7 @@ final class EventLoop: Sendable {
     var isReadable = true
     while !isStopping.load(ordering: .acquiring) {
       let turn = shard.runLoopTurn(
-        isReadable: isReadable, frameLimit: Self.turnFrameCount, staysAwake: shard.executor.isUsed)
+        isReadable: isReadable, frameLimit: DrainPolicy.entryFrameCount, staysAwake: shard.executor.isUsed)
       isReadable = turn.mayHaveMore
       var deadline = turn.deadline
       // What the turn has woken runs here, before the thread sleeps; a task may end the stack.
