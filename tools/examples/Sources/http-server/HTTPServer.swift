@@ -39,6 +39,7 @@ struct HTTPServer {
   /// Requests of one connection, one after the other, until either side has enough.
   static func serve(_ client: Socket, from folder: URL) async throws {
     client.receiveTimeout = .seconds(30)
+    client.sendTimeout = .seconds(30)
     var requests = RequestReader(client)
     while let request = try await requests.next() {
       let response = Response(to: request, from: folder)
@@ -51,7 +52,20 @@ struct HTTPServer {
         }
       case .nothing: break
       }
-      if response.isLast { return try client.shutdown(write: true) }
+      if response.isLast { return try await finish(client) }
+    }
+  }
+
+  /// Reads what the peer still sends, up to a bound: with bytes unread the connection would be reset, and what it was told be
+  /// lost (RFC 9112, section 9.6).
+  static func finish(_ client: Socket) async throws {
+    try client.shutdown(write: true)
+    client.receiveTimeout = .seconds(2)
+    var left = 64 << 20
+    while left > 0 {
+      let bytes = try await client.receive(upTo: 65536)
+      if bytes.isEmpty { return }
+      left -= bytes.count
     }
   }
 }

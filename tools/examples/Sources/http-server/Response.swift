@@ -34,6 +34,11 @@ struct Response {
 extension Response {
   /// RFC 9110, sections 9.3.1 and 9.3.2.
   init(to request: RequestHead, from folder: URL) {
+    self.init(toGet: request, from: folder)
+    if request.method == "HEAD" { body = .nothing }
+  }
+
+  private init(toGet request: RequestHead, from folder: URL) {
     guard !request.method.isEmpty, request.hasHost else {
       self.init("400 Bad Request", "This is not an HTTP/1.1 request.", isLast: true)
       return
@@ -54,7 +59,6 @@ extension Response {
     } else {
       self.init("404 Not Found", "There is no \(request.target) here.", isLast: isLast)
     }
-    if request.method == "HEAD" { body = .nothing }
   }
 
   /// The file that a target names, below the folder; `nil`: none. Neither `..` nor a link leads anywhere else.
