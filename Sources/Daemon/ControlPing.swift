@@ -104,17 +104,20 @@ struct PingRun {
   private mutating func failure(_ errno: Errno, _ sequence: UInt16, from offender: IPv4Address?) -> PingReport
   {
     outstanding.removeAll { $0 == sequence }
-    let text =
-      switch errno {
-      case .EHOSTUNREACH: "Destination Host Unreachable"
-      case .ENETUNREACH: "Destination Net Unreachable"
-      case .EMSGSIZE: "Frag needed and DF set"
-      case .ECONNREFUSED: "Destination Port Unreachable"
-      default: "\(errno)"
-      }
+    var source = "\(offender ?? host)"
+    let text: String
+    switch errno {
+    case .EHOSTUNREACH: text = "Destination Host Unreachable"
+    case .ENETUNREACH: text = "Destination Net Unreachable"
+    case .EMSGSIZE: text = "Frag needed and DF set"
+    case .ECONNREFUSED: text = "Destination Port Unreachable"
+    default:
+      text = offender == nil ? "sendmsg: \(errno)" : "\(errno)"
+      // Nobody said so but this stack.
+      if offender == nil { source = "" }
+    }
     return PingReport(
-      event: .failed, sequence: Int(sequence), byteCount: message.count, from: "\(offender ?? host)",
-      text: text)
+      event: .failed, sequence: Int(sequence), byteCount: message.count, from: source, text: text)
   }
 
   /// What comes until then: a reply, or errors.

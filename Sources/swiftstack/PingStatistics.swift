@@ -34,6 +34,7 @@ struct PingStatistics {
       return "\(report.byteCount) bytes from \(report.from): icmp_seq=\(report.sequence)\(ttl) "
         + "time=\(Self.format(milliseconds)) ms\(suffix)"
     case .failed:
+      if report.from.isEmpty { return "ping: \(report.text ?? "failed")" }
       errors += 1
       return "From \(report.from) icmp_seq=\(report.sequence) \(report.text ?? "failed")"
     }

@@ -59,6 +59,20 @@ import Wire
     #expect(run.isOver(now: Self.start + .seconds(1)))
   }
 
+  @Test("what this stack itself refuses to send comes from nobody, as ping(8) says it")
+  func refused() throws {
+    let simulated = try SimulatedStack()
+    try simulated.stack.apply(
+      StackChange(words: ["filter", "add", "output", "ip", "daddr", "10.0.0.77", "drop"], device: nil))
+    let host = IPv4Address(10, 0, 0, 77)
+    let socket = try Self.socket(simulated.stack, to: host)
+    var run = Self.run(host, count: 1)
+    let reports = run.send(on: socket, now: Self.start)
+    #expect(reports.map(\.event) == [.sent, .failed])
+    #expect(reports.last?.from == "" && reports.last?.text == "sendmsg: Operation not permitted")
+    #expect(run.isOver(now: Self.start))
+  }
+
   @Test("a host without a neighbour: each request fails once, with the words of ping(8)")
   func unreachable() throws {
     let simulated = try SimulatedStack()

@@ -327,7 +327,7 @@ public struct PingReport: Codable, Equatable, Sendable {
   public var byteCount: Int
   /// Of the reply; `nil`: there is none.
   public var timeToLive: Int?
-  /// Who answered, or was asked.
+  /// Who answered, or was asked; empty when the request did not leave this stack.
   public var from: String
   /// From request to reply; `nil`: no reply.
   public var milliseconds: Double?
