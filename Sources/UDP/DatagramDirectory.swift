@@ -37,7 +37,7 @@ public final class DatagramDirectory: Sendable {
   }
 
   /// Shards that probably have a socket under a key, a bit for each.
-  fileprivate func shards(with local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
+  func shards(with local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
     keys[place(local, remote)]
   }
 

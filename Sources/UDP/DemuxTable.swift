@@ -39,6 +39,8 @@ struct DemuxTable: ~Copyable {
 
   /// Puts a slot under its key; the latest comer is found first.
   mutating func insert(_ slot: Int, local: SocketAddress, remote: SocketAddress?, reusePort: Bool) {
+    // Before the old key goes: other shards look at any time.
+    shared?.add(local, remote, reusePort: reusePort)
     remove(slot)
     if bound >= heads.count { grow() }
     let nowhere = SocketAddress(.any, port: 0)
@@ -48,7 +50,6 @@ struct DemuxTable: ~Copyable {
       local: local, remote: remote, next: heads[place], isReusePort: reusePort, isBound: true)
     heads[place] = Int32(slot)
     bound += 1
-    shared?.add(local, remote, reusePort: reusePort)
   }
 
   mutating func remove(_ slot: Int) {
