@@ -186,6 +186,8 @@ extension IPv4Layer {
     target targetMAC: MACAddress, _ target: IPv4Address, on interface: InterfaceIndex, link: inout LinkLayer,
     net: inout Net
   ) {
+    // Nobody is to be told on a device that is its own only station. Linux: IFF_NOARP in `arp_send_dst()`.
+    guard interface != .loopback else { return }
     let packet = ARPPacket(
       operation: operation, senderMAC: link.devices[interface].macAddress, senderAddress: sender,
       targetMAC: targetMAC,

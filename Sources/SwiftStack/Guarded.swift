@@ -16,6 +16,8 @@ package final class Guarded<Value: ~Copyable>: @unchecked Sendable {
   private let turnstile: UnsafeMutablePointer<pthread_mutex_t>
   /// Threads that stand in line because they have waited too long, or came after such a one.
   private let overdue = Atomic<Int>(0)
+  /// The thread inside, 0 for none.
+  private let holder = Atomic<UInt>(0)
   private let value: UnsafeMutablePointer<Value>
   /// Released after the value has ended.
   private let memory: AnyObject?
@@ -42,20 +44,30 @@ package final class Guarded<Value: ~Copyable>: @unchecked Sendable {
     unsafe turnstile.deallocate()
   }
 
-  /// Runs `body` with the value, alone. Not to be called from inside another call on the same value.
+  /// Runs `body` with the value, alone. Traps when it is called from inside another call on the same value.
   @inline(__always)
   package func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if unsafe overdue.load(ordering: .relaxed) > 0 || pthread_mutex_trylock(mutex) != 0 { lockInTurn() }
-    defer { unsafe pthread_mutex_unlock(mutex) }
+    holder.store(UInt(pthread_self()), ordering: .relaxed)
+    defer {
+      holder.store(0, ordering: .relaxed)
+      unsafe pthread_mutex_unlock(mutex)
+    }
     return unsafe try body(&value.pointee)
   }
+
+  /// Whether the calling thread is inside.
+  package var isHeldHere: Bool { holder.load(ordering: .relaxed) == UInt(pthread_self()) }
 
   private static var patienceNanoseconds: Int { 1_000_000 }
 
   @inline(never)
   private func lockInTurn() {
+    precondition(
+      !isHeldHere, "A call that enters a shard was made inside that shard: use the shard that is given there."
+    )
     if overdue.load(ordering: .relaxed) == 0 {
       var limit = timespec()
       unsafe clock_gettime(CLOCK_REALTIME, &limit)

@@ -43,6 +43,14 @@ struct LoopbackTests {
     #expect(addresses.first?.prefix == IPv4Prefix("127.0.0.1/8") && addresses.first?.interface == interface)
   }
 
+  @Test("P5 lo hears no ARP: what is announced goes out by the devices that have neighbours")
+  func announced() throws {
+    let two = try TwoDevices()
+    two.host.announceAddresses()
+    #expect(two.host.link.devices[.loopback].statistics.sentPackets == 0 && !two.host.net.hasBacklog)
+    #expect(two.host.net.counters[.ArpOutRequests] == 2)
+  }
+
   @Test("P5 127/8 and our own addresses are reached by lo, with the source and MTU that Linux's routes have")
   func routes() throws {
     let two = try TwoDevices()

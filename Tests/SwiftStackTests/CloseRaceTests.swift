@@ -33,6 +33,27 @@ import Wire
     }
   }
 
+  @Test("S1 a socket whose last reference goes inside its shard is closed by the shard's own thread")
+  func insideTheShard() throws {
+    let simulated = try SimulatedStack()
+    var socket: Socket? = try simulated.stack.socket(.udp)
+    try socket?.bind(to: SocketAddress(Self.own, port: 6000))
+    simulated.stack.withShard { _ in socket = nil }
+    let other = try simulated.stack.socket(.udp)
+    #expect(throws: SocketError.self) { try other.bind(to: SocketAddress(Self.own, port: 6000)) }
+    simulated.advance(to: simulated.now)
+    try other.bind(to: SocketAddress(Self.own, port: 6000))
+  }
+
+  @Test("S1 a call from inside a shard that would wait for itself traps, and says so")
+  func callFromInside() async {
+    await #expect(processExitsWith: .failure) {
+      let simulated = try SimulatedStack()
+      let socket = try simulated.stack.socket(.udp)
+      simulated.stack.withShard { _ in _ = socket.readiness }
+    }
+  }
+
   @Test("S1 a wake-up that is late wakes nobody on the next socket with the number")
   func lateWakeUp() throws {
     let stack = try SimulatedStack().stack

@@ -38,6 +38,9 @@ final class LockedShard: Sendable {
     }
   }
 
+  /// Whether the calling thread is inside.
+  var isHeldHere: Bool { state.isHeldHere }
+
   /// Looks at the state without running the stack.
   func inspect<Result: Sendable>(_ body: (inout Shard) -> Result) -> Result {
     locked { body(&$0) }

@@ -105,7 +105,7 @@ extension Stack {
   public func executor(queue: Int = 0) -> ShardExecutor { shards[queue].executor }
 
   /// Runs `body` inside a shard, on the calling thread, when nobody else is in it; what follows from it is done when the call
-  /// returns. Not to be called from within itself.
+  /// returns. Traps when it is called from within itself.
   ///
   /// - Parameters:
   ///   - queue: the shard, below `queueCount`.

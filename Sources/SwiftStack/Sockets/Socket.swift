@@ -48,7 +48,7 @@ public final class Socket: Sendable {
     shard.inspect { $0.owners.setWaiter(id, waiter) }
   }
 
-  deinit { close(lingers: false) }
+  deinit { if shard.isHeldHere { closeLater() } else { close(lingers: false) } }
 
   // MARK: Modes
 

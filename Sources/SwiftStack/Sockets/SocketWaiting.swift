@@ -111,17 +111,21 @@ extension Socket {
   func close(lingers: Bool) {
     guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
     let limit = shard.enter { [id, waiter] (state) -> Instant? in
-      guard state.owners.holds(id) else { return nil }
-      state.owners.signal(id)
-      state.disown(id)
-      guard !state.isClosed else { return nil }
-      let time = lingers ? state.sockets.linger(id) : nil
-      try? state.sockets.close(id, host: &state.host)
-      guard let time, state.sockets.isClosing(id) else { return nil }
+      guard let time = state.close(id, lingers: lingers) else { return nil }
       state.owners.setWaiter(id, waiter, kind: .lingerer)
       return state.host.net.now + time
     }
     if let limit { linger(until: limit) }
+  }
+
+  /// The last reference went inside the shard, which cannot be entered twice: the shard's own thread closes. The stack lives
+  /// until then.
+  func closeLater() {
+    guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
+    Task(executorPreference: shard.executor) { [id, shard, stack] in
+      shard.enter { _ = $0.close(id, lingers: false) }
+      _ = stack
+    }
   }
 
   private func linger(until limit: Instant) {
@@ -163,5 +167,19 @@ extension Shard {
     }
     guard let timeout else { return .distantFuture }
     return host.net.now + max(timeout, .zero)
+  }
+}
+
+extension Shard {
+  /// - Returns: how long the caller is to wait for what was sent; `nil`: not at all.
+  fileprivate mutating func close(_ id: SocketID, lingers: Bool) -> Nanoseconds? {
+    guard owners.holds(id) else { return nil }
+    owners.signal(id)
+    disown(id)
+    guard !isClosed else { return nil }
+    let time = lingers ? sockets.linger(id) : nil
+    try? sockets.close(id, host: &host)
+    guard let time, sockets.isClosing(id) else { return nil }
+    return time
   }
 }
