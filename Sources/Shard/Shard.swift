@@ -78,6 +78,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   package var hasToldOwnAddress = false
   /// What the time of day is ahead of the shard's clock, nanoseconds; `nil`: nobody knows.
   package let readTimeOfDayOffset: @Sendable () -> UInt64?
+  /// When a turn reads it again.
+  var readsTimeOfDayAt = Instant.origin
   /// What `swiftstack filter` sets, at the hooks while there are rules.
   package let filter = PacketFilter()
   package var hookClients: [UInt32: any HookClient] = [:]
@@ -101,7 +103,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     var net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
     net.timeOfDayOffset = timeOfDayOffset()
-    let bus = IceBus(txDescriptorCount: configuration.ring, rxDescriptorCount: configuration.ring)
+    let rings = configuration.ringSizes
+    let bus = IceBus(txDescriptorCount: rings.transmit, rxDescriptorCount: rings.receive)
     nic = IceDevice(
       bus: bus,
       configuration: IceDevice.Configuration(

@@ -39,10 +39,12 @@ extension Shard {
   }
 
   /// Where a fragment's datagram is put together; `nil` for anything but a fragment.
-  private func shardOfFragment(_ skb: inout SkBuff) -> Int? {
-    // What has no valid header is dropped and counted where it came in.
+  @inline(__always)
+  private mutating func shardOfFragment(_ skb: inout SkBuff) -> Int? {
+    // Offset and MF. What has no valid header is dropped and counted where it came in.
     guard let steering, skb.mayPull(IPv4Header.minimumByteCount),
-      let header = IPv4Header(parsing: skb.linear), header.isFragment
+      skb.linear.load16(IPv4Header.Offset.fragment) & 0x3FFF != 0,
+      let header = IPv4Header(parsing: skb.linear)
     else { return nil }
     return steering.shard(ofFragment: header, count: peers.count)
   }
@@ -76,10 +78,10 @@ extension Shard {
   ) {
     if let steering, skb.mayPull(14) {
       let flow = FourTuple(
-        local: SocketAddress(header.destination, port: skb.linear.load16(2)),
-        remote: SocketAddress(header.source, port: skb.linear.load16(0)))
+        local: SocketAddress(header.destination, port: skb.linear.load16(TCPHeader.Offset.destinationPort)),
+        remote: SocketAddress(header.source, port: skb.linear.load16(TCPHeader.Offset.sourcePort)))
       let asked = asked | 1 << UInt64(queue)
-      let isOpening = skb.linear.load8(13) & 0x12 == 0x02
+      let isOpening = skb.linear.load8(TCPHeader.Offset.flags) & 0x12 == 0x02
       if let shard = isOpening
         ? shard(forOpening: flow, asked: asked, steering) : shard(of: flow, asked: asked, steering)
       {
@@ -93,7 +95,7 @@ extension Shard {
   }
 
   /// Who else is to be asked for a segment's connection; `nil`: it is here, or nobody's.
-  private func shard(of flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
+  private mutating func shard(of flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
     let left = steering.users(of: flow.local.port) & ~asked
     guard left != 0, !sockets.tcp.hasConnection(flow) else { return nil }
     if let shard = steering.shard(of: flow), left >> UInt64(shard) & 1 == 1 { return shard }
@@ -101,7 +103,7 @@ extension Shard {
   }
 
   /// Who else a SYN is for; `nil`: it stays.
-  private func shard(forOpening flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
+  private mutating func shard(forOpening flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
     guard !sockets.tcp.hasConnection(flow) else { return nil }
     // One that was sent again, or that meets a connection of old.
     if let shard = steering.shard(of: flow), asked >> UInt64(shard) & 1 == 0 { return shard }
@@ -119,7 +121,12 @@ extension Shard {
   }
 
   /// Tells the other shards which TCP connections came here, before any segment of theirs can be answered.
+  @inline(__always)
   package mutating func publish() {
+    if sockets.tcp.hasConnectionChanges { publishChanges() }
+  }
+
+  private mutating func publishChanges() {
     guard let steering else { return }
     while let change = sockets.tcp.takeConnectionChange() {
       steering.set(change.flow, shard: queue, isThere: change.isThere)

@@ -8,12 +8,16 @@ extension Shard {
   /// - Returns: whether the wire may have more, when to come again if nothing happens, and whether `settle` has to be called
   ///   before that sleep.
   package mutating func turn(
-    isReadable: Bool, frameLimit: Int, timeOfDayOffset: UInt64?, staysAwake: Bool = false
+    isReadable: Bool, frameLimit: Int, staysAwake: Bool = false
   ) -> (mayHaveMore: Bool, deadline: Instant, isAwake: Bool) {
     guard !isClosed else { return (false, .distantFuture, false) }
     loopWakesAt = .origin
     duty.begin()
-    host.net.timeOfDayOffset = timeOfDayOffset
+    // A step of the time of day is followed within the millisecond that ICMP's time stamps count.
+    if host.net.now >= readsTimeOfDayAt {
+      host.net.timeOfDayOffset = readTimeOfDayOffset()
+      readsTimeOfDayAt = host.net.now + .milliseconds(1)
+    }
     runTimers()
     takeHandovers()
     let mayHaveMore = isReadable ? receiveFromWire(limit: frameLimit) : false

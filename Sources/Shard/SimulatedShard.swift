@@ -89,6 +89,6 @@ public final class SimulatedShard {
   }
 
   private func turn() {
-    run { _ = $0.turn(isReadable: false, frameLimit: 0, timeOfDayOffset: nil) }
+    run { _ = $0.turn(isReadable: false, frameLimit: 0) }
   }
 }

@@ -21,8 +21,11 @@ public struct StackConfiguration: Sendable {
   private var chosenMACAddress: MACAddress?
   /// Bytes of the largest IP packet, 68 to 9702.
   public var mtu: Int
-  /// Descriptors of each NIC ring, 64 to 8160, a multiple of 32.
-  public var ring: Int
+  /// Descriptors of each NIC ring, 64 to 8160, a multiple of 32. `nil`: 1024, and the rings for receiving of several queues
+  /// share as many, at least 64 for each: a buffer that seldom has its turn is far from the core when it comes.
+  public var ring: Int?
+  /// How many shards the stack has.
+  package var queueCount = 1
   /// sysctls.
   public var settings = NetSettings()
   /// Most bytes of packet memory for each shard, in `packetMemoryRange`.
@@ -47,7 +50,7 @@ public struct StackConfiguration: Sendable {
 
   public init(
     name: String = "sim0", address: IPv4Prefix = Self.defaultAddress, gateway: IPv4Address? = nil,
-    macAddress: MACAddress? = nil, mtu: Int = 1500, ring: Int = 1024
+    macAddress: MACAddress? = nil, mtu: Int = 1500, ring: Int? = nil
   ) {
     self.name = name
     self.address = address
@@ -55,6 +58,12 @@ public struct StackConfiguration: Sendable {
     chosenMACAddress = macAddress
     self.mtu = mtu
     self.ring = ring
+  }
+
+  /// Descriptors of a shard's rings.
+  var ringSizes: (transmit: Int, receive: Int) {
+    if let ring { return (ring, ring) }
+    return (1024, max(1024 / queueCount / 32 * 32, 64))
   }
 
   /// Says what is wrong, a sentence with the value in it.
@@ -75,7 +84,7 @@ public struct StackConfiguration: Sendable {
     guard Self.mtuRange.contains(mtu) else {
       throw StackError("MTU \(mtu) is out of range: the NIC takes 68 to 9702 bytes")
     }
-    guard Self.ringRange.contains(ring), ring % 32 == 0 else {
+    if let ring, !Self.ringRange.contains(ring) || ring % 32 != 0 {
       throw StackError("ring size \(ring) is not possible: 64 to 8160 descriptors, a multiple of 32")
     }
     guard macAddress.isValidStation else {

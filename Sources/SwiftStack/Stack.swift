@@ -64,20 +64,26 @@ public final class Stack: Sendable {
     offloads = setup.device.offloads ?? []
     let hasHeader = setup.device.headerByteCount > 0
     var shards: [LockedShard] = []
-    var loops: [EventLoop] = []
+    var seats: [EventLoop.Seat] = []
     let wireLoss = try WakeDescriptor()
     let notices = StackNotices(event: try WakeDescriptor())
     for index in 0..<tap.queues {
       guard let queue = setup.device.takeQueue() else { break }
       let wire = queue.descriptor.rawValue
       var own = configuration
+      own.queueCount = tap.queues
       own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
       let inbox = ShardInbox(wakeUp: try WakeDescriptor())
       let shard = try Self.makeShard(
         own, wire: TapWire(queue: queue, hasHeader: hasHeader, inbox: inbox), lendsEngines: hasHeader,
         clock: .monotonic, seed: nil, inbox: inbox, notices: notices)
       shards.append(shard)
-      loops.append(try EventLoop(shard: shard, wire: wire, wireLoss: wireLoss))
+      seats.append(EventLoop.Seat(shard: shard, wire: wire))
+    }
+    let loopCount = min(seats.count, Processors.availableCount)
+    let loops = try (0..<loopCount).map { loop in
+      try EventLoop(
+        seats.indices.filter { $0 % loopCount == loop }.map { seats[$0] }, wireLoss: wireLoss)
     }
     Self.join(shards)
     self.configuration = configuration
@@ -112,6 +118,7 @@ public final class Stack: Sendable {
     var shards: [LockedShard] = []
     for index in 0..<queues {
       var own = configuration
+      own.queueCount = queues
       own.settings.localPorts = Self.part(index, of: queues, of: configuration.settings.localPorts)
       shards.append(
         try Self.makeShard(
@@ -204,8 +211,9 @@ public final class Stack: Sendable {
   package func bridge(
     _ socket: Socket, to descriptor: consuming OwnedDescriptor, waiter: SocketWaiter
   ) throws -> BridgeHandle {
+    // Shards are dealt out to the loops in turn.
     guard let position = shards.firstIndex(where: { $0 === socket.shard }),
-      let loop = loops.withLock({ position < $0.count ? $0[position] : nil })
+      let loop = loops.withLock({ $0.isEmpty ? nil : $0[position % $0.count] })
     else {
       throw StackError("only a stack on a TAP hands out descriptors")
     }
@@ -214,7 +222,7 @@ public final class Stack: Sendable {
     let id = socket.surrender()
     let shard = socket.shard
     let bridge = Bridge(id, to: descriptor, isDatagram: socket.type != .tcp, waiter: waiter)
-    try loop.watch(number, for: shard.start(bridge))
+    try loop.watch(number, for: shard.start(bridge), on: shard)
     return BridgeHandle(shard: shard, bridge: bridge)
   }
 

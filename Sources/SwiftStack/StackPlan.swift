@@ -12,7 +12,7 @@ public struct StackPlan: Sendable {
   public init(
     interface: String, address: String? = nil, hostAddress: String? = nil, gateway: String? = nil,
     mac: String? = nil, mtu: Int = 1500, queues: Int = 1, netns: String? = nil, services: Bool = true,
-    ring: Int = 1024, offload: Bool = true
+    ring: Int? = nil, offload: Bool = true
   ) throws {
     let name = try InterfaceName(interface)
     let own = try address.map { text throws(StackError) in try Self.prefix(text, "--address") }

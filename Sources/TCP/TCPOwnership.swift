@@ -29,6 +29,9 @@ extension TCPLayer {
   /// Whether sockets here are in the way of another shard's.
   public func refuses(_ wish: PortWish) -> Bool { ports.refuses(wish) }
 
+  /// Whether `takeConnectionChange` has one.
+  public var hasConnectionChanges: Bool { !connections.changes.isEmpty }
+
   /// A connection that came into being here or ended, and which of the two; `nil`: none.
   public mutating func takeConnectionChange() -> (flow: FourTuple, isThere: Bool)? {
     guard let flow = connections.changes.popLast() else { return nil }

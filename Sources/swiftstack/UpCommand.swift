@@ -26,7 +26,11 @@ struct UpCommand: ParsableCommand {
   var queues: Int = 1
   @Option(help: ArgumentHelp("Network namespace for Linux's side.", valueName: "name")) var netns: String?
   @Flag(help: "Do not answer on echo, discard, chargen and daytime.") var noServices = false
-  @Option(help: ArgumentHelp("Descriptors of each NIC ring.", valueName: "n")) var ring: Int = 1024
+  @Option(
+    help: ArgumentHelp(
+      "Descriptors of each NIC ring. Default: 1024; several queues share as many for receiving.",
+      valueName: "n"))
+  var ring: Int?
   @Option(help: ArgumentHelp("Lend the NIC's engines to the TAP (auto), or not (off).", valueName: "mode"))
   var offload: OffloadMode = .auto
   @Flag(help: "Return once the stack is up.") var detach = false

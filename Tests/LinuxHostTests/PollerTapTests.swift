@@ -100,7 +100,7 @@ import Wire
         Task(executorPreference: stack.executor()) { close() }
         for _ in 0..<3 { try StackThread.start(close) }
         for _ in 0..<4 {
-          guard done.wait(timeout: .now() + 20) == .success else {
+          guard done.wait(timeout: .now() + 100) == .success else {
             Issue.record("a close() does not return")
             return
           }

@@ -101,7 +101,7 @@ private final class Pair {
     func turn(_ now: Instant) {
       shard.host.net.advance(to: now)
       _ = shard.turn(
-        isReadable: true, frameLimit: DrainPolicy.entryFrameCount, timeOfDayOffset: nil)
+        isReadable: true, frameLimit: DrainPolicy.entryFrameCount)
       shard.owners.woken.take().wake()
     }
   }

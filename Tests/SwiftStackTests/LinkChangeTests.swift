@@ -243,7 +243,7 @@ import Timers
     #expect(arrivals(10) == 7)
     try change(stack, "nic fault stall")
     try change(stack, "nic fault late-writeback 20")
-    try change(stack, "nic set rx-ring 512")
+    try change(stack, "nic set rx-ring 256")
     #expect(
       stack.nicReports.map(\.faults) == [["stall", "late-writeback 20"], ["stall", "late-writeback 20"]])
     #expect(arrivals(3) == 0)

@@ -105,6 +105,13 @@ static inline ssize_t clinux_getrandom(void *bytes, size_t count, unsigned flags
   return syscall(SYS_getrandom, bytes, count, flags);
 }
 
+// --- Processors ----------------------------------------------------------------------------
+
+/// sched_getaffinity of the caller: as many bytes as the kernel wrote into `set`, or -1 with errno.
+static inline int clinux_affinity(void *set, size_t byte_count) {
+  return (int)syscall(SYS_sched_getaffinity, 0, byte_count, set);
+}
+
 // --- epoll, eventfd, signalfd --------------------------------------------------------------
 
 static inline int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events,

@@ -2,78 +2,169 @@ import LinuxHost
 import Shard
 import Synchronization
 
-/// The thread of one shard of a TAP stack: waits for frames, deadlines and bridged descriptors, and runs the stack for
-/// them. Everything else runs on the threads that call.
+/// A thread of a TAP stack: waits for frames, deadlines and bridged descriptors of its shards, and runs the stack for them.
+/// Everything else runs on the threads that call. There are no more loops than processors: a shard whose thread sleeps while
+/// another runs on the same processor costs a switch and gains nothing.
 final class EventLoop: Sendable {
-  private let shard: LockedShard
+  /// A shard, and the descriptor of its TAP queue, which the shard keeps open.
+  struct Seat {
+    let shard: LockedShard
+    let wire: Int32
+  }
+
+  /// What the loop knows of a seat.
+  private struct Turn {
+    /// The wire may have frames.
+    var isReadable = true
+    /// Something has happened, or its time has come.
+    var isDue = true
+    var deadline = Instant.origin
+  }
+
+  private let seats: [Seat]
   private let epoll: Epoll
   private let isStopping = Atomic<Bool>(false)
-  private let wire: Int32
   /// Signalled when the interface has been removed under the stack.
   private let wireLoss: WakeDescriptor
 
-  private static let wireToken = UInt64.max
-  private static let wakeUpToken = UInt64.max - 1
-
-  /// - Parameter wire: the TAP queue's descriptor, which the shard keeps open.
-  init(shard: LockedShard, wire: Int32, wireLoss: WakeDescriptor) throws(LinuxError) {
-    self.shard = shard
-    self.wire = wire
+  init(_ seats: [Seat], wireLoss: WakeDescriptor) throws(LinuxError) {
+    precondition(!seats.isEmpty && seats.count <= EventToken.seatLimit, "a loop has 1 to 255 shards")
+    self.seats = seats
     self.wireLoss = wireLoss
     epoll = try Epoll()
-    try epoll.add(rawDescriptor: wire, for: [.readable], token: Self.wireToken)
-    if let wakeUp = shard.inbox.wakeUpDescriptor {
-      try epoll.add(rawDescriptor: wakeUp, for: [.readable], token: Self.wakeUpToken)
+    for (index, seat) in seats.enumerated() {
+      // Told once: a turn takes frames until there are none, or is followed by another.
+      try epoll.add(
+        rawDescriptor: seat.wire, for: [.readable, .edgeTriggered], token: EventToken(index, .wire).rawValue)
+      if let wakeUp = seat.shard.inbox.wakeUpDescriptor {
+        try epoll.add(rawDescriptor: wakeUp, for: [.readable], token: EventToken(index, .wakeUp).rawValue)
+      }
     }
   }
 
-  /// Watches a descriptor for a program, which is nudged when it is ready. It stops by itself when the descriptor is closed.
-  func watch(_ rawDescriptor: Int32, for program: ProgramID) throws(LinuxError) {
+  /// Watches a descriptor for a program of one of the shards, which is nudged when it is ready. It stops by itself when the
+  /// descriptor is closed.
+  func watch(_ rawDescriptor: Int32, for program: ProgramID, on shard: LockedShard) throws(LinuxError) {
+    guard let index = seats.firstIndex(where: { $0.shard === shard }) else {
+      preconditionFailure("a program's descriptor is watched by the loop of its shard")
+    }
     try epoll.add(
-      rawDescriptor: rawDescriptor, for: [.readable, .writable, .edgeTriggered], token: program.word)
+      rawDescriptor: rawDescriptor, for: [.readable, .writable, .edgeTriggered],
+      token: EventToken(index, .program(program)).rawValue)
   }
 
   func stop() {
     isStopping.store(true, ordering: .releasing)
-    shard.signalLoop()
+    seats[0].shard.signalLoop()
   }
 
   /// Runs until `stop`.
   func run() {
-    shard.executor.adopt()
+    for seat in seats { seat.shard.executor.adopt() }
     var events = EpollEvents(capacity: 64)
-    var isReadable = true
+    var turns = [Turn](repeating: Turn(), count: seats.count)
     while !isStopping.load(ordering: .acquiring) {
-      let turn = shard.runLoopTurn(
-        isReadable: isReadable, frameLimit: DrainPolicy.entryFrameCount, staysAwake: shard.executor.isUsed)
-      isReadable = turn.mayHaveMore
-      var deadline = turn.deadline
-      // What the turn has woken runs here, before the thread sleeps; a task may end the stack.
-      let hasRun = shard.executor.runJobs()
-      if hasRun && isStopping.load(ordering: .acquiring) { return }
-      if hasRun || turn.isAwake {
-        deadline = shard.executor.hasJobs ? .origin : shard.inspect { $0.settle() }
+      for index in seats.indices where turns[index].isDue {
+        guard take(&turns[index], seats[index].shard) else { return }
       }
+      let deadline = nextDeadline(turns)
       let now = MonotonicClock.now()
-      if isReadable { deadline = .origin }
       // The descriptors of epoll are ours: waiting on them cannot fail.
       guard let count = try? epoll.wait(into: &events, until: deadline, now: now) else { continue }
-      for index in 0..<count {
-        let event = events[index]
-        switch event.token {
-        case Self.wireToken:
-          if event.readiness.contains(.error) {
-            // The interface is gone for good; its descriptor would be reported for ever.
-            try? epoll.remove(rawDescriptor: wire)
-            shard.linkGone()
-            wireLoss.signal()
-          } else {
-            isReadable = true
-          }
-        case Self.wakeUpToken: shard.inbox.drainSignal()
-        default: shard.nudge(ProgramID(word: event.token))
-        }
+      for index in 0..<count { note(events[index], &turns) }
+      callDue(&turns, at: count == 0 ? MonotonicClock.now() : now)
+    }
+  }
+
+  /// One turn of a shard, and of the tasks that it has woken.
+  ///
+  /// - Returns: false when a task has ended the stack.
+  private func take(_ turn: inout Turn, _ shard: LockedShard) -> Bool {
+    shard.executor.turnBegins()
+    defer { shard.executor.turnEnds() }
+    let result = shard.runLoopTurn(
+      isReadable: turn.isReadable, frameLimit: DrainPolicy.entryFrameCount,
+      staysAwake: shard.executor.isUsed)
+    turn = Turn(isReadable: result.mayHaveMore, isDue: result.mayHaveMore, deadline: result.deadline)
+    // What the turn has woken runs here, before the thread sleeps; a task may end the stack.
+    let hasRun = shard.executor.runJobs()
+    if hasRun && isStopping.load(ordering: .acquiring) { return false }
+    if shard.executor.hasJobs {
+      turn.isDue = true
+    } else if hasRun || result.isAwake {
+      turn.deadline = shard.inspect { $0.settle() }
+    }
+    return true
+  }
+
+  /// When the loop goes on if nothing happens.
+  private func nextDeadline(_ turns: [Turn]) -> Instant {
+    var deadline = Instant.distantFuture
+    for turn in turns { deadline = turn.isDue ? .origin : min(deadline, turn.deadline) }
+    return deadline
+  }
+
+  private func note(_ event: EpollEvent, _ turns: inout [Turn]) {
+    let token = EventToken(rawValue: event.token)
+    let seat = seats[token.seat]
+    turns[token.seat].isDue = true
+    switch token.source {
+    case .wire:
+      if event.readiness.contains(.error) {
+        // The interface is gone for good; its descriptor would be reported for ever.
+        try? epoll.remove(rawDescriptor: seat.wire)
+        seat.shard.linkGone()
+        wireLoss.signal()
+      } else {
+        turns[token.seat].isReadable = true
       }
+    case .wakeUp: seat.shard.inbox.drainSignal()
+    case .program(let program): seat.shard.nudge(program)
+    }
+  }
+
+  /// Shards whose time has come. One alone has its turn whenever the thread wakes.
+  private func callDue(_ turns: inout [Turn], at now: Instant) {
+    let isAlone = turns.count == 1
+    for index in turns.indices where isAlone || turns[index].deadline <= now { turns[index].isDue = true }
+  }
+}
+
+/// What epoll tells the loop: whose, and which of its descriptors.
+private struct EventToken {
+  enum Source {
+    case wire
+    case wakeUp
+    case program(ProgramID)
+  }
+  static let seatLimit = 255
+  let rawValue: UInt64
+
+  init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  /// A program's name with the seat in the upper byte of its slot; the names of generation 0, which no program has, are
+  /// those of the shard's own descriptors.
+  init(_ seat: Int, _ source: Source) {
+    let name =
+      switch source {
+      case .wire: Self.wire
+      case .wakeUp: Self.wakeUp
+      case .program(let program): program.word
+      }
+    precondition(name & Self.seatMask == 0, "a program's slot is below 2^24")
+    rawValue = UInt64(seat) << 24 | name
+  }
+
+  private static let wire: UInt64 = 0
+  private static let wakeUp: UInt64 = 1
+  private static let seatMask: UInt64 = 0xFF << 24
+
+  var seat: Int { Int((rawValue & Self.seatMask) >> 24) }
+  var source: Source {
+    switch rawValue & ~Self.seatMask {
+    case Self.wire: .wire
+    case Self.wakeUp: .wakeUp
+    case let name: .program(ProgramID(word: name))
     }
   }
 }
@@ -83,10 +174,8 @@ extension LockedShard {
   func runLoopTurn(
     isReadable: Bool, frameLimit: Int, staysAwake: Bool = false
   ) -> (mayHaveMore: Bool, deadline: Instant, isAwake: Bool) {
-    inspectTimed { [timeOfDayOffset = clock.timeOfDayOffset] state in
-      state.turn(
-        isReadable: isReadable, frameLimit: frameLimit, timeOfDayOffset: timeOfDayOffset,
-        staysAwake: staysAwake)
+    inspectTimed { state in
+      state.turn(isReadable: isReadable, frameLimit: frameLimit, staysAwake: staysAwake)
     }
   }
 

@@ -20,6 +20,8 @@ public final class ShardExecutor: TaskExecutor {
   private let inbox: ShardInbox
   /// The event loop's thread while it runs.
   private let thread = Atomic<UInt>(0)
+  /// It is in a turn of this shard; it may have others to run.
+  private let isTurning = Atomic<Bool>(false)
   private let hasEnded = Atomic<Bool>(false)
   private let used = Atomic<Bool>(false)
   /// The thread that runs jobs at the moment; 0: none does.
@@ -41,17 +43,21 @@ public final class ShardExecutor: TaskExecutor {
     }
     if isOver { return Self.runElsewhere(job) }
     if !used.load(ordering: .relaxed) { used.store(true, ordering: .relaxed) }
-    if isFirst && thread.load(ordering: .relaxed) != UInt(pthread_self()) { inbox.signal() }
+    if isFirst && !(isLoopThread && isTurning.load(ordering: .relaxed)) { inbox.signal() }
   }
 
   /// Somebody runs tasks here.
   var isUsed: Bool { used.load(ordering: .relaxed) }
 
+  /// The loop looks for jobs before it ends the turn that it begins now.
+  func turnBegins() { isTurning.store(true, ordering: .relaxed) }
+  func turnEnds() { isTurning.store(false, ordering: .relaxed) }
+
   /// The calling thread runs the jobs from now on.
   func adopt() { thread.store(UInt(pthread_self()), ordering: .relaxed) }
 
-  /// Whether the calling thread is running one of the jobs: the shard waits for it.
-  var isRunningHere: Bool { runner.load(ordering: .relaxed) == UInt(pthread_self()) }
+  /// Whether the shard waits for the calling thread: it runs one of the jobs here, or of another shard of the same loop.
+  var isRunningHere: Bool { runner.load(ordering: .relaxed) == UInt(pthread_self()) || isLoopThread }
 
   /// Whether the calling thread is the event loop's.
   var isLoopThread: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }

@@ -1,9 +1,12 @@
 import Shard
+import Synchronization
 
 /// A shard's mailbox between threads; its event loop takes out what others put in.
 final class ShardInbox: Mailbox {
   private static let capacity = 1024
   private let items = Guarded<[Handover]>([])
+  /// Whether something may be in `items`, for who would look in vain.
+  private let isFilled = Atomic<Bool>(false)
   /// Wakes the shard's event loop; `nil` on a simulated wire, whose caller drives.
   private let wakeUp: WakeDescriptor?
   /// The descriptor that the event loop watches.
@@ -15,6 +18,7 @@ final class ShardInbox: Mailbox {
     let isTaken = items.withLock { items in
       guard items.count < Self.capacity else { return false }
       items.append(item)
+      isFilled.store(true, ordering: .releasing)
       return true
     }
     if isTaken { signal() }
@@ -24,7 +28,10 @@ final class ShardInbox: Mailbox {
   var isEmpty: Bool { items.withLock { $0.isEmpty } }
 
   func takeAll() -> [Handover] {
-    items.withLock { items in
+    // Whoever puts something in signals afterwards, which is another turn.
+    guard isFilled.load(ordering: .acquiring) else { return [] }
+    return items.withLock { items in
+      isFilled.store(false, ordering: .relaxed)
       if items.isEmpty { return [] }
       let taken = items
       items = []
