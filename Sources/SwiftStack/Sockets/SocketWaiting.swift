@@ -119,12 +119,11 @@ extension Socket {
   }
 
   /// The last reference went inside the shard, which cannot be entered twice: the shard's own thread closes. The stack lives
-  /// until then.
+  /// until then, and the waiter, which the shard does not keep, until whoever was found to be woken has been.
   func closeLater() {
     guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
-    Task(executorPreference: shard.executor) { [id, shard, stack] in
-      shard.enter { _ = $0.close(id, lingers: false) }
-      _ = stack
+    Task(executorPreference: shard.executor) { [id, shard, stack, waiter] in
+      withExtendedLifetime((stack, waiter)) { shard.enter { _ = $0.close(id, lingers: false) } }
     }
   }
 
