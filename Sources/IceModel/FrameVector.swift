@@ -160,6 +160,8 @@
   /// The whole frame as an array: for simulated wires, captures and tests, not for the hot path.
   public var bytes: [UInt8] {
     let size = byteCount
+    // Every empty array is one and the same: its count is not to be written.
+    guard size > 0 else { return [] }
     return unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, initialized in
       initialized = unsafe copyBytes(to: UnsafeMutableRawBufferPointer(buffer))
     }

@@ -84,6 +84,8 @@ extension SkBuff {
   /// All bytes of the packet, copied.
   public func copyBytes() -> [UInt8] {
     let count = length
+    // Every empty array is one and the same: its count is not to be written, by two threads least of all.
+    guard count > 0 else { return [] }
     return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       let isInside = unsafe copyBits(
         from: 0,
