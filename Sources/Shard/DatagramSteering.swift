@@ -3,6 +3,7 @@ import InetSocket
 import SkBuff
 import Sockets
 import UDP
+import Wire
 
 /// Datagrams of several shards behind one address: each goes from where it came in to the shard of its socket, with one
 /// handover at most; what is for many goes to every shard that has the port; what is for nobody is answered where it is.
@@ -17,7 +18,7 @@ extension Shard {
       sockets.receive(.udp(skb, header), host: &host)
       return
     }
-    let (others, isOwn) = sockets.udp.table.users(of: skb.linear.load16(2))
+    let (others, isOwn) = sockets.udp.table.users(of: skb.linear.load16(UDPHeader.Offset.destinationPort))
     // One that is damaged is counted once, here.
     if others != 0 && UDPLayer.isIntact(&skb, header: header) {
       if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
@@ -35,8 +36,11 @@ extension Shard {
     let isEcho = header.protocol == .icmp
     if skb.mayPull(UDPHeader.byteCount) {
       let flow = FourTuple(
-        local: SocketAddress(header.destination, port: skb.linear.load16(isEcho ? 4 : 2)),
-        remote: SocketAddress(header.source, port: isEcho ? 0 : skb.linear.load16(0)))
+        local: SocketAddress(
+          header.destination,
+          port: skb.linear.load16(isEcho ? ICMPHeader.Offset.rest : UDPHeader.Offset.destinationPort)),
+        remote: SocketAddress(
+          header.source, port: isEcho ? 0 : skb.linear.load16(UDPHeader.Offset.sourcePort)))
       var search = search
       let shard =
         isEcho

@@ -66,7 +66,8 @@ package final class Guarded<Value: ~Copyable>: @unchecked Sendable {
   @inline(never)
   private func lockInTurn() {
     precondition(
-      !isHeldHere, "A call that enters a shard was made inside that shard: use the shard that is given there."
+      !isHeldHere,
+      "A call that takes a lock was made inside it: inside a shard, use the shard that is given there."
     )
     if overdue.load(ordering: .relaxed) == 0 {
       var limit = timespec()

@@ -70,9 +70,7 @@ public final class Stack: Sendable {
     for index in 0..<tap.queues {
       guard let queue = setup.device.takeQueue() else { break }
       let wire = queue.descriptor.rawValue
-      var own = configuration
-      own.queueCount = tap.queues
-      own.settings.localPorts = Self.part(index, of: tap.queues, of: configuration.settings.localPorts)
+      let own = Self.configuration(of: index, among: tap.queues, configuration)
       let inbox = ShardInbox(wakeUp: try WakeDescriptor())
       let shard = try Self.makeShard(
         own, wire: TapWire(queue: queue, hasHeader: hasHeader, inbox: inbox), lendsEngines: hasHeader,
@@ -117,9 +115,7 @@ public final class Stack: Sendable {
     let notices = StackNotices(event: nil)
     var shards: [LockedShard] = []
     for index in 0..<queues {
-      var own = configuration
-      own.queueCount = queues
-      own.settings.localPorts = Self.part(index, of: queues, of: configuration.settings.localPorts)
+      let own = Self.configuration(of: index, among: queues, configuration)
       shards.append(
         try Self.makeShard(
           own, wire: SimulatedWirePort(), lendsEngines: lendsEngines, clock: .manual(time),
@@ -169,6 +165,16 @@ public final class Stack: Sendable {
       configuration, wire: wire, lendsEngines: lendsEngines, seed: seeds, now: now,
       timeOfDayOffset: { clock.timeOfDayOffset })
     return LockedShard(state, clock: clock, inbox: inbox, notices: notices)
+  }
+
+  /// What one of a stack's shards is set up with.
+  private static func configuration(
+    of index: Int, among count: Int, _ configuration: StackConfiguration
+  ) -> StackConfiguration {
+    var own = configuration
+    own.queueCount = count
+    own.settings.localPorts = part(index, of: count, of: configuration.settings.localPorts)
+    return own
   }
 
   /// Each shard picks ephemeral ports from its own part of the range, so that no two pick the same.

@@ -196,8 +196,8 @@ private final class Pair {
     #expect(pair.ours.wire.carriedCount == 0)
   }
 
-  @Test("D11 a ring with carried frames is emptied when the wire has put them out, not before")
-  func reopening() throws {
+  /// Frames of ours are under way, and none has been put out.
+  private func carrying() throws -> Pair {
     let pair = try Pair(lendsEngines: true)
     pair.ours.wire.capacity = 64
     try pair.begin()
@@ -205,6 +205,12 @@ private final class Pair {
       pair.step(0)
       if pair.ours.wire.isCarrying { break }
     }
+    return pair
+  }
+
+  @Test("D11 a ring with carried frames is emptied when the wire has put them out, not before")
+  func reopening() throws {
+    let pair = try carrying()
     #expect(pair.ours.wire.isCarrying)
     pair.ours.shard.reopenNIC()
     #expect(pair.ours.wire.finishCount > 0 && !pair.ours.wire.isCarrying)
@@ -218,13 +224,7 @@ private final class Pair {
 
   @Test("T1 whoever would sleep while frames are carried has itself woken, or does not sleep")
   func sleeping() throws {
-    let pair = try Pair(lendsEngines: true)
-    pair.ours.wire.capacity = 64
-    try pair.begin()
-    for _ in 0..<400 {
-      pair.step(0)
-      if pair.ours.wire.isCarrying { break }
-    }
+    let pair = try carrying()
     pair.ours.turn(pair.now)
     #expect(pair.ours.wire.isCarrying && pair.ours.wire.hasToAnnounce)
     pair.ours.wire.putOut(1)

@@ -111,7 +111,7 @@ final class EventLoop: Sendable {
     switch token.source {
     case .wire:
       if event.readiness.contains(.error) {
-        // The interface is gone for good; its descriptor would be reported for ever.
+        // The interface is gone for good; its descriptor has nothing more to tell.
         try? epoll.remove(rawDescriptor: seat.wire)
         seat.shard.linkGone()
         wireLoss.signal()
