@@ -1,7 +1,7 @@
 """Counts test results: count-results.py NAME FILE...
 
-Reads xUnit files as `swift test --xunit-output` writes them. Prints `PASSED FAILED`, then one line for each
-failing test. Files that are not there count as nothing.
+Reads xUnit files as `swift test --xunit-output` writes them. Prints `PASSED FAILED`, then for each failing test a
+line with its name and what it said. Files that are not there count as nothing.
 """
 
 import sys
@@ -17,8 +17,12 @@ def main() -> None:
         except (OSError, ElementTree.ParseError):
             continue
         for case in tree.iter("testcase"):
-            if case.find("failure") is not None or case.find("error") is not None:
-                failing.append(f"{case.get('classname')}.{case.get('name')}")
+            said = case.find("failure")
+            if said is None:
+                said = case.find("error")
+            if said is not None:
+                words = " ".join((said.get("message") or "").split())[:1000]
+                failing.append(f"{case.get('classname')}.{case.get('name')}: {words}")
             elif case.find("skipped") is None:
                 passed += 1
     print(passed, len(failing))

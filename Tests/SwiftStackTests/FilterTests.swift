@@ -97,6 +97,27 @@ private final class FlagCounter: HookClient {
     }
   }
 
+  @Test(
+    "P4 a rule decides about packets of its protocol and its device, and lets others be",
+    arguments: [
+      ("input ip protocol icmp drop", [17]), ("input ip protocol udp drop", [1]),
+      ("input iifname tap7 drop", []),
+      ("input iifname other drop", [1, 17]), ("output oifname tap7 drop", []),
+      ("output oifname other drop", [1, 17]),
+    ])
+  func others(rule: String, answered: [UInt8]) throws {
+    let peer = try FramePeer()
+    let device = peer.host.stack.interfaceReport.device
+    try change(peer.host.stack, "filter add " + rule.replacing("tap7", with: device))
+    // An echo is answered, and a datagram for a port that nobody has: each by ICMP.
+    peer.receive(FramePeer.ip(1, FramePeer.icmp(8, 0)))
+    let echo = peer.takePackets().count
+    peer.receive(FramePeer.ip(17, FramePeer.udp([1], to: 4321)))
+    let unreachable = peer.takePackets().count
+    #expect(echo == (answered.contains(1) ? 1 : 0))
+    #expect(unreachable == (answered.contains(17) ? 1 : 0))
+  }
+
   @Test("P4 a UDP sender gets EPERM for what is dropped, and EHOSTUNREACH afterwards for what is rejected")
   func senders() throws {
     let peer = try FramePeer()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KINDS = ("expression", "statement", "text")
-KEYS = {"id", "row", "file", "from", "to", "kind", "tests", "slow", "equivalent"}
+KEYS = {"id", "row", "file", "from", "to", "kind", "tests", "equivalent"}
 
 
 class ListError(Exception):
@@ -23,7 +23,6 @@ class Mutation:
     replacement: str
     kind: str
     tests: str
-    slow: bool
     # Why nothing outside can tell; empty for a mutation that a test has to catch.
     equivalent: str
     # Where `original` stands in the file.
@@ -91,7 +90,7 @@ def parse(entry: dict, origin: str, root: Path) -> Mutation:
         raise ListError(f"{name}: tests: {error}") from error
     return Mutation(
         id=entry["id"], row=entry["row"], file=entry["file"], original=entry["from"], replacement=entry["to"],
-        kind=kind, tests=tests, slow=entry.get("slow", False), equivalent=entry.get("equivalent", ""),
+        kind=kind, tests=tests, equivalent=entry.get("equivalent", ""),
         start=text.index(entry["from"]))
 
 

@@ -62,9 +62,6 @@ class MutantTree:
     def test_binary(self) -> Path:
         return next((self.scratch / "debug").glob("*PackageTests.xctest"))
 
-    def command(self) -> Path:
-        return self.scratch / "debug" / "swiftstack"
-
     def build(self, mutations: list[Mutation]) -> tuple[list[Mutation], list[tuple[Mutation, str]]]:
         """Builds the tests with these mutations. Those that do not compile are left out and returned with the
         compiler's words."""
