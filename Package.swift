@@ -13,11 +13,12 @@ let settings: [SwiftSetting] = [
 /// The floors, bottom first. A floor may import only floors listed before it.
 let floors: [(name: String, imports: [String])] = [
   ("Tables", []),
-  ("Wire", []),
+  ("UAPI", []),
+  ("Wire", ["UAPI"]),
   ("Timers", []),
   ("Trace", ["Timers"]),
   ("SkBuff", ["Wire", "Timers", "Trace"]),
-  ("NetNamespace", ["Tables", "Wire", "Timers", "Trace", "SkBuff"]),
+  ("NetNamespace", ["Tables", "UAPI", "Wire", "Timers", "Trace", "SkBuff"]),
   ("Netfilter", ["Tables", "NetNamespace", "SkBuff", "Wire"]),
   ("IceHardware", []),
   ("IceModel", ["Tables", "IceHardware", "Wire", "Timers"]),

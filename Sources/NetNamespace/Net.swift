@@ -2,6 +2,7 @@ import SkBuff
 import Tables
 import Timers
 import Trace
+@_exported import UAPI
 import Wire
 
 /// What every floor of one shard works in: the time, the timers, packet memory, settings, counters, entropy.

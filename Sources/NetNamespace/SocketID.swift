@@ -35,37 +35,3 @@ extension Slab where Element: ~Copyable {
   /// Whether `id` names the socket that has its slot now, and not an earlier one.
   @inlinable public func holds(_ id: SocketID) -> Bool { isCurrent(id.index, generation: id.generation) }
 }
-
-/// What a socket is ready for. Linux: `EPOLLIN` and so on, same values.
-@frozen
-public struct Readiness: OptionSet, Hashable, Sendable {
-  public var rawValue: UInt32
-  @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
-  @inlinable public static var readable: Readiness { Readiness(rawValue: 0x001) }
-  @inlinable public static var priority: Readiness { Readiness(rawValue: 0x002) }
-  @inlinable public static var writable: Readiness { Readiness(rawValue: 0x004) }
-  @inlinable public static var error: Readiness { Readiness(rawValue: 0x008) }
-  @inlinable public static var hangup: Readiness { Readiness(rawValue: 0x010) }
-  @inlinable public static var readHangup: Readiness { Readiness(rawValue: 0x2000) }
-}
-
-/// Flags of a send or receive; Linux's values.
-@frozen
-public struct MessageFlags: OptionSet, Hashable, Sendable {
-  public var rawValue: Int32
-  @inlinable public init(rawValue: Int32) { self.rawValue = rawValue }
-  @inlinable public static var outOfBand: MessageFlags { MessageFlags(rawValue: 0x1) }
-  @inlinable public static var peek: MessageFlags { MessageFlags(rawValue: 0x2) }
-  @inlinable public static var dontRoute: MessageFlags { MessageFlags(rawValue: 0x4) }
-  @inlinable public static var controlTruncated: MessageFlags { MessageFlags(rawValue: 0x8) }
-  @inlinable public static var probe: MessageFlags { MessageFlags(rawValue: 0x10) }
-  @inlinable public static var truncate: MessageFlags { MessageFlags(rawValue: 0x20) }
-  @inlinable public static var dontWait: MessageFlags { MessageFlags(rawValue: 0x40) }
-  @inlinable public static var endOfRecord: MessageFlags { MessageFlags(rawValue: 0x80) }
-  @inlinable public static var waitAll: MessageFlags { MessageFlags(rawValue: 0x100) }
-  @inlinable public static var confirm: MessageFlags { MessageFlags(rawValue: 0x800) }
-  @inlinable public static var errorQueue: MessageFlags { MessageFlags(rawValue: 0x2000) }
-  @inlinable public static var noSignal: MessageFlags { MessageFlags(rawValue: 0x4000) }
-  @inlinable public static var more: MessageFlags { MessageFlags(rawValue: 0x8000) }
-  @inlinable public static var zeroCopy: MessageFlags { MessageFlags(rawValue: 0x400_0000) }
-}

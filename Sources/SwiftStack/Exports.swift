@@ -53,7 +53,8 @@
 @_exported import struct InetSocket.ReceivedControl
 @_exported import struct InetSocket.ReceivedMessage
 @_exported import struct UDP.SendControl
+@_exported import UAPI
 @_exported import Wire
 
 /// What a socket is ready for. (epoll's own readiness has the same name one floor below.)
-public typealias Readiness = NetNamespace.Readiness
+public typealias Readiness = UAPI.Readiness

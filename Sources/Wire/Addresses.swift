@@ -1,3 +1,6 @@
+// Address families are Linux's numbers; whoever has addresses has them too.
+@_exported import UAPI
+
 /// An IPv4 address, its value in host byte order: 10.0.0.1 is 0x0A000001.
 @frozen
 public struct IPv4Address: Hashable, Sendable, CustomStringConvertible, LosslessStringConvertible {
@@ -113,14 +116,6 @@ public struct MACAddress: Hashable, Sendable, CustomStringConvertible, LosslessS
       return Hexadecimal.digits(UInt64(octet), count: 2)
     }.joined(separator: ":")
   }
-}
-
-/// The address family of a socket. IPv4 is the one in use; the others are named so that callers get EAFNOSUPPORT.
-@frozen
-public enum AddressFamily: UInt16, Sendable {
-  case unspecified = 0
-  case inet = 2
-  case inet6 = 10
 }
 
 /// A network address with its family: what sockets, TCP and UDP key their tables on.
