@@ -64,6 +64,10 @@ public struct IceDriver: ~Copyable {
   /// What may stand in front of a packet: the Ethernet header and two tags. Linux: `ICE_ETH_PKT_HDR_PAD`
   static let linkHeaderByteCount = 14 + 8
 
+  /// Longest frame that is taken in. An MTU below Ethernet's limits what is sent: a peer that has not heard of it goes on with
+  /// frames of its own. Linux: `ice_vsi_cfg_frame_size()`.
+  static func receivedFrameByteCount(mtu: Int) -> Int { max(mtu, 1500) + linkHeaderByteCount }
+
   public private(set) var configuration: Configuration
   /// Keeps the shared memory alive; the hot path goes through handles.
   private let bus: IceBus
@@ -76,7 +80,7 @@ public struct IceDriver: ~Copyable {
     self.bus = bus
     self.configuration = configuration
     registers = bus.registers
-    let frame = configuration.mtu + Self.linkHeaderByteCount
+    let frame = Self.receivedFrameByteCount(mtu: configuration.mtu)
     let half = SkBuffPool.pageByteCount / 2
     let isHalf = frame <= half && !configuration.receivesLargeFrames
     tx = TxRing(bus: bus, maxFrameByteCount: configuration.mtu + 14)
@@ -90,7 +94,8 @@ public struct IceDriver: ~Copyable {
     registers.write(
       .QRX_CONTEXT,
       RxQueueContext(
-        bufferByteCount: rx.bufferByteCount, maxFrameByteCount: configuration.mtu + Self.linkHeaderByteCount,
+        bufferByteCount: rx.bufferByteCount,
+        maxFrameByteCount: Self.receivedFrameByteCount(mtu: configuration.mtu),
         computesHash: configuration.computesHash, isPromiscuous: configuration.isPromiscuous
       ).rawValue)
     rx.refill(pool: net.pool)

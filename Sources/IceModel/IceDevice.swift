@@ -23,7 +23,7 @@ public struct IceDevice: ~Copyable {
     /// The station address the receive filter passes.
     public var macAddress: MACAddress
     public var engines: OffloadEngines
-    /// Longest frame on the wire, Ethernet header included and VLAN tags not: MTU + 14.
+    /// Longest frame put on the wire, Ethernet header included and VLAN tags not: MTU + 14.
     public var maxFrameByteCount: Int
 
     public init(macAddress: MACAddress, engines: OffloadEngines = .own, maxFrameByteCount: Int = 1514) {
@@ -134,7 +134,7 @@ public struct IceDevice: ~Copyable {
         } else {
           return true
         }
-        frameDone(accepted: false)
+        frameLost()
       }
     }
   }
@@ -162,9 +162,23 @@ public struct IceDevice: ~Copyable {
 
   /// What became of the first of the frames that the wire has taken; its memory is not looked at again.
   public mutating func frameOut(accepted: Bool) {
+    resetIfAsked()
     guard let frame = inFlight.popFirst() else { return }
-    transmit.count(byteCount: frame.byteCount, cast: frame.cast, isSent: accepted)
+    frameIsOut(frame, isSent: accepted)
+    while let lost = inFlight.popLost() { frameIsOut(lost, isSent: false) }
+  }
+
+  private mutating func frameIsOut(_ frame: FrameInFlight, isSent: Bool) {
+    transmit.count(byteCount: frame.byteCount, cast: frame.cast, isSent: isSent)
     if frame.lastDescriptor >= 0 { finish(frame.lastDescriptor, reportsStatus: true) }
+  }
+
+  /// A fault takes the frame before the wire. The wire may still read earlier frames of its packet, which ends after them.
+  private mutating func frameLost() {
+    guard !inFlight.isEmpty else { return frameDone(accepted: false) }
+    guard var frame = transmit.frameTaken() else { return }
+    frame.isLost = true
+    inFlight.append(frame)
   }
 
   private mutating func finish(_ descriptor: Int, reportsStatus: Bool) {
@@ -192,7 +206,7 @@ public struct IceDevice: ~Copyable {
   /// - Returns: false when too few buffers are posted; leave the frame on the wire, or `receiveDrop` it.
   public mutating func receiveVector(into vector: inout FrameVector) -> Bool {
     resetIfAsked()
-    let largest = configuration.engines == .lent ? 65535 + 18 : configuration.maxFrameByteCount + 8
+    let largest = configuration.engines == .lent ? 65535 + 18 : receive.context.maxFrameByteCount
     guard receive.offer(byteCount: largest) == .delivered else {
       vector.removeAll()
       return false

@@ -18,6 +18,9 @@ public struct Fifo<Element: BitwiseCopyable>: ~Copyable {
 
   @inlinable public var isEmpty: Bool { count == 0 }
 
+  /// The element that came first.
+  @inlinable public var first: Element? { count == 0 ? nil : ring[head] }
+
   /// The element that came last.
   @inlinable public var last: Element? {
     count == 0 ? nil : ring[(head &+ count &- 1) & (ring.count &- 1)]

@@ -59,6 +59,68 @@ import Testing
     #expect(driver.bus.txRing.isDone(0))
   }
 
+  @Test("D11 a packet whose last frame a fault takes is written back when the wire has put out those before it")
+  func lostBehindCarried() {
+    let driver = HandDriver()
+    sendSegments(driver)
+    driver.send([UInt8](repeating: 7, count: 60), pieces: [60], command: 0, offsets: 0)
+    for _ in 0..<2 {
+      #expect(driver.fetch())
+      driver.device.frameTaken()
+    }
+    driver.device.faults.framesToDrop = 2
+    #expect(!driver.fetch())
+    #expect(!driver.bus.txRing.isDone(2), "the wire still reads its memory")
+    driver.device.frameOut(accepted: true)
+    #expect(!driver.bus.txRing.isDone(2))
+    driver.device.frameOut(accepted: true)
+    #expect(driver.bus.txRing.isDone(2) && driver.bus.txRing.isDone(3))
+    #expect(driver.bus.registers.read(.GLPRT_UPTC) == 2)
+    #expect(driver.bus.registers.read(.GLV_TEPC) == 2)
+  }
+
+  @Test("D11 a lost frame is none of those that the wire tells of after a reset")
+  func resetBehindLost() {
+    let driver = HandDriver()
+    for _ in 0..<2 { driver.send([UInt8](repeating: 7, count: 60), pieces: [60], command: 0, offsets: 0) }
+    #expect(driver.fetch())
+    driver.device.frameTaken()
+    driver.device.faults.framesToDrop = 1
+    #expect(!driver.fetch())
+    driver.bus.registers.write(.PFGEN_CTRL, 1)
+    driver.bus.registers.write(.QTX_COMM_DBELL, 0)
+    for index in 0..<2 { driver.bus.txRing[index] = TxQuadWords(first: 0, second: 0) }
+    driver.next = 0
+    #expect(!driver.fetch())
+    driver.send([UInt8](repeating: 7, count: 60), pieces: [60], command: 0, offsets: 0)
+    #expect(driver.fetch())
+    driver.device.frameTaken()
+    driver.device.frameOut(accepted: true)
+    #expect(!driver.bus.txRing.isDone(0), "that was from before the reset")
+    driver.device.frameOut(accepted: true)
+    #expect(driver.bus.txRing.isDone(0))
+  }
+
+  @Test("D11 word of a frame from before a reset is no write-back of what the driver has posted since")
+  func outAfterReset() {
+    let driver = HandDriver()
+    driver.send([UInt8](repeating: 7, count: 60), pieces: [60], command: 0, offsets: 0)
+    #expect(driver.fetch())
+    driver.device.frameTaken()
+    // As the driver resets, and posts a packet before the device is looked at.
+    driver.bus.registers.write(.PFGEN_CTRL, 1)
+    driver.bus.registers.write(.QTX_COMM_DBELL, 0)
+    driver.bus.txRing[0] = TxQuadWords(first: 0, second: 0)
+    driver.next = 0
+    driver.send([UInt8](repeating: 8, count: 60), pieces: [60], command: 0, offsets: 0)
+    driver.device.frameOut(accepted: true)
+    #expect(!driver.bus.txRing.isDone(0))
+    #expect(driver.fetch())
+    driver.device.frameTaken()
+    driver.device.frameOut(accepted: true)
+    #expect(driver.bus.txRing.isDone(0))
+  }
+
   @Test("D11 a frame that is kept has its header copied, its payload where it was mapped")
   func keeping() {
     let driver = HandDriver()
