@@ -21,7 +21,7 @@ public struct Net: ~Copyable {
   public var random: RandomSource
   /// Sockets whose readiness may have changed since the composition root last took them, in the order of
   /// their events; a socket may stand in it twice. Linux: `sk->sk_data_ready()`, `sk->sk_write_space()`.
-  private var wakeups = Fifo<SocketID>(capacity: 1024, blank: .none)
+  private var wakeups = Fifo<Wakeup>(capacity: 1024, blank: Wakeup(socket: .none))
 
   public init(
     pool: SkBuffPool, tracer: Tracer, settings: NetSettings = NetSettings(), seed: UInt64, now: Instant
@@ -46,12 +46,16 @@ public struct Net: ~Copyable {
     return UInt32((now.nanoseconds &+ offset) / 1_000_000 % day)
   }
 
-  public mutating func wake(_ socket: SocketID) {
-    if wakeups.last != socket { wakeups.append(socket) }
+  /// A socket's readiness may have changed.
+  ///
+  /// - Parameter isForRoom: all that has come is room to send.
+  public mutating func wake(_ socket: SocketID, isForRoom: Bool = false) {
+    let wakeup = Wakeup(socket: socket, isForRoom: isForRoom)
+    if wakeups.last != wakeup { wakeups.append(wakeup) }
   }
 
   /// Removes and returns the socket that has waited longest for its owner to be told; `nil` when there is none.
-  public mutating func takeWakeup() -> SocketID? { wakeups.popFirst() }
+  public mutating func takeWakeup() -> Wakeup? { wakeups.popFirst() }
 
   // MARK: Backlog
 

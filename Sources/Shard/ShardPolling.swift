@@ -90,10 +90,12 @@ extension Shard {
   }
 
   /// A socket's readiness may have changed, for all who watch it.
-  mutating func look(from first: Int32) {
+  ///
+  /// - Parameter isForRoom: all that has come is room to send: who did not ask for that is not told, whatever else is there.
+  mutating func look(from first: Int32, isForRoom: Bool) {
     var index = first
     while index >= 0 {
-      look(at: index)
+      if !isForRoom || polls[index].interest.contains(.writable) { look(at: index) }
       index = polls[index].sibling
     }
   }
@@ -139,8 +141,10 @@ extension Shard {
       case .once: polls[index].interest = []
       }
     }
-    polls.sets[set].isAwaited = wait && events.isEmpty
-    if polls.sets[set].isAwaited, let deadline, deadline < .distantFuture {
+    // Who is given something does not speak for another who sleeps.
+    guard wait && events.isEmpty else { return }
+    polls.sets[set].isAwaited = true
+    if let deadline, deadline < .distantFuture {
       // A set's timer has no socket's number. It stays at the earliest of the limits of those who sleep.
       let key = TimerKey(kind: .wait, id: SocketID.none.rawValue, generation: UInt32(set))
       polls.sets[set].timer.arm(key, at: deadline, in: &host.net.timers)

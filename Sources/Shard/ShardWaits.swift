@@ -39,11 +39,12 @@ extension Shard {
   ///
   /// A socket that is not ready after all is asked as by a new caller, so that it owes the next wake-up.
   package mutating func notify() {
-    while let woken = host.net.takeWakeup() {
+    while let wakeup = host.net.takeWakeup() {
+      let woken = wakeup.socket
       let owner = owners[woken]
       // A wake-up may know the number only; one of an earlier socket with the number is nobody's.
       guard woken.generation == 0 || woken.generation == owner.id.generation else { continue }
-      if owner.watch >= 0 { look(from: owner.watch) }
+      if owner.watch >= 0 { look(from: owner.watch, isForRoom: wakeup.isForRoom) }
       switch owner.kind {
       case .none: break
       case .program: owners.enqueue(owner.id)

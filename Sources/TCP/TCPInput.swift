@@ -211,7 +211,7 @@ extension TCPConnection {
   mutating func wakeWriter(net: inout Net) {
     guard sender.noSpace && isWritable else { return }
     sender.noSpace = false
-    net.wake(id)
+    net.wake(id, isForRoom: true)
   }
 
   /// What an ACK of our FIN changes. Linux: the state switch of `tcp_rcv_state_process()`.

@@ -263,7 +263,7 @@ public struct TCPLayer: ~Copyable {
       guard raw != 0 else { continue }
       guard id.kind == .tcp else {
         // A datagram socket that had no room: its writer is told.
-        host.net.wake(id)
+        host.net.wake(id, isForRoom: true)
         continue
       }
       let index = id.index

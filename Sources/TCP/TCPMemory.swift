@@ -53,7 +53,7 @@ extension TCPLayer {
     guard net.pool.hasMemoryWaiters else { return }
     var served = 0
     while let raw = net.pool.takeMemoryWaiter(served: served) {
-      net.wake(SocketID(rawValue: raw))
+      net.wake(SocketID(rawValue: raw), isForRoom: true)
       served += 1
     }
   }

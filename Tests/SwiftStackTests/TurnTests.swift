@@ -18,7 +18,7 @@ import Wire
     let ids = (0..<3).map { SocketID(.udp, index: $0, generation: 1) }
     shard.inspect { state in
       for id in ids { state.host.net.wake(id) }
-      let taken = [state.host.net.takeWakeup(), state.host.net.takeWakeup(), state.host.net.takeWakeup()]
+      let taken = (0..<3).map { _ in state.host.net.takeWakeup()?.socket }
       let last = state.host.net.takeWakeup()
       #expect(taken == ids && last == nil)
     }

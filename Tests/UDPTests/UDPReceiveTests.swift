@@ -18,7 +18,7 @@ import Wire
     #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
     bench.receive(pong)
     #expect(bench.sockets.readiness(id).contains(.readable))
-    #expect(bench.host.net.takeWakeup() == id)
+    #expect(bench.host.net.takeWakeup()?.socket == id)
     let (bytes, message) = try bench.receive(id)
     #expect(bytes == Array("pong".utf8))
     #expect(message.source == SocketAddress(DatagramBench.peer, port: 5555))
