@@ -11,11 +11,12 @@ package struct SharedTables: Sendable {
 
   /// - Parameters:
   ///   - shard: whose random source keys the tables.
+  ///   - count: how many shards there are.
   ///   - groups: none yet.
-  package init(for shard: inout Shard, groups: any SharedGroups) {
+  package init(for shard: inout Shard, count: Int, groups: any SharedGroups) {
     steering = SteeringTable(hash: shard.host.net.random.nextKey())
-    datagrams = DatagramDirectory(hash: shard.host.net.random.nextKey())
-    pings = DatagramDirectory(hash: shard.host.net.random.nextKey())
+    datagrams = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
+    pings = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
     identifications = shard.host.internet.identifications
     self.groups = groups
   }

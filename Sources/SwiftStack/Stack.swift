@@ -142,13 +142,19 @@ public final class Stack: Sendable {
   /// Sentences for whoever runs the stack, each once: addresses of ours that another station uses.
   public func takeNotices() -> [String] { notices.takeAll() }
 
-  deinit { close() }
+  deinit {
+    guard shards.areHeldHere else { return close() }
+    guard !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    // The last reference went inside a shard, which its end has to enter.
+    let parts = parts
+    do { try StackThread.start { parts.end() } } catch { Task.detached { parts.end() } }
+  }
 
   /// Makes shards behind one address know each other.
   private static func join(_ shards: [LockedShard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
-    let tables = shards[0].inspect { SharedTables(for: &$0, groups: StackGroups()) }
+    let tables = shards[0].inspect { SharedTables(for: &$0, count: shards.count, groups: StackGroups()) }
     for (index, shard) in shards.enumerated() {
       shard.inspect { $0.join(inboxes, as: index, sharing: tables) }
     }
@@ -237,27 +243,47 @@ public final class Stack: Sendable {
   /// which that call waits for, at once.
   public func close() {
     guard !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return waitUntilClosed() }
-    for shard in shards { shard.closeAll() }
-    let loops = loops.withLock { list in
-      defer { list = [] }
-      return list
-    }
-    for loop in loops { loop.stop() }
-    let threads = threads.withLock { list in
-      defer { list = [] }
-      return list
-    }
-    for thread in threads { thread.join() }
-    for shard in shards {
-      shard.executor.end()
-      shard.dismantle()
-      shard.inbox.close()
-    }
-    wireLoss?.close()
-    notices.event?.close()
-    if let restoration = restoration.withLock({ $0.take() }) { restoration.apply() }
+    parts.end()
     hasClosed.store(true, ordering: .releasing)
     closed.signal()
+  }
+
+  /// What has to end with the stack, whoever still holds the object.
+  private struct Parts: Sendable {
+    let shards: [LockedShard]
+    let loops: Guarded<[EventLoop]>
+    let threads: Guarded<[LoopThread]>
+    let wireLoss: WakeDescriptor?
+    let notices: StackNotices
+    let restoration: Guarded<TapRestoration?>
+
+    func end() {
+      for shard in shards { shard.closeAll() }
+      let loops = loops.withLock { list in
+        defer { list = [] }
+        return list
+      }
+      for loop in loops { loop.stop() }
+      let threads = threads.withLock { list in
+        defer { list = [] }
+        return list
+      }
+      for thread in threads { thread.join() }
+      for shard in shards {
+        shard.executor.end()
+        shard.dismantle()
+        shard.inbox.close()
+      }
+      wireLoss?.close()
+      notices.event?.close()
+      if let restoration = restoration.withLock({ $0.take() }) { restoration.apply() }
+    }
+  }
+
+  private var parts: Parts {
+    Parts(
+      shards: shards, loops: loops, threads: threads, wireLoss: wireLoss, notices: notices,
+      restoration: restoration)
   }
 
   private func waitUntilClosed() {

@@ -14,9 +14,14 @@ public final class DatagramDirectory: Sendable {
   /// The shard of the latest comer to a key, unless that one is a member of a SO_REUSEPORT group: it gets everything
   /// while it has the key.
   private let latest = SharedMasks(count: placeCount)
+  /// Members of SO_REUSEPORT groups.
+  private let members: SharedCounts
   private let keyed: SipHash
 
-  public init(hash: SipHash) { keyed = hash }
+  public init(hash: SipHash, shardCount: Int) {
+    keyed = hash
+    members = SharedCounts(count: Self.placeCount, shardCount: shardCount)
+  }
 
   private func hash(_ local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
     keyed.tableHash(
@@ -29,11 +34,13 @@ public final class DatagramDirectory: Sendable {
 
   fileprivate func set(_ shard: Int, isFirst: Bool, reusePort: Bool, at place: Int) {
     latest.replace(with: reusePort ? nil : shard, at: place)
+    if reusePort { members.add(true, of: shard, at: place) }
     if isFirst { keys.set(shard, true, at: place) }
   }
 
-  fileprivate func clear(_ shard: Int, at place: Int) {
-    keys.set(shard, false, at: place)
+  fileprivate func clear(_ shard: Int, isLast: Bool, reusePort: Bool, at place: Int) {
+    if isLast { keys.set(shard, false, at: place) }
+    if reusePort { members.add(false, of: shard, at: place) }
   }
 
   /// Shards that probably have a socket under a key, a bit for each.
@@ -42,13 +49,15 @@ public final class DatagramDirectory: Sendable {
   }
 
   /// Which of several shards with a key a flow goes to: the one of the latest comer, as within a shard, or in a group
-  /// always the same. Linux: `reuseport_select_sock()`.
+  /// always the same, each member's shard as often as any other's. Linux: `reuseport_select_sock()`.
   fileprivate func choice(
     among shards: UInt64, with local: SocketAddress, _ remote: SocketAddress?, for flow: FourTuple
   ) -> Int {
-    let preferred = latest[place(local, remote)] & shards
+    let place = place(local, remote)
+    let preferred = latest[place] & shards
     if preferred != 0 { return preferred.trailingZeroBitCount }
-    return SharedMasks.choice(among: shards, by: hash(flow.local, flow.remote))
+    let hash = hash(flow.local, flow.remote)
+    return members.choice(among: shards, at: place, by: hash) ?? SharedMasks.choice(among: shards, by: hash)
   }
 }
 
@@ -70,11 +79,11 @@ struct DirectoryEntries {
     directory.set(shard, isFirst: count == 1, reusePort: reusePort, at: place)
   }
 
-  mutating func remove(_ local: SocketAddress, _ remote: SocketAddress?) {
+  mutating func remove(_ local: SocketAddress, _ remote: SocketAddress?, reusePort: Bool) {
     let place = directory.place(local, remote)
     let count = counts[place, default: 1] - 1
     counts[place] = count > 0 ? count : nil
-    if count == 0 { directory.clear(shard, at: place) }
+    directory.clear(shard, isLast: count == 0, reusePort: reusePort, at: place)
   }
 }
 

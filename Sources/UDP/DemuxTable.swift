@@ -69,7 +69,7 @@ struct DemuxTable: ~Copyable {
     }
     entries[slot].isBound = false
     bound -= 1
-    shared?.remove(entries[slot].local, entries[slot].remote)
+    shared?.remove(entries[slot].local, entries[slot].remote, reusePort: entries[slot].isReusePort)
   }
 
   private mutating func grow() {

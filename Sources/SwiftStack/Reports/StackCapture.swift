@@ -52,12 +52,10 @@ public final class StackCapture {
   public func end() {
     guard !isOver else { return }
     isOver = true
-    for shard in shards {
-      shard.inspect { state in
-        let interface = isLoopback ? .loopback : state.ethernet
-        state.captureUsers[interface, default: 0] -= 1
-        if state.captureUsers[interface] == 0 { state.host.link.devices[interface].stopCapture() }
-      }
+    shards.inspectEach { [isLoopback] _, state in
+      let interface = isLoopback ? .loopback : state.ethernet
+      state.captureUsers[interface, default: 0] -= 1
+      if state.captureUsers[interface] == 0 { state.host.link.devices[interface].stopCapture() }
     }
   }
 }

@@ -45,11 +45,9 @@ public final class StackTrace {
   public func end() {
     guard !isOver else { return }
     isOver = true
-    for shard in shards {
-      shard.inspect { state in
-        state.traceUsers -= 1
-        state.host.net.tracer.isEnabled = state.traceUsers > 0
-      }
+    shards.inspectEach { _, state in
+      state.traceUsers -= 1
+      state.host.net.tracer.isEnabled = state.traceUsers > 0
     }
   }
 

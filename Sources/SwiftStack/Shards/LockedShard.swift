@@ -85,3 +85,17 @@ final class LockedShard: Sendable {
   /// Takes everything off the rings; the event loop has ended. The TAP queue closes here.
   func dismantle() { inspect { $0.dismantle() } }
 }
+
+extension [LockedShard] {
+  /// Whether the calling thread is inside one of a stack's shards: it must enter none then.
+  var areHeldHere: Bool { contains { $0.isHeldHere } }
+
+  /// Enters each in turn: now, or, for an object whose last reference has gone inside one of them, on a shard's own thread.
+  func inspectEach(_ body: @escaping @Sendable (Int, inout Shard) -> Void) {
+    let visit: @Sendable () -> Void = { [self] in
+      for index in indices { self[index].inspect { body(index, &$0) } }
+    }
+    guard areHeldHere, let executor = first?.executor else { return visit() }
+    Task(executorPreference: executor) { visit() }
+  }
+}

@@ -29,9 +29,7 @@ public final class Poller: Sendable {
     sets = stack.shards.map { shard in shard.inspect { $0.makePollSet(waiter) } }
   }
 
-  deinit {
-    for (shard, set) in zip(stack.shards, sets) { shard.inspect { $0.removePollSet(set) } }
-  }
+  deinit { stack.shards.inspectEach { [sets] in $1.removePollSet(sets[$0]) } }
 
   private func set(of socket: Socket) throws(SocketError) -> Int {
     guard let index = stack.shards.firstIndex(where: { $0 === socket.shard }) else {

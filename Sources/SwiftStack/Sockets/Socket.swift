@@ -48,7 +48,7 @@ public final class Socket: Sendable {
     shard.inspect { $0.owners.setWaiter(id, waiter) }
   }
 
-  deinit { if shard.isHeldHere { closeLater() } else { close(lingers: false) } }
+  deinit { if stack.shards.areHeldHere { closeLater() } else { close(lingers: false) } }
 
   // MARK: Modes
 

@@ -118,7 +118,8 @@ extension Socket {
     if let limit { linger(until: limit) }
   }
 
-  /// The last reference went inside the shard, which cannot be entered twice: the shard's own thread closes. The stack lives
+  /// The last reference went inside a shard. The same one cannot be entered twice, nor another while somebody may come the
+  /// other way: the socket's shard's own thread closes. The stack lives
   /// until then, and the waiter, which the shard does not keep, until whoever was found to be woken has been.
   func closeLater() {
     guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
