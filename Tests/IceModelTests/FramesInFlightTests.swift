@@ -59,7 +59,7 @@ import Testing
     #expect(driver.bus.txRing.isDone(0))
   }
 
-  @Test("D11 a packet whose last frame a fault takes is written back when the wire has put out those before it")
+  @Test("D11 a packet whose last frame a fault takes is written back behind those that the wire still reads")
   func lostBehindCarried() {
     let driver = HandDriver()
     sendSegments(driver)
