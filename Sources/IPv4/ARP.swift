@@ -134,8 +134,11 @@ extension IPv4Layer {
   }
 
   /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.
-  public mutating func flushNeighbours(link: inout LinkLayer, net: inout Net) {
+  public mutating func flushNeighbours(
+    on interface: InterfaceIndex?, link: inout LinkLayer, net: inout Net
+  ) {
     for entry in link.neighbours.snapshot(now: net.now) where entry.state.isDynamic {
+      if let interface, entry.interface != interface { continue }
       link.neighbours.delete(entry.address, on: entry.interface, net: &net)
     }
   }
@@ -153,7 +156,8 @@ extension IPv4Layer {
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
     while let skb = link.neighbours.takeFailed() {
       post(
-        Self.localError(about: skb, code: ICMPHeader.Unreachable.host, mtu: nil, offender: primary))
+        Self.localError(
+          about: skb, code: ICMPHeader.Unreachable.host, mtu: nil, offender: primary, by: skb.interface))
       skb.drop(.neighbourFailed)
     }
   }

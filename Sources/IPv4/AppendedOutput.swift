@@ -68,7 +68,7 @@ extension IPv4Layer {
           packet = passed
         case .stopped(let skb, let verdict):
           packets.removeAll()
-          return refuse(skb, verdict: verdict, link: &link, net: &net)
+          return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
         }
       }
       loopCopy?.add(packet.skb, net: &net)

@@ -87,7 +87,7 @@ extension IPv4Layer {
     }
     let error = TransportError(
       about: skb.linear.extracting(droppingFirst: ICMPHeader.byteCount), kind: message.kind,
-      code: message.code, mtu: mtu, offender: offender, isLocal: false)
+      code: message.code, mtu: mtu, offender: offender, by: skb.interface, isLocal: false)
     // What it is about must have come from us.
     guard let error, let source = error.local.address.v4, isLocal(source) else {
       net.counters.count(.IcmpInErrors)

@@ -6,11 +6,12 @@ import Wire
 /// Our addresses, what they make local, and what becomes of them with their devices. Linux: `net/ipv4/devinet.c`, `fib_frontend.c`.
 extension IPv4Layer {
   private mutating func addLocal(
-    _ address: IPv4Address, _ length: Int, _ kind: RouteEntry.Kind, _ interface: InterfaceIndex
+    _ address: IPv4Address, _ length: Int, _ kind: RouteEntry.Kind, _ interface: InterfaceIndex,
+    source: IPv4Address? = nil
   ) {
     guard let prefix = IPv4Prefix(address, length: length) else { return }
     // An entry that is there already serves as well.
-    try? local.insert(RouteEntry(prefix, kind: kind, interface: interface, source: nil))
+    try? local.insert(RouteEntry(prefix, kind: kind, interface: interface, source: source))
   }
 
   /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`, `fib_add_ifaddr()`.
@@ -23,7 +24,9 @@ extension IPv4Layer {
     guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
       prefix.length > 0
     else { throw .EINVAL }
-    guard !addresses.contains(where: { $0.address == address }) else { throw .EEXIST }
+    guard !addresses.contains(where: { $0.address == address && $0.interface == interface }) else {
+      throw .EEXIST
+    }
     guard addresses.count < Self.addressLimit else { throw .ENOBUFS }
     addresses.append(InterfaceAddress(prefix: prefix, interface: interface))
     choosePrimary()
@@ -35,17 +38,25 @@ extension IPv4Layer {
   /// Routes with this source go with it; with the last address, all that lead over the link.
   /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`, `fib_disable_ip()`.
   ///
+  /// - Parameter interface: the device that has it; `nil`: the first that does.
   /// - Throws: EADDRNOTAVAIL when the address is not ours.
-  public mutating func removeAddress(_ address: IPv4Address, link: borrowing LinkLayer) throws(Errno) {
-    guard let index = addresses.firstIndex(where: { $0.address == address }) else { throw .EADDRNOTAVAIL }
+  public mutating func removeAddress(
+    _ address: IPv4Address, on interface: InterfaceIndex? = nil, link: borrowing LinkLayer
+  ) throws(Errno) {
+    let place = addresses.firstIndex {
+      $0.address == address && (interface == nil || $0.interface == interface)
+    }
+    guard let index = place else { throw .EADDRNOTAVAIL }
     let gone = addresses.remove(at: index)
     let prefix = gone.prefix
     choosePrimary()
-    conflicts.forget(address)
+    // Another device may have it still.
+    let isGone = !addresses.contains { $0.address == address }
+    if isGone { conflicts.forget(address) }
     rebuildLocal()
     let isLast = !addresses.contains { $0.interface == gone.interface }
     routes.remove {
-      $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
+      isGone && $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
     }
     let heir = addresses.first {
       $0.prefix.length == prefix.length && $0.prefix.network == prefix.network
@@ -63,9 +74,11 @@ extension IPv4Layer {
     local.remove { _ in true }
     addLocal(.broadcast, 32, .broadcast, .none)
     for own in addresses {
-      addLocal(own.address, 32, .local, own.interface)
+      addLocal(own.address, 32, .local, own.interface, source: own.address)
       // All of a loopback's network is at hand. Linux: `fib_add_ifaddr()`.
-      if own.interface == .loopback { addLocal(own.prefix.network, own.prefix.length, .local, .loopback) }
+      if own.interface == .loopback {
+        addLocal(own.prefix.network, own.prefix.length, .local, .loopback, source: own.address)
+      }
     }
     for own in addresses {
       if let broadcast = own.prefix.broadcast { addLocal(broadcast, 32, .broadcast, own.interface) }
@@ -88,6 +101,26 @@ extension IPv4Layer {
   func selectSource(for nextHop: IPv4Address, on interface: InterfaceIndex) -> IPv4Address {
     let own = addresses.filter { $0.interface == interface && (!$0.isHostScope || nextHop.isLoopback) }
     return (own.first { $0.prefix.contains(nextHop) } ?? own.first)?.address ?? primary
+  }
+
+  /// What a destination of 0.0.0.0 means: this host, by the source that the sender insists on, else by an address of the
+  /// device that it asks for. Linux: `ip_route_output_key_hash_rcu()`.
+  public func ownAddress(_ source: IPv4Address, by asked: InterfaceIndex) -> IPv4Address {
+    if !source.isAny { return source }
+    if asked == .none { return .loopback }
+    return addresses.first { $0.interface == asked }?.address ?? .loopback
+  }
+
+  /// What a received packet for many was for, of our own: the source that an answer would have.
+  /// Linux: `fib_compute_spec_dst()`.
+  public func specificDestination(of source: IPv4Address, by interface: InterfaceIndex) -> IPv4Address {
+    if !source.isZeroNet {
+      if let own = local.lookup(source), own.kind == .local { return own.source ?? source }
+      if let way = routes.lookup(source), way.kind == .unicast {
+        return way.source ?? selectSource(for: way.gateway ?? source, on: way.interface)
+      }
+    }
+    return selectSource(for: source, on: interface)
   }
 
   /// Whether an address is one of ours (or 127.0.0.0/8). Linux: `inet_addr_type() == RTN_LOCAL`.

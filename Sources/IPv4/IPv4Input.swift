@@ -158,7 +158,8 @@ extension IPv4Layer {
       net.counters.count(.IpExtInBcastOctets, by: UInt64(skb.length))
       return nil
     }
-    if isLocal(destination) { return nil }
+    // What came by lo was sent there by a local route, or by one over lo. Linux: `skb_valid_dst()`.
+    if isLooped || isLocal(destination) { return nil }
     // A host does not forward (RFC 1122 3.2.1.3).
     return martian(.ipNotForUs, net: &net)
   }
@@ -173,9 +174,10 @@ extension IPv4Layer {
     -> Input
   {
     if !hooks.isEmpty(.input) {
-      let verdict = hooks.verdict(.input, on: &skb, interface: skb.interface)
+      let interface = skb.interface
+      let verdict = hooks.verdict(.input, on: &skb, interface: interface)
       if verdict != .accept {
-        refuse(skb, verdict: verdict, link: &link, net: &net)
+        refuse(skb, verdict: verdict, by: interface, link: &link, net: &net)
         return .consumed
       }
     }

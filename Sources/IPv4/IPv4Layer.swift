@@ -94,11 +94,12 @@ public struct IPv4Layer: ~Copyable {
 
   /// "Destination unreachable" about a packet of ours (data at its IP header), found by ourselves.
   static func localError(
-    about skb: borrowing SkBuff, code: UInt8, mtu: Int?, offender: IPv4Address
+    about skb: borrowing SkBuff, code: UInt8, mtu: Int?, offender: IPv4Address,
+    by interface: InterfaceIndex
   ) -> TransportError? {
     TransportError(
       about: skb.linear, kind: .destinationUnreachable, code: code, mtu: mtu, offender: offender,
-      isLocal: true)
+      by: interface, isLocal: true)
   }
 
   mutating func post(_ error: TransportError?) {

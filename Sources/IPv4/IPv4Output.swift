@@ -62,7 +62,8 @@ extension IPv4Layer {
     let packet: PassedPacket
     switch localOut(skb, route: route, byteCount: total, protocol: options.protocol, net: &net) {
     case .passed(let passed): packet = passed
-    case .stopped(let skb, let verdict): return refuse(skb, verdict: verdict, link: &link, net: &net)
+    case .stopped(let skb, let verdict):
+      return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
     }
     if route.kind == .unicast && largest <= limit {
       return finishOutput(packet, route: &route, link: &link, net: &net)
@@ -151,7 +152,7 @@ extension IPv4Layer {
       post(
         Self.localError(
           about: packet.skb, code: ICMPHeader.Unreachable.fragmentationNeeded, mtu: limit,
-          offender: route.source))
+          offender: route.source, by: route.answerInterface))
       packet.take().drop(.deviceTooLong)
       return .dropped
     }

@@ -36,17 +36,17 @@ extension IPv4Layer {
       throw noRoute(.ENETUNREACH, net: &net)
     }
     // Linux: a destination of 0.0.0.0 is this host.
-    let destination = to.isAny ? wanted ?? .loopback : to
+    let destination = to.isAny ? ownAddress(wanted ?? .any, by: asked) : to
     let own = local.lookup(destination, by: asked)
     if let own, own.kind == .local {
-      let source = wanted ?? (destination.isLoopback ? .loopback : destination)
+      let source = wanted ?? own.source ?? destination
       return makeRoute(
         destination, source: source, nextHop: destination, kind: .local, interface: .loopback,
         addressInterface: own.interface, mtu: link.mtu(of: .loopback), link: link, net: &net)
     }
     // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
     if let wanted, wanted.isLoopback, asked != .loopback, own?.interface != .loopback { throw .EINVAL }
-    if destination.isMulticast || own != nil {
+    if destination.isMulticast || destination.isBroadcast || own != nil {
       return try routeToMany(destination, source: wanted, own: own, by: asked, link: link, net: &net)
     }
     guard let entry = routes.lookup(destination, by: asked) else {
@@ -61,12 +61,13 @@ extension IPv4Layer {
     }
     if onLink && entry.gateway != nil { throw noRoute(.ENETUNREACH, net: &net) }
     let nextHop = entry.gateway ?? destination
+    // A host that has no address yet sends from 0.0.0.0.
     let source = wanted ?? entry.source ?? selectSource(for: nextHop, on: entry.interface)
-    guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
     let mtu = link.mtu(of: entry.interface)
     var route = makeRoute(
-      destination, source: source, nextHop: nextHop, kind: .unicast, interface: entry.interface,
-      mtu: min(mtu, entry.mtu ?? mtu), link: link, net: &net)
+      destination, source: source, nextHop: nextHop,
+      kind: entry.interface == .loopback ? .local : .unicast, interface: entry.interface,
+      addressInterface: entry.interface, mtu: min(mtu, entry.mtu ?? mtu), link: link, net: &net)
     if !pathMTUs.isEmpty, let exception = pathMTUs.find(destination, now: net.now) {
       route.mtu = min(route.mtu, exception.mtu)
       route.isMTULocked = exception.isLocked
@@ -80,7 +81,6 @@ extension IPv4Layer {
     link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     let source = wanted ?? selectSource(for: destination, on: interface)
-    guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
     let isLoopback = interface == .loopback
     return makeRoute(
       destination, source: source, nextHop: destination, kind: isLoopback ? .local : .unicast,
@@ -103,7 +103,6 @@ extension IPv4Layer {
     var source = wanted ?? .any
     if destination.isMulticast {
       if wanted == nil { source = way?.source ?? selectSource(for: destination, on: interface) }
-      guard !source.isAny else { throw noRoute(.ENETUNREACH, net: &net) }
     } else if wanted == nil {
       source = selectSource(for: destination, on: interface)
     }
@@ -164,13 +163,15 @@ extension IPv4Layer {
   /// The route with its device. Linux: `fib_check_nh()`.
   private func checked(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) -> RouteEntry {
     var entry = entry
-    let way = entry.gateway.flatMap { routes.lookup($0) }
+    let way = entry.gateway.flatMap { routes.lookup($0, by: entry.interface) }
     if entry.kind == .unicast {
       if entry.interface == .none { entry.interface = way?.interface ?? .none }
       if entry.interface == .none { entry.interface = usualInterface(link) }
       guard link.devices.contains(entry.interface) else { throw .ENODEV }
     }
-    if let gateway = entry.gateway {
+    // All that is local is on a loopback's link.
+    let isAtHand = entry.gateway.map { local.lookup($0, by: .loopback)?.kind == .local } ?? false
+    if let gateway = entry.gateway, entry.interface != .loopback || !isAtHand {
       guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
       guard let way, way.scope == .link, way.kind == .unicast, way.interface == entry.interface else {
         throw .ENETUNREACH

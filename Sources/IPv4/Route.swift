@@ -35,4 +35,6 @@ public struct Route: Sendable {
   public var identification: UInt16
   /// For one of our own addresses: the device that it belongs to. Linux: `rt_iif`.
   public var addressInterface: InterfaceIndex
+  /// The device by which answers come in. Linux: `inet_iif()`.
+  var answerInterface: InterfaceIndex { kind == .local ? addressInterface : interface }
 }

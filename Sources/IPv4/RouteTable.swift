@@ -63,20 +63,25 @@ public struct RouteSelector: Equatable, Sendable {
   public var kind: RouteEntry.Kind?
   public var gateway: IPv4Address?
   public var metric: UInt32?
+  /// The device it leads over.
+  public var interface: InterfaceIndex?
 
   public init(
-    _ prefix: IPv4Prefix, kind: RouteEntry.Kind? = nil, gateway: IPv4Address? = nil, metric: UInt32? = nil
+    _ prefix: IPv4Prefix, kind: RouteEntry.Kind? = nil, gateway: IPv4Address? = nil, metric: UInt32? = nil,
+    interface: InterfaceIndex? = nil
   ) {
     self.prefix = prefix
     self.kind = kind
     self.gateway = gateway
     self.metric = metric
+    self.interface = interface
   }
 
   func fits(_ entry: RouteEntry) -> Bool {
     entry.prefix.network == prefix.network && entry.prefix.length == prefix.length
       && (kind ?? entry.kind) == entry.kind && (gateway == nil || gateway == entry.gateway)
       && (metric ?? entry.metric) == entry.metric
+      && (interface == nil || interface == entry.interface)
   }
 }
 

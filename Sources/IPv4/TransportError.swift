@@ -8,6 +8,8 @@ public struct TransportError: Sendable {
   /// Ends of the packet that failed; for ICMP echo the local port is the identifier. Ports of other protocols are 0.
   public var local: SocketAddress
   public var remote: SocketAddress
+  /// The device that the news came in by, or that the packet was to leave by.
+  public var interface: InterfaceIndex
   /// TCP sequence number of the packet that failed; the transport checks that it was outstanding (RFC 5927).
   public var sequence: UInt32
   public var errno: Errno
@@ -31,7 +33,7 @@ public struct TransportError: Sendable {
   /// - Returns: `nil` when those are not there, or the packet was not a first fragment.
   init?(
     about packet: RawSpan, kind: ICMPHeader.Kind, code: UInt8, mtu: Int?, offender: IPv4Address,
-    isLocal: Bool
+    by interface: InterfaceIndex, isLocal: Bool
   ) {
     guard let header = IPv4Header(parsing: packet), header.fragmentOffset == 0 else { return nil }
     let start = header.headerByteCount
@@ -56,6 +58,7 @@ public struct TransportError: Sendable {
       break
     }
     self.protocol = header.protocol
+    self.interface = interface
     local = SocketAddress(header.source, port: localPort)
     remote = SocketAddress(header.destination, port: remotePort)
     (errno, isHard) = Self.meaning(kind, code: code)

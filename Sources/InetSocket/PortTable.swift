@@ -5,6 +5,8 @@ import Wire
 /// A socket's place in a `PortTable`: whether it owns a port there, and what it allows others on it. Kept by the socket.
 public struct PortBinding: Sendable, Equatable {
   var sharing: PortTable.Sharing = []
+  /// The device whose packets alone are the owner's; `.none`: any.
+  var device = InterfaceIndex.none
 
   public init() {}
 
@@ -16,7 +18,8 @@ public struct PortBinding: Sendable, Equatable {
 ///
 /// Nothing here walks a list of sockets: for each port, and for each address on it, only the number of owners that
 /// would stand in a newcomer's way is kept, so every operation is O(1) in sockets. A socket owns one port at most, and
-/// keeps its `PortBinding` itself.
+/// keeps its `PortBinding` itself. Owners of different devices are not in each other's way; those that have a device, which
+/// are few, are counted by it once more.
 public struct PortTable: ~Copyable {
   /// What an owner allows others on its port.
   struct Sharing: OptionSet, Sendable {
@@ -44,8 +47,12 @@ public struct PortTable: ~Copyable {
     var refusingAddressReuse: Int32 = 0
     var refusingPortReuse: Int32 = 0
     var refusingBoth: Int32 = 0
-    /// What the latest owner allows; an accepted child inherits it.
-    var latest: Sharing = []
+    mutating func subtract(_ others: Owners) {
+      count -= others.count
+      refusingAddressReuse -= others.refusingAddressReuse
+      refusingPortReuse -= others.refusingPortReuse
+      refusingBoth -= others.refusingBoth
+    }
 
     mutating func add(_ sharing: Sharing, _ one: Int32) {
       let refusesAddress = !sharing.contains(.reuseAddress) || sharing.contains(.listening)
@@ -56,7 +63,6 @@ public struct PortTable: ~Copyable {
       if refusesAddress { refusingAddressReuse += one }
       if refusesPort { refusingPortReuse += one }
       if refusesAddress && refusesPort { refusingBoth += one }
-      if one > 0 { latest = sharing }
     }
 
     /// Linux: `inet_csk_bind_conflict()`, `udp_lib_lport_inuse()`.
@@ -72,6 +78,15 @@ public struct PortTable: ~Copyable {
 
   private var ports: [UInt32: Owners] = [:]
   private var endpoints: [SocketAddress: Owners] = [:]
+  /// Owners that have a device, on a port and on an address of it.
+  private struct DevicePlace: Hashable {
+    var device: InterfaceIndex
+    var endpoint: SocketAddress
+    var isWholePort: Bool
+  }
+  private var devicePlaces: [DevicePlace: Owners] = [:]
+  /// How many owners have a device.
+  private var deviceOwners: [InterfaceIndex: Int] = [:]
   /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
   private var keyed: SipHash?
   /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
@@ -97,16 +112,18 @@ public struct PortTable: ~Copyable {
   ///   - port: 0 asks for an ephemeral one, at random from `ip_local_port_range` (RFC 6056 section 3.3.1).
   ///   - reuseAddress: SO_REUSEADDR: shares with owners that set it too and do not listen.
   ///   - reusePort: SO_REUSEPORT: shares with owners that set it too.
+  ///   - device: SO_BINDTODEVICE: shares with owners that have another one.
   /// - Returns: the port.
   /// - Throws: EADDRINUSE when the port is taken, or no ephemeral port is left; EINVAL when the socket owns one.
   public mutating func bind(
     _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool,
-    net: inout Net
+    device: InterfaceIndex = .none, net: inout Net
   ) throws(Errno) -> UInt16 {
     guard !owner.isHeld else { throw .EINVAL }
     let sharing = Sharing(reuseAddress, reusePort)
+    owner.device = device
     if port != 0 {
-      guard !conflicts(address, port, sharing) else { throw .EADDRINUSE }
+      guard !conflicts(address, port, sharing, device) else { throw .EADDRINUSE }
       add(&owner, address, port, sharing)
       return port
     }
@@ -120,9 +137,9 @@ public struct PortTable: ~Copyable {
         let offset = (UInt32(start - range.lowerBound) &+ step) % span
         let candidate = range.lowerBound + UInt16(offset)
         step += 1
-        guard offset & 1 == parity, !conflicts(address, candidate, []), !isElsewhere(candidate) else {
-          continue
-        }
+        guard offset & 1 == parity, !conflicts(address, candidate, [], device),
+          !isElsewhere(candidate)
+        else { continue }
         add(&owner, address, candidate, sharing)
         // Another shard's socket may have come to it meanwhile.
         guard isElsewhere(candidate) else { return candidate }
@@ -139,21 +156,15 @@ public struct PortTable: ~Copyable {
       + UInt16(net.random.next(below: UInt32(range.upperBound - range.lowerBound) + 1))
   }
 
-  /// Puts an accepted child on its listener's port, with the listener's terms. Linux: `__inet_inherit_port()`.
-  public mutating func share(_ owner: inout PortBinding, address: IPAddress, port: UInt16) {
-    precondition(!owner.isHeld, "an accepted child owns no port before it is shared")
-    let inherited =
-      endpoints[SocketAddress(address, port: port)]?.latest
-      ?? endpoints[SocketAddress(.any(address.family), port: port)]?.latest ?? []
-    add(&owner, address, port, inherited.subtracting([.listening, .connected]))
-  }
-
-  /// Puts what is left of a connection, in TIME-WAIT, on the port of its socket, with the socket's terms: a port that
-  /// `connect()` chose stays one that other connects may share. Linux: `inet_twsk_hashdance_schedule()`.
+  /// Puts an accepted child on its listener's port, with the listener's terms; or what is left of a connection, in TIME-WAIT,
+  /// on the port of its socket, with the socket's: a port that `connect()` chose stays one that other connects may share.
+  /// Linux: `__inet_inherit_port()`, `inet_twsk_hashdance_schedule()`.
   public mutating func share(
-    _ owner: inout PortBinding, with socket: PortBinding, address: IPAddress, port: UInt16
+    _ owner: inout PortBinding, with socket: PortBinding, address: IPAddress, port: UInt16,
+    device: InterfaceIndex = .none
   ) {
-    precondition(!owner.isHeld, "a TIME-WAIT entry owns no port before it is shared")
+    precondition(!owner.isHeld, "neither owns a port before it is shared")
+    owner.device = device
     add(&owner, address, port, socket.sharing.subtracting(.listening))
   }
 
@@ -163,7 +174,7 @@ public struct PortTable: ~Copyable {
     guard sharing.contains(.present) else { return }
     owner.sharing = []
     count -= 1
-    record(sharing, address, port, -1)
+    record(sharing, owner.device, address, port, -1)
   }
 
   /// Marks the owner as listening.
@@ -174,35 +185,38 @@ public struct PortTable: ~Copyable {
     let sharing = owner.sharing
     guard sharing.contains(.present) else { throw .EINVAL }
     if sharing.contains(.listening) { return }
-    record(sharing, address, port, -1)
-    guard !conflicts(address, port, sharing) else {
-      record(sharing, address, port, 1)
+    record(sharing, owner.device, address, port, -1)
+    guard !conflicts(address, port, sharing, owner.device) else {
+      record(sharing, owner.device, address, port, 1)
       throw .EADDRINUSE
     }
     owner.sharing = sharing.union(.listening)
-    record(owner.sharing, address, port, 1)
+    record(owner.sharing, owner.device, address, port, 1)
   }
 
   /// The owner keeps its port and listens no more.
   public mutating func stopListening(_ owner: inout PortBinding, address: IPAddress, port: UInt16) {
     let sharing = owner.sharing
     guard sharing.contains(.listening) else { return }
-    record(sharing, address, port, -1)
+    record(sharing, owner.device, address, port, -1)
     owner.sharing = sharing.subtracting(.listening)
-    record(owner.sharing, address, port, 1)
+    record(owner.sharing, owner.device, address, port, 1)
   }
 
-  /// Changes what a bound socket allows others. Linux: SO_REUSEADDR and SO_REUSEPORT set after `bind()`.
-  public mutating func setReuse(
-    _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool
+  /// Changes what a bound socket allows others; nobody who is there already is asked. Linux: SO_REUSEADDR, SO_REUSEPORT
+  /// and SO_BINDTODEVICE set after `bind()`.
+  public mutating func setTerms(
+    _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool,
+    device: InterfaceIndex
   ) {
     var sharing = owner.sharing
     guard sharing.contains(.present) else { return }
-    record(sharing, address, port, -1)
+    record(sharing, owner.device, address, port, -1)
     sharing.subtract([.reuseAddress, .reusePort])
     sharing.formUnion(Sharing(reuseAddress, reusePort))
     owner.sharing = sharing
-    record(sharing, address, port, 1)
+    owner.device = device
+    record(sharing, device, address, port, 1)
   }
 
   /// Moves an owner to another address on its port: `connect()` fixes the source of a socket bound to any.
@@ -211,13 +225,15 @@ public struct PortTable: ~Copyable {
   ) {
     let sharing = owner.sharing
     guard sharing.contains(.present), old != new else { return }
-    record(sharing, old, port, -1)
-    record(sharing, new, port, 1)
+    record(sharing, owner.device, old, port, -1)
+    record(sharing, owner.device, new, port, 1)
   }
 
   /// Whether the owners of the port on this address, or on any address, refuse one that would share it so.
-  public func refuses(address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool) -> Bool {
-    conflicts(address, port, Sharing(reuseAddress, reusePort))
+  public func refuses(
+    address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool, device: InterfaceIndex
+  ) -> Bool {
+    conflicts(address, port, Sharing(reuseAddress, reusePort), device)
   }
 
   // MARK: Ports for connect()
@@ -268,8 +284,10 @@ public struct PortTable: ~Copyable {
 
   /// Takes the port that `next` gave; `reuseAddress` and `reusePort` are what the owner lets `bind()` do with it later.
   public mutating func claim(
-    _ owner: inout PortBinding, port: UInt16, search: Search, reuseAddress: Bool, reusePort: Bool
+    _ owner: inout PortBinding, port: UInt16, search: Search, reuseAddress: Bool, reusePort: Bool,
+    device: InterfaceIndex = .none
   ) {
+    owner.device = device
     add(&owner, search.address, port, Sharing(reuseAddress, reusePort).union(.connected))
     perturbations[search.group] &+= search.step &* 2
   }
@@ -280,13 +298,36 @@ public struct PortTable: ~Copyable {
     UInt32(family.rawValue) << 16 | UInt32(port)
   }
 
-  /// An address meets itself and "any"; "any" meets every address.
-  private func conflicts(_ address: IPAddress, _ port: UInt16, _ sharing: Sharing) -> Bool {
-    if address.isAny { return ports[Self.key(address.family, port)]?.conflict(with: sharing) ?? false }
-    guard ports[Self.key(address.family, port)] != nil else { return false }
-    let same = endpoints[SocketAddress(address, port: port)]?.conflict(with: sharing) ?? false
-    return same
-      || endpoints[SocketAddress(.any(address.family), port: port)]?.conflict(with: sharing) ?? false
+  /// An address meets itself and "any"; "any" meets every address. So do devices.
+  private func conflicts(
+    _ address: IPAddress, _ port: UInt16, _ sharing: Sharing, _ device: InterfaceIndex
+  ) -> Bool {
+    guard let owners = ports[Self.key(address.family, port)] else { return false }
+    let anywhere = SocketAddress(.any(address.family), port: port)
+    if address.isAny {
+      return met(owners, at: anywhere, isWholePort: true, by: device).conflict(with: sharing)
+    }
+    for endpoint in [SocketAddress(address, port: port), anywhere] {
+      if let owners = endpoints[endpoint],
+        met(owners, at: endpoint, isWholePort: false, by: device).conflict(with: sharing)
+      {
+        return true
+      }
+    }
+    return false
+  }
+
+  /// Of the owners of a place those that an owner with such a device meets.
+  private func met(
+    _ owners: Owners, at endpoint: SocketAddress, isWholePort: Bool, by device: InterfaceIndex
+  ) -> Owners {
+    guard device != .none else { return owners }
+    var met = owners
+    for other in deviceOwners.keys where other != device {
+      let place = DevicePlace(device: other, endpoint: endpoint, isWholePort: isWholePort)
+      if let apart = devicePlaces[place] { met.subtract(apart) }
+    }
+    return met
   }
 
   private mutating func add(
@@ -295,10 +336,12 @@ public struct PortTable: ~Copyable {
     let sharing = sharing.union(.present)
     owner.sharing = sharing
     count += 1
-    record(sharing, address, port, 1)
+    record(sharing, owner.device, address, port, 1)
   }
 
-  private mutating func record(_ sharing: Sharing, _ address: IPAddress, _ port: UInt16, _ one: Int32) {
+  private mutating func record(
+    _ sharing: Sharing, _ device: InterfaceIndex, _ address: IPAddress, _ port: UInt16, _ one: Int32
+  ) {
     let key = Self.key(address.family, port)
     ports[key, default: Owners()].add(sharing, one)
     let owners = ports[key] ?? Owners()
@@ -312,5 +355,21 @@ public struct PortTable: ~Copyable {
     let endpoint = SocketAddress(address, port: port)
     endpoints[endpoint, default: Owners()].add(sharing, one)
     if endpoints[endpoint]?.count == 0 { endpoints[endpoint] = nil }
+    if device != .none { record(sharing, device, endpoint, one) }
+  }
+
+  private mutating func record(
+    _ sharing: Sharing, _ device: InterfaceIndex, _ endpoint: SocketAddress, _ one: Int32
+  ) {
+    let left = deviceOwners[device, default: 0] + Int(one)
+    deviceOwners[device] = left == 0 ? nil : left
+    let anywhere = SocketAddress(.any(endpoint.address.family), port: endpoint.port)
+    for place in [
+      DevicePlace(device: device, endpoint: endpoint, isWholePort: false),
+      DevicePlace(device: device, endpoint: anywhere, isWholePort: true),
+    ] {
+      devicePlaces[place, default: Owners()].add(sharing, one)
+      if devicePlaces[place]?.count == 0 { devicePlaces[place] = nil }
+    }
   }
 }

@@ -26,6 +26,8 @@ public struct ReceivedMessage: Sendable {
 public struct ReceivedControl: Sendable, Equatable {
   /// `IP_PKTINFO`: the address in the header's destination field.
   public var destination: IPv4Address? = nil
+  /// `IP_PKTINFO`: the address of ours that the datagram was for: an answer's source.
+  public var specificDestination: IPv4Address? = nil
   /// `IP_PKTINFO`: the device that the datagram came in by.
   public var interface = InterfaceIndex.none
   /// `IP_TTL`, `IP_TOS`.

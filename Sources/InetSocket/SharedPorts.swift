@@ -31,8 +31,23 @@ public struct PortWish: Sendable {
   public var address: SocketAddress
   public var reuseAddress: Bool
   public var reusePort: Bool
+  public var device: InterfaceIndex
   /// Shards that may be in the way, a bit for each.
   public var others: UInt64
+}
+
+/// A connection that a socket with a port of its own is about to open.
+public struct ConnectionWish: Sendable {
+  public var flow: FourTuple
+  public var device: InterfaceIndex
+  /// Shards that may be in the way, a bit for each.
+  public var others: UInt64
+
+  public init(flow: FourTuple, device: InterfaceIndex, others: UInt64) {
+    self.flow = flow
+    self.device = device
+    self.others = others
+  }
 }
 
 extension PortTable {
@@ -43,7 +58,7 @@ extension PortTable {
     else { return nil }
     return PortWish(
       address: address, reuseAddress: core.options.reuseAddress, reusePort: core.options.reusePort,
-      others: shared.others(on: address.port))
+      device: core.options.boundDevice, others: shared.others(on: address.port))
   }
 
   /// Whether owners of the port in this shard are in the way of such a wish. Linux: `inet_csk_bind_conflict()`,
@@ -51,6 +66,6 @@ extension PortTable {
   public func refuses(_ wish: PortWish) -> Bool {
     refuses(
       address: wish.address.address, port: wish.address.port, reuseAddress: wish.reuseAddress,
-      reusePort: wish.reusePort)
+      reusePort: wish.reusePort, device: wish.device)
   }
 }

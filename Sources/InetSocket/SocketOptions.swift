@@ -57,8 +57,16 @@ public struct SocketOptions: Sendable {
   /// `IP_UNICAST_IF`: the device by which datagrams leave that go to no group; `.none`: as the routes say. A stream only
   /// keeps it.
   public var unicastInterface = InterfaceIndex.none
+  /// `SO_BINDTOIFINDEX` as it was set, whether or not such a device is there; 0: none. Linux: `sk_bound_dev_if`.
+  public var boundIndex: Int32 = 0
 
   public init() {}
+
+  /// `SO_BINDTODEVICE`, `SO_BINDTOIFINDEX`: packets come in and go out by this device only, and the port is one on this
+  /// device; `.none`: by any.
+  @inlinable public var boundDevice: InterfaceIndex {
+    InterfaceIndex(rawValue: UInt16(clamping: boundIndex))
+  }
 
   /// `SO_LINGER`; `nil` when it is off. Zero: close resets.
   public var linger: Nanoseconds? { isLingering ? .seconds(Int64(lingerSeconds)) : nil }

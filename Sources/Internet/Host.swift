@@ -150,9 +150,12 @@ public struct Host: ~Copyable {
 
   /// Linux: `inet_del_ifa()`.
   ///
+  /// - Parameter interface: the device that has it; `nil`: the first that does.
   /// - Throws: EADDRNOTAVAIL when the address is not ours.
-  public mutating func removeAddress(_ address: IPv4Address) throws(Errno) {
-    try internet.removeAddress(address, link: link)
+  public mutating func removeAddress(
+    _ address: IPv4Address, on interface: InterfaceIndex? = nil
+  ) throws(Errno) {
+    try internet.removeAddress(address, on: interface, link: link)
   }
 
   /// Brings a link up or takes it down, with the routes over it. Linux: `dev_change_flags()`.
@@ -210,7 +213,11 @@ public struct Host: ~Copyable {
   }
 
   /// Forgets every neighbour but those that need no resolution. Linux: `ip neigh flush all`.
-  public mutating func flushNeighbours() { internet.flushNeighbours(link: &link, net: &net) }
+  ///
+  /// - Parameter interface: of this device only; `nil`: of all.
+  public mutating func flushNeighbours(on interface: InterfaceIndex? = nil) {
+    internet.flushNeighbours(on: interface, link: &link, net: &net)
+  }
 
   /// An ARP packet that another shard behind the same address has taken in and answered.
   public mutating func overhearARP(_ skb: consuming SkBuff) {

@@ -89,7 +89,7 @@ extension NeighbourTable {
 
   /// Gives the packets that wait back to IPv4. Linux: `neigh_invalidate()`.
   private mutating func invalidate(_ index: Int) {
-    entries[index].waiting.surrender(to: &failed)
+    entries[index].waiting.surrender(to: &failed, of: entries[index].interface)
     entries[index].waitingTruesize = 0
   }
 

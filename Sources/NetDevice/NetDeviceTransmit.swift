@@ -16,7 +16,11 @@ extension NetDevice {
     net.tracer.record(
       .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength),
       UInt64(interface.rawValue))
-    guard isUp else { return fail(skb, .deviceDown) }
+    guard isUp else {
+      // Its queueing discipline is gone until it is up again, and what is sent with it. Linux: `noop_enqueue()`.
+      _ = refuse(skb, .deviceDown)
+      return .congestion
+    }
     guard skb.headLength >= EthernetHeader.byteCount || skb.mayPull(EthernetHeader.byteCount) else {
       return refuse(skb, .packetTooSmall)
     }

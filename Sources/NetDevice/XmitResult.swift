@@ -6,11 +6,12 @@ import NetNamespace
 public enum XmitResult: Sendable, Equatable {
   /// Sent, or waiting in the queueing discipline. Linux: `NET_XMIT_SUCCESS`.
   case success
-  /// Queued, but another packet of the flow was dropped, or soon will be: slow down. Linux: `NET_XMIT_CN`.
+  /// Queued, but another packet of the flow was dropped, or soon will be: slow down; or dropped by a device that is down,
+  /// which nobody is told. Linux: `NET_XMIT_CN`.
   case congestion
   /// Thrown away for lack of room. Linux: `NET_XMIT_DROP`.
   case dropped
-  /// Thrown away because of the device's state: ENETDOWN when it is down, is stopped and has no queue, or sends through
+  /// Thrown away because of the device's state: ENETDOWN when it is stopped and has no queue, or sends through
   /// itself. Linux: the negative results.
   case failed(Errno)
 

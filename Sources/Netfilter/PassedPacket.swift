@@ -63,5 +63,12 @@ public struct PassedQueue: ~Copyable {
   }
 
   /// Gives all up: they will not be sent.
-  public mutating func surrender(to other: inout SkBuffQueue) { other.append(contentsOf: &queue) }
+  ///
+  /// - Parameter interface: the device that they were to leave by, which they name from now on.
+  public mutating func surrender(to other: inout SkBuffQueue, of interface: InterfaceIndex) {
+    while var skb = queue.popFirst() {
+      skb.interface = interface
+      other.append(skb)
+    }
+  }
 }

@@ -44,7 +44,8 @@ extension Shard {
       var search = search
       let shard =
         isEcho
-        ? sockets.ping.table.shard(of: flow, &search) : sockets.udp.table.shard(of: flow, &search)
+        ? sockets.ping.table.shard(of: flow, by: skb.interface, &search)
+        : sockets.udp.table.shard(of: flow, by: skb.interface, &search)
       if let shard {
         if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
           hand(.datagram(packet, search), to: shard)
@@ -61,8 +62,8 @@ extension Shard {
     var search = search
     let shard: Int? =
       switch report.protocol {
-      case .udp: sockets.udp.table.shard(of: flow, &search)
-      case .icmp: sockets.ping.table.shard(of: flow, &search)
+      case .udp: sockets.udp.table.shard(of: flow, by: report.interface, &search)
+      case .icmp: sockets.ping.table.shard(of: flow, by: report.interface, &search)
       default: nil
       }
     if let shard {

@@ -82,8 +82,10 @@ extension Shard {
         remote: SocketAddress(header.source, port: skb.linear.load16(TCPHeader.Offset.sourcePort)))
       let asked = asked | 1 << UInt64(queue)
       let isOpening = skb.linear.load8(TCPHeader.Offset.flags) & 0x12 == 0x02
+      let interface = skb.interface
       if let shard = isOpening
-        ? shard(forOpening: flow, asked: asked, steering) : shard(of: flow, asked: asked, steering)
+        ? shard(forOpening: flow, by: interface, asked: asked, steering)
+        : shard(of: flow, by: interface, asked: asked, steering)
       {
         if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
           hand(.segment(packet, asked: asked), to: shard)
@@ -95,19 +97,23 @@ extension Shard {
   }
 
   /// Who else is to be asked for a segment's connection; `nil`: it is here, or nobody's.
-  private mutating func shard(of flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
+  private mutating func shard(
+    of flow: FourTuple, by interface: InterfaceIndex, asked: UInt64, _ steering: SteeringTable
+  ) -> Int? {
     let left = steering.users(of: flow.local.port) & ~asked
-    guard left != 0, !sockets.tcp.hasConnection(flow) else { return nil }
+    guard left != 0, !sockets.tcp.hasConnection(flow, by: interface) else { return nil }
     if let shard = steering.shard(of: flow), left >> UInt64(shard) & 1 == 1 { return shard }
     return left.trailingZeroBitCount
   }
 
   /// Who else a SYN is for; `nil`: it stays.
-  private mutating func shard(forOpening flow: FourTuple, asked: UInt64, _ steering: SteeringTable) -> Int? {
-    guard !sockets.tcp.hasConnection(flow) else { return nil }
+  private mutating func shard(
+    forOpening flow: FourTuple, by interface: InterfaceIndex, asked: UInt64, _ steering: SteeringTable
+  ) -> Int? {
+    guard !sockets.tcp.hasConnection(flow, by: interface) else { return nil }
     // One that was sent again, or that meets a connection of old.
     if let shard = steering.shard(of: flow), asked >> UInt64(shard) & 1 == 0 { return shard }
-    guard !sockets.tcp.hasListener(at: flow.local) else { return nil }
+    guard !sockets.tcp.hasListener(at: flow.local, by: interface) else { return nil }
     let others = steering.listeners(on: flow.local.port) & ~asked
     return others == 0 ? nil : steering.choice(among: others, for: flow)
   }

@@ -128,7 +128,7 @@ public enum ControlMessages {
     if let destination = control.destination {
       writer.begin(Kind.packetInfo, 12, &bytes)
       writer.host(UInt32(control.interface.rawValue), &bytes)
-      writer.network(destination.rawValue, &bytes)
+      writer.network((control.specificDestination ?? destination).rawValue, &bytes)
       writer.network(destination.rawValue, &bytes)
       writer.end(&bytes)
     }

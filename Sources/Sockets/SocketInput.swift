@@ -16,8 +16,10 @@ extension SocketLayer {
     case .consumed: break
     case .tcp(let skb, let header): tcp.receive(skb, header: header, host: &host)
     case .udp(let skb, let header):
-      let isForMany = host.internet.isForMany(header.destination)
-      switch udp.receive(skb, header: header, isForMany: isForMany, net: &host.net) {
+      let own =
+        host.internet.isForMany(header.destination)
+        ? host.internet.specificDestination(of: header.source, by: skb.interface) : nil
+      switch udp.receive(skb, header: header, forManyAt: own, net: &host.net) {
       case .consumed: break
       case .noSocket(let skb):
         host.sendICMPError(

@@ -20,7 +20,7 @@ public struct SocketLayer: ~Copyable {
   public var ping: PingLayer
   /// Sees every send first.
   public var policy = SendPolicy()
-  public var privileges: SocketPrivileges = .netAdmin
+  public var privileges: SocketPrivileges = [.netAdmin, .netRaw]
 
   /// - Parameter secret: keys the hash tables and initial sequence numbers.
   public init(net: borrowing Net, secret: (UInt64, UInt64)) {

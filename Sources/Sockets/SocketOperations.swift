@@ -49,8 +49,8 @@ protocol SocketOperations {
   static func poll(_ id: SocketID, _ layer: inout SocketLayer) -> Readiness
   static func receivableByteCount(_ id: SocketID, _ layer: inout SocketLayer) -> Int
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int
-  /// `SO_REUSEADDR` or `SO_REUSEPORT` was set.
-  static func reuseChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno)
+  /// `SO_REUSEADDR`, `SO_REUSEPORT` or `SO_BINDTODEVICE` was set.
+  static func bindingChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno)
   /// What the socket wants of other shards; `nil`: nothing.
   static func portWish(
     _ id: SocketID, _ asked: SocketAddress?, _ layer: inout SocketLayer
@@ -127,8 +127,8 @@ enum TCPOperations: SocketOperations {
     _ = try layer.tcp.remoteAddress(id)
     return try layer.tcp.info(id, now: net.now).pathMTU
   }
-  static func reuseChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
-    try layer.tcp.reuseChanged(id)
+  static func bindingChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
+    try layer.tcp.bindingChanged(id)
   }
   static func portWish(
     _ id: SocketID, _ asked: SocketAddress?, _ layer: inout SocketLayer
@@ -198,8 +198,8 @@ extension DatagramOperations {
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int {
     try withTable(&layer) { (table) throws(Errno) in try table.pathMTU(id) }
   }
-  static func reuseChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
-    try withTable(&layer) { (table) throws(Errno) in try table.reuseChanged(id) }
+  static func bindingChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
+    try withTable(&layer) { (table) throws(Errno) in try table.bindingChanged(id) }
   }
   static func portWish(
     _ id: SocketID, _ asked: SocketAddress?, _ layer: inout SocketLayer

@@ -4,4 +4,6 @@ public struct SocketPrivileges: OptionSet, Sendable {
   public init(rawValue: UInt32) { self.rawValue = rawValue }
   /// `SO_MARK`, `SO_PRIORITY` above 6, `SO_SNDBUFFORCE`, `SO_RCVBUFFORCE`. Linux: `CAP_NET_ADMIN`.
   public static let netAdmin = SocketPrivileges(rawValue: 1)
+  /// `SO_BINDTODEVICE` of a socket that has a device. Linux: `CAP_NET_RAW`.
+  public static let netRaw = SocketPrivileges(rawValue: 2)
 }

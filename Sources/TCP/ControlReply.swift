@@ -16,12 +16,14 @@ struct ControlReply {
   var window: UInt16 = 0
   var options = TCPOptions()
   var typeOfService: UInt8 = 0
+  /// The device to send by, that of the socket; `.none`: as the routes say.
+  var device = InterfaceIndex.none
 
   /// Sends it; a reply that cannot be sent is dropped, the peer will ask again.
   @discardableResult
   func send(host: inout Host) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
-      var route = try? host.route(to: destination, from: source)
+      var route = try? host.route(to: destination, from: source, by: device)
     else { return .dropped }
     let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
     guard var packet = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit)
@@ -46,11 +48,16 @@ struct ControlReply {
   }
 
   /// The reset that answers a segment nobody wants (RFC 9293 3.10.7.1).
-  static func reset(for segment: IncomingSegment, tuple: FourTuple) -> ControlReply {
+  ///
+  /// - Parameter device: that of the socket that it was for; `.none`: nobody's.
+  static func reset(
+    for segment: IncomingSegment, tuple: FourTuple, by device: InterfaceIndex = .none
+  ) -> ControlReply {
     if segment.flags.contains(.ack) {
-      return ControlReply(tuple: tuple, sequence: segment.acknowledgment, flags: .rst)
+      return ControlReply(tuple: tuple, sequence: segment.acknowledgment, flags: .rst, device: device)
     }
     return ControlReply(
-      tuple: tuple, sequence: SequenceNumber(0), acknowledgment: segment.endSequence, flags: [.rst, .ack])
+      tuple: tuple, sequence: SequenceNumber(0), acknowledgment: segment.endSequence, flags: [.rst, .ack],
+      device: device)
   }
 }

@@ -21,6 +21,8 @@ struct RequestSocket: ~Copyable {
   var sackPermitted: Bool
   var hasTimestamps: Bool
   var typeOfService: UInt8
+  /// The device that the listener was bound to. Linux: `ir_iif`.
+  var device: InterfaceIndex
   /// SYN-ACKs sent again, and times the timer expired: a deferred connection that waits for data is not asked.
   var retransmits = 0
   var timeouts = 0
@@ -54,6 +56,8 @@ struct TimeWaitSocket: ~Copyable {
   var timestampOffset: UInt32
   var timestampRecent: UInt32
   var timestampRecentAt: Instant
+  /// The device that the connection was bound to. Linux: `tw_bound_dev_if`.
+  var device: InterfaceIndex
   var expires: Instant
   /// Its place in the port table: the port is not free before the wait is over.
   var binding = PortBinding()

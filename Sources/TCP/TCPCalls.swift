@@ -42,7 +42,8 @@ extension TCPLayer {
     let options = sockets[index].core.options
     let port = try ports.bind(
       &sockets[index].core.binding, address: address.address, port: address.port,
-      reuseAddress: options.reuseAddress, reusePort: options.reusePort, net: &host.net)
+      reuseAddress: options.reuseAddress, reusePort: options.reusePort, device: options.boundDevice,
+      net: &host.net)
     sockets[index].core.tuple.local = SocketAddress(address.address, port: port)
     sockets[index].core.boundTo = address
   }

@@ -28,20 +28,20 @@ extension TCPLayer {
     case .connected: throw .EISCONN
     }
     sockets[index].prepareAnew(net: host.net)
-    guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
-    if destination.isAny { destination = .loopback }
+    guard let wanted = remote.address.v4 else { throw .EAFNOSUPPORT }
+    let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
     let boundAddress = bound.address.v4 ?? .any
     let route = try host.route(
-      to: destination, from: boundAddress.isAny ? nil : boundAddress,
-      onLink: sockets[index].core.options.dontRoute)
+      to: wanted, from: boundAddress.isAny ? nil : boundAddress,
+      onLink: sockets[index].core.options.dontRoute, by: device)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
-    let far = SocketAddress(IPAddress(destination), port: remote.port)
+    let far = SocketAddress(IPAddress(route.destination), port: remote.port)
     let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].core.isBound {
-      guard isFree(FourTuple(local: near, remote: far), isBound: true, net: host.net) else {
+      guard isFree(FourTuple(local: near, remote: far), isBound: true, by: device, net: host.net) else {
         throw .EADDRNOTAVAIL
       }
       if boundAddress.isAny {
@@ -52,11 +52,13 @@ extension TCPLayer {
       var found = false
       while let candidate = ports.next(&walk) {
         near.port = candidate.port
-        if candidate.isShared && !isFree(FourTuple(local: near, remote: far), net: host.net) { continue }
+        if candidate.isShared && !isFree(FourTuple(local: near, remote: far), by: device, net: host.net) {
+          continue
+        }
         let options = sockets[index].core.options
         ports.claim(
           &sockets[index].core.binding, port: candidate.port, search: walk,
-          reuseAddress: options.reuseAddress, reusePort: options.reusePort)
+          reuseAddress: options.reuseAddress, reusePort: options.reusePort, device: device)
         found = true
         break
       }
@@ -64,7 +66,7 @@ extension TCPLayer {
     }
     let tuple = FourTuple(local: near, remote: far)
     var initial = initialSequence(tuple, net: host.net)
-    if case .timeWait(let slot) = findConnection(tuple) {
+    if case .timeWait(let slot) = findConnection(tuple, by: device) {
       // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.
       initial = timeWaits[slot].nextInitialSequence
       sockets[index].receiver.recent.value = timeWaits[slot].timestampRecent
@@ -128,8 +130,11 @@ extension TCPLayer {
   /// A tuple nobody has, or one whose TIME-WAIT is a second old and protected by timestamps (RFC 6191, `tcp_tw_reuse`).
   ///
   /// - Parameter isBound: the caller has asked for this port by `bind()`: timestamps protect it without the second.
-  private func isFree(_ tuple: FourTuple, isBound: Bool = false, net: borrowing Net) -> Bool {
-    switch findConnection(tuple) {
+  /// - Parameter device: the caller's; connections of other devices are not in its way.
+  private func isFree(
+    _ tuple: FourTuple, isBound: Bool = false, by device: InterfaceIndex, net: borrowing Net
+  ) -> Bool {
+    switch findConnection(tuple, by: device) {
     case nil: return true
     case .timeWait(let slot):
       return timeWaits[slot].hasTimestamps

@@ -52,14 +52,14 @@ extension TCPLayer {
     let tuple = FourTuple(
       local: SocketAddress(header.destination, port: tcp.destinationPort),
       remote: SocketAddress(header.source, port: tcp.sourcePort))
-    dispatch(skb, segment, tuple, typeOfService: header.typeOfService, host: &host)
+    dispatch(skb, segment, tuple, by: skb.interface, typeOfService: header.typeOfService, host: &host)
   }
 
   private mutating func dispatch(
-    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
-    host: inout Host
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, by interface: InterfaceIndex,
+    typeOfService: UInt8, host: inout Host
   ) {
-    switch findConnection(tuple) {
+    switch findConnection(tuple, by: interface) {
     case .socket(let index):
       let verdict: SegmentVerdict
       switch sockets[index].state {
@@ -70,12 +70,17 @@ extension TCPLayer {
       default:
         verdict = sockets[index].receiveSynchronised(skb, segment, host: &host)
       }
-      if verdict.contains(.reset) { ControlReply.reset(for: segment, tuple: tuple).send(host: &host) }
+      if verdict.contains(.reset) {
+        let device = sockets[index].core.options.boundDevice
+        ControlReply.reset(for: segment, tuple: tuple, by: device).send(host: &host)
+      }
       settle(index, verdict, net: &host.net)
     case .request(let slot):
       receiveForRequest(slot, skb, segment, host: &host)
     case .timeWait(let slot):
-      if isNewConnection(slot, segment, now: host.net.now), let listener = findListener(tuple) {
+      if isNewConnection(slot, segment, now: host.net.now),
+        let listener = findListener(tuple, by: interface)
+      {
         let floor = timeWaits[slot].nextInitialSequence
         endTimeWait(slot, net: &host.net)
         host.net.counters.count(.TcpExtTWRecycled)
@@ -87,14 +92,14 @@ extension TCPLayer {
         skb.drop(.tcpClose)
       }
     case nil:
-      receiveForStranger(skb, segment, tuple, typeOfService: typeOfService, host: &host)
+      receiveForStranger(skb, segment, tuple, by: interface, typeOfService: typeOfService, host: &host)
     }
   }
 
   /// RFC 9293 3.10.7.1 and 3.10.7.2: a listener, or nobody.
   private mutating func receiveForStranger(
-    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, typeOfService: UInt8,
-    host: inout Host
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, by interface: InterfaceIndex,
+    typeOfService: UInt8, host: inout Host
   ) {
     // TCP is between two hosts: nothing sent to a group is answered, not even with a reset (RFC 1122 4.2.3.10).
     guard !segment.flags.contains(.rst), let local = tuple.local.address.v4, host.internet.isLocal(local)
@@ -102,7 +107,7 @@ extension TCPLayer {
       skb.drop(.noSocket)
       return
     }
-    let listener = findListener(tuple)
+    let listener = findListener(tuple, by: interface)
     guard let listener, !segment.flags.contains(.ack) else {
       skb.drop(.noSocket)
       ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
@@ -156,7 +161,7 @@ extension TCPLayer {
   public mutating func error(_ report: TransportError, host: inout Host) {
     let tuple = FourTuple(local: report.local, remote: report.remote)
     let index: Int
-    switch findConnection(tuple) {
+    switch findConnection(tuple, by: report.interface) {
     case .socket(let found): index = found
     case .request(let slot):
       requestFailed(slot, report, net: &host.net)

@@ -59,23 +59,44 @@ public struct TCPLayer: ~Copyable {
     sockets[index].isHashed = true
   }
 
-  /// What a segment between two ends belongs to.
-  func findConnection(_ tuple: FourTuple) -> ConnectionEntry? {
+  /// What a segment between two ends that came in by a device belongs to; or what is in the way of a connection that is
+  /// bound to the device. Linux: `inet_match()`.
+  ///
+  /// - Parameter interface: `nil`: any device's.
+  @inline(__always)
+  func findConnection(_ tuple: FourTuple, by interface: InterfaceIndex?) -> ConnectionEntry? {
     var search = connections.search(tuple)
     while let entry = connections.next(&search) {
-      let isFound =
-        switch entry {
-        case .socket(let index): sockets[index].core.tuple == tuple
-        case .request(let slot): requests[slot].tuple == tuple
-        case .timeWait(let slot): timeWaits[slot].tuple == tuple
-        }
-      if isFound { return entry }
+      let isFound: Bool
+      let device: InterfaceIndex
+      switch entry {
+      case .socket(let index):
+        isFound = sockets[index].core.tuple == tuple
+        device = sockets[index].core.options.boundDevice
+      case .request(let slot):
+        isFound = requests[slot].tuple == tuple
+        device = requests[slot].device
+      case .timeWait(let slot):
+        isFound = timeWaits[slot].tuple == tuple
+        device = timeWaits[slot].device
+      }
+      guard isFound else { continue }
+      guard let interface, !device.takes(interface) else { return entry }
     }
     return nil
   }
 
+  private func device(of entry: ConnectionEntry) -> InterfaceIndex {
+    switch entry {
+    case .socket(let index): sockets[index].core.options.boundDevice
+    case .request(let slot): requests[slot].device
+    case .timeWait(let slot): timeWaits[slot].device
+    }
+  }
+
   mutating func enter(_ tuple: FourTuple, _ entry: ConnectionEntry) {
-    assert(findConnection(tuple) == nil, "a four-tuple has one connection")
+    assert(
+      findConnection(tuple, by: device(of: entry)) == nil, "a four-tuple has one connection on a device")
     connections.insert(tuple, entry)
   }
 
@@ -134,11 +155,12 @@ public struct TCPLayer: ~Copyable {
         hasTimestamps: sockets[index].hasTimestamps, timestampOffset: sockets[index].sender.timestampOffset,
         timestampRecent: sockets[index].receiver.recent.value,
         timestampRecentAt: sockets[index].receiver.recent.at,
+        device: sockets[index].core.options.boundDevice,
         expires: net.now + TimeWaitSocket.duration)
       if sockets[index].core.isBound {
         ports.share(
           &entry.binding, with: sockets[index].core.binding, address: tuple.local.address,
-          port: tuple.local.port)
+          port: tuple.local.port, device: entry.device)
       }
       let taken = timeWaits.insert(entry)
       precondition(taken == slot, "a reserved slab slot is the next one used")
@@ -207,7 +229,7 @@ public struct TCPLayer: ~Copyable {
   private func acknowledgeInTimeWait(_ slot: Int, host: inout Host) {
     var reply = ControlReply(
       tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
-      acknowledgment: timeWaits[slot].rcvNxt, flags: .ack)
+      acknowledgment: timeWaits[slot].rcvNxt, flags: .ack, device: timeWaits[slot].device)
     reply.window = UInt16(
       truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
     if timeWaits[slot].hasTimestamps {

@@ -67,7 +67,7 @@ extension TCPLayer {
       let address = sockets[index].core.tuple.local.address
       let port = try ports.bind(
         &sockets[index].core.binding, address: address, port: 0, reuseAddress: false, reusePort: false,
-        net: &net)
+        device: sockets[index].core.options.boundDevice, net: &net)
       sockets[index].core.tuple.local = SocketAddress(address, port: port)
     }
     let local = sockets[index].core.tuple.local
@@ -107,20 +107,34 @@ extension TCPLayer {
     _ = listeners.remove(listener)
   }
 
-  /// The listener for a connection: a specific address goes before any, and those with SO_REUSEPORT share by a hash
-  /// of both ends. Linux: `inet_lookup_listener()`, `reuseport_select_sock()`.
-  func findListener(_ tuple: FourTuple) -> Int? {
+  /// The listener for a connection that comes in by a device: a specific address goes before any, then one that is bound
+  /// to the device before one that is bound to none, and those with SO_REUSEPORT share by a hash of both ends.
+  /// Linux: `inet_lookup_listener()`, `reuseport_select_sock()`.
+  func findListener(_ tuple: FourTuple, by interface: InterfaceIndex) -> Int? {
     guard let candidates = listening[tuple.local.port] else { return nil }
-    return pickListener(candidates, at: tuple.local.address, tuple)
-      ?? pickListener(candidates, at: .any(tuple.local.address.family), tuple)
+    let (local, any) = (tuple.local.address, IPAddress.any(tuple.local.address.family))
+    return pickListener(candidates, at: local, by: interface, tuple)
+      ?? pickListener(candidates, at: local, by: .none, tuple)
+      ?? pickListener(candidates, at: any, by: interface, tuple)
+      ?? pickListener(candidates, at: any, by: .none, tuple)
   }
 
-  private func pickListener(_ candidates: [Int], at address: IPAddress, _ tuple: FourTuple) -> Int? {
+  /// The device that a listener is bound to.
+  func device(ofListener listener: Int) -> InterfaceIndex {
+    sockets[listeners[listener].socket].core.options.boundDevice
+  }
+
+  private func pickListener(
+    _ candidates: [Int], at address: IPAddress, by device: InterfaceIndex, _ tuple: FourTuple
+  ) -> Int? {
+    func fits(_ listener: Int) -> Bool {
+      listeners[listener].local.address == address && self.device(ofListener: listener) == device
+    }
     var count = 0
-    for listener in candidates where listeners[listener].local.address == address { count += 1 }
+    for listener in candidates where fits(listener) { count += 1 }
     if count == 0 { return nil }
     var chosen = count == 1 ? 0 : Int((UInt64(connections.hash(tuple)) &* UInt64(count)) >> 32)
-    for listener in candidates where listeners[listener].local.address == address {
+    for listener in candidates where fits(listener) {
       if chosen == 0 { return listener }
       chosen -= 1
     }

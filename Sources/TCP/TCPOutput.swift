@@ -57,7 +57,8 @@ extension TCPConnection {
     }
     do {
       let fresh = try host.route(
-        to: remote, from: local.isAny ? nil : local, onLink: core.options.dontRoute)
+        to: remote, from: local.isAny ? nil : local, onLink: core.options.dontRoute,
+        by: core.options.boundDevice)
       core.route = fresh
       sender.syncMSS(mtu: fresh.mtu)
       return nil

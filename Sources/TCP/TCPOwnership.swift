@@ -1,17 +1,22 @@
 import InetSocket
+import Internet
 import NetNamespace
 import Wire
 
 /// What a stack of several shards asks, to find the one that a segment belongs to.
 extension TCPLayer {
   /// Whether a connection, a handshake or a TIME-WAIT between these ends lives here.
-  public func hasConnection(_ flow: FourTuple) -> Bool { findConnection(flow) != nil }
+  ///
+  /// - Parameter interface: the device that the segment came in by.
+  public func hasConnection(_ flow: FourTuple, by interface: InterfaceIndex) -> Bool {
+    findConnection(flow, by: interface) != nil
+  }
 
-  /// Whether a socket here listens at this address.
-  public func hasListener(at local: SocketAddress) -> Bool {
+  /// Whether a socket here listens at this address, for what comes in by this device.
+  public func hasListener(at local: SocketAddress, by interface: InterfaceIndex) -> Bool {
     listening[local.port]?.contains { listener in
       let bound = listeners[listener].local.address
-      return bound == local.address || bound.isAny
+      return (bound == local.address || bound.isAny) && device(ofListener: listener).takes(interface)
     } ?? false
   }
 
@@ -29,12 +34,40 @@ extension TCPLayer {
   /// Whether sockets here are in the way of another shard's.
   public func refuses(_ wish: PortWish) -> Bool { ports.refuses(wish) }
 
+  /// What `connect()` of a socket that was bound to a port asks of other shards with the port; `nil`: nothing. Ports that
+  /// `connect()` itself picks are no other shard's.
+  public mutating func connectionWish(
+    _ id: SocketID, to remote: SocketAddress, host: inout Host
+  ) -> ConnectionWish? {
+    guard let shared = ports.shared, let index = try? slot(id), sockets[index].core.isBound,
+      sockets[index].state == .close, sockets[index].connectPhase == .unconnected
+    else { return nil }
+    var local = sockets[index].core.tuple.local
+    let others = shared.others(on: local.port)
+    let device = sockets[index].core.options.boundDevice
+    guard others != 0, let source = local.address.v4, let destination = remote.address.v4,
+      let route = try? host.route(to: destination, from: source.isAny ? nil : source, by: device)
+    else { return nil }
+    local.address = IPAddress(route.source)
+    let far = SocketAddress(IPAddress(route.destination), port: remote.port)
+    return ConnectionWish(flow: FourTuple(local: local, remote: far), device: device, others: others)
+  }
+
+  /// Whether a connection or a handshake here has the ends of such a wish. What is in TIME-WAIT is in nobody's way.
+  /// Linux: `__inet_check_established()`.
+  public func refuses(_ wish: ConnectionWish) -> Bool {
+    switch findConnection(wish.flow, by: wish.device) {
+    case .socket, .request: true
+    case .timeWait, nil: false
+    }
+  }
+
   /// Whether `takeConnectionChange` has one.
   public var hasConnectionChanges: Bool { !connections.changes.isEmpty }
 
   /// A connection that came into being here or ended, and which of the two; `nil`: none.
   public mutating func takeConnectionChange() -> (flow: FourTuple, isThere: Bool)? {
     guard let flow = connections.changes.popLast() else { return nil }
-    return (flow, findConnection(flow) != nil)
+    return (flow, findConnection(flow, by: nil) != nil)
   }
 }

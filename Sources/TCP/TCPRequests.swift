@@ -34,7 +34,8 @@ extension TCPLayer {
     }
     let windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
     let hasTimestamps = host.net.settings.tcpTimestamps && segment.options.hasTimestamps
-    let mss = advertisedMSS(listener, tuple, host: &host)
+    let device = sockets[listeners[listener].socket].core.options.boundDevice
+    let mss = advertisedMSS(listener, tuple, by: device, host: &host)
     // The child will offer the same.
     let parent = listeners[listener].socket
     let window = InitialWindow(
@@ -48,7 +49,7 @@ extension TCPLayer {
       peerMSS: segment.peerMSS, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: host.net.settings.tcpSack && segment.options.sackPermitted,
-      hasTimestamps: hasTimestamps, typeOfService: typeOfService, sentAt: host.net.now,
+      hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device, sentAt: host.net.now,
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
     enqueueRequest(slot)
@@ -74,10 +75,11 @@ extension TCPLayer {
     let tuple = requests[slot].tuple
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
-      flags: [.syn, .ack])
+      flags: [.syn, .ack], device: requests[slot].device)
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(
-      truncatingIfNeeded: advertisedMSS(requests[slot].listener, tuple, host: &host))
+      truncatingIfNeeded: advertisedMSS(
+        requests[slot].listener, tuple, by: requests[slot].device, host: &host))
     if requests[slot].hasTimestamps {
       reply.options.hasTimestamps = true
       reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
@@ -88,10 +90,12 @@ extension TCPLayer {
     reply.send(host: &host)
   }
 
-  private func advertisedMSS(_ listener: Int, _ tuple: FourTuple, host: inout Host) -> Int {
+  private func advertisedMSS(
+    _ listener: Int, _ tuple: FourTuple, by device: InterfaceIndex, host: inout Host
+  ) -> Int {
     var mtu = 1500
     if let local = tuple.local.address.v4, let remote = tuple.remote.address.v4,
-      let route = try? host.route(to: remote, from: local)
+      let route = try? host.route(to: remote, from: local, by: device)
     {
       mtu = route.mtu
     }
@@ -140,7 +144,7 @@ extension TCPLayer {
   private func acknowledgeForRequest(_ slot: Int, host: inout Host) {
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
-      acknowledgment: requests[slot].initialReceive + 1, flags: .ack)
+      acknowledgment: requests[slot].initialReceive + 1, flags: .ack, device: requests[slot].device)
     let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {
@@ -208,7 +212,7 @@ extension TCPLayer {
     }
     if segment.flags.contains(.syn) {
       skb.drop(.tcpInvalidSYN)
-      ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
+      ControlReply.reset(for: segment, tuple: tuple, by: requests[slot].device).send(host: &host)
       host.net.counters.count(.TcpAttemptFails)
       removeRequest(slot, net: &host.net)
       return
@@ -219,7 +223,7 @@ extension TCPLayer {
     }
     guard segment.acknowledgment == requests[slot].initialSend + 1 else {
       skb.drop(.tcpInvalidAcknowledgment)
-      ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
+      ControlReply.reset(for: segment, tuple: tuple, by: requests[slot].device).send(host: &host)
       return
     }
     let listener = requests[slot].listener
@@ -259,11 +263,16 @@ extension TCPLayer {
     var child = TCPConnection(id: id, family: sockets[parent].core.family, net: host.net)
     child.options = sockets[parent].options
     child.core.inherit(sockets[parent].core)
+    let device = requests[slot].device
+    if child.core.options.boundDevice != device {
+      child.core.options.boundIndex = Int32(device.rawValue)
+    }
     child.core.tuple = requests[slot].tuple
     child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
-    child.receiver.advertisedMSS = advertisedMSS(listener, child.core.tuple, host: &host)
+    child.receiver.advertisedMSS = advertisedMSS(
+      listener, child.core.tuple, by: device, host: &host)
     let headerOptions = requests[slot].hasTimestamps ? 12 : 0
     child.selectInitialWindow(segment: child.receiver.advertisedMSS - headerOptions, net: host.net)
     _ = child.refreshRoute(host: &host)
@@ -299,7 +308,9 @@ extension TCPLayer {
     child.finishHandshake(net: &host.net)
     let tuple = child.core.tuple
     removeRequest(slot, net: &host.net)
-    ports.share(&child.core.binding, address: tuple.local.address, port: tuple.local.port)
+    ports.share(
+      &child.core.binding, with: sockets[parent].core.binding, address: tuple.local.address,
+      port: tuple.local.port, device: device)
     let taken = sockets.insert(child)
     precondition(taken == index, "a reserved slab slot is the next one used")
     insert(tuple, socket: index)

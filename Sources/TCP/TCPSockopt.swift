@@ -15,13 +15,14 @@ extension TCPLayer {
     try body(&sockets[slot(id)].options)
   }
 
-  /// `SO_REUSEADDR` or `SO_REUSEPORT` was set: a port that the socket has already is shared on the new terms.
-  public mutating func reuseChanged(_ id: SocketID) throws(Errno) {
+  /// `SO_REUSEADDR`, `SO_REUSEPORT` or `SO_BINDTODEVICE` was set: a port that the socket has already is shared on the new
+  /// terms.
+  public mutating func bindingChanged(_ id: SocketID) throws(Errno) {
     let index = try slot(id)
     let (options, local) = (sockets[index].core.options, sockets[index].core.tuple.local)
-    ports.setReuse(
+    ports.setTerms(
       &sockets[index].core.binding, address: local.address, port: local.port,
-      reuseAddress: options.reuseAddress, reusePort: options.reusePort)
+      reuseAddress: options.reuseAddress, reusePort: options.reusePort, device: options.boundDevice)
   }
 
   /// `SO_KEEPALIVE` was switched on or off. Linux: `tcp_set_keepalive()`.

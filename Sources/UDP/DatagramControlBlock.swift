@@ -5,6 +5,8 @@ import Wire
 struct DatagramControlBlock: ControlBlock {
   var source: IPv4Address
   var destination: IPv4Address
+  /// The address of ours that it was for. Linux: `ipi_spec_dst`.
+  var specificDestination: IPv4Address
   var sourcePort: UInt16
   var timeToLive: UInt8
   var typeOfService: UInt8

@@ -1,7 +1,22 @@
 import InetSocket
 import NetNamespace
+import Synchronization
 import Tables
 import Wire
+
+/// What a datagram socket is found under: its ends, and the device that it is bound to.
+struct DatagramKey: Equatable {
+  var local: SocketAddress
+  /// `nil`: it is not connected.
+  var remote: SocketAddress?
+  var device: InterfaceIndex
+
+  init(_ local: SocketAddress, _ remote: SocketAddress?, _ device: InterfaceIndex) {
+    self.local = local
+    self.remote = remote
+    self.device = device
+  }
+}
 
 /// Which shards of a stack have which datagram sockets of one protocol: by port, and by the key that a socket is found
 /// under. One for all shards, read without a lock. Linux: one `struct udp_table` for the host.
@@ -23,13 +38,23 @@ public final class DatagramDirectory: Sendable {
     members = SharedCounts(count: Self.placeCount, shardCount: shardCount)
   }
 
+  /// How many sockets are bound to a device.
+  private let deviceOwners = Atomic<Int>(0)
+
+  /// Whether any socket is bound to a device.
+  fileprivate var hasDevices: Bool { deviceOwners.load(ordering: .acquiring) > 0 }
+  fileprivate func countDevice(_ one: Int) {
+    _ = deviceOwners.add(one, ordering: .acquiringAndReleasing)
+  }
+
   private func hash(_ local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
     keyed.tableHash(
       local: local, remote: remote ?? SocketAddress(IPAddress.any(local.address.family), port: 0))
   }
 
-  fileprivate func place(_ local: SocketAddress, _ remote: SocketAddress?) -> Int {
-    Int(truncatingIfNeeded: hash(local, remote)) & (Self.placeCount - 1)
+  fileprivate func place(_ key: DatagramKey) -> Int {
+    let hash = hash(key.local, key.remote) &+ UInt64(key.device.rawValue)
+    return Int(truncatingIfNeeded: hash) & (Self.placeCount - 1)
   }
 
   fileprivate func set(_ shard: Int, isFirst: Bool, reusePort: Bool, at place: Int) {
@@ -44,16 +69,12 @@ public final class DatagramDirectory: Sendable {
   }
 
   /// Shards that probably have a socket under a key, a bit for each.
-  func shards(with local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
-    keys[place(local, remote)]
-  }
+  func shards(with key: DatagramKey) -> UInt64 { keys[place(key)] }
 
   /// Which of several shards with a key a flow goes to: the one of the latest comer, as within a shard, or in a group
   /// always the same, each member's shard as often as any other's. Linux: `reuseport_select_sock()`.
-  fileprivate func choice(
-    among shards: UInt64, with local: SocketAddress, _ remote: SocketAddress?, for flow: FourTuple
-  ) -> Int {
-    let place = place(local, remote)
+  fileprivate func choice(among shards: UInt64, with key: DatagramKey, for flow: FourTuple) -> Int {
+    let place = place(key)
     let preferred = latest[place] & shards
     if preferred != 0 { return preferred.trailingZeroBitCount }
     let hash = hash(flow.local, flow.remote)
@@ -72,24 +93,27 @@ struct DirectoryEntries {
     self.shard = shard
   }
 
-  mutating func add(_ local: SocketAddress, _ remote: SocketAddress?, reusePort: Bool) {
-    let place = directory.place(local, remote)
+  mutating func add(_ key: DatagramKey, reusePort: Bool) {
+    let place = directory.place(key)
     let count = counts[place, default: 0] + 1
     counts[place] = count
     directory.set(shard, isFirst: count == 1, reusePort: reusePort, at: place)
+    if key.device != .none { directory.countDevice(1) }
   }
 
-  mutating func remove(_ local: SocketAddress, _ remote: SocketAddress?, reusePort: Bool) {
-    let place = directory.place(local, remote)
+  mutating func remove(_ key: DatagramKey, reusePort: Bool) {
+    let place = directory.place(key)
     let count = counts[place, default: 1] - 1
     counts[place] = count > 0 ? count : nil
     directory.clear(shard, isLast: count == 0, reusePort: reusePort, at: place)
+    if key.device != .none { directory.countDevice(-1) }
   }
 }
 
 /// How far the search for a datagram's socket has come among the shards.
 public struct DatagramSearch: Sendable, Equatable {
-  /// The kind of key that is asked for: connected to the sender, bound to the address, bound to any.
+  /// The kind of key that is asked for: connected to the sender, bound to the address, bound to any; of each those that are
+  /// bound to the device first.
   fileprivate var step = 0
   /// Shards that do not have the key of this step, a bit for each.
   fileprivate var asked: UInt64 = 0
@@ -113,9 +137,11 @@ extension DatagramTable {
     return (others, others != shared.users[Int(port)])
   }
 
-  /// Which other shard a datagram is for; `nil`: it is this one's, or nobody's. The most exact key of all shards wins, as
+  /// Which other shard a datagram that came in by a device is for; `nil`: it is this one's, or nobody's. The most exact key of all shards wins, as
   /// within one shard; where a shard turns out not to have it, the search goes on from there.
-  public func shard(of flow: FourTuple, _ search: inout DatagramSearch) -> Int? {
+  public func shard(
+    of flow: FourTuple, by interface: InterfaceIndex, _ search: inout DatagramSearch
+  ) -> Int? {
     guard let shared = ports.shared, let directory = demux.shared?.directory else { return nil }
     let others = shared.others(on: flow.local.port)
     guard others != 0 else { return nil }
@@ -126,18 +152,21 @@ extension DatagramTable {
       return users.trailingZeroBitCount
     }
     let anywhere = SocketAddress(.any(flow.local.address.family), port: flow.local.port)
-    while search.step < 3 {
-      let key = search.step == 2 ? anywhere : flow.local
-      let remote = search.step == 0 ? flow.remote : nil
-      let shards = directory.shards(with: key, remote) & users & ~search.asked
+    let hasDevices = directory.hasDevices
+    while search.step < 6 {
+      let key = DatagramKey(
+        search.step >= 4 ? anywhere : flow.local, search.step < 2 ? flow.remote : nil,
+        search.step % 2 == 0 ? interface : .none)
+      let isOfUse = hasDevices || key.device == .none
+      let shards = isOfUse ? directory.shards(with: key) & users & ~search.asked : 0
       if shards == 0 {
         search.step += 1
         search.asked = 0
         continue
       }
-      let isHere = demux.exact(local: key, remote: remote) != nil
+      let isHere = demux.has(key)
       if search.hasMoved && isHere { return nil }
-      let shard = directory.choice(among: shards, with: key, remote, for: flow)
+      let shard = directory.choice(among: shards, with: key, for: flow)
       if shard != shared.shard {
         search.hasMoved = true
         return shard

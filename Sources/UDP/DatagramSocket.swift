@@ -115,6 +115,7 @@ struct DatagramSocket: ~Copyable {
     if wanted < length { message.flags.insert(.truncate) }
     if options.packetInfo {
       message.control.destination = headers.destination
+      message.control.specificDestination = headers.specificDestination
       message.control.interface = skb.interface
     }
     if options.receiveTimeToLive { message.control.timeToLive = headers.timeToLive }
@@ -145,10 +146,12 @@ struct DatagramSocket: ~Copyable {
     routeAsked = asked
   }
 
-  /// The device that a send asks for: with its control message, or with the option, which is not for groups.
-  /// Linux: `ipc.oif` in `udp_sendmsg()`.
+  /// The device that a send asks for: with its control message, or that of the socket, or with `IP_UNICAST_IF`, which is
+  /// not for groups. Linux: `ipc.oif` in `udp_sendmsg()`.
   func device(for destination: IPv4Address, _ control: SendControl = SendControl()) -> InterfaceIndex {
-    control.interface != .none || destination.isMulticast ? control.interface : core.options.unicastInterface
+    if control.interface != .none { return control.interface }
+    let bound = core.options.boundDevice
+    return bound != .none || destination.isMulticast ? bound : core.options.unicastInterface
   }
 
   private func checkBroadcast(_ route: Route) throws(Errno) {

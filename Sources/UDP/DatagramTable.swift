@@ -70,7 +70,7 @@ public struct DatagramTable: ~Copyable {
     let options = sockets[index].core.options
     let taken = try ports.bind(
       &sockets[index].core.binding, address: address, port: port, reuseAddress: options.reuseAddress,
-      reusePort: options.reusePort, net: &net)
+      reusePort: options.reusePort, device: kind == .ping ? .none : options.boundDevice, net: &net)
     sockets[index].core.tuple.local = SocketAddress(address, port: taken)
     sockets[index].core.boundTo.address = address
     rehash(index)
@@ -90,7 +90,7 @@ public struct DatagramTable: ~Copyable {
     // Ping replies are found by identifier alone. Linux: ping_lookup().
     demux.insert(
       index, local: sockets[index].core.tuple.local, remote: kind == .ping ? nil : sockets[index].core.peer,
-      reusePort: sockets[index].core.options.reusePort)
+      device: sockets[index].core.options.boundDevice, reusePort: sockets[index].core.options.reusePort)
   }
 
   /// Sets the peer: the default destination, and for UDP the only source that is received from.
@@ -99,13 +99,14 @@ public struct DatagramTable: ~Copyable {
   /// - Throws: ENETUNREACH, EACCES (broadcast without SO_BROADCAST), EAGAIN (no port left).
   public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
-    guard var destination = remote.address.v4 else { throw .EAFNOSUPPORT }
+    guard let wanted = remote.address.v4 else { throw .EAFNOSUPPORT }
     try autobind(index, net: &host.net)
     let source = sockets[index].isGroupBound ? .any : sockets[index].core.boundTo.address.v4 ?? .any
-    if destination.isAny { destination = source.isAny ? .loopback : source }
+    let device = sockets[index].device(for: wanted)
+    let destination = wanted.isAny ? host.internet.ownAddress(source, by: device) : wanted
     sockets[index].core.route = nil
     try sockets[index].findRoute(
-      to: destination, from: source, by: sockets[index].device(for: destination),
+      to: destination, from: source, by: device,
       onLink: sockets[index].core.options.dontRoute, host: &host)
     if let route = sockets[index].core.route, sockets[index].core.boundTo.address.isAny {
       sockets[index].core.tuple.local.address = IPAddress(route.source)
@@ -157,15 +158,16 @@ public struct DatagramTable: ~Copyable {
     _ = sockets.remove(index)
   }
 
-  /// `SO_REUSEADDR` or `SO_REUSEPORT` was set: a port that the socket has already is shared on the new terms.
-  public mutating func reuseChanged(_ id: SocketID) throws(Errno) {
+  /// `SO_REUSEADDR`, `SO_REUSEPORT` or `SO_BINDTODEVICE` was set: a port that the socket has already is shared on the new
+  /// terms, and datagrams find the socket by them.
+  public mutating func bindingChanged(_ id: SocketID) throws(Errno) {
     let index = try slot(id)
     guard sockets[index].core.isBound else { return }
     let options = sockets[index].core.options
-    ports.setReuse(
+    ports.setTerms(
       &sockets[index].core.binding, address: sockets[index].core.boundTo.address,
       port: sockets[index].core.tuple.local.port, reuseAddress: options.reuseAddress,
-      reusePort: options.reusePort)
+      reusePort: options.reusePort, device: kind == .ping ? .none : options.boundDevice)
     rehash(index)
   }
 

@@ -44,11 +44,11 @@ public struct PingLayer: ~Copyable {
     if table.sockets[index].core.sendShutdown { throw .EPIPE }
     var source = control.source ?? table.sockets[index].source ?? .any
     if source.isMulticast || source.isBroadcast { source = .any }
-    if address.isAny { address = source.isAny ? .loopback : source }
+    let device = table.sockets[index].device(for: address, control)
+    if address.isAny { address = host.internet.ownAddress(source, by: device) }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
     try table.sockets[index].findRoute(
-      to: address, from: source, by: table.sockets[index].device(for: address, control), onLink: onLink,
-      host: &host)
+      to: address, from: source, by: device, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
     let interface = table.sockets[index].core.route?.interface ?? .none
@@ -112,26 +112,28 @@ public struct PingLayer: ~Copyable {
       skb.drop(.packetTooSmall)
       return
     }
-    guard let index = lookup(header.destination, identifier: icmp.identifier) else {
+    guard let index = lookup(header.destination, identifier: icmp.identifier, by: skb.interface)
+    else {
       skb.drop(.noSocket)
       return
     }
     skb.datagram = DatagramControlBlock(
-      source: header.source, destination: header.destination, sourcePort: 0, timeToLive: header.timeToLive,
+      source: header.source, destination: header.destination,
+      specificDestination: header.destination, sourcePort: 0, timeToLive: header.timeToLive,
       typeOfService: header.typeOfService)
     _ = table.sockets[index].enqueue(skb, net: &net)
   }
 
-  private func lookup(_ local: IPv4Address, identifier: UInt16) -> Int? {
-    table.demux.exact(local: SocketAddress(local, port: identifier), remote: nil)
-      ?? table.demux.exact(local: SocketAddress(.any, port: identifier), remote: nil)
+  private func lookup(_ local: IPv4Address, identifier: UInt16, by interface: InterfaceIndex) -> Int? {
+    table.demux.exact(local: SocketAddress(local, port: identifier), remote: nil, by: interface)
+      ?? table.demux.exact(local: SocketAddress(.any, port: identifier), remote: nil, by: interface)
   }
 
   /// Takes an ICMP error about an echo request; `error.local.port` is the request's identifier. Linux: `ping_err()`.
   public mutating func error(_ error: TransportError, host: inout Host) {
-    guard let local = error.local.address.v4, let index = lookup(local, identifier: error.local.port) else {
-      return
-    }
+    guard let local = error.local.address.v4,
+      let index = lookup(local, identifier: error.local.port, by: error.interface)
+    else { return }
     if let mtu = error.mtu {
       let discovery = table.sockets[index].core.options.pathMTUDiscovery
       if discovery == .dont { return }

@@ -16,10 +16,10 @@ public enum UDPInput: ~Copyable {
 extension UDPLayer {
   /// Takes a datagram whose data is at the UDP header. Linux: `udp_rcv()`.
   ///
-  /// - Parameter isForMany: its destination is a group or a broadcast address. What kind of frame brought it does not
-  ///   matter here, and ourselves may have sent it.
+  /// - Parameter own: for a destination that is a group or a broadcast address, the address of ours that it was for; `nil`:
+  ///   it is for one socket. What kind of frame brought it does not matter here, and ourselves may have sent it.
   public mutating func receive(
-    _ skb: consuming SkBuff, header: IPv4Header, isForMany: Bool, net: inout Net
+    _ skb: consuming SkBuff, header: IPv4Header, forManyAt own: IPv4Address?, net: inout Net
   ) -> UDPInput {
     guard let udp = Self.whole(&skb), skb.trim(to: udp.totalByteCount) else {
       net.counters.count(.UdpInErrors)
@@ -36,13 +36,14 @@ extension UDPLayer {
     let local = SocketAddress(header.destination, port: udp.destinationPort)
     let remote = SocketAddress(header.source, port: udp.sourcePort)
     skb.datagram = DatagramControlBlock(
-      source: header.source, destination: header.destination, sourcePort: udp.sourcePort,
+      source: header.source, destination: header.destination,
+      specificDestination: own ?? header.destination, sourcePort: udp.sourcePort,
       timeToLive: header.timeToLive, typeOfService: header.typeOfService)
-    if isForMany {
+    if own != nil {
       deliverToAll(skb, local: local, remote: remote, net: &net)
       return .consumed
     }
-    guard let index = table.demux.lookup(local: local, remote: remote) else {
+    guard let index = table.demux.lookup(local: local, remote: remote, by: skb.interface) else {
       net.counters.count(.UdpNoPorts)
       return .noSocket(skb)
     }
@@ -91,13 +92,14 @@ extension UDPLayer {
   private mutating func deliverToAll(
     _ skb: consuming SkBuff, local: SocketAddress, remote: SocketAddress, net: inout Net
   ) {
+    let interface = skb.interface
     skb.pull(UDPHeader.byteCount)
-    guard var index = table.demux.next(after: nil, local: local, remote: remote) else {
+    guard var index = table.demux.next(after: nil, local: local, remote: remote, by: interface) else {
       net.counters.count(.UdpIgnoredMulti)
       skb.drop(.noSocket)
       return
     }
-    while let following = table.demux.next(after: index, local: local, remote: remote) {
+    while let following = table.demux.next(after: index, local: local, remote: remote, by: interface) {
       if let copy = skb.clone() {
         enqueue(copy, to: index, net: &net)
       } else {
@@ -110,7 +112,8 @@ extension UDPLayer {
 
   /// Takes an ICMP error, or a failure of our own, about a datagram that was sent. Linux: `__udp4_lib_err()`.
   public mutating func error(_ error: TransportError, host: inout Host) {
-    guard let index = table.demux.lookup(local: error.local, remote: error.remote) else { return }
+    let found = table.demux.lookup(local: error.local, remote: error.remote, by: error.interface)
+    guard let index = found else { return }
     let discovery = table.sockets[index].core.options.pathMTUDiscovery
     if let mtu = error.mtu {
       if discovery == .dont { return }

@@ -82,13 +82,13 @@ extension UDPLayer {
     target.noChecksum = table.sockets[index].core.options.noChecksum
     target.source = control.source ?? table.sockets[index].source ?? .any
     if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
+    let device = table.sockets[index].device(for: target.destination, control)
     if target.destination.isAny {
-      target.destination = target.source.isAny ? .loopback : target.source
+      target.destination = host.internet.ownAddress(target.source, by: device)
     }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source,
-      by: table.sockets[index].device(for: target.destination, control), onLink: onLink, host: &host)
+      to: target.destination, from: target.source, by: device, onLink: onLink, host: &host)
     target.interface = table.sockets[index].core.route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].core.route {

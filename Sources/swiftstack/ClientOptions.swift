@@ -26,6 +26,37 @@ struct ClientOptions: ParsableArguments {
   }
 }
 
+/// The interface that a table is asked for: `[show | list] [dev] [IFNAME]`, as iproute2's.
+struct ShownDevice {
+  var name: String?
+
+  /// - Parameter takesName: the name may stand without `dev` before it.
+  /// - Returns: `nil` when the words ask for a change.
+  init?(_ words: [String], takesName: Bool) throws {
+    var rest = words[...]
+    let isList = rest.first.map { ["show", "list", "ls", "lst"].contains($0) } ?? true
+    if isList { rest = rest.dropFirst() } else if rest.first != "dev" { return nil }
+    if rest.first == "dev" {
+      guard rest.count > 1 else { throw ValidationError("an interface is expected behind \"dev\"") }
+      rest = rest.dropFirst()
+      name = rest.popFirst()
+    } else if takesName {
+      name = rest.popFirst()
+    }
+    if let word = rest.first { throw ValidationError("\"\(word)\" is one word too many") }
+  }
+
+  /// The rows of the interface, or all when none is asked for.
+  func rows<Row>(_ rows: [Row], of client: inout ControlClient, _ device: (Row) -> String?) throws -> [Row] {
+    guard let name else { return rows }
+    let links = try client.table(.addr) { if case .addr(let rows) = $0 { rows } else { nil } }
+    guard links.contains(where: { $0.device == name }) else {
+      throw StackError("Cannot find device \"\(name)\"", code: .ENODEV)
+    }
+    return rows.filter { device($0) == name }
+  }
+}
+
 /// What commands that print a table take beside that.
 struct ReportOptions: ParsableArguments {
   @OptionGroup var client: ClientOptions

@@ -5,7 +5,8 @@ struct LinkCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "link", abstract: "Show the stack's interfaces or change one, as \"ip link\" does.",
     discussion: """
-      link [set [dev IFNAME] [mtu N] [address MAC] [up | down]]
+      link [show] [dev IFNAME]
+      link set [dev IFNAME] [mtu N] [address MAC] [up | down]
       The stack's side only: Linux's side of the TAP keeps its own MTU, address and state.
       """)
   @Argument(parsing: .allUnrecognized, help: "set, and what.") var words: [String] = []
@@ -17,9 +18,12 @@ struct LinkCommand: ParsableCommand {
     func entry(_ link: InterfaceReport) -> InterfaceEntry {
       InterfaceEntry(link, withAddresses: false, withStatistics: withStatistics)
     }
-    if !words.isEmpty { return try options.change("link", words) }
+    guard let shown = try ShownDevice(words, takesName: true) else {
+      return try options.change("link", words)
+    }
     var client = try options.client.connect()
-    let links = try client.table(.addr) { if case .addr(let rows) = $0 { rows } else { nil } }
+    let all = try client.table(.addr) { if case .addr(let rows) = $0 { rows } else { nil } }
+    let links = try shown.rows(all, of: &client) { $0.device }
     if options.json { return try JSONOutput.print(links.map(entry)) }
     for link in links { try StandardOutput.print(entry(link).text) }
   }

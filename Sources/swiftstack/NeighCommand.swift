@@ -5,9 +5,10 @@ struct NeighCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "neigh", abstract: "Show or change the stack's neighbours, as \"ip neigh\" does.",
     discussion: """
-      neigh [replace ADDRESS lladdr MAC [nud permanent | noarp | reachable | stale]]
-      neigh [del ADDRESS]
-      neigh [flush [all]]
+      neigh [show] [dev IFNAME]
+      neigh replace ADDRESS lladdr MAC [nud permanent | noarp | reachable | stale] [dev IFNAME]
+      neigh del ADDRESS [dev IFNAME]
+      neigh flush [all] [dev IFNAME]
       """)
   @Argument(parsing: .allUnrecognized, help: "replace, del or flush, and the neighbour.") var words:
     [String] = []
@@ -22,9 +23,12 @@ struct NeighCommand: ParsableCommand {
   }
 
   func run() throws {
-    if !words.isEmpty { return try options.change("neigh", words) }
+    guard let shown = try ShownDevice(words, takesName: false) else {
+      return try options.change("neigh", words)
+    }
     var client = try options.client.connect()
-    let neighbours = try client.table(.neigh) { if case .neigh(let rows) = $0 { rows } else { nil } }
+    let all = try client.table(.neigh) { if case .neigh(let rows) = $0 { rows } else { nil } }
+    let neighbours = try shown.rows(all, of: &client) { $0.device }
     if options.json {
       return try JSONOutput.print(
         neighbours.map {

@@ -5,8 +5,9 @@ struct RouteCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "route", abstract: "Show or change the stack's routes, as \"ip route\" does.",
     discussion: """
-      route [add | replace [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]]
-      route [del [TYPE] PREFIX [via GATEWAY] [metric N]]
+      route [show] [dev IFNAME]
+      route add | replace [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]
+      route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N]
       TYPE: unicast, blackhole (senders get EINVAL), unreachable (EHOSTUNREACH), prohibit (EACCES)
       """)
   @Argument(parsing: .allUnrecognized, help: "add, replace or del, and the route.") var words: [String] = []
@@ -25,9 +26,12 @@ struct RouteCommand: ParsableCommand {
   }
 
   func run() throws {
-    if !words.isEmpty { return try options.change("route", words) }
+    guard let shown = try ShownDevice(words, takesName: false) else {
+      return try options.change("route", words)
+    }
     var client = try options.client.connect()
-    let routes = try client.table(.route) { if case .route(let rows) = $0 { rows } else { nil } }
+    let all = try client.table(.route) { if case .route(let rows) = $0 { rows } else { nil } }
+    let routes = try shown.rows(all, of: &client) { $0.device }
     if options.json {
       return try JSONOutput.print(
         routes.map {

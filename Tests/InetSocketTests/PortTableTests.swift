@@ -44,8 +44,9 @@ import Wire
       }
       throw Errno.EADDRNOTAVAIL
     }
-    func share(_ owner: Int, _ address: IPv4Address, port: UInt16) {
-      ports.share(&bindings[owner], address: IPAddress(address), port: port)
+    func share(_ owner: Int, with listener: Int, _ address: IPv4Address, port: UInt16) {
+      ports.share(
+        &bindings[owner], with: bindings[listener], address: IPAddress(address), port: port)
     }
   }
   let one = IPv4Address(10, 0, 0, 2)
@@ -157,7 +158,7 @@ import Wire
       let bench = Bench()
       _ = try bench.bind(0, port: 80, reuseAddress: reuse)
       try bench.listen(0, port: 80)
-      bench.share(1, one, port: 80)
+      bench.share(1, with: 0, one, port: 80)
       bench.release(0, port: 80)
       if reuse {
         _ = try bench.bind(2, port: 80, reuseAddress: true)

@@ -45,6 +45,12 @@ enum OptionList {
     Array("reno-and-some-more-letters".utf8),
   ]
 
+  private static let devices: [[UInt8]] = [
+    [], Array("lo".utf8), Array("no-such".utf8), Array("lo".utf8) + [0, 9, 9, 9], Array("l".utf8), [0],
+    Array("lo".utf8) + [UInt8](repeating: 0, count: 40), [0, 0x6C, 0x6F],
+    Array("lo-and-some-more-letters".utf8),
+  ]
+
   private static func list(_ level: Int32, _ entries: [(Int32, String)]) -> [ListedOption] {
     entries.map { number, name in
       let values: [[UInt8]] =
@@ -53,6 +59,7 @@ enum OptionList {
         case "IP_ADD_MEMBERSHIP", "IP_DROP_MEMBERSHIP": groups
         case "IP_UNICAST_IF": numbers + interfaces
         case "TCP_CONGESTION": names
+        case "SO_BINDTODEVICE": devices
         default: numbers
         }
       return ListedOption(level: level, number: number, name: name, values: values)

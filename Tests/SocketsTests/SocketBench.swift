@@ -51,7 +51,7 @@ final class SocketBench {
     try set(id, level, name, (0..<4).map { UInt8(truncatingIfNeeded: value >> Int32($0 * 8)) })
   }
   func bytes(_ id: SocketID, _ level: Int32, _ name: Int32, maximum: Int = 1024) throws -> [UInt8] {
-    try sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: host.net)
+    try sockets.getsockopt(id, level: level, name: name, maximum: maximum, host: host)
   }
   /// The value of an `int` option.
   func get(_ id: SocketID, _ level: Int32, _ name: Int32) throws -> Int32 {

@@ -25,7 +25,7 @@ import Wire
     let lost = Task.detached {
       var lost = 0
       while !watch.isOver.load(ordering: .relaxed) {
-        if directory.shards(with: Self.any, nil) != 1 << 5 { lost += 1 }
+        if directory.shards(with: DatagramKey(Self.any, nil, .none)) != 1 << 5 { lost += 1 }
       }
       return lost
     }
@@ -33,6 +33,6 @@ import Wire
     watch.isOver.store(true, ordering: .relaxed)
     #expect(await lost.value == 0)
     demux.remove(0)
-    #expect(directory.shards(with: Self.any, nil) == 0)
+    #expect(directory.shards(with: DatagramKey(Self.any, nil, .none)) == 0)
   }
 }

@@ -22,7 +22,7 @@ import Wire
   }
 
   private func option(_ bench: DatagramBench, _ id: SocketID, _ level: Int32, _ name: Int32) throws -> Int {
-    let bytes = try bench.sockets.getsockopt(id, level: level, name: name, net: bench.host.net)
+    let bytes = try bench.sockets.getsockopt(id, level: level, name: name, host: bench.host)
     return bytes.reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 

@@ -262,7 +262,7 @@ import Wire
     try bench.send(id, [UInt8](repeating: 1, count: 1400))
     bench.settle()
     #expect(bench.sent.map { Packet.read16($0, 2) } == [996, 452])
-    #expect(try bench.sockets.getsockopt(id, level: 0, name: 14, net: bench.host.net) == [0xE8, 3, 0, 0])
+    #expect(try bench.sockets.getsockopt(id, level: 0, name: 14, host: bench.host) == [0xE8, 3, 0, 0])
   }
 
   @Test("S7 Shutdown: EPIPE for the writer, end for the reader, ENOTCONN without a peer")

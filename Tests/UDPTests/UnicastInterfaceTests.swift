@@ -98,6 +98,6 @@ struct UnicastInterfaceTests {
     }
     #expect(
       try bench.sockets.getsockopt(
-        socket, level: 0, name: IPOptionName.unicastInterface, net: bench.host.net) == [0, 0, 0, 2])
+        socket, level: 0, name: IPOptionName.unicastInterface, host: bench.host) == [0, 0, 0, 2])
   }
 }

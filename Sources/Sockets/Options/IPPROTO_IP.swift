@@ -39,9 +39,9 @@ extension OptionTable {
       })
     table.add(
       IPOptionName.timeToLive, "IP_TTL", .intOrByte,
-      get: { (id, layer, net) throws(Errno) in
+      get: { (id, layer, host) throws(Errno) in
         let value = try layer.withCore(id) { (core) throws(Errno) in core.options.timeToLive }
-        return Int32(value == 0 ? net.settings.defaultTimeToLive : value)
+        return Int32(value == 0 ? host.net.settings.defaultTimeToLive : value)
       },
       set: { (value, id, layer, _) throws(Errno) in
         // -1 asks for the default.
@@ -89,8 +89,8 @@ extension OptionTable {
     table.keep(IPOptionName.receiveTypeOfService, "IP_RECVTOS", .flagOrByte, \.receiveTypeOfService)
     table.add(
       IPOptionName.mtu, "IP_MTU", .intOrByte,
-      get: { (id, layer, net) throws(Errno) in
-        Int32(clamping: try layer.operations(id).pathMTU(id, &layer, net: net))
+      get: { (id, layer, host) throws(Errno) in
+        Int32(clamping: try layer.operations(id).pathMTU(id, &layer, net: host.net))
       })
     table.add(
       IPOptionName.addMembership, "IP_ADD_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO, get: nil,
@@ -111,7 +111,11 @@ extension OptionTable {
           interface = InterfaceIndex(rawValue: index)
           guard host.link.devices.contains(interface) else { throw .EADDRNOTAVAIL }
         }
-        try layer.withCore(id) { (core) throws(Errno) in core.options.unicastInterface = interface }
+        try layer.withCore(id) { (core) throws(Errno) in
+          // A socket that is bound to a device sends by that.
+          guard interface == .none || core.options.boundIndex == 0 else { throw .EINVAL }
+          core.options.unicastInterface = interface
+        }
       })
     return table
   }()

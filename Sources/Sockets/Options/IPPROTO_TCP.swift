@@ -1,3 +1,4 @@
+import Internet
 import NetNamespace
 import TCP
 import Timers
@@ -31,8 +32,8 @@ extension OptionTable {
       set: { (isOn, id, layer, host) throws(Errno) in try layer.tcp.setNoDelay(id, isOn, host: &host) })
     table.add(
       TCPOptionName.maximumSegment, "TCP_MAXSEG", .int,
-      get: { (id, layer, net) throws(Errno) in
-        let info = try layer.tcp.info(id, now: net.now)
+      get: { (id, layer, host) throws(Errno) in
+        let info = try layer.tcp.info(id, now: host.net.now)
         // Before the handshake: what was asked for, else the default (RFC 9293 section 3.7.1).
         let isOpen = info.state != .close && info.state != .listen
         return Int32(clamping: isOpen ? info.sendMSS : try layer.tcp.options(id).maximumSegment ?? 536)
@@ -50,40 +51,40 @@ extension OptionTable {
       set: { (isOn, id, layer, host) throws(Errno) in try layer.tcp.setCork(id, isOn, host: &host) })
     table.add(
       TCPOptionName.keepIdle, "TCP_KEEPIDLE", .seconds(1...32767),
-      get: { (id, layer, net) throws(Errno) in
-        try layer.tcp.options(id).keepAliveIdle ?? net.settings.tcpKeepaliveTime
+      get: { (id, layer, host) throws(Errno) in
+        try layer.tcp.options(id).keepAliveIdle ?? host.net.settings.tcpKeepaliveTime
       },
       set: { (time, id, layer, host) throws(Errno) in
         try layer.tcp.setKeepAliveIdle(id, time, net: &host.net)
       })
     table.add(
       TCPOptionName.keepInterval, "TCP_KEEPINTVL", .seconds(1...32767),
-      get: { (id, layer, net) throws(Errno) in
-        try layer.tcp.options(id).keepAliveInterval ?? net.settings.tcpKeepaliveInterval
+      get: { (id, layer, host) throws(Errno) in
+        try layer.tcp.options(id).keepAliveInterval ?? host.net.settings.tcpKeepaliveInterval
       },
       set: { (time, id, layer, _) throws(Errno) in
         try layer.tcp.withOptions(id) { (options) throws(Errno) in options.keepAliveInterval = time }
       })
     table.add(
       TCPOptionName.keepCount, "TCP_KEEPCNT", .count(1...127),
-      get: { (id, layer, net) throws(Errno) in
-        try layer.tcp.options(id).keepAliveCount ?? net.settings.tcpKeepaliveProbes
+      get: { (id, layer, host) throws(Errno) in
+        try layer.tcp.options(id).keepAliveCount ?? host.net.settings.tcpKeepaliveProbes
       },
       set: { (count, id, layer, _) throws(Errno) in
         try layer.tcp.withOptions(id) { (options) throws(Errno) in options.keepAliveCount = count }
       })
     table.add(
       TCPOptionName.synCount, "TCP_SYNCNT", .count(1...127),
-      get: { (id, layer, net) throws(Errno) in
-        try layer.tcp.options(id).synCount ?? net.settings.tcpSynRetries
+      get: { (id, layer, host) throws(Errno) in
+        try layer.tcp.options(id).synCount ?? host.net.settings.tcpSynRetries
       },
       set: { (count, id, layer, _) throws(Errno) in
         try layer.tcp.withOptions(id) { (options) throws(Errno) in options.synCount = count }
       })
     table.add(
       TCPOptionName.linger2, "TCP_LINGER2", .int,
-      get: { (id, layer, net) throws(Errno) in
-        let timeout = try layer.tcp.options(id).finTimeout ?? net.settings.tcpFinTimeout
+      get: { (id, layer, host) throws(Errno) in
+        let timeout = try layer.tcp.options(id).finTimeout ?? host.net.settings.tcpFinTimeout
         return timeout < .zero ? -1 : Int32(clamping: timeout.milliseconds / 1000)
       },
       set: { (seconds, id, layer, _) throws(Errno) in
@@ -112,15 +113,17 @@ extension OptionTable {
       })
     table.add(
       TCPOptionName.info, "TCP_INFO", .bytes,
-      get: { (id, layer, net) throws(Errno) in TCPInfoBytes.bytes(of: try layer.tcp.info(id, now: net.now)) })
+      get: { (id, layer, host) throws(Errno) in
+        TCPInfoBytes.bytes(of: try layer.tcp.info(id, now: host.net.now))
+      })
     table.add(
       TCPOptionName.quickAck, "TCP_QUICKACK", .int,
       get: { (id, layer, _) throws(Errno) in try layer.tcp.quickAck(id) ? 1 : 0 },
       set: { (value, id, layer, host) throws(Errno) in try layer.tcp.setQuickAck(id, value, host: &host) })
     table.add(
-      TCPOptionName.congestion, "TCP_CONGESTION", .name,
-      get: { (id, layer, net) throws(Errno) in
-        let kind = try layer.tcp.options(id).congestionControl ?? net.settings.tcpCongestionControl
+      TCPOptionName.congestion, "TCP_CONGESTION", .name, isName: true,
+      get: { (id, layer, host) throws(Errno) in
+        let kind = try layer.tcp.options(id).congestionControl ?? host.net.settings.tcpCongestionControl
         return Array(kind.name.utf8)
       },
       set: { (name, id, layer, _) throws(Errno) in

@@ -1,4 +1,5 @@
 import InetSocket
+import Internet
 import NetNamespace
 import TCP
 
@@ -22,6 +23,7 @@ public enum SocketOptionName {
   public static let sendLowWater: Int32 = 19
   public static let receiveTimeoutOld: Int32 = 20
   public static let sendTimeoutOld: Int32 = 21
+  public static let bindToDevice: Int32 = 25
   public static let acceptConnections: Int32 = 30
   public static let sendBufferForce: Int32 = 32
   public static let receiveBufferForce: Int32 = 33
@@ -29,6 +31,7 @@ public enum SocketOptionName {
   public static let `protocol`: Int32 = 38
   public static let domain: Int32 = 39
   public static let maximumPacingRate: Int32 = 47
+  public static let bindToInterface: Int32 = 62
   public static let receiveTimeoutNew: Int32 = 66
   public static let sendTimeoutNew: Int32 = 67
 }
@@ -115,7 +118,7 @@ extension OptionTable {
     table.keep(SocketOptionName.sendTimeoutNew, "SO_SNDTIMEO_NEW", .timeval, \.sendTimeout)
     table.add(
       SocketOptionName.acceptConnections, "SO_ACCEPTCONN", .flag,
-      get: { (id, layer, net) throws(Errno) in layer.tcpInfo(id, now: net.now)?.state == .listen })
+      get: { (id, layer, host) throws(Errno) in layer.tcpInfo(id, now: host.net.now)?.state == .listen })
     table.add(
       SocketOptionName.mark, "SO_MARK", .int,
       get: { (id, layer, _) throws(Errno) in
@@ -133,6 +136,13 @@ extension OptionTable {
       get: { (id, layer, _) throws(Errno) in
         try layer.withCore(id) { (core) throws(Errno) in Int32(core.family.rawValue) }
       })
+    table.add(.bindToDevice)
+    table.add(
+      SocketOptionName.bindToInterface, "SO_BINDTOIFINDEX", .int,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options.boundIndex }
+      },
+      set: { (index, id, layer, _) throws(Errno) in try layer.bind(id, toDevice: index) })
     table.keep(SocketOptionName.maximumPacingRate, "SO_MAX_PACING_RATE", .rate, \.maximumPacingRate)
     return table
   }()
@@ -147,7 +157,7 @@ extension OptionTable {
       },
       set: { (isOn, id, layer, _) throws(Errno) in
         try layer.withCore(id) { (core) throws(Errno) in core.options[keyPath: field] = isOn }
-        try layer.operations(id).reuseChanged(id, &layer)
+        try layer.operations(id).bindingChanged(id, &layer)
       })
   }
 
@@ -184,13 +194,50 @@ extension OptionTable {
   }
 }
 
+extension SocketOption {
+  /// A device by its name; none unbinds. Linux: `sock_setbindtodevice()`, `sock_getbindtodevice()`.
+  fileprivate static let bindToDevice = SocketOption(
+    name: SocketOptionName.bindToDevice, label: "SO_BINDTODEVICE", takers: .all, refusal: .ENOPROTOOPT,
+    read: { (id, layer, host, room) throws(Errno) in
+      let device = try layer.withCore(id) { (core) throws(Errno) in core.options.boundDevice }
+      if device == .none { return [] }
+      // Linux: IFNAMSIZ.
+      guard room >= 16 else { throw .EINVAL }
+      guard host.link.devices.contains(device) else { throw .ENODEV }
+      return Array(host.link.devices[device].name.utf8) + [0]
+    },
+    set: { (bytes, id, layer, host) throws(Errno) in
+      let name = (0..<min(bytes.byteCount, 15)).map { bytes.load8($0) }.prefix { $0 != 0 }
+      if name.isEmpty { return try layer.bind(id, toDevice: 0) }
+      let device = host.link.devices.indices.first { host.link.devices[$0].name.utf8.elementsEqual(name) }
+      guard let device else { throw .ENODEV }
+      try layer.bind(id, toDevice: Int32(device.rawValue))
+    },
+    isName: true)
+}
+
+extension SocketLayer {
+  /// Whoever has no device yet may take one; to change or leave it needs the privilege. Linux: `sock_bindtoindex_locked()`.
+  fileprivate mutating func bind(_ id: SocketID, toDevice index: Int32) throws(Errno) {
+    let isPrivileged = privileges.contains(.netRaw)
+    try withCore(id) { (core) throws(Errno) in
+      guard core.options.boundIndex == 0 || isPrivileged else { throw .EPERM }
+      guard index >= 0 else { throw .EINVAL }
+      core.options.boundIndex = index
+      core.route = nil
+    }
+    try operations(id).bindingChanged(id, &self)
+  }
+}
+
 /// What `SO_SNDBUF` and `SO_RCVBUF` read.
-private let sendBufferSize: @Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> Int32 = {
+private let sendBufferSize: @Sendable (SocketID, inout SocketLayer, borrowing Host) throws(Errno) -> Int32 = {
   (id, layer, _) throws(Errno) in
   Int32(clamping: try layer.withCore(id) { (core) throws(Errno) in core.sendBuffer })
 }
-private let receiveBufferSize: @Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> Int32 =
-  {
-    (id, layer, _) throws(Errno) in
-    Int32(clamping: try layer.withCore(id) { (core) throws(Errno) in core.receiveBuffer })
-  }
+private let receiveBufferSize:
+  @Sendable (SocketID, inout SocketLayer, borrowing Host) throws(Errno) -> Int32 =
+    {
+      (id, layer, _) throws(Errno) in
+      Int32(clamping: try layer.withCore(id) { (core) throws(Errno) in core.receiveBuffer })
+    }

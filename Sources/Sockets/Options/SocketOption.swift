@@ -28,7 +28,7 @@ struct SocketKinds: OptionSet, Sendable {
 /// setting it do.
 struct SocketOption: Sendable {
   /// The bytes for a caller with so much room.
-  typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Net, Int) throws(Errno) -> [UInt8]
+  typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Host, Int) throws(Errno) -> [UInt8]
   typealias Setter = @Sendable (RawSpan, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void
 
   let name: Int32
@@ -40,6 +40,8 @@ struct SocketOption: Sendable {
   /// `nil`: it can only be set, or only be read, which is ENOPROTOOPT.
   let read: Reader?
   let set: Setter?
+  /// Its value is a name of any length, at a level where values are an `int` at least.
+  var isName = false
 }
 
 /// Every option of one level. A level's file fills it in, an entry a statement, so that another option is an entry there and the place where
@@ -72,13 +74,13 @@ struct OptionTable: Sendable {
   /// An option of any shape.
   mutating func add<Value>(
     _ name: Int32, _ label: String, _ type: OptionType<Value>, takers: SocketKinds = .all,
-    refusal: Errno = .ENOPROTOOPT,
-    get: (@Sendable (SocketID, inout SocketLayer, borrowing Net) throws(Errno) -> Value)?,
+    refusal: Errno = .ENOPROTOOPT, isName: Bool = false,
+    get: (@Sendable (SocketID, inout SocketLayer, borrowing Host) throws(Errno) -> Value)?,
     set: (@Sendable (Value, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void)? = nil
   ) {
     var reader: SocketOption.Reader?
     if let get {
-      reader = { (id, layer, net, room) throws(Errno) in type.encode(try get(id, &layer, net), room) }
+      reader = { (id, layer, host, room) throws(Errno) in type.encode(try get(id, &layer, host), room) }
     }
     var setter: SocketOption.Setter?
     if let set {
@@ -86,10 +88,13 @@ struct OptionTable: Sendable {
         try set(type.decode(bytes), id, &layer, &host)
       }
     }
-    options.append(
+    add(
       SocketOption(
-        name: name, label: label, takers: takers, refusal: refusal, read: reader, set: setter))
+        name: name, label: label, takers: takers, refusal: refusal, read: reader, set: setter,
+        isName: isName))
   }
+
+  mutating func add(_ option: SocketOption) { options.append(option) }
 
   /// One that every socket keeps as a number or flag, and that acts where it is looked at.
   mutating func keep<Value>(
@@ -123,7 +128,7 @@ extension SocketLayer {
     try withCore(id) { (_) throws(Errno) in }
     guard let table = OptionTable.level(level, of: kind) else { throw .ENOPROTOOPT }
     let option = table[name]
-    if table.takesInts, value.byteCount < 4, option?.label != "TCP_CONGESTION" { throw .EINVAL }
+    if table.takesInts, value.byteCount < 4, !(option?.isName ?? false) { throw .EINVAL }
     guard let option, let set = option.set else { throw .ENOPROTOOPT }
     guard option.takers.contains(SocketKinds(kind)) else { throw option.refusal }
     try set(value, id, &self, &host)
@@ -135,7 +140,7 @@ extension SocketLayer {
   /// - Throws: EBADF; EINVAL when `maximum` is negative; ENOPROTOOPT; EOPNOTSUPP for a level that the socket has not;
   ///   ENOTCONN for `IP_MTU` without a peer.
   public mutating func getsockopt(
-    _ id: SocketID, level: Int32, name: Int32, maximum: Int = 1024, net: borrowing Net
+    _ id: SocketID, level: Int32, name: Int32, maximum: Int = 1024, host: borrowing Host
   ) throws(Errno) -> [UInt8] {
     guard maximum >= 0 else { throw .EINVAL }
     guard let kind = id.kind else { throw .EBADF }
@@ -143,7 +148,7 @@ extension SocketLayer {
     // Linux: ip_getsockopt(), where every other level ends.
     guard let table = OptionTable.level(level, of: kind) else { throw .EOPNOTSUPP }
     guard let read = table[name]?.read else { throw .ENOPROTOOPT }
-    let value = try read(id, &self, net, maximum)
+    let value = try read(id, &self, host, maximum)
     return value.count <= maximum ? value : Array(value[..<maximum])
   }
 }

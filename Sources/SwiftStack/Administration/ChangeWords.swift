@@ -6,7 +6,10 @@ struct ChangeWords {
   private var words: Words
   /// The object that changes.
   private let object: String
+  /// The stack's interface beside `lo`; `nil`: not known here.
   let device: String?
+  /// The interface that `dev` named; `nil`: none.
+  private(set) var named: String?
 
   init(_ words: [String], device: String?) {
     self.words = Words(words)
@@ -45,7 +48,7 @@ struct ChangeWords {
     do throws(WordError) { try words.once(what) } catch { throw StackError(error.description) }
   }
 
-  /// Pairs of a name and a value up to the end, each name once; `dev` is checked here.
+  /// Pairs of a name and a value up to the end, each name once; `dev` is looked after here.
   mutating func options(
     _ names: [String], _ body: (String, String) throws(StackError) -> Void
   ) throws(StackError) {
@@ -57,27 +60,32 @@ struct ChangeWords {
       try once(name)
       skip()
       let value = try next("a value for \(name)")
-      if name == "dev" { try check(device: value) }
-      if name != "dev" || names.contains("via") { try body(name, value) }
+      if name == "dev" { try note(device: value) } else { try body(name, value) }
     }
   }
 
   // MARK: The interface
 
-  private func check(device name: String) throws(StackError) {
-    if let device, name != device { throw StackError("Cannot find device \"\(name)\"") }
+  private mutating func note(device name: String) throws(StackError) {
+    if let device, name != device, name != Stack.loopbackName {
+      throw StackError("Cannot find device \"\(name)\"", code: .ENODEV)
+    }
+    named = name
   }
+
+  /// The interface that `dev` named, where it is not the one that is meant without; `nil`: that one.
+  var other: String? { named == device ? nil : named }
 
   /// `dev IFNAME` where it may stand before the rest.
   mutating func skipDevice() throws(StackError) {
-    if words.skip("dev") { try check(device: try next("a value for dev")) }
+    if words.skip("dev") { try note(device: try next("a value for dev")) }
   }
 
   /// The same, or the name alone where a word can be nothing else: none of `others`.
   mutating func skipDevice(others: [String]) throws(StackError) {
-    if words.skip("dev") { return try check(device: try next("an interface")) }
+    if words.skip("dev") { return try note(device: try next("an interface")) }
     if let word = peek, !others.contains(word) {
-      try check(device: word)
+      try note(device: word)
       skip()
     }
   }

@@ -12,9 +12,11 @@ extension Stack {
   /// Down: what waits is dropped, routes over the link and neighbours are forgotten, nothing comes or goes. Up: the routes to
   /// the addresses' networks come back, and the addresses are announced, if the stack announces itself.
   ///
+  /// - Parameter device: `lo`, or `nil` for the stack's interface. What is sent by `lo` while that is down is dropped.
   /// - Throws: `StackError` with EINVAL for an MTU that the NIC cannot have, EADDRNOTAVAIL for a MAC address that is zero or a
-  ///   group's. Nothing is changed then.
-  public func setLink(_ link: LinkChange) throws(StackError) {
+  ///   group's. Nothing is changed then. ENODEV.
+  public func setLink(_ link: LinkChange, on device: String? = nil) throws(StackError) {
+    if try known(device) == .loopback { return try setLoopback(link) }
     if let mtu = link.mtu, !StackConfiguration.mtuRange.contains(mtu) {
       throw StackError("link set mtu \(mtu): \(Errno.EINVAL): the NIC takes 68 to 9702 bytes", code: .EINVAL)
     }
@@ -39,6 +41,17 @@ extension Stack {
       if announces && isNews && state.host.link.devices[state.ethernet].isUp && state.queue == 0 {
         state.host.announceAddresses()
       }
+    }
+  }
+
+  private func setLoopback(_ link: LinkChange) throws(StackError) {
+    if let address = link.macAddress, !address.isValidStation {
+      throw StackError("link set address \(address): \(Errno.EADDRNOTAVAIL)", code: .EADDRNOTAVAIL)
+    }
+    try change("link set") { (state) throws(Errno) in
+      if let mtu = link.mtu { try state.host.setMTU(mtu, of: .loopback) }
+      if let address = link.macAddress { try state.host.setMACAddress(address, of: .loopback) }
+      if let isUp = link.isUp { state.host.setLink(.loopback, up: isUp) }
     }
   }
 

@@ -62,14 +62,18 @@ extension Stack {
 
   /// Gives the stack another address, and tells the neighbours if the stack announces itself. Linux: `ip addr add`.
   ///
-  /// - Throws: `StackError` with EINVAL for an address that no host may have, EEXIST when it is there already.
-  public func addAddress(_ prefix: IPv4Prefix) throws(StackError) {
-    do throws(StackError) { try StackConfiguration.checkHost(prefix, "address") } catch {
-      throw StackError(error.description, code: .EINVAL)
+  /// - Parameter device: the interface to have it: `lo`, or `nil` for the stack's. On `lo` the whole of its network is local.
+  /// - Throws: `StackError` with EINVAL for an address that no host may have, EEXIST when it is there already; ENODEV.
+  public func addAddress(_ prefix: IPv4Prefix, on device: String? = nil) throws(StackError) {
+    let device = try known(device)
+    if device != .loopback || !prefix.address.isLoopback {
+      do throws(StackError) { try StackConfiguration.checkHost(prefix, "address") } catch {
+        throw StackError(error.description, code: .EINVAL)
+      }
     }
-    let announces = configuration.announcesAddress
+    let announces = configuration.announcesAddress && device != .loopback
     try change("addr add \(prefix)") { (state) throws(Errno) in
-      try state.host.addAddress(prefix, on: state.ethernet)
+      try state.host.addAddress(prefix, on: device ?? state.ethernet)
       if announces && state.queue == 0 {
         state.host.announceAddress(prefix.address)
       }
@@ -79,13 +83,16 @@ extension Stack {
   /// Takes an address away, with the routes that have it as their source; with the last one, all that lead over the
   /// interface. Sockets that use it find no route any more. Linux: `ip addr del`.
   ///
-  /// - Throws: `StackError` with EADDRNOTAVAIL when there is no such address with this length.
-  public func removeAddress(_ prefix: IPv4Prefix) throws(StackError) {
+  /// - Parameter device: the interface that has it; `nil`: the stack's.
+  /// - Throws: `StackError` with EADDRNOTAVAIL when there is no such address with this length; ENODEV.
+  public func removeAddress(_ prefix: IPv4Prefix, on device: String? = nil) throws(StackError) {
+    let device = try known(device)
     try change("addr del \(prefix)") { (state) throws(Errno) in
-      guard state.host.internet.addresses.contains(where: { $0.prefix == prefix }) else {
-        throw .EADDRNOTAVAIL
-      }
-      try state.host.removeAddress(prefix.address)
+      let interface = device ?? state.ethernet
+      guard
+        state.host.internet.addresses.contains(where: { $0.prefix == prefix && $0.interface == interface })
+      else { throw .EADDRNOTAVAIL }
+      try state.host.removeAddress(prefix.address, on: interface)
     }
   }
 
@@ -102,26 +109,46 @@ extension Stack {
 
   /// Adds a route. Linux: `ip route add`.
   ///
+  /// - Parameter device: the interface it leads over: `lo`, or the stack's; `nil`: what the entry says.
   /// - Throws: `StackError` with EINVAL for a gateway or source that cannot be, ENETUNREACH for a gateway that is not on
-  ///   the link, EEXIST for a prefix that has a route with this metric, ENOBUFS beyond 65,536 routes.
-  public func addRoute(_ entry: RouteEntry) throws(StackError) {
-    try change("route add \(entry)") { (state) throws(Errno) in
+  ///   the link, EEXIST for a prefix that has a route with this metric, ENOBUFS beyond 65,536 routes; ENODEV, ENETDOWN for
+  ///   the interface.
+  public func addRoute(_ entry: RouteEntry, on device: String? = nil) throws(StackError) {
+    try change("route add \(entry)", entry, on: device) { (entry, state) throws(Errno) in
       try state.host.addRoute(entry)
     }
   }
 
   /// As `addRoute`, in the place of the one with this prefix and metric, if any. Linux: `ip route replace`.
-  public func replaceRoute(_ entry: RouteEntry) throws(StackError) {
-    try change("route replace \(entry)") { (state) throws(Errno) in
+  public func replaceRoute(_ entry: RouteEntry, on device: String? = nil) throws(StackError) {
+    try change("route replace \(entry)", entry, on: device) { (entry, state) throws(Errno) in
       try state.host.replaceRoute(entry)
+    }
+  }
+
+  private func change(
+    _ what: @autoclosure () -> String, _ entry: RouteEntry, on device: String?,
+    _ body: (RouteEntry, inout Shard) throws(Errno) -> Void
+  ) throws(StackError) {
+    let isNamed = device != nil
+    let device = try known(device)
+    try change(what()) { (state) throws(Errno) in
+      var entry = entry
+      if isNamed { entry.interface = device ?? state.ethernet }
+      try body(entry, &state)
     }
   }
 
   /// Removes one route: of those that fit the one with the least metric. Linux: `ip route del`.
   ///
-  /// - Throws: `StackError` with ESRCH when none fits.
-  public func removeRoute(_ selector: RouteSelector) throws(StackError) {
+  /// - Parameter device: the interface it leads over; `nil`: any.
+  /// - Throws: `StackError` with ESRCH when none fits; ENODEV.
+  public func removeRoute(_ selector: RouteSelector, on device: String? = nil) throws(StackError) {
+    let isNamed = device != nil
+    let device = try known(device)
     try change("route del \(selector.prefix)") { (state) throws(Errno) in
+      var selector = selector
+      if isNamed { selector.interface = device ?? state.ethernet }
       try state.host.internet.removeRoute(selector)
     }
   }
@@ -130,27 +157,34 @@ extension Stack {
 
   /// Sets a neighbour by hand, whatever was known of it; packets that wait for it go out. Linux: `ip neigh replace`.
   ///
+  /// - Parameter device: the interface it is on; `nil`: the stack's. All that `lo` has is one, 0.0.0.0, as in Linux, which
+  ///   nothing asks for.
   /// - Throws: `StackError` with EINVAL for a group address, on the link or above it, and for a state that is found out
-  ///   and not set; ENOBUFS when the table is full.
+  ///   and not set; ENOBUFS when the table is full; ENODEV.
   public func replaceNeighbour(
-    _ address: IPv4Address, hardwareAddress: MACAddress, state: NeighbourState = .permanent
+    _ address: IPv4Address, hardwareAddress: MACAddress, state: NeighbourState = .permanent,
+    on device: String? = nil
   ) throws(StackError) {
+    let device = try known(device)
     try change("neigh replace \(address) lladdr \(hardwareAddress)") { (shard) throws(Errno) in
       guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, !address.isLoopback,
         state.isConnected || state == .stale
       else { throw .EINVAL }
       try shard.host.setNeighbour(
-        address, on: shard.ethernet, hardwareAddress: hardwareAddress, state: state)
+        device == .loopback ? .any : address, on: device ?? shard.ethernet,
+        hardwareAddress: hardwareAddress, state: state)
     }
   }
 
   /// Forgets a neighbour; the next packet for it asks anew. Linux: `ip neigh del`.
   ///
-  /// - Throws: `StackError` with ENOENT when no shard knows it.
-  public func removeNeighbour(_ address: IPv4Address) throws(StackError) {
+  /// - Parameter device: the interface it is on; `nil`: the stack's.
+  /// - Throws: `StackError` with ENOENT when no shard knows it; ENODEV.
+  public func removeNeighbour(_ address: IPv4Address, on device: String? = nil) throws(StackError) {
+    let device = try known(device)
     let found = Guarded(false)
     try change("neigh del \(address)") { (state) throws(Errno) in
-      let wasThere = state.host.deleteNeighbour(address, on: state.ethernet)
+      let wasThere = state.host.deleteNeighbour(address, on: device ?? state.ethernet)
       found.withLock { $0 = $0 || wasThere }
     }
     guard found.withLock({ $0 }) else {
@@ -160,11 +194,30 @@ extension Stack {
 
   /// Forgets all neighbours but those that need no resolution: PERMANENT and NOARP. Linux: `ip neigh flush all`.
   ///
-  /// - Throws: `StackError` with ENETDOWN after `close()`.
-  public func flushNeighbours() throws(StackError) {
+  /// - Parameter device: of this interface only; `nil`: of all.
+  /// - Throws: `StackError` with ENETDOWN after `close()`; ENODEV.
+  public func flushNeighbours(on device: String? = nil) throws(StackError) {
+    let isNamed = device != nil
+    let device = try known(device)
     try change("neigh flush") { (state) throws(Errno) in
-      state.host.flushNeighbours()
+      state.host.flushNeighbours(on: isNamed ? device ?? state.ethernet : nil)
     }
+  }
+
+  // MARK: Interfaces
+
+  /// The name of every stack's loopback.
+  static let loopbackName = "lo"
+
+  /// The loopback for `lo`, `nil` for the stack's own interface, named or not.
+  ///
+  /// - Throws: `StackError` with ENODEV for any other name.
+  func known(_ device: String?) throws(StackError) -> InterfaceIndex? {
+    guard let device, device != configuration.name else { return nil }
+    guard device == Self.loopbackName else {
+      throw StackError("Cannot find device \"\(device)\"", code: .ENODEV)
+    }
+    return .loopback
   }
 
   // MARK: All of them
@@ -173,17 +226,18 @@ extension Stack {
   public func apply(_ change: StackChange) throws(StackError) {
     switch change {
     case .setting(let name, let value): try set(name, to: value)
-    case .addAddress(let prefix): try addAddress(prefix)
-    case .removeAddress(let prefix): try removeAddress(prefix)
-    case .addRoute(let entry): try addRoute(entry)
-    case .replaceRoute(let entry): try replaceRoute(entry)
-    case .removeRoute(let selector): try removeRoute(selector)
-    case .replaceNeighbour(let address, let station, let state):
-      try replaceNeighbour(address, hardwareAddress: station, state: state)
-    case .removeNeighbour(let address): try removeNeighbour(address)
+    case .addAddress(let prefix, let device): try addAddress(prefix, on: device)
+    case .removeAddress(let prefix, let device): try removeAddress(prefix, on: device)
+    case .addRoute(let entry, let device): try addRoute(entry, on: device)
+    case .replaceRoute(let entry, let device): try replaceRoute(entry, on: device)
+    case .removeRoute(let selector, let device): try removeRoute(selector, on: device)
+    case .replaceNeighbour(let address, let station, let state, let device):
+      try replaceNeighbour(address, hardwareAddress: station, state: state, on: device)
+    case .removeNeighbour(let address, let device): try removeNeighbour(address, on: device)
     case .flushNeighbours: try flushNeighbours()
+    case .flushNeighboursOf(let device): try flushNeighbours(on: device)
     case .announceAddresses: try announceAddresses()
-    case .setLink(let link): try setLink(link)
+    case .setLink(let link, let device): try setLink(link, on: device)
     case .setFeature(let feature, let isOn): try setFeature(feature, on: isOn)
     case .setRings(let receive, let transmit): try setRings(receive: receive, transmit: transmit)
     case .commit(let fault): try commit(fault)

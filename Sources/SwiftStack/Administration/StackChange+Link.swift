@@ -3,7 +3,7 @@ import Shard
 extension StackChange {
   static func link(_ words: inout ChangeWords) throws(StackError) -> StackChange {
     try words.expect(["set"])
-    try words.skipDevice(others: ["up", "down", "mtu", "address"])
+    try words.skipDevice(others: linkWords)
     var link = LinkChange()
     while let name = words.peek {
       words.skip()
@@ -18,8 +18,17 @@ extension StackChange {
       }
     }
     guard link != LinkChange() else { throw StackError("link set needs mtu N, address MAC, up or down") }
-    return .setLink(link)
+    return .setLink(link, on: words.other)
   }
+
+  /// What `ip link set` takes, of which most is Linux's alone: no interface is meant by them.
+  private static let linkWords = [
+    "up", "down", "mtu", "address", "addrgenmode", "alias", "allmulticast", "arp", "broadcast", "carrier",
+    "dynamic",
+    "group", "link-netnsid", "lladdr", "master", "mode", "multicast", "name", "netns", "nomaster", "peer",
+    "promisc",
+    "protodown", "state", "trailers", "txqlen", "txqueuelen", "type", "vf", "xdp",
+  ]
 
   static func nic(_ words: inout ChangeWords) throws(StackError) -> StackChange {
     guard try words.expect(["set", "fault"]) == "set" else { return .commit(try fault(&words)) }

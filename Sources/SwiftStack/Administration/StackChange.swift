@@ -7,24 +7,26 @@ import Sockets
 public enum StackChange: Equatable, Sendable {
   /// `sysctl NAME=VALUE`
   case setting(name: String, value: String)
-  /// `addr add ADDRESS/LENGTH`, `addr del ADDRESS/LENGTH`
-  case addAddress(IPv4Prefix)
-  case removeAddress(IPv4Prefix)
-  /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [src ADDRESS] [metric N] [mtu N]`
-  case addRoute(RouteEntry)
-  case replaceRoute(RouteEntry)
-  /// `route del [TYPE] PREFIX [via GATEWAY] [metric N]`
-  case removeRoute(RouteSelector)
-  /// `neigh replace ADDRESS lladdr MAC [nud STATE]`
-  case replaceNeighbour(IPv4Address, MACAddress, NeighbourState)
-  /// `neigh del ADDRESS`
-  case removeNeighbour(IPv4Address)
+  /// `addr add ADDRESS/LENGTH [dev IFNAME]`, `addr del ADDRESS/LENGTH [dev IFNAME]`
+  case addAddress(IPv4Prefix, on: String? = nil)
+  case removeAddress(IPv4Prefix, on: String? = nil)
+  /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]`
+  case addRoute(RouteEntry, on: String? = nil)
+  case replaceRoute(RouteEntry, on: String? = nil)
+  /// `route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N]`
+  case removeRoute(RouteSelector, on: String? = nil)
+  /// `neigh replace ADDRESS lladdr MAC [nud STATE] [dev IFNAME]`
+  case replaceNeighbour(IPv4Address, MACAddress, NeighbourState, on: String? = nil)
+  /// `neigh del ADDRESS [dev IFNAME]`
+  case removeNeighbour(IPv4Address, on: String? = nil)
   /// `neigh flush`: all but the permanent ones
   case flushNeighbours
+  /// `neigh flush dev IFNAME`
+  case flushNeighboursOf(String)
   /// `arp announce`
   case announceAddresses
   /// `link set [dev] [IFNAME] [mtu N] [address MAC] [up | down]`
-  case setLink(LinkChange)
+  case setLink(LinkChange, on: String? = nil)
   /// `nic set FEATURE on|off`
   case setFeature(NICFeature, on: Bool)
   /// `nic set rx-ring N`, `nic set tx-ring N`
@@ -44,7 +46,7 @@ public enum StackChange: Equatable, Sendable {
   ///
   /// - Parameters:
   ///   - words: the object (`route`), the verb (`add`), and what follows; any words at all give a change or a sentence.
-  ///   - device: the stack's interface, which `dev` has to name; `nil`: not known here.
+  ///   - device: the stack's interface, which `dev` has to name, or `lo`; `nil`: not known here.
   public init(words: [String], device: String?) throws(StackError) {
     var words = ChangeWords(words, device: device)
     let object = try words.next("an object such as addr, route or neigh")
@@ -80,7 +82,7 @@ public enum StackChange: Equatable, Sendable {
     let verb = try words.expect(["add", "del"])
     let prefix = try words.hostPrefix()
     try words.options(["dev"]) { (_, _) throws(StackError) in }
-    return verb == "add" ? .addAddress(prefix) : .removeAddress(prefix)
+    return verb == "add" ? .addAddress(prefix, on: words.other) : .removeAddress(prefix, on: words.other)
   }
 
   private static func neighbour(_ words: inout ChangeWords) throws(StackError) -> StackChange {
@@ -88,12 +90,12 @@ public enum StackChange: Equatable, Sendable {
     if verb == "flush" {
       if words.peek == "all" { words.skip() }
       try words.options(["dev"]) { (_, _) throws(StackError) in }
-      return .flushNeighbours
+      return words.other.map { .flushNeighboursOf($0) } ?? .flushNeighbours
     }
     let address = try words.address()
     if verb == "del" {
       try words.options(["dev"]) { (_, _) throws(StackError) in }
-      return .removeNeighbour(address)
+      return .removeNeighbour(address, on: words.other)
     }
     var station: MACAddress?
     var state = NeighbourState.permanent
@@ -108,7 +110,7 @@ public enum StackChange: Equatable, Sendable {
       }
     }
     guard let station else { throw StackError("neigh replace \(address) needs lladdr MAC: Invalid argument") }
-    return .replaceNeighbour(address, station, state)
+    return .replaceNeighbour(address, station, state, on: words.other)
   }
 
   private static let states: [String: NeighbourState] = [
@@ -126,7 +128,6 @@ public enum StackChange: Equatable, Sendable {
     var entry = RouteEntry(prefix, kind: kind ?? .unicast)
     var gateway: IPv4Address?
     var metric: UInt32?
-    var hasDevice = false
     let isRemoval = verb == "del"
     let names = ["via", "dev", "metric"] + (isRemoval ? [] : ["src", "mtu"])
     try words.options(names) { (name, value) throws(StackError) in
@@ -134,22 +135,24 @@ public enum StackChange: Equatable, Sendable {
       case "via": gateway = try ChangeWords.address(value)
       case "src": entry.source = try ChangeWords.address(value)
       case "metric": metric = UInt32(try ChangeWords.number(value, "metric", 0...Int(UInt32.max)))
-      case "mtu": entry.mtu = try ChangeWords.number(value, "mtu", 68...65535)
-      default: hasDevice = true
+      default: entry.mtu = try ChangeWords.number(value, "mtu", 68...65535)
       }
     }
     if isRemoval {
-      return .removeRoute(RouteSelector(prefix, kind: kind, gateway: gateway, metric: metric))
+      return .removeRoute(
+        RouteSelector(prefix, kind: kind, gateway: gateway, metric: metric), on: words.named)
     }
     if entry.kind == .unicast {
-      guard gateway != nil || hasDevice else {
+      guard gateway != nil || words.named != nil else {
         throw StackError("a route to \(prefix) needs via GATEWAY or dev IFNAME: No such device")
       }
-    } else if gateway != nil || hasDevice {
+    } else if gateway != nil || words.named != nil {
       throw StackError("a route of type \(entry.kind) has no next hop: Invalid argument")
     }
     entry = RouteEntry(
       prefix, kind: entry.kind, gateway: gateway, source: entry.source, metric: metric ?? 0, mtu: entry.mtu)
-    return verb == "add" ? .addRoute(entry) : .replaceRoute(entry)
+    // A gateway has to be on that device; without one it is the usual one all the same.
+    let device = gateway == nil ? words.other : words.named
+    return verb == "add" ? .addRoute(entry, on: device) : .replaceRoute(entry, on: device)
   }
 }

@@ -39,6 +39,9 @@ extension StackChange {
   static func qdisc(_ words: inout ChangeWords) throws(StackError) -> StackChange {
     let verb = try words.expect(["replace", "del"])
     try words.skipDevice()
+    if words.other == Stack.loopbackName {
+      throw StackError("lo has no queueing discipline: Operation not supported", code: .EOPNOTSUPP)
+    }
     let places = QdiscPlace.allCases.map(\.rawValue).joined(separator: " or ")
     let word = try words.next(places)
     guard let place = QdiscPlace(rawValue: word) else {

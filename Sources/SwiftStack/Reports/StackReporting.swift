@@ -66,7 +66,9 @@ extension Stack {
   /// A neighbour that several shards know appears once.
   public var neighbourReports: [NeighbourReport] {
     var seen: Set<String> = []
-    return shards.flatMap { $0.inspect { $0.neighbourReports } }.filter { seen.insert($0.address).inserted }
+    return shards.flatMap { $0.inspect { $0.neighbourReports } }.filter {
+      seen.insert("\($0.address) \($0.device)").inserted
+    }
   }
 
   /// Sums over the shards.

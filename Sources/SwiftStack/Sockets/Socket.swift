@@ -1,3 +1,4 @@
+import InetSocket
 import LinuxHost
 import Shard
 import SkBuff
@@ -209,22 +210,34 @@ public final class Socket: Sendable {
 
   /// - Returns: while the answer is still to come, what a call that waits no longer fails with; `nil`: it is there.
   private func startConnecting(to address: SocketAddress) throws(Errno) -> Errno? {
-    try enter { (state, id) throws(Errno) in
-      var unfinished = Errno.EINPROGRESS
-      do throws(Errno) {
-        try state.sockets.connect(id, to: address, host: &state.host)
-      } catch {
-        // An attempt that is on its way is waited for, too. Linux: SS_CONNECTING in `__inet_stream_connect()`.
-        guard error == .EINPROGRESS || error == .EALREADY else { throw error }
-        unfinished = error
-      }
-      do throws(Errno) {
-        try state.finishConnecting(id)
-        return nil
-      } catch {
-        guard error == .EAGAIN else { throw error }
-        return unfinished
-      }
+    let first = try enter { (state, id) throws(Errno) -> (wish: ConnectionWish?, unfinished: Errno?) in
+      let wish = state.sockets.tcp.connectionWish(id, to: address, host: &state.host)
+      if let wish { return (wish, nil) }
+      return (nil, try Self.startConnecting(&state, id, to: address))
+    }
+    guard let wish = first.wish else { return first.unfinished }
+    return try takingFlow(wish) { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in try Self.startConnecting(&state, id, to: address) }
+    }
+  }
+
+  private static func startConnecting(
+    _ state: inout Shard, _ id: SocketID, to address: SocketAddress
+  ) throws(Errno) -> Errno? {
+    var unfinished = Errno.EINPROGRESS
+    do throws(Errno) {
+      try state.sockets.connect(id, to: address, host: &state.host)
+    } catch {
+      // An attempt that is on its way is waited for, too. Linux: SS_CONNECTING in `__inet_stream_connect()`.
+      guard error == .EINPROGRESS || error == .EALREADY else { throw error }
+      unfinished = error
+    }
+    do throws(Errno) {
+      try state.finishConnecting(id)
+      return nil
+    } catch {
+      guard error == .EAGAIN else { throw error }
+      return unfinished
     }
   }
 

@@ -29,7 +29,7 @@ extension Socket {
   public func getsockopt(level: Int32, name: Int32, maximum: Int = 256) throws(SocketError) -> [UInt8] {
     try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
-        try state.sockets.getsockopt(id, level: level, name: name, maximum: maximum, net: state.host.net)
+        try state.sockets.getsockopt(id, level: level, name: name, maximum: maximum, host: state.host)
       }
     }
   }

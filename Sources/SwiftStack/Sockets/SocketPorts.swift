@@ -1,4 +1,5 @@
 import Glibc
+import InetSocket
 import Shard
 import Sockets
 import Synchronization
@@ -10,18 +11,33 @@ final class PortTaking: Sendable {
   private let lock = Guarded<Void>(())
   private let holder = Atomic<UInt>(0)
 
-  func hold(_ body: () throws(Errno) -> Void) throws(Errno) {
+  func hold<Result>(_ body: () throws(Errno) -> Result) throws(Errno) -> Result {
     let thread = UInt(pthread_self())
     if holder.load(ordering: .relaxed) == thread { return try body() }
-    try lock.withLock { (_) throws(Errno) in
+    return try lock.withLock { (_) throws(Errno) in
       holder.store(thread, ordering: .relaxed)
       defer { holder.store(0, ordering: .relaxed) }
-      try body()
+      return try body()
     }
   }
 }
 
 extension Socket {
+  /// Runs `body`, which opens a connection from a port that the socket was bound to, when no other shard has that very
+  /// connection.
+  ///
+  /// - Throws: EADDRNOTAVAIL.
+  func takingFlow<Result>(
+    _ wish: ConnectionWish, _ body: () throws(Errno) -> Result
+  ) throws(Errno) -> Result {
+    try stack.portTaking.hold { () throws(Errno) in
+      for (index, other) in stack.shards.enumerated() where wish.others >> UInt64(index) & 1 == 1 {
+        if other.inspect({ $0.sockets.tcp.refuses(wish) }) { throw .EADDRNOTAVAIL }
+      }
+      return try body()
+    }
+  }
+
   /// Runs `body`, which takes a port by its number or listens on it, when no other shard's sockets are in the way: behind
   /// one address a port is one thing, whichever shard has it.
   ///
