@@ -1,8 +1,32 @@
 import NetNamespace
 import Wire
 
-/// One line of `ip route`. Linux: `struct fib_info` with its `struct fib_alias`.
-public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
+/// A network of one family, as routes are looked up by: its addresses as numbers.
+public protocol RoutedPrefix: Hashable, Sendable, CustomStringConvertible {
+  associatedtype Address: Hashable, Sendable, CustomStringConvertible
+  associatedtype Bits: FixedWidthInteger, UnsignedInteger, Sendable
+  var address: Address { get }
+  /// Bits that all addresses of the network have in common, from the first on.
+  var length: Int { get }
+  /// The address with zeros behind those.
+  var network: Address { get }
+  init?(_ address: Address, length: Int)
+  static func bits(of address: Address) -> Bits
+}
+
+extension IPv4Prefix: RoutedPrefix {
+  public static func bits(of address: IPv4Address) -> UInt32 { address.rawValue }
+}
+
+/// A route of IPv4's.
+public typealias RouteEntry = FIBEntry<IPv4Prefix>
+/// Which of IPv4's routes is meant.
+public typealias RouteSelector = FIBSelector<IPv4Prefix>
+/// IPv4's routes.
+public typealias RouteTable = FIBTable<IPv4Prefix>
+
+/// One line of `ip route`. Linux: `struct fib_info` with its `struct fib_alias`; IPv6's `struct fib6_info`.
+public struct FIBEntry<Prefix: RoutedPrefix>: Hashable, Sendable, CustomStringConvertible {
   /// What becomes of packets. Linux: `RTN_*`.
   public enum Kind: UInt8, Sendable {
     case unicast, local, broadcast
@@ -15,14 +39,14 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
     case link = 253
     case host = 254
   }
-  public var prefix: IPv4Prefix
+  public var prefix: Prefix
   public var kind: Kind
   /// `nil`: destinations are on the link.
-  public var gateway: IPv4Address?
+  public var gateway: Prefix.Address?
   /// The device to send by; `.none` for a kind that sends nothing, or asks for the gateway's.
   public var interface: InterfaceIndex
   /// Preferred source address; `nil`: chosen by the next hop.
-  public var source: IPv4Address?
+  public var source: Prefix.Address?
   /// Of several routes for a prefix the one with the least metric is used.
   public var metric: UInt32
   /// Limit of the path MTU; `nil`: the device's.
@@ -30,10 +54,10 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
   public var scope: Scope
 
   public init(
-    _ prefix: IPv4Prefix, kind: Kind = .unicast, gateway: IPv4Address? = nil,
-    interface: InterfaceIndex = .none, source: IPv4Address? = nil, metric: UInt32 = 0, mtu: Int? = nil
+    _ prefix: Prefix, kind: Kind = .unicast, gateway: Prefix.Address? = nil,
+    interface: InterfaceIndex = .none, source: Prefix.Address? = nil, metric: UInt32 = 0, mtu: Int? = nil
   ) {
-    self.prefix = IPv4Prefix(prefix.network, length: prefix.length) ?? prefix
+    self.prefix = Prefix(prefix.network, length: prefix.length) ?? prefix
     self.kind = kind
     self.gateway = gateway
     self.interface = interface
@@ -46,7 +70,9 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
   /// As `ip route` prints it, without the device.
   public var description: String {
     var text = kind == .unicast ? "" : "\(kind) "
-    text += prefix.length == 0 ? "default" : prefix.length == 32 ? "\(prefix.address)" : "\(prefix)"
+    text +=
+      prefix.length == 0
+      ? "default" : prefix.length == Prefix.Bits.bitWidth ? "\(prefix.address)" : "\(prefix)"
     if let gateway { text += " via \(gateway)" }
     if scope == .link && kind == .unicast { text += " scope link" }
     if let source { text += " src \(source)" }
@@ -58,16 +84,17 @@ public struct RouteEntry: Hashable, Sendable, CustomStringConvertible {
 
 /// Which route is meant: that of a prefix, and of several the one with the least metric. What is `nil` is not asked.
 /// Linux: `struct fib_config` as `fib_table_delete()` compares it.
-public struct RouteSelector: Equatable, Sendable {
-  public var prefix: IPv4Prefix
-  public var kind: RouteEntry.Kind?
-  public var gateway: IPv4Address?
+public struct FIBSelector<Prefix: RoutedPrefix>: Equatable, Sendable {
+  public var prefix: Prefix
+  public var kind: FIBEntry<Prefix>.Kind?
+  public var gateway: Prefix.Address?
   public var metric: UInt32?
   /// The device it leads over.
   public var interface: InterfaceIndex?
 
   public init(
-    _ prefix: IPv4Prefix, kind: RouteEntry.Kind? = nil, gateway: IPv4Address? = nil, metric: UInt32? = nil,
+    _ prefix: Prefix, kind: FIBEntry<Prefix>.Kind? = nil, gateway: Prefix.Address? = nil,
+    metric: UInt32? = nil,
     interface: InterfaceIndex? = nil
   ) {
     self.prefix = prefix
@@ -77,7 +104,7 @@ public struct RouteSelector: Equatable, Sendable {
     self.interface = interface
   }
 
-  func fits(_ entry: RouteEntry) -> Bool {
+  func fits(_ entry: FIBEntry<Prefix>) -> Bool {
     entry.prefix.network == prefix.network && entry.prefix.length == prefix.length
       && (kind ?? entry.kind) == entry.kind && (gateway == nil || gateway == entry.gateway)
       && (metric ?? entry.metric) == entry.metric
@@ -85,13 +112,16 @@ public struct RouteSelector: Equatable, Sendable {
   }
 }
 
-/// Routes by longest prefix, in a path-compressed binary trie. Linux: `net/ipv4/fib_trie.c`.
+/// Routes by longest prefix, in a path-compressed binary trie. Linux: `net/ipv4/fib_trie.c`, `net/ipv6/ip6_fib.c`.
 ///
-/// Look-up visits at most 33 nodes whatever the number of routes, and allocates nothing.
-public struct RouteTable: ~Copyable {
+/// Look-up visits at most one node more than an address has bits, whatever the number of routes, and allocates nothing.
+public struct FIBTable<Prefix: RoutedPrefix>: ~Copyable {
+  /// A route of the table's family.
+  public typealias Entry = FIBEntry<Prefix>
+  private typealias Bits = Prefix.Bits
   private struct Node {
     /// Network in the upper `length` bits, zeros below.
-    var key: UInt32
+    var key: Bits
     var length: Int
     /// Indices of the subtrees by the bit after the key; -1: none.
     var zero: Int32 = -1
@@ -100,7 +130,7 @@ public struct RouteTable: ~Copyable {
     var first: Int32 = -1
   }
   private struct Slot {
-    var entry: RouteEntry
+    var entry: Entry
     var next: Int32
   }
   private var nodes: [Node] = [Node(key: 0, length: 0)]
@@ -110,10 +140,10 @@ public struct RouteTable: ~Copyable {
 
   public var count: Int { slots.count }
   /// All routes, most specific first, then by metric.
-  public var entries: [RouteEntry] {
+  public var entries: [Entry] {
     slots.map(\.entry).sorted {
-      ($1.prefix.length, $0.prefix.address.rawValue, $0.metric)
-        < ($0.prefix.length, $1.prefix.address.rawValue, $1.metric)
+      ($1.prefix.length, Prefix.bits(of: $0.prefix.address), $0.metric)
+        < ($0.prefix.length, Prefix.bits(of: $1.prefix.address), $1.metric)
     }
   }
 
@@ -121,8 +151,8 @@ public struct RouteTable: ~Copyable {
   ///
   /// - Parameter asked: only routes over this device, and those that refuse; `.none`: all. Linux: `flowi4_oif`.
   /// Linux: `fib_table_lookup()`.
-  public func lookup(_ address: IPv4Address, by asked: InterfaceIndex = .none) -> RouteEntry? {
-    let key = address.rawValue
+  public func lookup(_ address: Prefix.Address, by asked: InterfaceIndex = .none) -> Entry? {
+    let key = Prefix.bits(of: address)
     var index = 0
     var best: Int32 = -1
     while true {
@@ -135,7 +165,7 @@ public struct RouteTable: ~Copyable {
           best = found
         }
       }
-      if node.length == 32 { break }
+      if node.length == Bits.bitWidth { break }
       let child = Self.bit(key, node.length) ? node.one : node.zero
       if child < 0 { break }
       index = Int(child)
@@ -158,7 +188,7 @@ public struct RouteTable: ~Copyable {
   /// Adds a route.
   ///
   /// - Throws: EEXIST when there is one for the prefix with the same metric.
-  public mutating func insert(_ entry: RouteEntry) throws(Errno) {
+  public mutating func insert(_ entry: Entry) throws(Errno) {
     let index = node(for: entry.prefix)
     var previous: Int32 = -1
     var next = nodes[index].first
@@ -174,7 +204,7 @@ public struct RouteTable: ~Copyable {
 
   /// Removes the routes that `isDoomed` names and returns how many they were. The trie is built anew: O(routes).
   @discardableResult
-  public mutating func remove(where isDoomed: (RouteEntry) -> Bool) -> Int {
+  public mutating func remove(where isDoomed: (Entry) -> Bool) -> Int {
     let kept = slots.map(\.entry).filter { !isDoomed($0) }
     let removed = slots.count - kept.count
     if removed > 0 {
@@ -190,8 +220,8 @@ public struct RouteTable: ~Copyable {
   }
 
   /// The node for a prefix, made when it is not there.
-  private mutating func node(for prefix: IPv4Prefix) -> Int {
-    let key = prefix.network.rawValue
+  private mutating func node(for prefix: Prefix) -> Int {
+    let key = Prefix.bits(of: prefix.network)
     let length = prefix.length
     var index = 0
     while true {
@@ -224,10 +254,10 @@ public struct RouteTable: ~Copyable {
   private mutating func setChild(of index: Int, _ isOne: Bool, _ child: Int32) {
     if isOne { nodes[index].one = child } else { nodes[index].zero = child }
   }
-  @inline(__always) private static func bit(_ key: UInt32, _ position: Int) -> Bool {
-    key >> UInt32(31 - position) & 1 == 1
+  @inline(__always) private static func bit(_ key: Bits, _ position: Int) -> Bool {
+    key >> (Bits.bitWidth - 1 - position) & 1 == 1
   }
-  @inline(__always) private static func mask(_ length: Int) -> UInt32 {
-    length == 0 ? 0 : UInt32.max << UInt32(32 - length)
+  @inline(__always) private static func mask(_ length: Int) -> Bits {
+    length == 0 ? 0 : Bits.max << (Bits.bitWidth - length)
   }
 }

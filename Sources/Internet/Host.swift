@@ -88,6 +88,20 @@ public struct Host: ~Copyable {
     try internet.route(to: to, from: from, onLink: onLink, by: asked, link: link, net: &net)
   }
 
+  /// As the other, of any family.
+  ///
+  /// - Parameter from: any: the sender insists on none.
+  /// - Throws: EAFNOSUPPORT for a family that the host does not have, and for ends of two.
+  public mutating func route(
+    to: IPAddress, from: IPAddress, onLink: Bool = false, by asked: InterfaceIndex = .none
+  ) throws(Errno) -> Route {
+    guard let to = to.v4, let from = from.v4 else { throw .EAFNOSUPPORT }
+    return try route(to: to, from: from.isAny ? nil : from, onLink: onLink, by: asked)
+  }
+
+  /// Whether an address is one of ours. Linux: `inet_addr_type() == RTN_LOCAL`.
+  public func isLocal(_ address: IPAddress) -> Bool { address.v4.map { internet.isLocal($0) } ?? false }
+
   /// Sends a transport's packet, data at its transport header. Linux: `ip_queue_xmit()`.
   public mutating func output(
     _ skb: consuming SkBuff, route: inout Route, options: IPv4SendOptions
@@ -124,7 +138,8 @@ public struct Host: ~Copyable {
   // MARK: What transports learn
 
   /// A router's "fragmentation needed" was about a packet of the transport's own. Linux: `__ip_rt_update_pmtu()`.
-  public mutating func learnPathMTU(destination: IPv4Address, mtu: Int) {
+  public mutating func learnPathMTU(destination: IPAddress, mtu: Int) {
+    guard let destination = destination.v4 else { return }
     internet.learnPathMTU(destination: destination, mtu: mtu, link: link, net: &net)
   }
 

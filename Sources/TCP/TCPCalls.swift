@@ -36,9 +36,9 @@ extension TCPLayer {
   /// - Throws: `EADDRNOTAVAIL` for an address that is not ours, `EADDRINUSE`, `EINVAL` when bound or connected already.
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
-    guard let local = address.address.v4 else { throw .EAFNOSUPPORT }
+    guard address.address.family == sockets[index].core.family else { throw .EAFNOSUPPORT }
     guard sockets[index].state == .close, !sockets[index].core.isBound else { throw .EINVAL }
-    guard local.isAny || host.internet.isLocal(local) else { throw .EADDRNOTAVAIL }
+    guard address.address.isAny || host.isLocal(address.address) else { throw .EADDRNOTAVAIL }
     let options = sockets[index].core.options
     let port = try ports.bind(
       &sockets[index].core.binding, address: address.address, port: address.port,

@@ -28,23 +28,21 @@ extension TCPLayer {
     case .connected: throw .EISCONN
     }
     sockets[index].prepareAnew(net: host.net)
-    guard let wanted = remote.address.v4 else { throw .EAFNOSUPPORT }
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
-    let boundAddress = bound.address.v4 ?? .any
     let route = try host.route(
-      to: wanted, from: boundAddress.isAny ? nil : boundAddress,
+      to: remote.address, from: bound.address,
       onLink: sockets[index].core.options.dontRoute, by: device)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = SocketAddress(IPAddress(route.destination), port: remote.port)
-    let source = IPAddress(boundAddress.isAny ? route.source : boundAddress)
+    let source = bound.address.isAny ? IPAddress(route.source) : bound.address
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].core.isBound {
       guard isFree(FourTuple(local: near, remote: far), isBound: true, by: device, net: host.net) else {
         throw .EADDRNOTAVAIL
       }
-      if boundAddress.isAny {
+      if bound.address.isAny {
         ports.move(sockets[index].core.binding, from: bound.address, to: source, port: bound.port)
       }
     } else {

@@ -102,8 +102,7 @@ extension TCPLayer {
     typeOfService: UInt8, host: inout Host
   ) {
     // TCP is between two hosts: nothing sent to a group is answered, not even with a reset (RFC 1122 4.2.3.10).
-    guard !segment.flags.contains(.rst), let local = tuple.local.address.v4, host.internet.isLocal(local)
-    else {
+    guard !segment.flags.contains(.rst), host.isLocal(tuple.local.address) else {
       skb.drop(.noSocket)
       return
     }
@@ -173,9 +172,7 @@ extension TCPLayer {
     guard report.isLocal || quoted.isBetween(sockets[index].sender.sndUna, sockets[index].sender.sndNxt)
     else { return }
     if let mtu = report.mtu {
-      if let remote = tuple.remote.address.v4 {
-        host.learnPathMTU(destination: remote, mtu: mtu)
-      }
+      host.learnPathMTU(destination: tuple.remote.address, mtu: mtu)
       // Without DF a router cuts what is on its way; what follows is cut to the new size here.
       if sockets[index].core.options.pathMTUDiscovery != .dont {
         sockets[index].pathMTUReduced(host: &host)

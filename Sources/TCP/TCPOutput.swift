@@ -52,12 +52,9 @@ extension TCPConnection {
 
   /// Finds the route again. Linux: `__sk_dst_check()`.
   mutating func refreshRoute(host: inout Host) -> Errno? {
-    guard let remote = tuple.remote.address.v4, let local = tuple.local.address.v4 else {
-      return .EAFNOSUPPORT
-    }
     do {
       let fresh = try host.route(
-        to: remote, from: local.isAny ? nil : local, onLink: core.options.dontRoute,
+        to: tuple.remote.address, from: tuple.local.address, onLink: core.options.dontRoute,
         by: core.options.boundDevice)
       core.route = fresh
       sender.syncMSS(mtu: fresh.mtu)

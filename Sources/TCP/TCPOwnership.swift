@@ -45,8 +45,7 @@ extension TCPLayer {
     var local = sockets[index].core.tuple.local
     let others = shared.others(on: local.port)
     let device = sockets[index].core.options.boundDevice
-    guard others != 0, let source = local.address.v4, let destination = remote.address.v4,
-      let route = try? host.route(to: destination, from: source.isAny ? nil : source, by: device)
+    guard others != 0, let route = try? host.route(to: remote.address, from: local.address, by: device)
     else { return nil }
     local.address = IPAddress(route.source)
     let far = SocketAddress(IPAddress(route.destination), port: remote.port)

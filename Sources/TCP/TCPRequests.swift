@@ -94,11 +94,8 @@ extension TCPLayer {
     _ listener: Int, _ tuple: FourTuple, by device: InterfaceIndex, host: inout Host
   ) -> Int {
     var mtu = 1500
-    if let local = tuple.local.address.v4, let remote = tuple.remote.address.v4,
-      let route = try? host.route(to: remote, from: local, by: device)
-    {
-      mtu = route.mtu
-    }
+    let route = try? host.route(to: tuple.remote.address, from: tuple.local.address, by: device)
+    if let route { mtu = route.mtu }
     return min(
       sockets[listeners[listener].socket].options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: mtu))
   }

@@ -137,9 +137,7 @@ public struct PingLayer: ~Copyable {
     if let mtu = error.mtu {
       let discovery = table.sockets[index].core.options.pathMTUDiscovery
       if discovery == .dont { return }
-      if discovery != .probe, let destination = error.remote.address.v4 {
-        host.learnPathMTU(destination: destination, mtu: mtu)
-      }
+      if discovery != .probe { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }

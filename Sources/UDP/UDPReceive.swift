@@ -118,9 +118,7 @@ extension UDPLayer {
     if let mtu = error.mtu {
       if discovery == .dont { return }
       // A socket did send there: the report is believed.
-      if discovery != .probe, let destination = error.remote.address.v4 {
-        host.learnPathMTU(destination: destination, mtu: mtu)
-      }
+      if discovery != .probe { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }
