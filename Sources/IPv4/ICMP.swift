@@ -52,7 +52,7 @@ extension IPv4Layer {
         skb.drop(.icmpInvalid)
         return .consumed
       }
-      return receiveError(skb, message: message, from: header.source, net: &net)
+      return receiveError(skb, message: message, header, net: &net)
     default:
       // Source quench is obsolete (RFC 6633); redirects are not followed; the rest needs no answer.
       _ = consume skb
@@ -72,7 +72,7 @@ extension IPv4Layer {
 
   /// An error about a packet of ours. Linux: `icmp_unreach()`.
   private func receiveError(
-    _ skb: consuming SkBuff, message: ICMPHeader, from offender: IPv4Address, net: inout Net
+    _ skb: consuming SkBuff, message: ICMPHeader, _ header: IPv4Header, net: inout Net
   ) -> Input {
     let most = ICMPHeader.byteCount + TransportError.quotedByteCount
     guard skb.mayPull(min(skb.length, most)) else {
@@ -85,9 +85,12 @@ extension IPv4Layer {
     {
       mtu = Int(message.rest & 0xFFFF)
     }
-    let error = TransportError(
+    var error = TransportError(
       about: skb.linear.extracting(droppingFirst: ICMPHeader.byteCount), kind: message.kind,
-      code: message.code, mtu: mtu, offender: offender, by: skb.interface, isLocal: false)
+      code: message.code, mtu: mtu, offender: header.source, by: skb.interface, isLocal: false)
+    error?.bearer = ReportBearer(
+      destination: header.destination, interface: skb.interface, timeToLive: header.timeToLive,
+      typeOfService: header.typeOfService)
     // What it is about must have come from us.
     guard let error, let source = error.local.address.v4, isLocal(source) else {
       net.counters.count(.IcmpInErrors)

@@ -1,6 +1,14 @@
 import NetNamespace
 import Wire
 
+/// The packet that an ICMP error came in: what the control messages of a receive from the error queue tell.
+public struct ReportBearer: Sendable, Equatable {
+  public var destination: IPv4Address
+  public var interface: InterfaceIndex
+  public var timeToLive: UInt8
+  public var typeOfService: UInt8
+}
+
 /// News about a packet that was sent earlier: an ICMP error, or a failure of our own. Linux: what an
 /// `err_handler` is given.
 public struct TransportError: Sendable {
@@ -25,6 +33,8 @@ public struct TransportError: Sendable {
   /// What the report quotes of the packet behind a UDP header, or from a TCP or ICMP header on.
   /// Linux: the payload that `ip_icmp_error()` is given.
   public var payload: [UInt8] = []
+  /// What brought the report; `nil` when nothing did.
+  public var bearer: ReportBearer? = nil
   /// Found by this stack itself, so it needs no checking: neighbour failed, packet too large for DF.
   public var isLocal: Bool
 

@@ -37,7 +37,7 @@ extension SocketCore {
   /// - Throws: EAGAIN when there is none; EFAULT when the buffer cannot be written.
   public mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
     guard let rare, !rare.errorQueue.isEmpty else { throw .EAGAIN }
-    let entry = rare.errorQueue.removeFirst()
+    var entry = rare.errorQueue.removeFirst()
     account.chargeReceive(by: -Self.memory(of: entry))
     // The next error in line becomes the socket's, when a packet brought it. Linux: sock_dequeue_err_skb().
     if let next = rare.errorQueue.first, next.origin == .icmp {
@@ -52,6 +52,12 @@ extension SocketCore {
     guard copied == count else { throw .EFAULT }
     var message = ReceivedMessage(byteCount: count, source: entry.destination, flags: .errorQueue)
     if count < entry.payload.count { message.flags.insert(.truncate) }
+    // Linux: `ip_cmsg_recv()`, on the ICMP message.
+    if let bearer = entry.bearer.take() {
+      message.control.describe(
+        bearer.destination, bearer.interface, timeToLive: bearer.timeToLive,
+        typeOfService: bearer.typeOfService, by: options)
+    }
     message.control.error = entry
     return message
   }

@@ -26,6 +26,8 @@ public struct ExtendedError: Sendable, Equatable {
   public var destination: SocketAddress
   /// What the report quoted of the datagram's bytes, which a receive from the error queue returns.
   public var payload: [UInt8] = []
+  /// What brought it, which the options of the one who asks tell of.
+  var bearer: ReportBearer?
 
   public init(
     errno: Errno, origin: Origin, kind: UInt8, code: UInt8, info: UInt32, offender: IPv4Address?,
@@ -50,5 +52,6 @@ extension ExtendedError {
       kind: error.kind.rawValue, code: error.code,
       info: UInt32(error.mtu ?? 0), offender: error.offender, destination: error.remote)
     payload = error.payload
+    bearer = error.bearer
   }
 }

@@ -7,7 +7,7 @@ public struct ReceivedMessage: Sendable {
   public var byteCount: Int
   /// Who sent it; for an error, where the datagram that failed was going. `nil` on a stream.
   public var source: SocketAddress?
-  /// `.truncate` when the datagram was longer than the buffer; `.errorQueue`.
+  /// `.truncate` when the datagram was longer than the buffer; `.errorQueue`; `.outOfBand` with the urgent byte.
   public var flags: MessageFlags
   /// What the options asked for. Linux: `msg_control`.
   public var control: ReceivedControl
@@ -38,4 +38,17 @@ public struct ReceivedControl: Sendable, Equatable {
   public var error: ExtendedError? = nil
 
   public init() {}
+
+  /// Adds what a socket's options ask to be told of a packet. Linux: `ip_cmsg_recv_offset()`.
+  public mutating func describe(
+    _ destination: IPv4Address, _ interface: InterfaceIndex, timeToLive: UInt8, typeOfService: UInt8,
+    by options: borrowing SocketOptions
+  ) {
+    if options.packetInfo {
+      self.destination = destination
+      self.interface = interface
+    }
+    if options.receiveTimeToLive { self.timeToLive = timeToLive }
+    if options.receiveTypeOfService { self.typeOfService = typeOfService }
+  }
 }

@@ -113,7 +113,7 @@ extension Shard {
   package mutating func receiveFrom(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
-    if id.kind == .tcp && !flags.contains(.errorQueue) {
+    if id.kind == .tcp && flags.isDisjoint(with: [.errorQueue, .outOfBand]) {
       return Received(byteCount: unsafe try receive(id, into: buffer, flags: flags))
     }
     return Received(unsafe try receiveMessage(id, into: buffer, flags: flags))

@@ -114,7 +114,15 @@ enum TCPOperations: SocketOperations {
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> ReceivedMessage {
-    ReceivedMessage(byteCount: try layer.tcp.recvmsg(id, iter: &iter, flags: flags, host: &host))
+    var message = ReceivedMessage(byteCount: 0)
+    if flags.contains(.outOfBand) {
+      // Linux: `tcp_recv_urg()`.
+      message.flags = iter.count > 0 ? .outOfBand : [.outOfBand, .truncate]
+    }
+    message.byteCount = try layer.tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
+    // The end of a stream has no urgent byte, nor has one that it does without.
+    if message.byteCount == 0 && !message.flags.contains(.truncate) { message.flags = [] }
+    return message
   }
   static func countTimedOutSend(net: inout Net) {}
 

@@ -113,13 +113,10 @@ struct DatagramSocket: ~Copyable {
       byteCount: flags.contains(.truncate) ? length : wanted,
       source: SocketAddress(headers.source, port: headers.sourcePort))
     if wanted < length { message.flags.insert(.truncate) }
-    if options.packetInfo {
-      message.control.destination = headers.destination
-      message.control.specificDestination = headers.specificDestination
-      message.control.interface = skb.interface
-    }
-    if options.receiveTimeToLive { message.control.timeToLive = headers.timeToLive }
-    if options.receiveTypeOfService { message.control.typeOfService = headers.typeOfService }
+    message.control.describe(
+      headers.destination, skb.interface, timeToLive: headers.timeToLive,
+      typeOfService: headers.typeOfService, by: options)
+    if options.packetInfo { message.control.specificDestination = headers.specificDestination }
     return message
   }
 
