@@ -37,13 +37,6 @@ public final class SharedMasks: Sendable {
     }
   }
 
-  /// Makes a shard the only one at a place; `nil`: nobody is there.
-  public func replace(with shard: Int?, at place: Int) {
-    precondition(place >= 0 && place < count, "a place of the table")
-    let mask = shard.map { UInt64(1) << UInt64($0) } ?? 0
-    unsafe words[place].store(mask, ordering: .sequentiallyConsistent)
-  }
-
   /// Which of several shards a hash names: each as often as the others.
   ///
   /// - Parameter mask: one shard at least.

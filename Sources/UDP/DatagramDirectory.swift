@@ -26,9 +26,10 @@ public final class DatagramDirectory: Sendable {
   public let users = SharedMasks(count: 65536)
   /// Shards with a socket under a key, by a hash of the key: two keys may have one place.
   private let keys = SharedMasks(count: placeCount)
-  /// The shard of the latest comer to a key, unless that one is a member of a SO_REUSEPORT group: it gets everything
-  /// while it has the key.
-  private let latest = SharedMasks(count: placeCount)
+  /// Whose came last to a key: 1 plus the shard, or `group` for a member of a SO_REUSEPORT group. The latest that is still
+  /// there gets everything.
+  private let latest = SharedOrders(count: placeCount)
+  private static let group: UInt8 = .max
   /// Members of SO_REUSEPORT groups.
   private let members: SharedCounts
   private let keyed: SipHash
@@ -58,7 +59,7 @@ public final class DatagramDirectory: Sendable {
   }
 
   fileprivate func set(_ shard: Int, isFirst: Bool, reusePort: Bool, at place: Int) {
-    latest.replace(with: reusePort ? nil : shard, at: place)
+    latest.come(reusePort ? Self.group : UInt8(shard + 1), at: place)
     if reusePort { members.add(true, of: shard, at: place) }
     if isFirst { keys.set(shard, true, at: place) }
   }
@@ -75,10 +76,18 @@ public final class DatagramDirectory: Sendable {
   /// always the same, each member's shard as often as any other's. Linux: `reuseport_select_sock()`.
   fileprivate func choice(among shards: UInt64, with key: DatagramKey, for flow: FourTuple) -> Int {
     let place = place(key)
-    let preferred = latest[place] & shards
-    if preferred != 0 { return preferred.trailingZeroBitCount }
     let hash = hash(flow.local, flow.remote)
-    return members.choice(among: shards, at: place, by: hash) ?? SharedMasks.choice(among: shards, by: hash)
+    var names = latest[place]
+    while names != 0 {
+      let name = UInt8(truncatingIfNeeded: names)
+      if name == Self.group {
+        if let shard = members.choice(among: shards, at: place, by: hash) { return shard }
+      } else if shards >> UInt64(name - 1) & 1 == 1 {
+        return Int(name) - 1
+      }
+      names >>= 8
+    }
+    return SharedMasks.choice(among: shards, by: hash)
   }
 }
 
