@@ -237,20 +237,9 @@ extension IPv4Layer {
     )
   }
 
-  /// Asks whether an address is in use, without claiming it (RFC 5227 section 2.1.1).
-  package mutating func probeAddress(
-    _ address: IPv4Address, on interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
-  ) {
-    sendARP(
-      .request, to: .broadcast, sender: .any, target: .zero, address, on: interface, link: &link, net: &net)
-  }
-
   /// Whether `takeAddressConflict()` has something to tell.
   public var hasAddressConflict: Bool { conflicts.hasNews }
 
   /// An address of ours that another station was found to use; each pair of them once. `nil`: none.
   public mutating func takeAddressConflict() -> AddressConflict? { conflicts.takeNews() }
-
-  /// Our addresses that another station used as well, with its link-layer address.
-  package var addressConflicts: [IPv4Address: MACAddress] { conflicts.conflicts }
 }

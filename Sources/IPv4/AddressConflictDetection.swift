@@ -15,8 +15,6 @@ struct AddressConflictDetection {
   }
   private var claims: [Claim] = []
   private var defended: [IPv4Address: Instant] = [:]
-  /// Addresses that somebody else used, with the last one who did.
-  private(set) var conflicts: [IPv4Address: MACAddress] = [:]
   var timer = TimerSlot()
   /// Conflicts that nobody was told about yet.
   private var news: [AddressConflict] = []
@@ -35,7 +33,6 @@ struct AddressConflictDetection {
   mutating func forget(_ address: IPv4Address) {
     claims.removeAll { $0.address == address }
     defended[address] = nil
-    conflicts[address] = nil
     told = told.filter { $0.address != address }
   }
 
@@ -59,7 +56,6 @@ struct AddressConflictDetection {
   /// - Returns: whether to defend it with an announcement; not twice within 10 s, lest two hosts do so for ever
   ///   (section 2.4 b, c).
   mutating func conflict(_ address: IPv4Address, with other: MACAddress, now: Instant) -> Bool {
-    conflicts[address] = other
     let found = AddressConflict(address: address, other: other)
     if told.count < Self.newsLimit && told.insert(found).inserted { news.append(found) }
     if let last = defended[address], now - last < Self.defendInterval { return false }

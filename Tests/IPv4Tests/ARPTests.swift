@@ -57,16 +57,13 @@ import Wire
     #expect(bench.neighbourCount == 1)
   }
 
-  @Test("RFC 5227 2.1.1 a probe for our address is answered; probes of ours have sender 0.0.0.0") func probe()
-  {
+  @Test("RFC 5227 2.1.1 a probe for our address is answered") func probe() {
     let bench = IPv4Bench(knowsPeer: false)
     bench.deliver(Self.arp(1, Self.peerMAC, [0, 0, 0, 0], Self.noMAC, [10, 0, 0, 2]))
     #expect(
       bench.frames() == [
         Self.arp(2, Self.ownMAC, [10, 0, 0, 2], Self.peerMAC, [0, 0, 0, 0], to: Self.peerMAC)
       ])
-    bench.ip.probeAddress(IPv4Address(10, 0, 0, 5), on: bench.ethernet, link: &bench.link, net: &bench.net)
-    #expect(bench.frames() == [Self.arp(1, Self.ownMAC, [0, 0, 0, 0], Self.noMAC, [10, 0, 0, 5])])
   }
 
   @Test("RFC 5227 2.3 two announcements, two seconds apart") func announcements() {
@@ -95,7 +92,9 @@ import Wire
     bench.advance(.seconds(2))
     bench.deliver(thief)
     #expect(bench.frames() == [announcement])
-    #expect(bench.conflicts[IPv4Bench.own] == MACAddress(0x0200_0000_0009))
+    let conflicts = bench.conflicts()
+    #expect(conflicts.map(\.address) == [IPv4Bench.own])
+    #expect(conflicts.map(\.other) == [MACAddress(0x0200_0000_0009)])
   }
 
   @Test("N2 a neighbour that does not answer gives EHOSTUNREACH after 3 s, to the socket's addresses")

@@ -202,7 +202,11 @@ final class IPv4Bench {
     link.neighbours.state(of: IPAddress(address), on: ethernet)
   }
   var neighbourCount: Int { link.neighbours.count }
-  var conflicts: [IPv4Address: MACAddress] { ip.addressConflicts }
+  func conflicts() -> [AddressConflict] {
+    var list: [AddressConflict] = []
+    while let conflict = ip.takeAddressConflict() { list.append(conflict) }
+    return list
+  }
   func count(_ name: NetCounters.Name) -> UInt64 { net.counters[name] }
   func errors() -> [TransportError] {
     var list: [TransportError] = []
