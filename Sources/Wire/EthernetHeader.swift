@@ -19,8 +19,6 @@ public struct EtherType: RawRepresentable, Hashable, Sendable {
 @frozen
 public struct EthernetHeader: Sendable {
   public static let byteCount = 14
-  /// The shortest frame without its check sequence (IEEE 802.3).
-  public static let minimumFrameByteCount = 60
 
   /// Where each field begins.
   @frozen public enum Offset {
