@@ -92,6 +92,9 @@ extension TCPLayer {
       if read {
         stopListening(index, host: &host)
         sockets[index].setState(.close, net: &host.net)
+        // What was shut before it listened is open again. Linux: `tcp_disconnect()`.
+        sockets[index].core.receiveShutdown = false
+        sockets[index].core.sendShutdown = false
         settle(index, net: &host.net)
       }
       host.net.wake(id)

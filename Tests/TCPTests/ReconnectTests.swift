@@ -173,6 +173,18 @@ struct ReconnectTests {
     #expect(peer.next()?.flags == 0x12)
   }
 
+  @Test("T3 shutdown(read) on a listener opens again what was shut before it listened")
+  func shutdownBeforeAndAfter() throws {
+    let peer = try ScriptedPeer(port: 4000, hostPort: 80)
+    let listener = try peer.host.stack.socket(.tcp)
+    #expect(errno { try listener.shutdown(read: true, write: true) } == .ENOTCONN)
+    #expect(listener.readiness == [.readable, .writable, .hangup, .readHangup])
+    try listener.bind(to: SocketAddress(.any, port: 80))
+    try listener.listen()
+    try listener.shutdown(read: true)
+    #expect(listener.readiness == [.writable, .hangup])
+  }
+
   @Test("T16 ports in TIME-WAIT serve other destinations; one destination after a second, with timestamps")
   func portsInTimeWait() throws {
     var settings = NetSettings()
