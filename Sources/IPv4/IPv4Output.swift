@@ -35,7 +35,9 @@ extension IPv4Layer {
     let dontFragment: Bool
     switch options.pmtuDiscovery {
     case .dont: dontFragment = false
-    case .want: dontFragment = largest <= limit && !route.isMTULocked
+    case .want:
+      // Of a datagram in segments the whole is asked. Linux: `__ip_make_skb()`.
+      dontFragment = (options.protocol == .udp ? total : largest) <= limit && !route.isMTULocked
     case .do, .probe: dontFragment = true
     }
     let segments = skb.isGSO ? max(1, skb.gsoSegments) : 1

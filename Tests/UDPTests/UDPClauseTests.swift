@@ -105,6 +105,20 @@ import Wire
     #expect(throws: Errno.ENOPROTOOPT) { try bench.setFlag(ping, level: Self.udp, name: 103, 400) }
   }
 
+  @Test("U6 segments carry DF when all of them together would fit into one packet, as Linux asks")
+  func segmentsDontFragment() throws {
+    let (bench, id) = try pair()
+    var control = SendControl()
+    control.segmentByteCount = 700
+    for (count, dontFragment) in [(1472, true), (1473, false), (3500, false)] {
+      bench.sent = []
+      try bench.send(id, [UInt8](repeating: 5, count: count), control: control)
+      bench.settle()
+      #expect(bench.sent.count == (count + 699) / 700)
+      #expect(bench.sent.allSatisfy { ($0[6] & 0x40 != 0) == dontFragment })
+    }
+  }
+
   @Test(
     "U6 a segment over the path MTU is EMSGSIZE, however few bytes there are",
     arguments: [(1472, 1900, nil), (1473, 1900, .EMSGSIZE), (2000, 1900, .EMSGSIZE), (2000, 10, .EMSGSIZE)]
