@@ -165,7 +165,11 @@ let package = Package(
         name: "\(name)Tests", dependencies: standingOn([name] + more + support), swiftSettings: settings)
     } + [
       .testTarget(
-        name: "NetnsTests", dependencies: [], swiftSettings: settings)
+        name: "NetnsTests", dependencies: [], swiftSettings: settings),
+      // What `tools/oracle` compares with the kernel.
+      .executableTarget(
+        name: "oracle-agent", dependencies: ["SwiftStack"] + standingOn(floors.map(\.name)),
+        path: "Tests/OracleAgent", swiftSettings: settings),
     ]
 )
 

@@ -1,0 +1,64 @@
+import Glibc
+import SwiftStack
+
+/// The stack's side of `tools/oracle`: makes the socket calls that it reads, a line each, on sockets of the stack, and
+/// writes what became of each. `kernel_agent.py` says the same of the kernel's sockets; the words are described there.
+///
+///     oracle-agent INTERFACE
+@main struct OracleAgent {
+  private let stack: Stack
+  private var sockets: [String: AgentSocket] = [:]
+
+  static func main() throws {
+    guard CommandLine.arguments.count == 2 else {
+      print("usage: oracle-agent INTERFACE")
+      exit(64)
+    }
+    var configuration = StackConfiguration()
+    configuration.announcesAddress = false
+    let interface = try InterfaceName(CommandLine.arguments[1])
+    let stack = try Stack(tap: TapParameters(interface: interface, offload: false), configuration)
+    var agent = OracleAgent(stack: stack)
+    say("ready")
+    while let line = readLine() {
+      let words = line.split(separator: " ").map(String.init)
+      guard words.count >= 2 else { continue }
+      say(agent.answer(words[0], words[1], Array(words.dropFirst(2))))
+    }
+    stack.close()
+  }
+
+  private static func say(_ line: String) {
+    print(line)
+    // All streams: whoever asked waits for the answer.
+    fflush(nil)
+  }
+
+  private mutating func answer(_ name: String, _ verb: String, _ words: [String]) -> String {
+    do throws(SocketError) {
+      switch verb {
+      case "tcp", "udp", "ping":
+        let kind: SocketKind = verb == "tcp" ? .tcp : verb == "udp" ? .udp : .ping
+        sockets[name] = AgentSocket(try stack.socket(kind))
+        return "ok"
+      case "accept":
+        guard let listener = sockets[name] else { return "nobody" }
+        let accepted = AgentSocket(try listener.socket.accept())
+        sockets[words[0]] = accepted
+        return "ok \(try accepted.socket.remoteAddress)"
+      case "close":
+        guard let closed = sockets.removeValue(forKey: name) else { return "nobody" }
+        closed.socket.close()
+        return "ok"
+      case "reset":
+        for socket in sockets.values { socket.socket.close() }
+        sockets = [:]
+        return "ok"
+      default:
+        // Perhaps an accept that failed; the other world has none either.
+        guard let socket = sockets[name] else { return "nobody" }
+        return try socket.answer(verb, words)
+      }
+    } catch { return "errno \(error.errno.rawValue)" }
+  }
+}

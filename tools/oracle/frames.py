@@ -1,0 +1,126 @@
+"""Frames on a wire, in words that two worlds have in common: numbers relative to where each began."""
+
+import select
+import socket
+import struct
+import time
+
+ETH_P_ALL = 3
+FLAGS = ((0x02, "S"), (0x10, "."), (0x08, "P"), (0x01, "F"), (0x04, "R"), (0x20, "U"), (0x40, "E"), (0x80, "W"))
+OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 34: "fastopen"}
+
+
+class FrameLog:
+    """Sees what passes an interface of the namespace that it is made in."""
+
+    def __init__(self, interface: str, under_test: str) -> None:
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.socket.bind((interface, 0))
+        self.under_test = socket.inet_aton(under_test)
+        self.forget()
+
+    def forget(self) -> None:
+        """A new script: nothing that was seen is of it."""
+        while self.next(0) is not None:
+            pass
+        self.lines: list[str] = []
+        self.first: dict[tuple, int] = {}
+        self.ports: dict[int, str] = {}
+
+    def next(self, patience: float) -> bytes | None:
+        if not select.select([self.socket], [], [], patience)[0]:
+            return None
+        return self.socket.recv(1 << 17)
+
+    def collect(self, seconds: float) -> None:
+        """What comes within that time, and what has come."""
+        end = time.monotonic() + seconds
+        while True:
+            frame = self.next(max(0.0, end - time.monotonic()))
+            if frame is None:
+                return
+            line = self.describe(frame)
+            if line:
+                self.lines.append(line)
+
+    def port(self, number: int) -> str:
+        """Ports that somebody picked have names in the order in which they are seen."""
+        if number < 32768:
+            return str(number)
+        return self.ports.setdefault(number, f"picked{len(self.ports) + 1}")
+
+    def describe(self, frame: bytes) -> str | None:
+        if frame[12:14] != b"\x08\x00":
+            return None
+        packet = frame[14:]
+        size = (packet[0] & 15) * 4
+        length, _, fragment, ttl, protocol = struct.unpack_from("!HHHBB", packet, 2)
+        arrow = ">" if packet[12:16] == self.under_test else "<"
+        text = f"{arrow} ttl {ttl} tos {packet[1]}"
+        if fragment & 0x4000:
+            text += " DF"
+        if fragment & 0x3FFF:
+            text += f" fragment {(fragment & 0x1FFF) * 8}{'+' if fragment & 0x2000 else ''}"
+            return f"{text} protocol {protocol} length {length}"
+        body = packet[size:length]
+        names = {6: self.tcp, 17: self.udp, 1: self.icmp}
+        return f"{text} {names[protocol](arrow, body)}" if protocol in names else None
+
+    def udp(self, _arrow: str, body: bytes) -> str:
+        source, destination, length, _ = struct.unpack_from("!HHHH", body)
+        return f"udp {self.port(source)} {self.port(destination)} length {length - 8}"
+
+    def icmp(self, _arrow: str, body: bytes) -> str:
+        rest = struct.unpack_from("!HH", body, 4)[1] if body[0] == 3 else ""
+        return f"icmp {body[0]} {body[1]} {rest} length {len(body)}".replace("  ", " ")
+
+    def tcp(self, arrow: str, body: bytes) -> str:
+        source, destination, sequence, acknowledgment, size, flags, window, _, urgent = struct.unpack_from(
+            "!HHIIBBHHH", body)
+        size = (size >> 4) * 4
+        flow = (arrow, source, destination)
+        other = ("<" if arrow == ">" else ">", destination, source)
+        if flags & 2:
+            self.first[flow] = sequence
+        text = f"{self.port(source)} {self.port(destination)} "
+        text += "".join(letter for bit, letter in FLAGS if flags & bit)
+        text += f" seq {self.relative(flow, sequence)} len {len(body) - size}"
+        if flags & 0x10:
+            text += f" ack {self.relative(other, acknowledgment)}"
+        if flags & 2:
+            text += f" win {window}"
+        if flags & 0x20:
+            text += f" urg {urgent}"
+        return text + "".join(self.options(body[20:size], other))
+
+    def relative(self, flow: tuple, number: int) -> str:
+        if flow in self.first:
+            return str((number - self.first[flow]) & 0xFFFFFFFF)
+        return "0" if number == 0 else "absolute"
+
+    def options(self, rest: bytes, other: tuple) -> list[str]:
+        words = []
+        while rest:
+            kind = rest[0]
+            if kind == 0:
+                words.append(" eol")
+                break
+            if kind == 1:
+                words.append(" nop")
+                rest = rest[1:]
+                continue
+            length = rest[1] if len(rest) > 1 else 0
+            if length < 2 or length > len(rest):
+                words.append(" bad")
+                break
+            value = rest[2:length]
+            word = " " + OPTIONS.get(kind, f"option{kind}")
+            if kind in (2, 3):
+                word += " " + str(int.from_bytes(value, "big"))
+            if kind == 5:
+                word += "".join(
+                    " " + self.relative(other, number) for number in struct.unpack(f"!{len(value) // 4}I", value))
+            words.append(word)
+            rest = rest[length:]
+        return words

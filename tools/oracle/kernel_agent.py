@@ -1,0 +1,165 @@
+"""Makes the socket calls that it reads, a line each, on sockets of the kernel, and writes what became of each.
+
+    NAME tcp|udp|ping                    a new socket, non-blocking
+    NAME bind|connect ADDRESS:PORT
+    NAME listen BACKLOG
+    NAME accept OTHER                    OTHER is the name of the connection
+    NAME send COUNT [FLAGS]              bytes that count up, FLAGS a number of MSG_*
+    NAME sendto ADDRESS:PORT COUNT [FLAGS]
+    NAME recv COUNT [FLAGS]              how many came, a sum over them, from whom, the error of an error queue
+    NAME poll                            epoll's bits
+    NAME set LEVEL NUMBER HEXADECIMAL
+    NAME get LEVEL NUMBER MAXIMUM
+    NAME name | peername
+    NAME shutdown r|w|rw
+    NAME disconnect | close
+    - reset                              closes all
+
+An answer is one line; `errno N` for a call that failed. `Tests/OracleAgent` says the same of the stack's sockets.
+"""
+
+import ctypes
+import os
+import select
+import socket
+import struct
+import sys
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+SO_EE = struct.Struct("=IBBBBII")
+# What a receive tells beside the bytes: MSG_TRUNC and MSG_ERRQUEUE.
+TOLD_FLAGS = 0x2020
+
+
+class Agent:
+    def __init__(self) -> None:
+        self.sockets: dict[str, socket.socket] = {}
+        self.sent: dict[str, int] = {}
+
+    def answer(self, name: str, verb: str, words: list[str]) -> str:
+        if name not in self.sockets and verb not in ("tcp", "udp", "ping", "reset"):
+            # Perhaps an accept that failed; the other world has none either.
+            return "nobody"
+        try:
+            return getattr(self, "do_" + verb)(name, *words) or "ok"
+        except OSError as error:
+            return f"errno {error.errno}"
+
+    def add(self, name: str, made: socket.socket) -> None:
+        made.setblocking(False)
+        self.sockets[name] = made
+        self.sent[name] = 0
+
+    def do_tcp(self, name: str) -> None:
+        self.add(name, socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+
+    def do_udp(self, name: str) -> None:
+        self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+    def do_ping(self, name: str) -> None:
+        self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP))
+
+    def do_bind(self, name: str, address: str) -> None:
+        self.sockets[name].bind(parse(address))
+
+    def do_connect(self, name: str, address: str) -> None:
+        self.sockets[name].connect(parse(address))
+
+    def do_disconnect(self, name: str) -> None:
+        # AF_UNSPEC, which Python has no words for.
+        address = struct.pack("=H14x", socket.AF_UNSPEC)
+        if LIBC.connect(self.sockets[name].fileno(), address, len(address)) < 0:
+            raise OSError(ctypes.get_errno(), "connect")
+
+    def do_listen(self, name: str, backlog: str) -> None:
+        self.sockets[name].listen(int(backlog))
+
+    def do_accept(self, name: str, other: str) -> str:
+        made, address = self.sockets[name].accept()
+        self.add(other, made)
+        return f"ok {say(address)}"
+
+    def do_close(self, name: str) -> None:
+        self.sockets.pop(name).close()
+
+    def do_reset(self, _name: str) -> None:
+        for one in self.sockets.values():
+            one.close()
+        self.sockets = {}
+
+    def do_shutdown(self, name: str, ways: str) -> None:
+        how = {"r": socket.SHUT_RD, "w": socket.SHUT_WR, "rw": socket.SHUT_RDWR}[ways]
+        self.sockets[name].shutdown(how)
+
+    def pattern(self, name: str, count: str) -> bytes:
+        return bytes((self.sent[name] + index) % 251 for index in range(int(count)))
+
+    def do_send(self, name: str, count: str, flags: str = "0") -> str:
+        sent = self.sockets[name].send(self.pattern(name, count), int(flags) | socket.MSG_NOSIGNAL)
+        self.sent[name] += sent
+        return f"sent {sent}"
+
+    def do_sendto(self, name: str, address: str, count: str, flags: str = "0") -> str:
+        data = self.pattern(name, count)
+        sent = self.sockets[name].sendto(data, int(flags) | socket.MSG_NOSIGNAL, parse(address))
+        self.sent[name] += sent
+        return f"sent {sent}"
+
+    def do_recv(self, name: str, count: str, flags: str = "0") -> str:
+        room = bytearray(int(count))
+        length, control, told, address = self.sockets[name].recvmsg_into([room], 1024, int(flags))
+        total = 0
+        for byte in room[:length]:
+            total = (total * 31 + byte) & 0xFFFFFF
+        text = f"got {length} {total}"
+        if address:
+            text += f" from {say(address)}"
+        if told & TOLD_FLAGS:
+            text += f" flags {told & TOLD_FLAGS:x}"
+        for level, kind, body in control:
+            if (level, kind) == (socket.IPPROTO_IP, 11):
+                code, origin, icmp, sub, _, info, _ = SO_EE.unpack_from(body)
+                family, _, offender = struct.unpack_from("=HH4s", body, SO_EE.size)
+                by = socket.inet_ntoa(offender) if family == socket.AF_INET else "-"
+                text += f" error {code} {origin} {icmp} {sub} {info} by {by}"
+        return text
+
+    def do_poll(self, name: str) -> str:
+        poll = select.poll()
+        poll.register(self.sockets[name], 0x2007)
+        found = poll.poll(0)
+        return f"poll {found[0][1] if found else 0:x}"
+
+    def do_set(self, name: str, level: str, number: str, value: str = "") -> None:
+        self.sockets[name].setsockopt(int(level), int(number), bytes.fromhex(value))
+
+    def do_get(self, name: str, level: str, number: str, maximum: str) -> str:
+        value = self.sockets[name].getsockopt(int(level), int(number), int(maximum))
+        return f"value {value.hex()}"
+
+    def do_name(self, name: str) -> str:
+        return f"name {say(self.sockets[name].getsockname())}"
+
+    def do_peername(self, name: str) -> str:
+        return f"name {say(self.sockets[name].getpeername())}"
+
+
+def parse(text: str) -> tuple[str, int]:
+    address, port = text.split(":")
+    return address, int(port)
+
+
+def say(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+def main() -> None:
+    agent = Agent()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        words = line.split()
+        print(agent.answer(words[0], words[1], words[2:]), flush=True)
+    os._exit(0)
+
+
+main()

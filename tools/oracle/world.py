@@ -1,0 +1,192 @@
+"""Two places where a script runs: on the kernel's sockets, and on the stack's. Each has a Linux peer on the other side."""
+
+import ctypes
+import errno
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from frames import FrameLog
+
+HERE = Path(__file__).resolve().parent
+UNDER_TEST = "10.0.0.2"
+PEER = "10.0.0.1"
+# What Python has no name for, by level and number.
+MORE_OPTIONS = {
+    "IP_RECVERR": (0, 11), "IP_MTU_DISCOVER": (0, 10), "IP_MTU": (0, 14), "IP_PKTINFO": (0, 8), "IP_RECVTTL": (0, 12),
+    "TCP_USER_TIMEOUT": (6, 18), "TCP_NOTSENT_LOWAT": (6, 25), "UDP_SEGMENT": (17, 103), "UDP_CORK": (17, 1),
+    "SO_INCOMING_CPU": (1, 49), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
+}
+LEVELS = {"SO": socket.SOL_SOCKET, "TCP": 6, "IP": 0, "UDP": 17}
+# What the machine may have otherwise; the stack has Linux's own values.
+SETTINGS = (
+    "net.ipv6.conf.all.disable_ipv6=1", "net.ipv4.tcp_congestion_control=cubic", "net.ipv4.tcp_no_metrics_save=1",
+    "net.ipv4.ping_group_range=0 2147483647", "net.ipv4.tcp_rmem=4096 131072 6291456",
+    "net.ipv4.tcp_wmem=4096 16384 4194304")
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+NO_ENGINES = tuple(
+    word for engine in ("tso", "gso", "gro", "tx-udp-segmentation") for word in (engine, "off"))
+
+
+class ScriptError(Exception):
+    pass
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def option(name: str) -> tuple[int, int]:
+    if name in MORE_OPTIONS:
+        return MORE_OPTIONS[name]
+    prefix = name.split("_")[0]
+    if prefix not in LEVELS or not hasattr(socket, name):
+        raise ScriptError(f"unknown option {name}")
+    return LEVELS[prefix], getattr(socket, name)
+
+
+def inside(namespace: str, make):
+    """What `make` returns, called in a namespace."""
+    with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{namespace}") as other:
+        if LIBC.setns(other.fileno(), 0) < 0:
+            raise OSError(ctypes.get_errno(), f"setns {namespace}")
+        try:
+            return make()
+        finally:
+            LIBC.setns(home.fileno(), 0)
+
+
+class Agent:
+    """A process that makes socket calls; see kernel_agent.py."""
+
+    def __init__(self, namespace: str, *command: str) -> None:
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        answer = self.process.stdout.readline().strip()
+        if answer != "ready":
+            raise ScriptError(f"{command[0]} does not start: {answer}")
+
+    def tell(self, line: str) -> None:
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise ScriptError(f"the agent has ended with {self.process.wait()}")
+        return answer.strip()
+
+    def end(self) -> None:
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class World:
+    """One of the two. The host under test is 10.0.0.2/24, its peer 10.0.0.1/24."""
+
+    def __init__(self, name: str, prefix: str) -> None:
+        self.name = name
+        self.peer_namespace = prefix + "p"
+        self.namespaces: list[str] = []
+        self.agents: dict[str, Agent] = {}
+
+    def namespace(self, name: str) -> str:
+        run("ip", "netns", "add", name)
+        self.namespaces.append(name)
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        for setting in SETTINGS:
+            subprocess.run(["ip", "netns", "exec", name, "sysctl", "-qw", setting], check=False)
+        return name
+
+    def start_peer(self, interface: str) -> None:
+        self.agents["peer"] = Agent(self.peer_namespace, sys.executable, str(HERE / "kernel_agent.py"))
+        self.log = inside(self.peer_namespace, lambda: FrameLog(interface, UNDER_TEST))
+
+    def end(self) -> None:
+        for agent in self.agents.values():
+            agent.end()
+        for name in self.namespaces:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+    # A step: told to both worlds, then heard from both.
+
+    def tell(self, line: str) -> None:
+        name, verb, *words = line.split()
+        agent = self.agents["peer" if name.startswith("p") else "sut"]
+        self.asked = agent
+        agent.tell(" ".join([name, verb, *self.translate(verb, words)]))
+
+    def hear(self) -> str:
+        return self.plain(self.asked.hear())
+
+    @staticmethod
+    def translate(verb: str, words: list[str]) -> list[str]:
+        if verb in ("bind", "connect", "sendto"):
+            places = {"me": UNDER_TEST, "peer": PEER, "lo": "127.0.0.1", "any": "0.0.0.0"}
+            host, port = words[0].split(":")
+            words[0] = f"{places.get(host, host)}:{port}"
+        if verb in ("set", "get"):
+            level, number = option(words[0])
+            if verb == "get":
+                return [str(level), str(number), words[1] if len(words) > 1 else "4"]
+            value = words[1]
+            if not value.startswith("hex:"):
+                value = "hex:" + (int(value) & 0xFFFFFFFF).to_bytes(4, "little").hex()
+            return [str(level), str(number), value[4:]]
+        flags = {"send": 1, "sendto": 2, "recv": 1}.get(verb)
+        if flags is not None and len(words) > flags:
+            words[flags] = str(sum(getattr(socket, "MSG_" + word) for word in words[flags].split("|")))
+        return words
+
+    def plain(self, answer: str) -> str:
+        """With errors by name, and without what chance decides."""
+        if answer.startswith("errno "):
+            return errno.errorcode.get(int(answer[6:]), answer)
+        return re.sub(r":(\d+)", lambda found: ":" + self.log.port(int(found.group(1))), answer)
+
+    def reset(self) -> None:
+        for name in ("sut", "peer"):
+            self.agents[name].tell("- reset")
+            self.agents[name].hear()
+
+
+class KernelWorld(World):
+    """Linux to Linux, over veth without segmentation offload."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__("kernel", prefix)
+        try:
+            mine, peer = self.namespace(prefix + "k"), self.namespace(self.peer_namespace)
+            run("ip", "-n", mine, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", peer)
+            for name, address in ((mine, UNDER_TEST), (peer, PEER)):
+                run("ip", "-n", name, "addr", "add", address + "/24", "dev", "eth0")
+                run("ip", "netns", "exec", name, "ethtool", "-K", "eth0", *NO_ENGINES)
+                run("ip", "-n", name, "link", "set", "eth0", "up")
+            self.agents["sut"] = Agent(mine, sys.executable, str(HERE / "kernel_agent.py"))
+            self.start_peer("eth0")
+        except BaseException:
+            self.end()
+            raise
+
+
+class StackWorld(World):
+    """The stack to Linux, over a TAP that takes no engines."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__("stack", prefix)
+        try:
+            peer = self.namespace(self.peer_namespace)
+            self.agents["sut"] = Agent(peer, os.environ["SWIFTSTACK_ORACLE_AGENT"], "tap0")
+            self.start_peer("tap0")
+        except BaseException:
+            self.end()
+            raise
