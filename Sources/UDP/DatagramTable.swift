@@ -101,7 +101,8 @@ public struct DatagramTable: ~Copyable {
     let index = try slot(id)
     guard let wanted = remote.address.v4 else { throw .EAFNOSUPPORT }
     try autobind(index, net: &host.net)
-    let source = sockets[index].isGroupBound ? .any : sockets[index].core.boundTo.address.v4 ?? .any
+    // Also one that an earlier connect chose, until the association ends. Linux: `inet_saddr`.
+    let source = sockets[index].source ?? .any
     let device = sockets[index].device(for: wanted)
     let destination = wanted.isAny ? host.internet.ownAddress(source, by: device) : wanted
     sockets[index].core.route = nil

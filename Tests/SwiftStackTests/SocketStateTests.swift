@@ -83,6 +83,22 @@ import Wire
     #expect(throws: SocketError("send", .EPIPE)) { try child.send([1]) }
   }
 
+  @Test("U1 a source that a connect chose stays until the association ends")
+  func chosenSource() throws {
+    let socket = try socket(.udp)
+    try socket.connect(to: SocketAddress(IPv4Address(127, 0, 0, 1), port: 9))
+    #expect(try socket.localAddress.address == IPAddress(IPv4Address(127, 0, 0, 1)))
+    let far = SocketAddress(IPv4Address(10, 0, 0, 1), port: 9)
+    #expect {
+      try socket.connect(to: far)
+    } throws: {
+      ($0 as? SocketError)?.errno == .EINVAL
+    }
+    try socket.disconnect()
+    try socket.connect(to: far)
+    #expect(try socket.localAddress.address == IPAddress(IPv4Address(10, 0, 0, 2)))
+  }
+
   @Test("S7 a receive of no bytes: EAGAIN, ENOTCONN, or that there is something")
   func receiveNothing() throws {
     let alone = try socket(.tcp)
