@@ -217,7 +217,12 @@ struct BoundDeviceTests {
         let id = try bench.socket(type)
         try bind(id, toDevice: device)
         #expect(errno { try connect(id, to, 9) } == nil)
-        if type == .datagram { #expect(try source(id) == IPAddress(expected), "\(device) to \(to)") }
+        if type == .datagram {
+          #expect(try source(id) == IPAddress(expected), "\(device) to \(to)")
+          // 0.0.0.0 is this host, by an address of the device.
+          let peer = try bench.sockets.remoteAddress(id).address
+          #expect(peer == IPAddress(to.isAny ? expected : to), "\(device) to \(to)")
+        }
         bench.sockets.abort(id, host: &bench.host)
       }
       let id = try bench.socket(type)

@@ -82,6 +82,16 @@ struct DeviceWordTests {
     #expect(connect("10.0.0.2") == .success("10.0.0.2"))
   }
 
+  @Test("one address on two devices: what one of them loses is not the other's route")
+  func onceOfTwo() throws {
+    try change("addr add 10.9.0.1/24 dev sim0")
+    try change("addr add 10.9.0.1/32 dev lo")
+    try change("addr del 10.9.0.1/32 dev lo")
+    #expect(connect("10.9.0.7") == .success("10.9.0.1"))
+    try change("addr del 10.9.0.1/24 dev sim0")
+    #expect(connect("10.9.0.7") == .failure(.ENETUNREACH))
+  }
+
   @Test("a route by lo delivers here; its gateway is any address that is local")
   func loopbackRoute() throws {
     try change("route add 10.78.0.0/16 dev lo")

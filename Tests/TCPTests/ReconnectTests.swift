@@ -185,6 +185,18 @@ struct ReconnectTests {
     #expect(listener.readiness == [.writable, .hangup])
   }
 
+  @Test("S10 a connection that is bound to another device sends by it from then on")
+  func boundElsewhere() throws {
+    let open = try ScriptedConnection(peer: try ScriptedPeer(), timestamps: true)
+    try open.socket.setNoDelay(true)
+    try open.socket.send([1])
+    #expect(open.peer.next()?.payload == [1])
+    // SO_BINDTOIFINDEX: the loopback.
+    try open.socket.setsockopt(level: 1, name: 62, 1)
+    try open.socket.send([2])
+    #expect(open.peer.next() == nil)
+  }
+
   @Test("T16 ports in TIME-WAIT serve other destinations; one destination after a second, with timestamps")
   func portsInTimeWait() throws {
     var settings = NetSettings()

@@ -24,6 +24,9 @@ struct ManyDestinationTests {
     let second = try #require(IPv4Prefix("10.8.0.1/24"))
     try bench.host.addAddress(try #require(IPv4Prefix("10.0.0.7/24")), on: bench.ethernet)
     try bench.host.addAddress(second, on: bench.ethernet)
+    let behind = try #require(IPv4Prefix("10.20.0.0/16"))
+    try bench.host.addRoute(
+      RouteEntry(behind, gateway: IPv4Address(10, 8, 0, 9), interface: bench.ethernet))
     let socket = try bench.udp(port: 700)
     try bench.setFlag(socket, level: 0, name: IPOptionName.packetInfo)
     let group: [UInt8] = [224, 0, 0, 7]
@@ -36,7 +39,7 @@ struct ManyDestinationTests {
       ([10, 0, 0, 1], [10, 0, 0, 255], everybody, "10.0.0.2"), ([10, 0, 0, 1], all, everybody, "10.0.0.2"),
       ([10, 0, 0, 1], group, [1, 0, 0x5E, 0, 0, 7], "10.0.0.2"), ([10, 8, 0, 2], all, everybody, "10.8.0.1"),
       ([10, 8, 0, 2], [10, 0, 0, 255], everybody, "10.8.0.1"), ([0, 0, 0, 0], all, everybody, "10.0.0.2"),
-      ([192, 0, 2, 1], all, everybody, "10.0.0.2"),
+      ([192, 0, 2, 1], all, everybody, "10.0.0.2"), ([10, 20, 0, 5], all, everybody, "10.8.0.1"),
     ] as [([UInt8], [UInt8], [UInt8], String)] {
       bench.receive(
         Packet.udp(from: 9, to: 700, [1], source: source, destination: destination), destinationMAC: station)
@@ -49,6 +52,23 @@ struct ManyDestinationTests {
     try bench.send(sender, [1], to: SocketAddress(IPv4Address(127, 255, 255, 255), port: 700))
     bench.settle()
     #expect(try told(bench, socket) == ("127.0.0.1", "127.255.255.255"))
+  }
+
+  @Test("U1 a datagram for all reaches the sockets of its device and of none, not another device's")
+  func devices() throws {
+    let bench = DatagramBench()
+    var sockets: [SocketID] = []
+    for device: Int32 in [0, 1, 2] {
+      let id = try bench.udp()
+      try bench.setFlag(id, level: 1, name: 2)
+      try bench.setFlag(id, level: 1, name: SocketOptionName.bindToInterface, device)
+      try bench.sockets.bind(id, to: SocketAddress(.any, port: 700), host: &bench.host)
+      sockets.append(id)
+    }
+    bench.receive(
+      Packet.udp(from: 9, to: 700, [1], source: [10, 0, 0, 1], destination: [255, 255, 255, 255]),
+      destinationMAC: [UInt8](repeating: 0xFF, count: 6))
+    #expect(sockets.map { (try? bench.receive($0, flags: .dontWait)) != nil } == [true, false, true])
   }
 
   @Test("IP_PKTINFO in bytes: index, ipi_spec_dst, ipi_addr")
