@@ -6,10 +6,6 @@ import Wire
 /// Which of a stack's shards a TCP segment is for: who has a local port, who listens on it, and who has a connection.
 /// One table for all shards, read without a lock for every segment. Linux: `rps_sock_flow_table`, and what
 /// `reuseport_select_sock()` chooses by.
-///
-/// Safety: the memory holds as many atomics as there are places for flows, from `init` to `deinit`; a flow's place is
-/// always below that.
-@safe
 package final class SteeringTable: Sendable {
   private static let flowCount = 65536
   /// By port: shards with a socket that is bound to it or listens, or with a connection on it.
@@ -18,19 +14,10 @@ package final class SteeringTable: Sendable {
   package let listeners = SharedMasks(count: 65536)
   /// By a hash of the flow, 1 plus the shard whose connection last came to stand there; 0: none. A hint: two flows may
   /// have one place.
-  private nonisolated(unsafe) let flows: UnsafeMutablePointer<Atomic<UInt8>>
+  private let flows = SharedWords<UInt8>(count: flowCount)
   private let keyed: SipHash
 
-  package init(hash: SipHash) {
-    keyed = hash
-    unsafe flows = .allocate(capacity: Self.flowCount)
-    for place in 0..<Self.flowCount { unsafe (flows + place).initialize(to: Atomic(0)) }
-  }
-
-  deinit {
-    unsafe flows.deinitialize(count: Self.flowCount)
-    unsafe flows.deallocate()
-  }
+  package init(hash: SipHash) { keyed = hash }
 
   /// The shards that have a port, a bit for each.
   package func users(of port: UInt16) -> UInt64 { users[Int(port)] }
@@ -44,19 +31,19 @@ package final class SteeringTable: Sendable {
 
   /// The shard that probably has a connection; `nil`: none has, unless another flow took its place.
   package func shard(of flow: FourTuple) -> Int? {
-    let word = unsafe flows[place(of: flow)].load(ordering: .acquiring)
+    let word = flows.at(place(of: flow)) { $0.load(ordering: .acquiring) }
     return word == 0 ? nil : Int(word) - 1
   }
 
   /// A connection of the shard came into being, or ended.
   package func set(_ flow: FourTuple, shard: Int, isThere: Bool) {
     let word = UInt8(shard + 1)
-    let place = place(of: flow)
-    if isThere {
-      unsafe flows[place].store(word, ordering: .releasing)
-    } else {
-      _ = unsafe flows[place].compareExchange(
-        expected: word, desired: 0, ordering: .acquiringAndReleasing)
+    flows.at(place(of: flow)) { (place: borrowing Atomic<UInt8>) -> Void in
+      if isThere {
+        place.store(word, ordering: .releasing)
+      } else {
+        _ = place.compareExchange(expected: word, desired: 0, ordering: .acquiringAndReleasing)
+      }
     }
   }
 

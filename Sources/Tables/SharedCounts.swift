@@ -2,38 +2,27 @@ import Synchronization
 
 /// Small counts that several shards share, one for each shard at each place: how much of something who has. Each shard
 /// writes its own; all are read without a lock.
-///
-/// Safety: the memory holds `count * shardCount` atomics from `init` to `deinit`, and every place and shard is checked
-/// against that.
-@safe
 public final class SharedCounts: Sendable {
-  private let count: Int
   private let shardCount: Int
-  private nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt16>>
+  private let words: SharedWords<UInt16>
 
   public init(count: Int, shardCount: Int) {
-    self.count = count
     self.shardCount = shardCount
-    unsafe words = .allocate(capacity: count * shardCount)
-    for place in 0..<count * shardCount { unsafe (words + place).initialize(to: Atomic(0)) }
-  }
-
-  deinit {
-    unsafe words.deinitialize(count: count * shardCount)
-    unsafe words.deallocate()
+    words = SharedWords(count: count * shardCount)
   }
 
   private func place(_ place: Int, _ shard: Int) -> Int {
-    precondition(place >= 0 && place < count && shard >= 0 && shard < shardCount, "a place of the table")
+    precondition(shard >= 0 && shard < shardCount, "one of the shards")
     return place * shardCount + shard
   }
 
   /// One more of a shard's, or one fewer; no count is passed at either end.
   public func add(_ one: Bool, of shard: Int, at place: Int) {
-    let place = self.place(place, shard)
-    let now = unsafe words[place].load(ordering: .relaxed)
-    guard now != (one ? .max : 0) else { return }
-    unsafe words[place].store(one ? now + 1 : now - 1, ordering: .relaxed)
+    words.at(self.place(place, shard)) { count in
+      let now = count.load(ordering: .relaxed)
+      guard now != (one ? .max : 0) else { return }
+      count.store(one ? now + 1 : now - 1, ordering: .relaxed)
+    }
   }
 
   /// Which of several shards a hash names: each as often as its count says; `nil`: none of them has any.
@@ -61,7 +50,7 @@ public final class SharedCounts: Sendable {
     while rest != 0 {
       let shard = rest.trailingZeroBitCount
       rest &= rest - 1
-      let count = unsafe words[self.place(place, shard)].load(ordering: .relaxed)
+      let count = words.at(self.place(place, shard)) { $0.load(ordering: .relaxed) }
       guard body(shard, UInt64(count)) else { return }
     }
   }
