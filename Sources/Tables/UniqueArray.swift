@@ -48,3 +48,6 @@ public struct UniqueArray<Element: ~Copyable>: ~Copyable {
     }
   }
 }
+
+/// Its owner alone reaches the memory, as with the elements themselves.
+extension UniqueArray: @unchecked Sendable where Element: Sendable & ~Copyable {}

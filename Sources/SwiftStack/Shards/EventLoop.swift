@@ -1,6 +1,7 @@
 import LinuxHost
 import Shard
 import Synchronization
+import Tables
 
 /// A thread of a TAP stack: waits for frames, deadlines and bridged descriptors of its shards, and runs the stack for them.
 /// Everything else runs on the threads that call. There are no more loops than processors: a shard whose thread sleeps while
@@ -21,7 +22,8 @@ final class EventLoop: Sendable {
     var deadline = Instant.origin
   }
 
-  private let seats: [Seat]
+  /// Not arrays: a turn must not count references.
+  private let seats: UniqueArray<Seat>
   private let epoll: Epoll
   private let isStopping = Atomic<Bool>(false)
   /// Signalled when the interface has been removed under the stack.
@@ -29,7 +31,9 @@ final class EventLoop: Sendable {
 
   init(_ seats: [Seat], wireLoss: WakeDescriptor) throws(LinuxError) {
     precondition(!seats.isEmpty && seats.count <= EventToken.seatLimit, "a loop has 1 to 255 shards")
-    self.seats = seats
+    var places = UniqueArray<Seat>(capacity: seats.count)
+    for seat in seats { _ = places.append(seat) }
+    self.seats = places
     self.wireLoss = wireLoss
     epoll = try Epoll()
     for (index, seat) in seats.enumerated() {
@@ -45,7 +49,7 @@ final class EventLoop: Sendable {
   /// Watches a descriptor for a program of one of the shards, which is nudged when it is ready. It stops by itself when the
   /// descriptor is closed.
   func watch(_ rawDescriptor: Int32, for program: ProgramID, on shard: LockedShard) throws(LinuxError) {
-    guard let index = seats.firstIndex(where: { $0.shard === shard }) else {
+    guard let index = (0..<seats.count).first(where: { seats[$0].shard === shard }) else {
       preconditionFailure("a program's descriptor is watched by the loop of its shard")
     }
     try epoll.add(
@@ -60,11 +64,14 @@ final class EventLoop: Sendable {
 
   /// Runs until `stop`.
   func run() {
-    for seat in seats { seat.shard.executor.adopt() }
+    var turns = UniqueArray<Turn>(capacity: seats.count)
+    for index in 0..<seats.count {
+      seats[index].shard.executor.adopt()
+      _ = turns.append(Turn())
+    }
     var events = EpollEvents(capacity: 64)
-    var turns = [Turn](repeating: Turn(), count: seats.count)
     while !isStopping.load(ordering: .acquiring) {
-      for index in seats.indices where turns[index].isDue {
+      for index in 0..<turns.count where turns[index].isDue {
         guard take(&turns[index], seats[index].shard) else { return }
       }
       let deadline = nextDeadline(turns)
@@ -79,7 +86,7 @@ final class EventLoop: Sendable {
   /// One turn of a shard, and of the tasks that it has woken.
   ///
   /// - Returns: false when a task has ended the stack.
-  private func take(_ turn: inout Turn, _ shard: LockedShard) -> Bool {
+  private func take(_ turn: inout Turn, _ shard: borrowing LockedShard) -> Bool {
     shard.executor.turnBegins()
     defer { shard.executor.turnEnds() }
     let result = shard.runLoopTurn(
@@ -98,35 +105,36 @@ final class EventLoop: Sendable {
   }
 
   /// When the loop goes on if nothing happens.
-  private func nextDeadline(_ turns: [Turn]) -> Instant {
+  private func nextDeadline(_ turns: borrowing UniqueArray<Turn>) -> Instant {
     var deadline = Instant.distantFuture
-    for turn in turns { deadline = turn.isDue ? .origin : min(deadline, turn.deadline) }
+    for index in 0..<turns.count {
+      deadline = turns[index].isDue ? .origin : min(deadline, turns[index].deadline)
+    }
     return deadline
   }
 
-  private func note(_ event: EpollEvent, _ turns: inout [Turn]) {
+  private func note(_ event: EpollEvent, _ turns: inout UniqueArray<Turn>) {
     let token = EventToken(rawValue: event.token)
-    let seat = seats[token.seat]
     turns[token.seat].isDue = true
     switch token.source {
     case .wire:
       if event.readiness.contains(.error) {
         // The interface is gone for good; its descriptor has nothing more to tell.
-        try? epoll.remove(rawDescriptor: seat.wire)
-        seat.shard.linkGone()
+        try? epoll.remove(rawDescriptor: seats[token.seat].wire)
+        seats[token.seat].shard.linkGone()
         wireLoss.signal()
       } else {
         turns[token.seat].isReadable = true
       }
-    case .wakeUp: seat.shard.inbox.drainSignal()
-    case .program(let program): seat.shard.nudge(program)
+    case .wakeUp: seats[token.seat].shard.inbox.drainSignal()
+    case .program(let program): seats[token.seat].shard.nudge(program)
     }
   }
 
   /// Shards whose time has come. One alone has its turn whenever the thread wakes.
-  private func callDue(_ turns: inout [Turn], at now: Instant) {
+  private func callDue(_ turns: inout UniqueArray<Turn>, at now: Instant) {
     let isAlone = turns.count == 1
-    for index in turns.indices where isAlone || turns[index].deadline <= now { turns[index].isDue = true }
+    for index in 0..<turns.count where isAlone || turns[index].deadline <= now { turns[index].isDue = true }
   }
 }
 

@@ -59,18 +59,29 @@ final class LockedShard: Sendable {
   private func locked<Result: Sendable, Failure: Error>(
     _ body: (inout Shard) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    var woken = WokenWaiters()
-    var told: [ShardNotice] = []
-    defer {
-      if !woken.isEmpty { woken.wake() }
-      if !told.isEmpty { notices.post(told) }
-    }
+    // Nothing is counted up or down when there is nobody, which is most of the time.
+    var leaving: Leaving?
+    defer { if let leaving { leaving.tell(notices) } }
     return try state.withLock { (state) throws(Failure) -> Result in
-      defer {
-        if !state.owners.woken.isEmpty { woken = state.owners.woken.take() }
-        if !state.notices.isEmpty { swap(&told, &state.notices) }
-      }
+      defer { if !state.owners.woken.isEmpty || !state.notices.isEmpty { leaving = Leaving(&state) } }
       return try body(&state)
+    }
+  }
+
+  /// What whoever leaves the lock has to do.
+  private struct Leaving {
+    let notices: [ShardNotice]
+    let woken: WokenWaiters
+
+    init(_ state: inout Shard) {
+      woken = state.owners.woken.take()
+      notices = state.notices
+      state.notices = []
+    }
+
+    func tell(_ stack: StackNotices) {
+      woken.wake()
+      if !notices.isEmpty { stack.post(notices) }
     }
   }
 
