@@ -42,11 +42,11 @@ extension Shard {
   @inline(__always)
   private mutating func shardOfFragment(_ skb: inout SkBuff) -> Int? {
     // Offset and MF. What has no valid header is dropped and counted where it came in.
-    guard let steering, skb.mayPull(IPv4Header.minimumByteCount),
+    guard steering != nil, skb.mayPull(IPv4Header.minimumByteCount),
       skb.linear.load16(IPv4Header.Offset.fragment) & 0x3FFF != 0,
       let header = IPv4Header(parsing: skb.linear)
     else { return nil }
-    return steering.shard(ofFragment: header, count: peers.count)
+    return steering?.shard(ofFragment: header, count: peers.count)
   }
 
   /// IP's answer, with what other shards must know of it passed on.
@@ -76,7 +76,8 @@ extension Shard {
   private mutating func receiveSegment(
     _ skb: consuming SkBuff, _ header: IPv4Header, asked: UInt64
   ) {
-    if let steering, skb.mayPull(14) {
+    // The table is not bound to a name here or below: each packet of each shard would count its references.
+    if steering != nil, skb.mayPull(14) {
       let flow = FourTuple(
         local: SocketAddress(header.destination, port: skb.linear.load16(TCPHeader.Offset.destinationPort)),
         remote: SocketAddress(header.source, port: skb.linear.load16(TCPHeader.Offset.sourcePort)))
@@ -84,8 +85,8 @@ extension Shard {
       let isOpening = skb.linear.load8(TCPHeader.Offset.flags) & 0x12 == 0x02
       let interface = skb.interface
       if let shard = isOpening
-        ? shard(forOpening: flow, by: interface, asked: asked, steering)
-        : shard(of: flow, by: interface, asked: asked, steering)
+        ? shard(forOpening: flow, by: interface, asked: asked)
+        : shard(of: flow, by: interface, asked: asked)
       {
         if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
           hand(.segment(packet, asked: asked), to: shard)
@@ -98,24 +99,24 @@ extension Shard {
 
   /// Who else is to be asked for a segment's connection; `nil`: it is here, or nobody's.
   private mutating func shard(
-    of flow: FourTuple, by interface: InterfaceIndex, asked: UInt64, _ steering: SteeringTable
+    of flow: FourTuple, by interface: InterfaceIndex, asked: UInt64
   ) -> Int? {
-    let left = steering.users(of: flow.local.port) & ~asked
+    let left = (steering?.users(of: flow.local.port) ?? 0) & ~asked
     guard left != 0, !sockets.tcp.hasConnection(flow, by: interface) else { return nil }
-    if let shard = steering.shard(of: flow), left >> UInt64(shard) & 1 == 1 { return shard }
+    if let shard = steering?.shard(of: flow), left >> UInt64(shard) & 1 == 1 { return shard }
     return left.trailingZeroBitCount
   }
 
   /// Who else a SYN is for; `nil`: it stays.
   private mutating func shard(
-    forOpening flow: FourTuple, by interface: InterfaceIndex, asked: UInt64, _ steering: SteeringTable
+    forOpening flow: FourTuple, by interface: InterfaceIndex, asked: UInt64
   ) -> Int? {
     guard !sockets.tcp.hasConnection(flow, by: interface) else { return nil }
     // One that was sent again, or that meets a connection of old.
-    if let shard = steering.shard(of: flow), asked >> UInt64(shard) & 1 == 0 { return shard }
+    if let shard = steering?.shard(of: flow), asked >> UInt64(shard) & 1 == 0 { return shard }
     guard !sockets.tcp.hasListener(at: flow.local, by: interface) else { return nil }
-    let others = steering.listeners(on: flow.local.port) & ~asked
-    return others == 0 ? nil : steering.choice(among: others, for: flow)
+    let others = (steering?.listeners(on: flow.local.port) ?? 0) & ~asked
+    return others == 0 ? nil : steering?.choice(among: others, for: flow)
   }
 
   mutating func hand(_ item: Handover, to peer: Int) {
@@ -133,9 +134,9 @@ extension Shard {
   }
 
   private mutating func publishChanges() {
-    guard let steering else { return }
+    guard steering != nil else { return }
     while let change = sockets.tcp.takeConnectionChange() {
-      steering.set(change.flow, shard: queue, isThere: change.isThere)
+      steering?.set(change.flow, shard: queue, isThere: change.isThere)
     }
   }
 
