@@ -59,7 +59,7 @@ enum RxBuffer: ~Copyable {
   }
 
   /// The mapping of the buffer at `index`, nil when there is none.
-  func address(_ index: Int) -> IOVA? {
+  @inline(__always) func address(_ index: Int) -> IOVA? {
     precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
     switch unsafe records[index] {
     case .posted(let buffer): return buffer.address
@@ -68,6 +68,7 @@ enum RxBuffer: ~Copyable {
   }
 
   /// The first bytes of the buffer at `index`, which is there.
+  @inline(__always)
   @_lifetime(borrow self)
   func bytes(_ index: Int, count size: Int) -> RawSpan {
     precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")

@@ -87,7 +87,7 @@ struct RxRing: ~Copyable {
     return address
   }
 
-  private mutating func map(_ page: borrowing Page, at offset: Int) -> IOVA? {
+  @inline(__always) private mutating func map(_ page: borrowing Page, at offset: Int) -> IOVA? {
     iommu.map(page.bytes.extracting(offset..<offset + bufferByteCount), .fromDevice)
   }
 

@@ -58,7 +58,7 @@ public struct SkBuffQueue: ~Copyable {
     return unsafe remove(header)
   }
 
-  mutating func remove(_ header: UnsafeMutablePointer<SkBuffHeader>) -> SkBuff {
+  @inline(__always) mutating func remove(_ header: UnsafeMutablePointer<SkBuffHeader>) -> SkBuff {
     let next = unsafe header.pointee.next
     let previous = unsafe header.pointee.previous
     if let next = unsafe next {
