@@ -72,6 +72,11 @@ extension IPv4Layer {
         }
       }
       loopCopy?.add(packet.skb, net: &net)
+      if header.timeToLive == 0 {
+        header.fragmentOffset += payload
+        packet.take().drop(.ipOutNoRoute)
+        continue
+      }
       let sent = sendFragment(packet, header: header, route: &route, link: &link, net: &net)
       header.fragmentOffset += payload
       result = Self.worse(result, sent)
@@ -102,7 +107,9 @@ extension IPv4Layer {
     switch route.kind {
     // What goes out by `lo` comes in by it.
     case .broadcast: route.interface != .loopback
-    case .multicast: options.multicastLoop && isMember(of: route.destination)
+    case .multicast:
+      options.multicastLoop
+        && isMember(of: route.destination, from: route.source, by: route.interface)
     case .unicast, .local: false
     }
   }

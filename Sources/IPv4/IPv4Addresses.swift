@@ -170,6 +170,7 @@ extension IPv4Layer {
       link.neighbours.flush(interface, keepingPermanent: false, net: &net)
     }
     routesChanged()
+    groupsLinkChanged(interface, up: up, link: &link, net: &net)
   }
 
   /// The route to an address's network. A second address of the same network finds it there.

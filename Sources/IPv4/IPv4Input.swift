@@ -148,7 +148,10 @@ extension IPv4Layer {
       if local.lookup(source) != nil { return martian(.ipInvalidSource, net: &net) }
     }
     if isGroup {
-      guard isMember(of: destination) else { return .ipNotForUs }
+      guard
+        isMember(
+          of: destination, from: source, by: skb.interface, isIGMP: header.protocol == .igmp)
+      else { return .ipNotForUs }
       net.counters.count(.IpExtInMcastPkts)
       net.counters.count(.IpExtInMcastOctets, by: UInt64(skb.length))
       return nil
@@ -196,8 +199,8 @@ extension IPv4Layer {
       net.counters.count(.IpInDelivers)
       return receiveICMP(skb, header: header, link: &link, net: &net)
     case .igmp:
-      // Membership queries: we are no router, and reports are not needed on a point-to-point TAP.
       net.counters.count(.IpInDelivers)
+      receiveIGMP(skb, link: &link, net: &net)
       return .consumed
     default:
       net.counters.count(.IpInUnknownProtos)

@@ -37,7 +37,8 @@ public struct IPv4Layer: ~Copyable {
   var reassembly = ReassemblyTable()
   var rateLimit: ICMPRateLimit
   var conflicts = AddressConflictDetection()
-  var groups: [IPv4Address] = []
+  var groups = HostGroups()
+  var groupTimer = TimerSlot()
   /// Those of every shard; `nil`: there is one.
   var sharedGroups: (any SharedGroups)?
   /// The source that was last found to be no address of ours: most packets come from the same few.
@@ -49,6 +50,7 @@ public struct IPv4Layer: ~Copyable {
   /// Timer slots that belong to no datagram or neighbour.
   static let pathMTUTimerID = UInt32.max
   static let conflictTimerID = UInt32.max - 1
+  static let groupTimerID = UInt32.max - 2
   /// Most addresses, 127.0.0.1 among them, and routes, so that a change stays quick.
   static let addressLimit = 1025
   static let routeLimit = 65536
@@ -63,24 +65,6 @@ public struct IPv4Layer: ~Copyable {
     addresses =
       IPv4Prefix(.loopback, length: 8).map { [InterfaceAddress(prefix: $0, interface: .loopback)] } ?? []
     rebuildLocal()
-  }
-
-  // MARK: Groups
-
-  /// Accepts packets to a multicast group until it has been left as often as it was joined. Linux: `ip_mc_inc_group()`.
-  public mutating func joinGroup(_ group: IPv4Address) throws(Errno) {
-    guard group.isMulticast else { throw .EINVAL }
-    groups.append(group)
-    sharedGroups?.join(group)
-  }
-  public mutating func leaveGroup(_ group: IPv4Address) throws(Errno) {
-    guard let index = groups.firstIndex(of: group) else { throw .EADDRNOTAVAIL }
-    groups.remove(at: index)
-    sharedGroups?.leave(group)
-  }
-  /// Whether packets to a group are for us; all hosts (224.0.0.1) always is. Linux: `ip_check_mc_rcu()`.
-  func isMember(of group: IPv4Address) -> Bool {
-    group == IPv4Address(224, 0, 0, 1) || groups.contains(group) || sharedGroups?.contains(group) ?? false
   }
 
   // MARK: Errors
@@ -123,6 +107,7 @@ public struct IPv4Layer: ~Copyable {
         announcementTimer(due: due, link: &link, net: &net)
         return
       }
+      if key.id == Self.groupTimerID { return groupTimer(due: due, link: &link, net: &net) }
       link.neighbours.timerExpired(key, due: due, net: &net)
       serveNeighbours(link: &link, net: &net)
     default:

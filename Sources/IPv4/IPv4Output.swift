@@ -77,7 +77,7 @@ extension IPv4Layer {
 
   @inline(__always)
   func timeToLive(_ route: Route, _ options: IPv4SendOptions, net: borrowing Net) -> UInt8 {
-    if options.timeToLive != 0 { return options.timeToLive }
+    if options.timeToLive != 0 || options.staysHere { return options.timeToLive }
     return route.kind == .multicast ? 1 : net.settings.defaultTimeToLive
   }
 

@@ -20,6 +20,8 @@ public struct IPv4SendOptions: Sendable {
   /// 0: the stack's default (`net.ipv4.ip_default_ttl`), 1 for multicast.
   public var timeToLive: UInt8 = 0
   public var pmtuDiscovery = PathMTUDiscovery.want
+  /// A time to live of 0, `IP_MULTICAST_TTL`: only our own copy is made.
+  public var staysHere = false
   /// `SO_MARK`.
   public var mark: UInt32 = 0
   /// The identification to use; `nil`: the stack's choice (RFC 6864).

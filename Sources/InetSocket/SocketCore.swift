@@ -96,25 +96,12 @@ public struct SocketCore: ~Copyable {
   public var hasError: Bool { pendingError != nil || hasQueuedError }
 }
 
-/// A group that a socket has joined, and where. Linux: `struct ip_mc_socklist`.
-public struct GroupMembership: Sendable {
-  public var group: IPv4Address
-  public var interface: InterfaceIndex
-  /// The address that named the interface; any: it was not named by one.
-  public var address: IPv4Address
-
-  public init(_ group: IPv4Address, on interface: InterfaceIndex, named address: IPv4Address) {
-    self.group = group
-    self.interface = interface
-    self.address = address
-  }
-}
-
 /// What few sockets have.
 final class RareState {
   var errorQueue: [ExtendedError] = []
   /// Groups that the socket has joined. Linux: `inet->mc_list`.
   var memberships: [GroupMembership] = []
+  var multicast = MulticastOptions()
 }
 
 extension SocketCore {
@@ -122,6 +109,20 @@ extension SocketCore {
   public var memberships: [GroupMembership] {
     get { rare?.memberships ?? [] }
     set { withRare { $0.memberships = newValue } }
+  }
+  public var multicast: MulticastOptions {
+    get { rare?.multicast ?? MulticastOptions() }
+    set { withRare { $0.multicast = newValue } }
+  }
+
+  /// Whether the socket wants what a source sends to a group, or to anybody else, and what came in by a device.
+  /// Linux: `ip_mc_sf_allow()`.
+  public func accepts(_ group: IPv4Address, from source: IPv4Address, by interface: InterfaceIndex) -> Bool {
+    guard group.isMulticast, let rare else { return true }
+    let membership = rare.memberships.first { $0.group == group && $0.interface == interface }
+    guard let membership else { return (rare.multicast.all) }
+    guard let sources = membership.sources else { return membership.isExcluding }
+    return sources.contains(source) != membership.isExcluding
   }
 
   mutating func withRare<Result>(_ body: (RareState) -> Result) -> Result {

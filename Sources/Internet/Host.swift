@@ -154,6 +154,47 @@ public struct Host: ~Copyable {
     link.neighbours.confirm(IPAddress(route.nextHop), on: route.interface, net: net)
   }
 
+  // MARK: Groups
+
+  /// A socket is in a group, until `leaveGroup` has been told as often. Linux: `ip_mc_inc_group()`.
+  ///
+  /// - Parameter excluding: it wants all sources but some, none yet; else only some, none yet.
+  public mutating func joinGroup(
+    _ group: IPv4Address, on interface: InterfaceIndex, excluding: Bool = true
+  ) {
+    internet.joinGroup(group, on: interface, excluding: excluding, link: &link, net: &net)
+  }
+
+  /// - Parameters:
+  ///   - excluding: the mode that the socket was in.
+  ///   - sources: those that it had named.
+  public mutating func leaveGroup(
+    _ group: IPv4Address, on interface: InterfaceIndex, excluding: Bool = true, sources: [IPv4Address] = []
+  ) {
+    internet.leaveGroup(
+      group, on: interface, excluding: excluding, sources: sources, link: &link, net: &net)
+  }
+
+  /// A socket in a group wants more sources, or blocks more. Linux: `ip_mc_add_src()`.
+  ///
+  /// - Parameter isSocket: the mode is new for the socket.
+  public mutating func addSources(
+    _ sources: [IPv4Address], of group: IPv4Address, on interface: InterfaceIndex, excluding: Bool,
+    isSocket: Bool = false
+  ) {
+    internet.addSources(
+      sources, of: group, on: interface, excluding: excluding, isSocket: isSocket, link: &link, net: &net)
+  }
+
+  /// The opposite of `addSources`. Linux: `ip_mc_del_src()`.
+  public mutating func removeSources(
+    _ sources: [IPv4Address], of group: IPv4Address, on interface: InterfaceIndex, excluding: Bool,
+    isSocket: Bool = false
+  ) {
+    internet.removeSources(
+      sources, of: group, on: interface, excluding: excluding, isSocket: isSocket, link: &link, net: &net)
+  }
+
   // MARK: Administration
 
   /// Makes an address ours, with a route to its prefix. Linux: `inet_insert_ifa()`.

@@ -58,6 +58,17 @@ public struct NetSettings: Sendable {
   public var icmpMessagesPerSecond = 1000
   /// `net.ipv4.icmp_echo_ignore_broadcasts`.
   public var icmpIgnoreBroadcasts = true
+  /// `net.ipv4.igmp_max_memberships`: most groups of one socket. `net.ipv4.igmp_max_msf`: most sources of one of them.
+  public var maximumMemberships = 20
+  public var maximumSources = 10
+  /// `net.ipv4.igmp_qrv`: how often a change is reported, where the querier does not say.
+  public var igmpRobustness = 2
+  /// `net.ipv4.igmp_link_local_mcast_reports`: groups of 224.0.0.0/24 are reported, too.
+  public var igmpLinkLocalReports = true
+  /// `net.ipv4.conf.all.force_igmp_version`; 0: as old as the queriers.
+  public var forceIGMPVersion = 0
+  /// `net.core.optmem_max`: bytes of an option's value.
+  public var maximumOptionMemory = 131_072
   /// `net.ipv4.ip_default_ttl`.
   public var defaultTimeToLive: UInt8 = 64
   /// Most sockets of all kinds, and most connections.

@@ -115,14 +115,20 @@ public struct Sysctl: Sendable {
 
   /// All of them, by name.
   public static let all: [Sysctl] = [
+    Sysctl("net.core.optmem_max", .count(\.maximumOptionMemory, 0...most)),
     Sysctl("net.core.rmem_default", .count(\.defaultReadMemory, receiveBuffers)),
     Sysctl("net.core.rmem_max", .count(\.maximumReadMemory, receiveBuffers)),
     Sysctl("net.core.somaxconn", .count(\.maximumBacklog, 0...most)),
     Sysctl("net.core.wmem_default", .count(\.defaultWriteMemory, sendBuffers)),
     Sysctl("net.core.wmem_max", .count(\.maximumWriteMemory, sendBuffers)),
+    Sysctl("net.ipv4.conf.all.force_igmp_version", .count(\.forceIGMPVersion, 0...3)),
     Sysctl("net.ipv4.icmp_echo_ignore_broadcasts", .flag(\.icmpIgnoreBroadcasts)),
     Sysctl("net.ipv4.icmp_msgs_per_sec", .count(\.icmpMessagesPerSecond, 0...most)),
     Sysctl("net.ipv4.icmp_ratelimit", .time(\.icmpRateLimit, unit: 1_000_000, 0...most)),
+    Sysctl("net.ipv4.igmp_link_local_mcast_reports", .flag(\.igmpLinkLocalReports)),
+    Sysctl("net.ipv4.igmp_max_memberships", .count(\.maximumMemberships, 0...most)),
+    Sysctl("net.ipv4.igmp_max_msf", .count(\.maximumSources, 0...most)),
+    Sysctl("net.ipv4.igmp_qrv", .count(\.igmpRobustness, 1...255)),
     Sysctl("net.ipv4.ip_default_ttl", .byte(\.defaultTimeToLive, 1...255)),
     Sysctl("net.ipv4.ip_local_port_range", .ports(\.localPorts)),
     Sysctl("net.ipv4.ipfrag_high_thresh", .count(\.reassemblyMemory, 0...most)),

@@ -93,12 +93,13 @@ public struct SocketLayer: ~Copyable {
   ///
   /// - Throws: EBADF when there is no such socket; it is gone otherwise.
   public mutating func close(_ id: SocketID, host: inout Host) throws(Errno) {
-    try leaveGroups(id, &host.internet)
+    try leaveGroups(id, &host)
     try operations(id).close(id, &self, host: &host)
   }
 
   /// Ends the socket at once; a connection is reset.
   public mutating func abort(_ id: SocketID, host: inout Host) {
+    try? leaveGroups(id, &host)
     try? operations(id).abort(id, &self, host: &host)
   }
 
@@ -147,57 +148,6 @@ public struct SocketLayer: ~Copyable {
   /// - Throws: ENOTCONN without a peer.
   public mutating func remoteAddress(_ id: SocketID) throws(Errno) -> SocketAddress {
     try operations(id).remoteAddress(id, &self)
-  }
-
-  // MARK: Groups
-
-  /// `IP_ADD_MEMBERSHIP`: on each interface once; packets to the group are taken from every device.
-  /// Linux: `ip_mc_join_group()`.
-  ///
-  /// - Throws: EINVAL for an address that is no group; ENODEV for an interface that is not there, and when none is named and
-  ///   no route leads to the group; EADDRINUSE when the socket is in it there.
-  mutating func joinGroup(_ id: SocketID, _ request: GroupRequest, _ host: inout Host) throws(Errno) {
-    let group = request.group
-    guard group.isMulticast else { throw .EINVAL }
-    guard let interface = request.interface(&host) else { throw .ENODEV }
-    try withCore(id) { (core) throws(Errno) in
-      guard !core.memberships.contains(where: { $0.group == group && $0.interface == interface }) else {
-        throw .EADDRINUSE
-      }
-      try host.internet.joinGroup(group)
-      core.memberships.append(GroupMembership(group, on: interface, named: request.address))
-    }
-  }
-
-  /// `IP_DROP_MEMBERSHIP`. Linux: `ip_mc_leave_group()`.
-  ///
-  /// - Throws: EADDRNOTAVAIL when the socket is not in it, or not on that interface; ENODEV when none is named and no route
-  ///   leads to the group.
-  mutating func leaveGroup(_ id: SocketID, _ request: GroupRequest, _ host: inout Host) throws(Errno) {
-    let group = request.group
-    let interface = request.interface(&host)
-    if interface == nil && request.isAnywhere { throw .ENODEV }
-    try withCore(id) { (core) throws(Errno) in
-      let place = core.memberships.firstIndex {
-        guard $0.group == group else { return false }
-        // An address that is ours no more names what it named.
-        return if let interface { $0.interface == interface } else {
-          request.index == 0 && $0.address == request.address
-        }
-      }
-      guard let place else { throw .EADDRNOTAVAIL }
-      core.memberships.remove(at: place)
-      try host.internet.leaveGroup(group)
-    }
-  }
-
-  /// Linux: `ip_mc_drop_socket()`.
-  private mutating func leaveGroups(_ id: SocketID, _ internet: inout IPv4Layer) throws(Errno) {
-    try withCore(id) { (core) throws(Errno) in
-      guard !core.memberships.isEmpty else { return }
-      for membership in core.memberships { try internet.leaveGroup(membership.group) }
-      core.memberships = []
-    }
   }
 
   // MARK: State

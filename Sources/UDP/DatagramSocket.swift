@@ -148,7 +148,15 @@ struct DatagramSocket: ~Copyable {
   func device(for destination: IPv4Address, _ control: SendControl = SendControl()) -> InterfaceIndex {
     if control.interface != .none { return control.interface }
     let bound = core.options.boundDevice
-    return bound != .none || destination.isMulticast ? bound : core.options.unicastInterface
+    if bound != .none { return bound }
+    return destination.isMulticast ? core.multicast.interface : (core.options.unicastInterface)
+  }
+
+  /// The source of what is sent to a destination; any: the route says. Linux: `mc_addr` in `udp_sendmsg()`.
+  func source(for destination: IPv4Address, _ control: SendControl = SendControl()) -> IPv4Address {
+    var source = control.source ?? source ?? .any
+    if source.isMulticast || source.isBroadcast { source = .any }
+    return source.isAny && destination.isMulticast ? core.multicast.address : source
   }
 
   private func checkBroadcast(_ route: Route) throws(Errno) {
@@ -172,9 +180,11 @@ struct DatagramSocket: ~Copyable {
       send.timeToLive = timeToLive
     } else if core.route?.kind == .multicast {
       send.timeToLive = core.options.multicastTimeToLive
+      send.staysHere = core.options.multicastTimeToLive == 0
     } else {
       send.timeToLive = core.options.timeToLive
     }
+    if core.route?.kind == .multicast { send.multicastLoop = core.multicast.loop }
     send.pmtuDiscovery = core.options.pathMTUDiscovery
     send.mark = control.mark ?? core.options.mark
     return send

@@ -102,7 +102,7 @@ public struct DatagramTable: ~Copyable {
     guard let wanted = remote.address.v4 else { throw .EAFNOSUPPORT }
     try autobind(index, net: &host.net)
     // Also one that an earlier connect chose, until the association ends. Linux: `inet_saddr`.
-    let source = sockets[index].source ?? .any
+    let source = sockets[index].source(for: wanted)
     let device = sockets[index].device(for: wanted)
     let destination = wanted.isAny ? host.internet.ownAddress(source, by: device) : wanted
     sockets[index].core.route = nil

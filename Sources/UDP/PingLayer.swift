@@ -42,8 +42,7 @@ public struct PingLayer: ~Copyable {
     try table.autobind(index, net: &host.net)
     if let error = table.sockets[index].core.takeError() { throw error }
     if table.sockets[index].core.sendShutdown { throw .EPIPE }
-    var source = control.source ?? table.sockets[index].source ?? .any
-    if source.isMulticast || source.isBroadcast { source = .any }
+    let source = table.sockets[index].source(for: address, control)
     let device = table.sockets[index].device(for: address, control)
     if address.isAny { address = host.internet.ownAddress(source, by: device) }
     let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute

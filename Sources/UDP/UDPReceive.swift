@@ -94,12 +94,12 @@ extension UDPLayer {
   ) {
     let interface = skb.interface
     skb.pull(UDPHeader.byteCount)
-    guard var index = table.demux.next(after: nil, local: local, remote: remote, by: interface) else {
+    guard var index = nextReceiver(after: nil, local: local, remote: remote, by: interface) else {
       net.counters.count(.UdpIgnoredMulti)
       skb.drop(.noSocket)
       return
     }
-    while let following = table.demux.next(after: index, local: local, remote: remote, by: interface) {
+    while let following = nextReceiver(after: index, local: local, remote: remote, by: interface) {
       if let copy = skb.clone() {
         enqueue(copy, to: index, net: &net)
       } else {
@@ -108,6 +108,22 @@ extension UDPLayer {
       index = following
     }
     enqueue(skb, to: index, net: &net)
+  }
+
+  /// The next socket on the port that wants the datagram. Linux: `__udp_is_mcast_sock()`.
+  private func nextReceiver(
+    after slot: Int?, local: SocketAddress, remote: SocketAddress, by interface: InterfaceIndex
+  ) -> Int? {
+    var place = slot
+    while let found = table.demux.next(after: place, local: local, remote: remote, by: interface) {
+      if let group = local.address.v4, let source = remote.address.v4,
+        table.sockets[found].core.accepts(group, from: source, by: interface)
+      {
+        return found
+      }
+      place = found
+    }
+    return nil
   }
 
   /// Takes an ICMP error, or a failure of our own, about a datagram that was sent. Linux: `__udp4_lib_err()`.

@@ -80,8 +80,7 @@ extension UDPLayer {
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
     guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
     target.noChecksum = table.sockets[index].core.options.noChecksum
-    target.source = control.source ?? table.sockets[index].source ?? .any
-    if target.source.isMulticast || target.source.isBroadcast { target.source = .any }
+    target.source = table.sockets[index].source(for: target.destination, control)
     let device = table.sockets[index].device(for: target.destination, control)
     if target.destination.isAny {
       target.destination = host.internet.ownAddress(target.source, by: device)

@@ -118,7 +118,7 @@ import Wire
     let toGroup = IPv4Bench.frame(destination: group, to: [1, 0, 0x5E, 1, 2, 3], OptionTests.udp)
     bench.deliver(toGroup)
     #expect(bench.count(.IpExtInMcastPkts) == 0)
-    try bench.ip.joinGroup(group)
+    bench.join(group)
     bench.deliver(toGroup)
     #expect(bench.count(.IpExtInMcastPkts) == 1 && bench.count(.IpExtInMcastOctets) == 28)
     bench.deliver(

@@ -196,6 +196,10 @@ final class IPv4Bench {
     net.advance(to: end)
   }
 
+  func join(_ group: IPv4Address) {
+    ip.joinGroup(group, on: ethernet, link: &link, net: &net)
+  }
+
   // The testing macros take no member of a noncopyable value; these wrap them.
   func isCurrent(_ route: Route) -> Bool { ip.isCurrent(route) }
   func neighbourState(_ address: IPv4Address) -> NeighbourState? {

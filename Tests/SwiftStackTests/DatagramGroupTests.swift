@@ -25,7 +25,7 @@ import Wire
       let stranger = try bench.socket(in: queues - 1, port: 800)
       bench.datagram([9], destination: Self.group, at: 0)
       #expect(sockets.allSatisfy { Bench.take($0).isEmpty }, "nobody is in the group")
-      try set(sockets[member], IPOptionName.addMembership)
+      try set(sockets[member], GroupOptionName.join)
       for at in 0..<queues {
         bench.datagram([UInt8(at)], destination: Self.group, at: at)
         #expect(sockets.map { Bench.take($0) } == Array(repeating: [[UInt8(at)]], count: queues))
@@ -46,12 +46,12 @@ import Wire
   func lastMember() throws {
     let bench = try Bench()
     let sockets = try (0..<4).map { try bench.socket(in: $0, port: 700, .reuseAddress) }
-    try set(sockets[1], IPOptionName.addMembership)
-    try set(sockets[2], IPOptionName.addMembership)
-    try set(sockets[1], IPOptionName.dropMembership)
+    try set(sockets[1], GroupOptionName.join)
+    try set(sockets[2], GroupOptionName.join)
+    try set(sockets[1], GroupOptionName.leave)
     bench.datagram([1], destination: Self.group, at: 1)
     #expect(sockets.allSatisfy { Bench.take($0) == [[1]] })
-    try set(sockets[2], IPOptionName.dropMembership)
+    try set(sockets[2], GroupOptionName.leave)
     bench.datagram([1], destination: Self.group, at: 1)
     #expect(sockets.allSatisfy { Bench.take($0).isEmpty })
   }
@@ -77,7 +77,7 @@ import Wire
   func looped() throws {
     let bench = try Bench()
     let sockets = try (0..<4).map { try bench.socket(in: $0, port: 700, .reuseAddress) }
-    try set(sockets[3], IPOptionName.addMembership)
+    try set(sockets[3], GroupOptionName.join)
     try sockets[1].send([4], to: SocketAddress(IPv4Address(239, 1, 1, 1), port: 700))
     #expect(bench.peer.takePackets().count == 1)
     #expect(sockets.allSatisfy { Bench.take($0) == [[4]] })

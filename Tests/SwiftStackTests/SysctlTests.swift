@@ -9,7 +9,7 @@ import Timers
   @Test("sysctl: every setting reads back what Linux has at its start") func defaults() throws {
     let host = try SimulatedStack()
     let values = Dictionary(host.stack.settingReports.map { ($0.name, $0.value) }) { first, _ in first }
-    #expect(values.count == Sysctl.all.count && values.count == 35)
+    #expect(values.count == Sysctl.all.count && values.count == 41)
     for (name, value) in [
       ("net.ipv4.ip_default_ttl", "64"), ("net.ipv4.tcp_wmem", "4096 16384 4194304"),
       ("net.ipv4.tcp_syn_retries", "6"), ("net.ipv4.tcp_synack_retries", "5"),
@@ -18,6 +18,9 @@ import Timers
       ("net.ipv4.ip_local_port_range", "32768 60999"), ("net.ipv4.icmp_ratelimit", "1000"),
       ("net.ipv4.route.min_pmtu", "552"), ("net.core.somaxconn", "4096"), ("net.core.wmem_max", "4194304"),
       ("net.ipv4.tcp_congestion_control", "cubic"), ("net.ipv4.udp_rmem_min", "4096"),
+      ("net.ipv4.igmp_max_memberships", "20"), ("net.ipv4.igmp_max_msf", "10"), ("net.ipv4.igmp_qrv", "2"),
+      ("net.ipv4.igmp_link_local_mcast_reports", "1"), ("net.ipv4.conf.all.force_igmp_version", "0"),
+      ("net.core.optmem_max", "131072"),
     ] {
       #expect(values[name] == value, "\(name)")
       #expect(try host.stack.setting(name) == value)

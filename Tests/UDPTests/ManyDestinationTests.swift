@@ -30,7 +30,7 @@ struct ManyDestinationTests {
     let socket = try bench.udp(port: 700)
     try bench.setFlag(socket, level: 0, name: IPOptionName.packetInfo)
     let group: [UInt8] = [224, 0, 0, 7]
-    try bench.host.internet.joinGroup(IPv4Address(224, 0, 0, 7))
+    bench.host.joinGroup(IPv4Address(224, 0, 0, 7), on: bench.ethernet)
     let all: [UInt8] = [255, 255, 255, 255]
     let everybody = [UInt8](repeating: 0xFF, count: 6)
     for (source, destination, station, specific) in [

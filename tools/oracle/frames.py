@@ -18,6 +18,7 @@ class FrameLog:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self.socket.bind((interface, 0))
         self.under_test = socket.inet_aton(under_test)
+        self.shows_igmp = False
         self.forget()
 
     def forget(self) -> None:
@@ -65,11 +66,30 @@ class FrameLog:
             return f"{text} protocol {protocol} length {length}"
         body = packet[size:length]
         names = {6: self.tcp, 17: self.udp, 1: self.icmp}
+        if size > 20 and (protocol != 2 or self.shows_igmp):
+            text += f" options {packet[20:size].hex()}"
+        if packet[12:16] == self.under_test and packet[16] >= 224:
+            text += f" to {socket.inet_ntoa(packet[16:20])}"
+        if self.shows_igmp:
+            names[2] = self.igmp
         return f"{text} {names[protocol](arrow, body)}" if protocol in names else None
 
     def udp(self, _arrow: str, body: bytes) -> str:
         source, destination, length, _ = struct.unpack_from("!HHHH", body)
         return f"udp {self.port(source)} {self.port(destination)} length {length - 8}"
+
+    def igmp(self, _arrow: str, body: bytes) -> str:
+        if body[0] != 0x22:
+            return f"igmp {body[0]:x} {body[1]} {socket.inet_ntoa(body[4:8])} length {len(body)}"
+        text, rest = "igmp 22", body[8:]
+        while len(rest) >= 8:
+            sources = int.from_bytes(rest[2:4], "big")
+            text += f" [{rest[0]} {socket.inet_ntoa(rest[4:8])}"
+            for place in range(8, 8 + 4 * sources, 4):
+                text += " " + socket.inet_ntoa(rest[place:place + 4])
+            text += "]"
+            rest = rest[8 + 4 * sources + 4 * rest[1]:]
+        return text
 
     def icmp(self, _arrow: str, body: bytes) -> str:
         rest = struct.unpack_from("!HH", body, 4)[1] if body[0] == 3 else ""

@@ -1,6 +1,8 @@
 """Makes the socket calls that it reads, a line each, on sockets of the kernel, and writes what became of each.
 
     NAME tcp|udp|ping                    a new socket, non-blocking
+    NAME raw PROTOCOL                    one that sends packets with a router alert, for the peer
+    NAME query TO TYPE TENTHS GROUP [ROBUSTNESS SECONDS SOURCE ...]     an IGMP message of such a one
     NAME bind|connect ADDRESS:PORT
     NAME listen BACKLOG
     NAME accept OTHER                    OTHER is the name of the connection
@@ -37,7 +39,7 @@ class Agent:
         self.sent: dict[str, int] = {}
 
     def answer(self, name: str, verb: str, words: list[str]) -> str:
-        if name not in self.sockets and verb not in ("tcp", "udp", "ping", "reset"):
+        if name not in self.sockets and verb not in ("tcp", "udp", "ping", "raw", "reset"):
             # Perhaps an accept that failed; the other world has none either.
             return "nobody"
         try:
@@ -58,6 +60,22 @@ class Agent:
 
     def do_ping(self, name: str) -> None:
         self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP))
+
+    def do_raw(self, name: str, protocol: str) -> None:
+        self.add(name, socket.socket(socket.AF_INET, socket.SOCK_RAW, int(protocol)))
+        self.sockets[name].setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([148, 4, 0, 0]))
+        self.sockets[name].setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", bytes(4), bytes(4), 2))
+
+    def do_query(self, name: str, to: str, kind: str, tenths: str, group: str, *rest: str) -> None:
+        body = struct.pack("!BBH4s", int(kind, 16), int(tenths), 0, socket.inet_aton(group))
+        if rest:
+            body += struct.pack("!BBH", int(rest[0]), int(rest[1]), len(rest) - 2)
+            body += b"".join(map(socket.inet_aton, rest[2:]))
+        total = sum(struct.unpack(f"!{len(body) // 2}H", body))
+        while total > 0xFFFF:
+            total = (total & 0xFFFF) + (total >> 16)
+        body = body[:2] + struct.pack("!H", total ^ 0xFFFF) + body[4:]
+        self.sockets[name].sendto(body, (to, 0))
 
     def do_bind(self, name: str, address: str) -> None:
         self.sockets[name].bind(parse(address))

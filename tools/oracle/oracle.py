@@ -6,6 +6,8 @@ begin with `p` are the peer's. `me`, `peer`, `lo` and `any` are addresses, optio
     wait 300                milliseconds
     ~ a poll | reason       not compared: here the stack differs, for that reason
     frames | reason         the frames of this script are not compared
+    igmp                    IGMP's frames are compared, too
+    set NAME parts:A,B,...  the bytes of a struct: 10.0.0.1, @10.0.0.1 as a sockaddr_storage, numbers of four bytes
 
 What a call returns is compared call by call, the frames on the peer's wire in their order.
 """
@@ -31,6 +33,7 @@ class Script:
     title: str
     steps: list[str] = field(default_factory=list)
     compares_frames: bool = True
+    shows_igmp: bool = False
 
 
 def load() -> list[Script]:
@@ -42,6 +45,8 @@ def load() -> list[Script]:
                 scripts.append(Script(line[1:].strip()))
             elif line.startswith("frames |"):
                 scripts[-1].compares_frames = False
+            elif line == "igmp":
+                scripts[-1].shows_igmp = True
             elif line:
                 scripts[-1].steps.append(line)
     return scripts
@@ -52,6 +57,7 @@ def perform(script: Script, worlds: list[World]) -> list[list[str]]:
     said: list[list[str]] = [[] for _ in worlds]
     for world in worlds:
         world.log.forget()
+        world.log.shows_igmp = script.shows_igmp
     for step in script.steps:
         word, _, rest = step.partition(" ")
         if word == "wait":

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,14 @@ PEER = "10.0.0.1"
 MORE_OPTIONS = {
     "IP_RECVERR": (0, 11), "IP_MTU_DISCOVER": (0, 10), "IP_MTU": (0, 14), "IP_PKTINFO": (0, 8), "IP_RECVTTL": (0, 12),
     "TCP_USER_TIMEOUT": (6, 18), "TCP_NOTSENT_LOWAT": (6, 25), "UDP_SEGMENT": (17, 103), "UDP_CORK": (17, 1),
-    "SO_INCOMING_CPU": (1, 49), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
+    "IP_MULTICAST_IF": (0, 32), "IP_MULTICAST_TTL": (0, 33), "IP_MULTICAST_LOOP": (0, 34), "IP_ADD_MEMBERSHIP": (0, 35),
+    "IP_DROP_MEMBERSHIP": (0, 36), "IP_UNBLOCK_SOURCE": (0, 37), "IP_BLOCK_SOURCE": (0, 38),
+    "IP_ADD_SOURCE_MEMBERSHIP": (0, 39), "IP_DROP_SOURCE_MEMBERSHIP": (0, 40), "IP_MSFILTER": (0, 41),
+    "MCAST_JOIN_GROUP": (0, 42), "MCAST_BLOCK_SOURCE": (0, 43), "MCAST_UNBLOCK_SOURCE": (0, 44),
+    "MCAST_LEAVE_GROUP": (0, 45), "MCAST_JOIN_SOURCE_GROUP": (0, 46), "MCAST_LEAVE_SOURCE_GROUP": (0, 47),
+    "MCAST_MSFILTER": (0, 48), "IP_MULTICAST_ALL": (0, 49), "IP_UNICAST_IF": (0, 50), "IP_OPTIONS": (0, 4),
+    "IP_RECVOPTS": (0, 6), "IP_RETOPTS": (0, 7),
+    "SO_INCOMING_CPU": (1, 49), "SO_BINDTOIFINDEX": (1, 62), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
 }
 LEVELS = {"SO": socket.SOL_SOCKET, "TCP": 6, "IP": 0, "UDP": 17}
 # What the machine may have otherwise; the stack has Linux's own values.
@@ -48,6 +56,13 @@ def option(name: str) -> tuple[int, int]:
     if prefix not in LEVELS or not hasattr(socket, name):
         raise ScriptError(f"unknown option {name}")
     return LEVELS[prefix], getattr(socket, name)
+
+
+def part(word: str) -> bytes:
+    """Of a struct: an address, `@` and an address for a `sockaddr_storage`, or a number of four bytes."""
+    if word.startswith("@"):
+        return struct.pack("=HH4s120x", socket.AF_INET, 0, socket.inet_aton(word[1:]))
+    return socket.inet_aton(word) if "." in word else (int(word, 0) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def inside(namespace: str, make):
@@ -139,6 +154,8 @@ class World:
             if verb == "get":
                 return [str(level), str(number), words[1] if len(words) > 1 else "4"]
             value = words[1]
+            if value.startswith("parts:"):
+                value = "hex:" + b"".join(map(part, value[6:].split(","))).hex()
             if not value.startswith("hex:"):
                 value = "hex:" + (int(value) & 0xFFFFFFFF).to_bytes(4, "little").hex()
             return [str(level), str(number), value[4:]]

@@ -13,9 +13,6 @@ public enum IPOptionName {
   public static let receiveTimeToLive: Int32 = 12
   public static let receiveTypeOfService: Int32 = 13
   public static let mtu: Int32 = 14
-  public static let multicastTimeToLive: Int32 = 33
-  public static let addMembership: Int32 = 35
-  public static let dropMembership: Int32 = 36
   public static let unicastInterface: Int32 = 50
 }
 
@@ -50,18 +47,6 @@ extension OptionTable {
           core.options.timeToLive = value == -1 ? 0 : UInt8(value)
         }
       })
-    // A stream is never sent to a group.
-    table.add(
-      IPOptionName.multicastTimeToLive, "IP_MULTICAST_TTL", .multicastTimeToLive, takers: .datagram,
-      refusal: .EINVAL,
-      get: { (id, layer, _) throws(Errno) in
-        try layer.withCore(id) { (core) throws(Errno) in Int32(core.options.multicastTimeToLive) }
-      },
-      set: { (value, id, layer, _) throws(Errno) in
-        try layer.withCore(id) { (core) throws(Errno) in
-          core.options.multicastTimeToLive = value == -1 ? 1 : UInt8(value)
-        }
-      })
     table.keep(IPOptionName.packetInfo, "IP_PKTINFO", .flagOrByte, \.packetInfo)
     table.add(
       IPOptionName.mtuDiscover, "IP_MTU_DISCOVER", .intOrByte,
@@ -92,13 +77,7 @@ extension OptionTable {
       get: { (id, layer, host) throws(Errno) in
         Int32(clamping: try layer.operations(id).pathMTU(id, &layer, net: host.net))
       })
-    table.add(
-      IPOptionName.addMembership, "IP_ADD_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO, get: nil,
-      set: { (group, id, layer, host) throws(Errno) in try layer.joinGroup(id, group, &host) })
-    table.add(
-      IPOptionName.dropMembership, "IP_DROP_MEMBERSHIP", .group, takers: .datagram, refusal: .EPROTO,
-      get: nil,
-      set: { (group, id, layer, host) throws(Errno) in try layer.leaveGroup(id, group, &host) })
+    table.addGroupOptions()
     table.add(
       IPOptionName.unicastInterface, "IP_UNICAST_IF", .networkOrderIndex,
       get: { (id, layer, _) throws(Errno) in
@@ -122,16 +101,6 @@ extension OptionTable {
 }
 
 extension OptionType<Int32> {
-  /// As `intOrByte`; no bytes are EINVAL here, as what is out of range.
-  fileprivate static let multicastTimeToLive = OptionType(
-    decode: { (bytes) throws(Errno) in
-      guard bytes.byteCount >= 1 else { throw .EINVAL }
-      let value = try SocketOptionValue.intOrByte(bytes)
-      guard (-1...255).contains(value) else { throw .EINVAL }
-      return value
-    },
-    encode: intOrByte.encode)
-
   /// An interface's index in network byte order, of four bytes and no other length.
   fileprivate static let networkOrderIndex = OptionType(
     decode: { (bytes) throws(Errno) in

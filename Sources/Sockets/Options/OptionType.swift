@@ -1,8 +1,5 @@
-import IPv4
-import Internet
 import NetNamespace
 import Timers
-import Wire
 
 /// How an option's value lies in the caller's memory.
 struct OptionType<Value>: Sendable {
@@ -78,43 +75,6 @@ extension OptionType<SocketLinger> {
         isOn: HostOrder.loadInt(bytes, 0) != 0, seconds: HostOrder.load32(bytes, 4))
     },
     encode: { SocketOptionValue.bytes($0.isOn) + SocketOptionValue.bytes($0.seconds) })
-}
-
-extension OptionType<GroupRequest> {
-  /// `struct ip_mreq` or `ip_mreqn`.
-  static let group = OptionType(
-    decode: { (bytes) throws(Errno) in
-      guard bytes.byteCount >= 8 else { throw .EINVAL }
-      return GroupRequest(
-        group: bytes.loadIPv4(0), address: bytes.loadIPv4(4),
-        index: bytes.byteCount >= 12 ? HostOrder.loadInt(bytes, 8) : 0)
-    },
-    encode: { SocketOptionValue.bytes($0.group.rawValue.byteSwapped) })
-}
-
-/// A group, and the interface to join it on.
-struct GroupRequest: Sendable {
-  var group: IPv4Address
-  /// One of the interface's addresses; any: it is not named by one.
-  var address: IPv4Address
-  /// The interface's index, which comes before its address; 0: it is not named by one.
-  var index: Int32
-
-  /// No interface is named.
-  var isAnywhere: Bool { index == 0 && address.isAny }
-
-  /// The interface that is named, or else the one that a route to the group leads over; `nil`: there is none.
-  /// Linux: `ip_mc_find_dev()`.
-  func interface(_ host: inout Host) -> InterfaceIndex? {
-    if index != 0 {
-      guard let index = UInt16(exactly: index) else { return nil }
-      let interface = InterfaceIndex(rawValue: index)
-      return host.link.devices.contains(interface) ? interface : nil
-    }
-    if address.isLoopback { return .loopback }
-    if !address.isAny { return host.internet.addresses.first { $0.address == address }?.interface }
-    return (try? host.route(to: group, from: nil))?.interface
-  }
 }
 
 extension OptionType<[UInt8]> {

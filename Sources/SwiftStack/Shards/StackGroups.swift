@@ -1,21 +1,10 @@
 import IPv4
 
-/// The multicast groups of all shards of a stack, each with how often it was joined.
+/// The multicast groups of all shards of a stack.
 final class StackGroups: SharedGroups {
-  private let counts = Guarded<[IPv4Address: Int]>([:])
+  private let groups = Guarded(HostGroups())
 
-  func join(_ group: IPv4Address) {
-    counts.withLock { $0[group, default: 0] += 1 }
-  }
-
-  func leave(_ group: IPv4Address) {
-    counts.withLock { counts in
-      let left = counts[group, default: 1] - 1
-      counts[group] = left > 0 ? left : nil
-    }
-  }
-
-  func contains(_ group: IPv4Address) -> Bool {
-    counts.withLock { $0[group] != nil }
+  func withGroups<Result>(_ body: (inout HostGroups) -> Result) -> Result {
+    groups.withLock { body(&$0) }
   }
 }
