@@ -103,7 +103,9 @@ extension OptionTable {
 
   private mutating func addFilter(_ name: Int32, _ label: String, _ type: OptionType<FilterRequest>) {
     add(
-      name, label, type, get: nil,
+      name, label, type,
+      // Which group is asked about stands in the caller's bytes, and none are brought along.
+      get: { (_, _, _) throws(Errno) in throw .EINVAL },
       set: { (filter, id, layer, host) throws(Errno) in try layer.setFilter(id, filter, &host) })
   }
 }
