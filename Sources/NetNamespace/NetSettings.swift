@@ -38,6 +38,13 @@ public struct NetSettings: Sendable {
   public var tcpCongestionControl = CongestionControlKind.cubic
   /// `net.ipv4.tcp_autocorking`.
   public var tcpAutocorking = true
+  /// `net.ipv4.tcp_fastopen`.
+  public var tcpFastOpen: FastOpenUse = .client
+  /// `net.ipv4.tcp_fastopen_key`; `nil`: one that the stack picks.
+  public var tcpFastOpenKeys: FastOpenKeys?
+  /// `net.ipv4.tcp_fastopen_blackhole_timeout_sec`: for how long at first no data goes in a SYN after a path has lost
+  /// such connections; zero: it goes again at once.
+  public var tcpFastOpenBlackholeTimeout = Nanoseconds.zero
   /// `net.core.somaxconn`, `net.ipv4.tcp_max_syn_backlog`.
   public var maximumBacklog = 4096
   public var maximumSynBacklog = 2048

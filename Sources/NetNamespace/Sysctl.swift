@@ -21,6 +21,8 @@ public struct Sysctl: Sendable {
     case buffer(Path<(least: Int, initial: Int, most: Int)>)
     case ports(Path<ClosedRange<UInt16>>)
     case congestionControl(Path<CongestionControlKind>)
+    case fastOpen(Path<FastOpenUse>)
+    case fastOpenKeys(Path<FastOpenKeys?>)
   }
 
   private init(_ name: String, _ kind: Kind) {
@@ -45,6 +47,10 @@ public struct Sysctl: Sendable {
       let value = settings[keyPath: path]
       return "\(value.lowerBound) \(value.upperBound)"
     case .congestionControl(let path): return settings[keyPath: path].name
+    case .fastOpen(let path): return "\(settings[keyPath: path].rawValue)"
+    case .fastOpenKeys(let path):
+      // As Linux shows a key that was not picked yet.
+      return "\(settings[keyPath: path] ?? FastOpenKeys(primary: .init(0, 0)))"
     }
   }
 
@@ -78,6 +84,14 @@ public struct Sysctl: Sendable {
           name, text, .ENOENT, "there are " + kinds.map(\.name).joined(separator: " and "))
       }
       settings[keyPath: path] = kind
+    case .fastOpen(let path):
+      settings[keyPath: path] = FastOpenUse(rawValue: try number(text, in: 0...Self.most))
+    case .fastOpenKeys(let path):
+      guard let keys = FastOpenKeys(text) else {
+        throw SysctlError(
+          name, text, .EINVAL, "a key is four words of hexadecimal digits with - between them")
+      }
+      settings[keyPath: path] = keys
     }
   }
 
@@ -137,6 +151,11 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.route.mtu_expires", .time(\.pathMTUExpires, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_autocorking", .flag(\.tcpAutocorking)),
     Sysctl("net.ipv4.tcp_congestion_control", .congestionControl(\.tcpCongestionControl)),
+    Sysctl("net.ipv4.tcp_fastopen", .fastOpen(\.tcpFastOpen)),
+    Sysctl(
+      "net.ipv4.tcp_fastopen_blackhole_timeout_sec",
+      .time(\.tcpFastOpenBlackholeTimeout, unit: second, seconds)),
+    Sysctl("net.ipv4.tcp_fastopen_key", .fastOpenKeys(\.tcpFastOpenKeys)),
     Sysctl("net.ipv4.tcp_fin_timeout", .time(\.tcpFinTimeout, unit: second, seconds)),
     Sysctl(
       "net.ipv4.tcp_keepalive_intvl", .time(\.tcpKeepaliveInterval, unit: second, 1...seconds.upperBound)),

@@ -11,6 +11,14 @@ public struct SipHash: Sendable {
     SipHash(key: (hash(purpose, 0), hash(purpose, 1)))
   }
 
+  /// The hash of 8 bytes: one little-endian word.
+  public func hash(_ only: UInt64) -> UInt64 {
+    var state = State(key)
+    state.absorb(only, rounds: 2)
+    state.absorb(8 << 56, rounds: 2)
+    return state.finish(rounds: 4)
+  }
+
   /// The hash of 16 bytes: two little-endian words.
   @inlinable public func hash(_ first: UInt64, _ second: UInt64) -> UInt64 {
     var state = State(key)

@@ -17,4 +17,5 @@ public struct MessageFlags: OptionSet, Hashable, Sendable {
   @inlinable public static var noSignal: MessageFlags { MessageFlags(rawValue: 0x4000) }
   @inlinable public static var more: MessageFlags { MessageFlags(rawValue: 0x8000) }
   @inlinable public static var zeroCopy: MessageFlags { MessageFlags(rawValue: 0x400_0000) }
+  @inlinable public static var fastOpen: MessageFlags { MessageFlags(rawValue: 0x2000_0000) }
 }

@@ -21,7 +21,13 @@ public struct TCPOptions: Sendable {
     public static let sackPermitted: UInt8 = 4
     public static let sack: UInt8 = 5
     public static let timestamps: UInt8 = 8
+    public static let fastOpen: UInt8 = 34
+    /// Shared by experiments, each with a magic number (RFC 6994).
+    public static let experiment: UInt8 = 254
   }
+
+  /// Room for all of them in a header (RFC 9293 section 3.1).
+  public static let maximumByteCount = 40
 
   public var maximumSegmentSize: UInt16?
   /// Shift count, at most 14 (RFC 7323 section 2.3).
@@ -33,6 +39,8 @@ public struct TCPOptions: Sendable {
   public var sackBlockCount = 0
   public var sackBlocks: InlineArray<4, SACKBlock> = .init(
     repeating: SACKBlock(start: SequenceNumber(0), end: SequenceNumber(0)))
+  /// Of a SYN (RFC 7413).
+  public var fastOpen: FastOpenCookie?
 
   @inlinable public init() {}
 
@@ -79,6 +87,10 @@ public struct TCPOptions: Sendable {
           sackBlocks[index] = SACKBlock(
             start: SequenceNumber(bytes.load32(at)), end: SequenceNumber(bytes.load32(at + 4)))
         }
+      case (Kind.fastOpen, _):
+        fastOpen = FastOpenCookie(parsing: bytes, at: offset + 2, count: length - 2, isExperimental: false)
+      case (Kind.experiment, 4...) where bytes.load16(offset + 2) == FastOpenCookie.magic:
+        fastOpen = FastOpenCookie(parsing: bytes, at: offset + 4, count: length - 4, isExperimental: true)
       default: break
       }
       offset += length
@@ -92,6 +104,7 @@ public struct TCPOptions: Sendable {
     if hasTimestamps { count += 12 } else if sackPermitted { count += 4 }
     if windowScale != nil { count += 4 }
     if sackBlockCount > 0 { count += 4 + 8 * writtenBlockCount }
+    if let fastOpen { count += fastOpen.optionByteCount }
     return count
   }
   /// Beside timestamps three blocks fit (RFC 2018 section 3); a fourth is not written.
@@ -129,5 +142,6 @@ public struct TCPOptions: Sendable {
         at += 8
       }
     }
+    if let fastOpen { fastOpen.write(to: &bytes, at: at) }
   }
 }

@@ -9,7 +9,7 @@ import Timers
   @Test("sysctl: every setting reads back what Linux has at its start") func defaults() throws {
     let host = try SimulatedStack()
     let values = Dictionary(host.stack.settingReports.map { ($0.name, $0.value) }) { first, _ in first }
-    #expect(values.count == Sysctl.all.count && values.count == 41)
+    #expect(values.count == Sysctl.all.count && values.count == 44)
     for (name, value) in [
       ("net.ipv4.ip_default_ttl", "64"), ("net.ipv4.tcp_wmem", "4096 16384 4194304"),
       ("net.ipv4.tcp_syn_retries", "6"), ("net.ipv4.tcp_synack_retries", "5"),
@@ -40,6 +40,12 @@ import Timers
       ("net.ipv4.ip_local_port_range", "1500\t1500", "1500 1500"), ("net.ipv4.icmp_ratelimit", "0", "0"),
       ("net.ipv4.ipfrag_time", "0", "0"), ("net.ipv4.route.min_pmtu", "68", "68"),
       ("net.core.wmem_max", "4608", "4608"), ("net.core.rmem_max", "2304", "2304"),
+      ("net.ipv4.tcp_fastopen", "1539", "1539"),
+      ("net.ipv4.tcp_fastopen_blackhole_timeout_sec", "3600", "3600"),
+      (
+        "net.ipv4.tcp_fastopen_key", "0102-3-ffffffff-0,1-2-3-4",
+        "00000102-00000003-ffffffff-00000000,00000001-00000002-00000003-00000004"
+      ),
       ("net.ipv4.tcp_sack", "0", "0"), ("net.ipv4.tcp_fin_timeout", "2147483", "2147483"),
     ])
   func accepted(name: String, value: String, shown: String) throws {
@@ -58,6 +64,9 @@ import Timers
       ("net.ipv4.tcp_synack_retries", "256", "0 to 255"), ("net.ipv4.tcp_retries2", "-1", "0 to 255"),
       ("net.ipv4.tcp_wmem", "0 1 1", "1 to 2147483647"), ("net.ipv4.tcp_wmem", "1 2 3 4", "1 to 3 numbers"),
       ("net.core.wmem_max", "4607", "4608"), ("net.core.rmem_max", "2303", "2304"),
+      ("net.ipv4.tcp_fastopen_key", "1-2-3", "four words"),
+      ("net.ipv4.tcp_fastopen_key", "1-2-3-4,", "four words"),
+      ("net.ipv4.tcp_fastopen_key", "1-2-3-x", "four words"),
       ("net.ipv4.ip_local_port_range", "0 5", "1 to 65535"),
       ("net.ipv4.ip_local_port_range", "1 70000", "1 to 65535"),
       ("net.ipv4.ip_local_port_range", "5 4", "above"), ("net.ipv4.icmp_ratelimit", "-1", "0 to"),

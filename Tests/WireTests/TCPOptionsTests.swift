@@ -16,6 +16,30 @@ import Wire
     0x03, 0x07,
   ]
 
+  @Test(
+    "RFC 7413 4.1.1: a cookie, both ways and in both forms; one of another length is none",
+    arguments: [0, 4, 6, 8, 16], [false, true])
+  func fastOpen(length: Int, isExperimental: Bool) throws {
+    let cookie = (0..<length).map { UInt8($0 + 1) }
+    let bytes: [UInt8] =
+      isExperimental
+      ? [254, UInt8(length + 4), 0xF9, 0x89] + cookie : [34, UInt8(length + 2)] + cookie
+    let options = parse(bytes)
+    let parsed = try #require(options.fastOpen)
+    #expect(parsed.byteCount == length && parsed.isExperimental == isExperimental)
+    #expect((0..<length).map { parsed[$0] } == cookie)
+    var alone = TCPOptions()
+    alone.fastOpen = parsed
+    let padding = [UInt8](repeating: 1, count: alone.byteCount - bytes.count)
+    #expect(alone.byteCount % 4 == 0 && padding.count < 4)
+    #expect(Array(written(20 + alone.byteCount) { alone.write(to: &$0, at: 20) }[20...]) == bytes + padding)
+    for wrong: UInt8 in [2, 3, 5, 7, 18] {
+      let content = [UInt8](repeating: 9, count: Int(wrong))
+      #expect(parse([34, wrong + 2] + content).fastOpen == nil, "\(wrong)")
+    }
+    #expect(parse([254, 4, 0xF9, 0x88]).fastOpen == nil)
+  }
+
   @Test("RFC 9293 3.2, RFC 7323, RFC 2018: the options of a Linux SYN, both ways")
   func syn() {
     let options = parse(Self.linuxSYN)

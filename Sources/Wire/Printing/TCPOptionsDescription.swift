@@ -47,11 +47,18 @@ extension TCPOptions: CustomStringConvertible {
     case (Kind.sack, let count) where count > 0 && count % 8 == 0:
       let blocks = stride(from: 0, to: count, by: 8).map { "{\(value.load32($0)):\(value.load32($0 + 4))}" }
       return "sack \(count / 8) " + blocks.joined()
+    case (Kind.fastOpen, 0): return "tfo cookiereq"
+    case (Kind.fastOpen, _): return "tfo cookie \(digits(value))"
+    case (Kind.experiment, 2...) where value.load16(0) == FastOpenCookie.magic:
+      let rest = value.extracting(2..<value.byteCount)
+      return rest.byteCount == 0 ? "exp-tfo cookiereq" : "exp-tfo cookie \(digits(rest))"
     default:
       let name = "unknown-\(kind)"
-      if value.byteCount == 0 { return name }
-      let digits = (0..<value.byteCount).map { Hexadecimal.digits(UInt64(value.load8($0)), count: 2) }
-      return "\(name) 0x\(digits.joined())"
+      return value.byteCount == 0 ? name : "\(name) 0x\(digits(value))"
     }
+  }
+
+  private static func digits(_ value: RawSpan) -> String {
+    (0..<value.byteCount).map { Hexadecimal.digits(UInt64(value.load8($0)), count: 2) }.joined()
   }
 }
