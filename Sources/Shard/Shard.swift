@@ -143,6 +143,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     steering = tables.steering
     sockets.tcp.share(
       SharedPorts(users: tables.steering.users, listeners: tables.steering.listeners, shard: queue))
+    sockets.tcp.ownFastOpenKeys = tables.fastOpenKeys
     sockets.udp.table.share(tables.datagrams, shard: queue)
     sockets.ping.table.share(tables.pings, shard: queue)
     host.internet.share(tables.identifications, tables.groups)

@@ -1,4 +1,6 @@
 import IPv4
+import NetNamespace
+import TCP
 import UDP
 
 /// What the shards behind one address have in common.
@@ -8,6 +10,7 @@ package struct SharedTables: Sendable {
   package let pings: DatagramDirectory
   package let identifications: IdentificationTable
   package let groups: any SharedGroups
+  package let fastOpenKeys: FastOpenKeys
 
   /// - Parameters:
   ///   - shard: whose random source keys the tables.
@@ -19,5 +22,6 @@ package struct SharedTables: Sendable {
     pings = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
     identifications = shard.host.internet.identifications
     self.groups = groups
+    fastOpenKeys = shard.sockets.tcp.ownFastOpenKeys
   }
 }

@@ -54,7 +54,12 @@ extension SocketLayer {
       let isChecked = kind != .tcp
       guard nameLength >= 0, nameLength <= SocketName.maximumByteCount else { throw .EINVAL }
       guard name.byteCount >= nameLength else { throw .EFAULT }
-      // A connected stream does not look at the name.
+      // A stream looks at the name only when it is to connect to it.
+      if kind == .tcp && flags.contains(.fastOpen) {
+        header.address = try SocketName.parse(name, length: nameLength)
+        // Linux: AF_UNSPEC in `tcp_sendmsg_fastopen()`.
+        if header.address == nil { throw .EOPNOTSUPP }
+      }
       if isChecked { header.address = try SocketName.parseDestination(name, length: nameLength) }
     }
     if control.byteCount > 0 {

@@ -109,7 +109,7 @@ enum TCPOperations: SocketOperations {
     _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
     _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> Int {
-    try layer.tcp.sendmsg(id, iter: &iter, flags: flags, host: &host)
+    try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
   }
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host

@@ -9,6 +9,8 @@ enum TCPInfoBytes {
     static let timestamps: UInt8 = 1
     static let sack: UInt8 = 2
     static let windowScale: UInt8 = 4
+    static let synData: UInt8 = 32
+    static let fastOpenChild: UInt8 = 128
   }
 
   static func bytes(of info: TCPInfo) -> [UInt8] {
@@ -22,11 +24,14 @@ enum TCPInfoBytes {
     if info.hasTimestamps { options |= Options.timestamps }
     if info.hasSACK { options |= Options.sack }
     if info.hasWindowScale { options |= Options.windowScale }
+    if info.isSynDataAcknowledged { options |= Options.synData }
+    if info.isFastOpenChild { options |= Options.fastOpenChild }
     out.byte(options)
     // Two bit fields of four bits each, the first one low.
     out.byte(
       UInt8(truncatingIfNeeded: info.sendWindowScale & 15 | (info.receiveWindowScale & 15) << 4))
-    out.byte(info.isApplicationLimited ? 1 : 0)
+    // One bit, and two behind it.
+    out.byte((info.isApplicationLimited ? 1 : 0) | info.fastOpenFailure.rawValue << 1)
     let isListening = info.state == .listen
     out.words([
       microseconds(info.retransmissionTimeout), microseconds(info.delayedAckTimeout), word(info.sendMSS),

@@ -13,6 +13,10 @@ struct OutOfOrderQueue: ~Copyable {
 
   var isEmpty: Bool { queue.isEmpty }
   var first: SkBuffQueue.Position? { queue.first }
+  /// One packet, which ends the stream.
+  var hasOnlyFin: Bool {
+    queue.count == 1 && queue.first.map { queue[tcp: $0].flags.contains(.fin) } ?? false
+  }
 
   /// The last packet that begins at or before `start`; `nil`: none does.
   func place(before start: SequenceNumber) -> SkBuffQueue.Position? {

@@ -54,6 +54,7 @@ extension TCPConnection {
 
   /// Throws the out-of-order queue away; nobody will read what is missing.
   mutating func purgeOutOfOrder() {
+    noteLostData()
     while let skb = receiver.outOfOrder.popLast() { skb.drop(.tcpOutOfOrderMemory) }
     receiver.sack.forgetRanges()
   }

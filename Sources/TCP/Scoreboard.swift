@@ -1,5 +1,6 @@
 import SkBuff
 import Tables
+import Timers
 import Wire
 
 /// What was sent and is not acknowledged, and all that is counted from it. Linux: `tcp_rtx_queue` and the counters and hints
@@ -56,6 +57,18 @@ struct Scoreboard: ~Copyable {
 
   /// The SYN-ACK that made this connection has arrived.
   mutating func handshakeDelivered() { counts.handshakeDelivered() }
+
+  /// The SYN, which is alone here, left with the data of a packet that comes behind it.
+  mutating func sentWithData(at now: Instant) {
+    guard let head = queue.first else { return }
+    queue[tcp: head].sentAt = now
+    queue[tcp: head].firstSentAt = now
+    queue[tcp: head].deliveredAt = now
+    queue[tcp: head].isAppLimited = true
+  }
+
+  /// The data of a SYN is a packet of its own here, and on the wire it was not.
+  mutating func synDataDelivered() { counts.synDataDelivered() }
 
   mutating func reset() {
     queue.removeAll()

@@ -32,6 +32,9 @@ struct SegmentCounts {
   /// The SYN-ACK that made this connection has arrived.
   mutating func handshakeDelivered() { delivered = 1 }
 
+  /// SYN and data have arrived as one segment.
+  mutating func synDataDelivered() { if delivered > 1 { delivered -= 1 } }
+
   /// The first `segments` of a packet are acknowledged.
   @inline(__always)
   mutating func acknowledge(_ segments: Int, of block: TCPControlBlock) {

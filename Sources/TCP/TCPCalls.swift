@@ -51,11 +51,17 @@ extension TCPLayer {
   // MARK: Data
 
   /// Takes bytes to send. See `TCPConnection.sendmsg`; a count below what was offered means that the caller's next call, after
-  /// pending input had its turn, may take more or throw `EAGAIN`.
+  /// pending input had its turn, may take more or throw `EAGAIN`. With `MSG_FASTOPEN` the count is what went in the SYN.
+  ///
+  /// - Parameter remote: what `MSG_FASTOPEN` connects to.
   public mutating func sendmsg(
-    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, host: inout Host
+    _ id: SocketID, iter: inout IovIter, to remote: SocketAddress? = nil, flags: MessageFlags,
+    host: inout Host
   ) throws(Errno) -> Int {
     let index = try slot(id)
+    if flags.contains(.fastOpen) || sockets[index].fastOpen.contains(.isDeferred) {
+      if let count = try sendOpening(index, to: remote, &iter, host: &host) { return count }
+    }
     if sockets[index].state == .close && sockets[index].core.pendingError == nil
       && !sockets[index].core.sendShutdown
     {
@@ -109,13 +115,20 @@ extension TCPLayer {
     default: break
     }
     if read { sockets[index].core.receiveShutdown = true }
-    if write { closeWrite(index, host: &host) }
+    if write {
+      if sockets[index].state == .synReceived && sockets[index].fastOpen.contains(.isPassive) {
+        // The FIN follows the ACK of the SYN-ACK. Linux: `tcp_shutdown()`.
+        sockets[index].core.sendShutdown = true
+      } else {
+        closeWrite(index, host: &host)
+      }
+    }
     host.net.wake(id)
     settle(index, net: &host.net)
   }
 
   /// FIN behind the data. Linux: `tcp_close_state()`, `tcp_shutdown()`.
-  private mutating func closeWrite(_ index: Int, host: inout Host) {
+  mutating func closeWrite(_ index: Int, host: inout Host) {
     switch sockets[index].state {
     case .established, .synReceived:
       sockets[index].core.sendShutdown = true
@@ -205,7 +218,11 @@ extension TCPLayer {
     case .listen:
       if isAcceptable(index) { result.insert(.readable) }
       return result
-    case .synSent, .synReceived:
+    case .synSent:
+      // The first send is what connects.
+      if sockets[index].fastOpen.contains(.isDeferred) { result.insert(.writable) }
+      return result
+    case .synReceived where !sockets[index].fastOpen.contains(.isPassive):
       return result
     default: break
     }

@@ -22,11 +22,30 @@ extension TCPLayer {
     case .unconnected:
       guard sockets[index].state == .close else { throw .EISCONN }
     case .connecting:
-      if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EALREADY }
+      if sockets[index].fastOpen.contains(.isDeferred) { throw .EISCONN }
+      if sockets[index].isOpening { throw .EALREADY }
       if let error = connectOutcome(index, net: host.net) { throw error }
       return
     case .connected: throw .EISCONN
     }
+    try prepareToConnect(index, to: remote, host: &host)
+    defer { settle(index, net: &host.net) }
+    var offer = FastOpenOffer.none
+    if sockets[index].options.fastOpenConnect {
+      offer = fastOpenOffer(index, net: host.net)
+      if case .data = offer {
+        sockets[index].fastOpen.insert(.isDeferred)
+        return
+      }
+    }
+    var nothing = IovIter(discarding: 0)
+    sockets[index].sendSyn(offer, &nothing, host: &host)
+  }
+
+  /// Everything about a connection but its SYN: route, port and numbers.
+  mutating func prepareToConnect(
+    _ index: Int, to remote: SocketAddress, host: inout Host
+  ) throws(Errno) {
     sockets[index].prepareAnew(net: host.net)
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
@@ -73,10 +92,8 @@ extension TCPLayer {
     sockets[index].core.tuple = tuple
     sockets[index].core.route = route
     insert(tuple, socket: index)
-    host.net.counters.count(.TcpActiveOpens)
     sockets[index].connectPhase = .connecting
-    sockets[index].connect(initial: initial, timestampOffset: timestampOffset(tuple), host: &host)
-    settle(index, net: &host.net)
+    sockets[index].prepareToConnect(initial: initial, timestampOffset: timestampOffset(tuple), net: &host.net)
   }
 
   /// Ends a connection, or an attempt at one, with a reset, and listening too: the socket is as it was after `bind()`,
@@ -110,11 +127,12 @@ extension TCPLayer {
   /// - Throws: `EAGAIN` while it is on its way, its error when it failed. Linux: `__inet_stream_connect()`.
   public mutating func finishConnect(_ id: SocketID, net: borrowing Net) throws(Errno) {
     let index = try slot(id)
-    if sockets[index].state == .synSent || sockets[index].state == .synReceived { throw .EAGAIN }
+    if sockets[index].fastOpen.contains(.isDeferred) { return }
+    if sockets[index].isOpening { throw .EAGAIN }
     if let error = connectOutcome(index, net: net) { throw error }
   }
 
-  private mutating func connectOutcome(_ index: Int, net: borrowing Net) -> Errno? {
+  mutating func connectOutcome(_ index: Int, net: borrowing Net) -> Errno? {
     if sockets[index].state != .close {
       sockets[index].connectPhase = .connected
       return nil

@@ -22,6 +22,8 @@ struct TCPConnection: ~Copyable {
   /// Both sides agreed to it (RFC 7323).
   var hasTimestamps = false
   var hasWindowScale = false
+  var fastOpen: FastOpenState = []
+  var fastOpenFailure = FastOpenFailure.none
 
   var core: SocketCore
   var options = TCPSocketOptions()

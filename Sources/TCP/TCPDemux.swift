@@ -64,7 +64,10 @@ extension TCPLayer {
       let verdict: SegmentVerdict
       switch sockets[index].state {
       case .synSent:
-        verdict = sockets[index].receiveInSynSent(skb, segment, host: &host)
+        verdict = sockets[index].receiveInSynSent(skb, segment, &fastOpen, host: &host)
+      case .synReceived where sockets[index].fastOpen.contains(.isPassive),
+        .finWait1 where sockets[index].fastOpen.contains(.isPassive):
+        verdict = receiveForPassive(index, skb, segment, host: &host)
       case .synReceived:
         verdict = receiveInSimultaneousOpen(index, skb, segment, host: &host)
       default:
@@ -84,9 +87,8 @@ extension TCPLayer {
         let floor = timeWaits[slot].nextInitialSequence
         endTimeWait(slot, net: &host.net)
         host.net.counters.count(.TcpExtTWRecycled)
-        let refusal = requestConnection(
-          listener, segment, tuple, initial: floor, typeOfService: typeOfService, host: &host)
-        if let refusal { skb.drop(refusal) } else { skb.consumed() }
+        openRequest(
+          listener, skb, segment, tuple, initial: floor, typeOfService: typeOfService, host: &host)
       } else {
         receiveInTimeWait(slot, segment, host: &host)
         skb.drop(.tcpClose)
@@ -116,9 +118,24 @@ extension TCPLayer {
       skb.drop(.tcpFlags)
       return
     }
+    openRequest(listener, skb, segment, tuple, initial: nil, typeOfService: typeOfService, host: &host)
+  }
+
+  /// A SYN for a listener.
+  private mutating func openRequest(
+    _ listener: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple,
+    initial: SequenceNumber?, typeOfService: UInt8, host: inout Host
+  ) {
+    var answer = FastOpenAnswer()
     let refusal = requestConnection(
-      listener, segment, tuple, initial: nil, typeOfService: typeOfService, host: &host)
-    if let refusal { skb.drop(refusal) } else { skb.consumed() }
+      listener, segment, tuple, initial: initial, typeOfService: typeOfService, &answer, host: &host)
+    if let refusal {
+      skb.drop(refusal)
+    } else if let child = answer.child {
+      openWithData(child, listener: listener, skb, segment, answer.cookie, host: &host)
+    } else {
+      skb.consumed()
+    }
   }
 
   /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.

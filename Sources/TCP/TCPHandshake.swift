@@ -9,11 +9,16 @@ import Wire
 // Opening from this side, and what both sides do once the handshake ends. Linux: `tcp_connect()`,
 // `tcp_rcv_synsent_state_process()`, `tcp_finish_connect()`.
 extension TCPConnection {
-  /// Sends the SYN. The route and both ends are set.
-  mutating func connect(initial: SequenceNumber, timestampOffset offset: UInt32, host: inout Host) {
-    prepareBuffers(net: host.net)
+  /// The numbers of a connection whose SYN is to follow.
+  mutating func prepareToConnect(initial: SequenceNumber, timestampOffset offset: UInt32, net: inout Net) {
     sender.begin(at: initial, next: initial)
     sender.timestampOffset = offset
+    setState(.synSent, net: &net)
+  }
+
+  /// Linux: `tcp_connect_init()`.
+  private mutating func prepareSyn(host: inout Host) {
+    prepareBuffers(net: host.net)
     receiver.rcvNxt = SequenceNumber(0)
     receiver.copiedSeq = SequenceNumber(0)
     hasWindowScale = host.net.settings.tcpWindowScaling
@@ -21,12 +26,23 @@ extension TCPConnection {
       options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: core.route?.mtu ?? 1500))
     sender.syncMSS(mtu: core.route?.mtu ?? 1500)
     selectInitialWindow(segment: receiver.advertisedMSS, net: host.net)
-    setState(.synSent, net: &host.net)
+    // Until the peer has agreed.
+    hasWindowScale = false
     sender.rtt = RTTEstimator()
+  }
+
+  /// Sends the SYN. The route and both ends are set. Linux: `tcp_connect()`, `tcp_send_syn_data()`.
+  ///
+  /// - Parameter iter: where data for the SYN is taken from.
+  /// - Returns: how many bytes of data have gone with it.
+  @discardableResult
+  mutating func sendSyn(_ offer: FastOpenOffer, _ iter: inout IovIter, host: inout Host) -> Int {
+    prepareSyn(host: &host)
+    host.net.counters.count(.TcpActiveOpens)
     sender.retransmitStamp = host.net.now
     guard var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed) else {
       fail(.ENOBUFS, net: &host.net)
-      return
+      return 0
     }
     skb.tcp.sequence = sender.writeSeq
     skb.tcp.endSequence = sender.writeSeq + 1
@@ -35,9 +51,14 @@ extension TCPConnection {
     sender.writeSeq += 1
     sender.writeQueuedMemory += skb.truesize
     sender.scoreboard.sent(skb)
-    if let head = sender.scoreboard.queue.first { _ = transmitHead(head, in: .retransmit, host: &host) }
-    sender.sndNxt = sender.writeSeq
+    let count = sendSynData(offer, &iter, host: &host)
+    if count == 0, let head = sender.scoreboard.queue.first {
+      _ = transmitHead(head, in: .retransmit, cookie: offeredCookie(offer), host: &host)
+    }
+    sender.sndNxt = sender.writeQueue.first.map { sender.writeQueue[tcp: $0].sequence } ?? sender.writeSeq
+    sender.pushedSeq = sender.sndNxt
     armRetransmit(net: &host.net)
+    return count
   }
 
   mutating func prepareBuffers(net: borrowing Net) {
@@ -48,7 +69,7 @@ extension TCPConnection {
 
   /// RFC 9293 3.10.7.3.
   mutating func receiveInSynSent(
-    _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
+    _ skb: consuming SkBuff, _ segment: IncomingSegment, _ cache: inout FastOpenCache, host: inout Host
   ) -> SegmentVerdict {
     statistics.segmentsIn += 1
     let hasAck = segment.flags.contains(.ack)
@@ -85,6 +106,7 @@ extension TCPConnection {
       _ = processAck(segment, host: &host)
       finishHandshake(net: &host.net)
       if sender.totalRetransmissions > 0 { sender.window.segments = 1 }
+      let isDataRefused = learnFastOpen(from: segment, &cache, host: &host)
       if segment.flags.contains(.fin) || segment.payload > 0 {
         // Data or FIN on a SYN-ACK is legal: it follows the SYN.
         skb.tcp.sequence = segment.sequence + 1
@@ -93,7 +115,8 @@ extension TCPConnection {
       } else {
         _ = consume skb
       }
-      sendAck(host: &host)
+      // Data that goes again carries the ACK.
+      if !isDataRefused { sendAck(host: &host) }
       sendPending(host: &host)
       return []
     }
@@ -140,8 +163,10 @@ extension TCPConnection {
   }
 
   /// The handshake is done: sizes the buffers, starts keep-alive. Linux: `tcp_init_transfer()`.
-  mutating func finishHandshake(net: inout Net) {
-    setState(.established, net: &net)
+  ///
+  /// - Parameter state: with Fast Open data flows before the handshake is over.
+  mutating func finishHandshake(as state: TCPState = .established, net: inout Net) {
+    setState(state, net: &net)
     sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
     sender.pushedSeq = sender.writeSeq
     receiver.readSpace.sequence = receiver.copiedSeq

@@ -25,6 +25,12 @@ public struct TCPInfo: Sendable {
   public var hasSACK = false
   /// Both ends have agreed on window scaling. Linux: `TCPI_OPT_WSCALE`.
   public var hasWindowScale = false
+  /// Data in the SYN was taken, the peer's here or ours there. Linux: `TCPI_OPT_SYN_DATA`.
+  public var isSynDataAcknowledged = false
+  /// It took data with its SYN, before the handshake was over. Linux: `TCPI_OPT_TFO_CHILD`.
+  public var isFastOpenChild = false
+  /// Why data did not go in the SYN, or was not taken. Linux: `tcpi_fastopen_client_fail`.
+  public var fastOpenFailure = FastOpenFailure.none
   /// Bits that the peer's window is shifted by. Linux: `tcpi_snd_wscale`.
   public var sendWindowScale = 0
   /// Bits that our window is shifted by. Linux: `tcpi_rcv_wscale`.

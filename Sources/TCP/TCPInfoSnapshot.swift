@@ -30,8 +30,11 @@ extension TCPConnection {
     info.hasTimestamps = hasTimestamps
     info.hasSACK = sender.hasSACK
     info.hasWindowScale = hasWindowScale
+    info.isSynDataAcknowledged = fastOpen.contains(.synDataAcked)
+    info.isFastOpenChild = fastOpen.contains(.isChild)
+    info.fastOpenFailure = fastOpenFailure
     info.sendWindowScale = sender.sndWscale
-    info.receiveWindowScale = receiver.rcvWscale
+    info.receiveWindowScale = hasWindowScale ? receiver.rcvWscale : 0
     info.retransmissionTimeout = sender.rtt.timeout
     info.delayedAckTimeout = receiver.ack.timeout
     info.sendMSS = sender.mssCache - (hasTimestamps ? 12 : 0)

@@ -149,6 +149,7 @@ extension TCPConnection {
   mutating func resetByPeer(net: inout Net) {
     let error: Errno
     switch state {
+    case .synReceived where fastOpen.contains(.isPassive): error = .ECONNRESET
     case .synSent, .synReceived: error = .ECONNREFUSED
     case .closeWait: error = .EPIPE
     case .close: return

@@ -23,6 +23,10 @@ public struct TCPLayer: ~Copyable {
   var outOfOrderList = OutOfOrderList()
   /// Connections that their owners have closed and that still exist. Linux: `tcp_orphan_count`.
   var orphanCount = 0
+  var fastOpen = FastOpenCache()
+  var fastOpenKeys: FastOpenKeyTable
+  /// Children that took data with their SYN, while their handshake lasts, with who listened.
+  var fastOpenParents: [Int: SocketID] = [:]
   /// Keys initial sequence numbers and timestamp offsets.
   private let keyed: SipHash
 
@@ -31,6 +35,9 @@ public struct TCPLayer: ~Copyable {
     let hash = SipHash(key: secret)
     keyed = hash.derived(1)
     connections = ConnectionTable(hash: hash.derived(2))
+    let cookies = hash.derived(3)
+    fastOpenKeys = FastOpenKeyTable(
+      own: FastOpenKeys(primary: .init(cookies.hash(0, 0), cookies.hash(0, 1))))
   }
 
   // MARK: Keys
@@ -112,6 +119,7 @@ public struct TCPLayer: ~Copyable {
     sockets[index].checkInvariants()
     if verdict.contains(.moveToTimeWait) { enterTimeWait(index, net: &net) }
     if sockets[index].state == .close {
+      if sockets[index].fastOpen.contains(.isPassive) { endFastOpen(index, isReset: false, now: net.now) }
       unhash(index)
       sockets[index].timer.cancel(in: &net.timers)
       if sockets[index].core.isOrphan {
@@ -127,6 +135,8 @@ public struct TCPLayer: ~Copyable {
   /// Gives back the slot and the port.
   private mutating func release(_ index: Int, net: inout Net) {
     if sockets[index].isCountedOrphan { orphanCount -= 1 }
+    judgeFastOpen(index, net: &net)
+    if !fastOpenKeys.bySocket.isEmpty { fastOpenKeys.bySocket[index] = nil }
     releasePort(index)
     sockets[index].receiver.receiveQueue.removeAll()
     sockets[index].receiver.outOfOrder.removeAll()
@@ -272,7 +282,7 @@ public struct TCPLayer: ~Copyable {
       if sockets[index].core.isOrphan && isOutOfResources(index, net: host.net) {
         return abortOnMemory(index, host: &host)
       }
-      sockets[index].timersExpired(host: &host)
+      sockets[index].timersExpired(&fastOpen, host: &host)
       settle(index, net: &host.net)
     }
   }

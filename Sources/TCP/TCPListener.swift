@@ -17,6 +17,7 @@ struct TCPListener: ~Copyable {
   /// Slots of the requests that have waited longest and shortest.
   private(set) var oldestRequest: Int?
   private(set) var newestRequest: Int?
+  var fastOpen = FastOpenQueue()
 
   init(_ id: SocketID, local: SocketAddress, backlog: Int) {
     self.id = id
@@ -74,6 +75,11 @@ extension TCPLayer {
     try ports.listen(&sockets[index].core.binding, address: local.address, port: local.port)
     sockets[index].core.pendingError = nil
     sockets[index].setState(.listen, net: &net)
+    if net.settings.tcpFastOpen.isSuperset(of: [.server, .everyListener])
+      && sockets[index].options.fastOpenQueue == 0
+    {
+      sockets[index].options.fastOpenQueue = limit
+    }
     let listener = listeners.insert(TCPListener(id, local: local, backlog: limit))
     sockets[index].listener = listener
     listening[local.port, default: []].append(listener)

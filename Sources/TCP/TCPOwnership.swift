@@ -26,6 +26,12 @@ extension TCPLayer {
     connections.recordsChanges = true
   }
 
+  /// Whom the cookies of Fast Open come from when nobody has set a key: a client may come back to another shard.
+  public var ownFastOpenKeys: FastOpenKeys {
+    get { fastOpenKeys.own }
+    set { fastOpenKeys.own = newValue }
+  }
+
   /// What a socket wants of other shards; `nil`: nothing. As `PortTable.wish(of:_:)`.
   public func portWish(_ id: SocketID, _ asked: SocketAddress?) throws(Errno) -> PortWish? {
     ports.wish(of: sockets[try slot(id)].core, asked)

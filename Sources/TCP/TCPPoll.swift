@@ -10,6 +10,12 @@ extension TCPLayer {
     return ready
   }
 
+  /// Whether a SYN of this socket has gone, or a SYN-ACK, and the handshake is not over.
+  public func isOpening(_ id: SocketID) -> Bool {
+    guard let index = try? slot(id) else { return false }
+    return sockets[index].isOpening && sockets[index].fastOpen.isDisjoint(with: [.isDeferred, .isPassive])
+  }
+
   /// Bytes that a receive would find now, the urgent byte counted. Linux: `SIOCINQ`.
   public func receivableByteCount(_ id: SocketID) -> Int {
     guard let index = try? slot(id) else { return 0 }

@@ -10,11 +10,11 @@ import Wire
 extension TCPLayer {
   /// A SYN for a listener: remembers little, answers SYN-ACK.
   ///
+  /// - Parameter answer: says whether there is a child already, which is still to take the data and to answer.
   /// - Returns: why the SYN is to be dropped; `nil` when it was answered.
   mutating func requestConnection(
     _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, initial: SequenceNumber?,
-    typeOfService: UInt8,
-    host: inout Host
+    typeOfService: UInt8, _ answer: inout FastOpenAnswer, host: inout Host
   ) -> DropReason? {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
@@ -54,7 +54,14 @@ extension TCPLayer {
     let slot = requests.insert(request)
     enqueueRequest(slot)
     enter(tuple, .request(slot))
-    sendSynAck(slot, host: &host)
+    if tryFastOpen(listener, segment, tuple, &answer, net: &host.net) {
+      if sockets.count < host.net.settings.maximumSockets {
+        answer.child = makeChild(slot, segment, host: &host)
+        return nil
+      }
+      host.net.counters.count(.TcpExtTCPFastOpenPassiveFail)
+    }
+    sendSynAck(slot, answer.cookie, host: &host)
     armRequest(slot, net: &host.net)
     return nil
   }
@@ -71,7 +78,7 @@ extension TCPLayer {
       at: net.now + requests[slot].timeout, in: &net.timers)
   }
 
-  private func sendSynAck(_ slot: Int, host: inout Host) {
+  private func sendSynAck(_ slot: Int, _ cookie: FastOpenCookie? = nil, host: inout Host) {
     let tuple = requests[slot].tuple
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
@@ -87,6 +94,8 @@ extension TCPLayer {
     }
     reply.options.sackPermitted = requests[slot].sackPermitted
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
+    reply.options.fastOpen = cookie
+    if reply.options.byteCount > TCPOptions.maximumByteCount { reply.options.fastOpen = nil }
     reply.send(host: &host)
   }
 
@@ -251,7 +260,7 @@ extension TCPLayer {
     settle(child, verdict, net: &host.net)
   }
 
-  /// A full socket from a request. Linux: `tcp_v4_syn_recv_sock()`, `tcp_create_openreq_child()`.
+  /// A full socket from a request, which its SYN or the ACK that ends the handshake has brought about. Linux: `tcp_v4_syn_recv_sock()`, `tcp_create_openreq_child()`.
   private mutating func makeChild(_ slot: Int, _ segment: IncomingSegment, host: inout Host) -> Int {
     let index = sockets.reserve()
     let id = SocketID(.tcp, index: index, generation: sockets.generation(index))
@@ -284,12 +293,16 @@ extension TCPLayer {
     child.receiver.recent.value = requests[slot].timestampRecent
     child.sender.timestampOffset = requests[slot].timestampOffset
     let initial = requests[slot].initialSend
-    child.sender.begin(at: initial, next: initial + 1)
+    // With data in its SYN: the SYN-ACK is still to go, and the window is that of a SYN.
+    let isEarly = segment.flags.contains(.syn)
+    child.sender.begin(at: initial, next: isEarly ? initial : initial + 1)
     child.sender.sndWl1 = segment.sequence
     child.receiver.offer(requests[slot].receiveWindow)
-    child.sender.sndWnd = segment.window << child.sender.sndWscale
+    child.sender.sndWnd = isEarly ? segment.window : segment.window << child.sender.sndWscale
     child.sender.maxWindow = child.sender.sndWnd
-    if requests[slot].retransmits == 0 {
+    if isEarly {
+      // Its RTT is yet to be known.
+    } else if requests[slot].retransmits == 0 {
       child.sender.rtt.sample(
         host.net.now - requests[slot].sentAt, acknowledged: child.sender.sndUna.rawValue,
         next: child.sender.sndNxt.rawValue,
@@ -300,9 +313,9 @@ extension TCPLayer {
       if requests[slot].timeouts > 1 { child.sender.window.segments = 1 }
     }
     // The SYN-ACK arrived, and so had the SYN. Linux: `tcp_rcv_state_process()`, `tcp_create_openreq_child()`.
-    child.sender.scoreboard.handshakeDelivered()
+    if !isEarly { child.sender.scoreboard.handshakeDelivered() }
     child.statistics.segmentsIn = 1
-    child.finishHandshake(net: &host.net)
+    child.finishHandshake(as: isEarly ? .synReceived : .established, net: &host.net)
     let tuple = child.core.tuple
     removeRequest(slot, net: &host.net)
     ports.share(

@@ -136,6 +136,11 @@ extension TCPConnection {
       if largest > mss { sender.markLostAgain(current, net: &host.net) }
       place = sender.scoreboard.queue.position(after: current)
     }
+    retransmitUncongested(host: &host)
+  }
+
+  /// Sends what was marked as lost, for a reason other than congestion. Linux: `tcp_non_congestion_loss_retransmit()`.
+  mutating func retransmitUncongested(host: inout Host) {
     guard sender.lostOut > 0 else { return }
     if !sender.hasSACK { sender.scoreboard.limitRenoSACKed() }
     if sender.recovery.state != .loss {

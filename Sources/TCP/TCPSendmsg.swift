@@ -34,7 +34,7 @@ extension TCPConnection {
       throw error
     }
     if core.sendShutdown { throw .EPIPE }
-    guard state.canSend else {
+    guard state.canSend || fastOpen.contains(.isPassive) else {
       if state == .synSent || state == .synReceived {
         sender.noSpace = true
         throw .EAGAIN

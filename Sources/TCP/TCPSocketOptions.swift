@@ -29,6 +29,12 @@ public struct TCPSocketOptions: Sendable {
   /// `TCP_DEFER_ACCEPT`: how many SYN-ACK retransmissions a connection waits for data before it is given to the
   /// acceptor without; 0: none.
   public var deferAcceptRetransmits: UInt8 = 0
+  /// `TCP_FASTOPEN`: connections with data in their SYN whose handshake may be open at once; 0: no such data is taken.
+  @Narrow<Int32> public var fastOpenQueue = 0
+  /// `TCP_FASTOPEN_CONNECT`.
+  public var fastOpenConnect = false
+  /// `TCP_FASTOPEN_NO_COOKIE`.
+  public var fastOpenWithoutCookie = false
   /// `TCP_CONGESTION`; `nil`: the system's.
   public var congestionControl: CongestionControlKind? = nil
 

@@ -8,7 +8,7 @@ import Wire
 
 // What happens when nothing happens. Linux: `net/ipv4/tcp_timer.c`.
 extension TCPConnection {
-  mutating func timersExpired(host: inout Host) {
+  mutating func timersExpired(_ cache: inout FastOpenCache, host: inout Host) {
     let now = host.net.now
     if timers.ackDeadline <= now {
       timers.ackDeadline = .distantFuture
@@ -19,7 +19,7 @@ extension TCPConnection {
       continueSending(host: &host)
     }
     switch timers.takeExpired(now: now) {
-    case .retransmission: retransmissionExpired(host: &host)
+    case .retransmission: retransmissionExpired(&cache, host: &host)
     case .probe: probeExpired(host: &host)
     case .none: break
     }
@@ -44,8 +44,9 @@ extension TCPConnection {
   }
 
   /// Linux: `tcp_retransmit_timer()`.
-  private mutating func retransmissionExpired(host: inout Host) {
+  private mutating func retransmissionExpired(_ cache: inout FastOpenCache, host: inout Host) {
     guard sender.packetsOut > 0, let head = sender.scoreboard.queue.first else { return }
+    if fastOpen.contains(.isPassive) { return synAckExpired(host: &host) }
     host.net.tracer.record(
       .tcp_retransmit_timer, socket: id.rawValue, UInt64(sender.rtt.timeout.microseconds),
       UInt64(sender.rtt.backoff))
@@ -69,7 +70,9 @@ extension TCPConnection {
       clampToUserTimeout(since: sender.retransmitStamp, now: host.net.now)
       return
     }
-    if hasGivenUp(net: host.net) {
+    let isExpired = hasGivenUp(net: host.net)
+    detectBlackhole(isExpired: isExpired, &cache, net: &host.net)
+    if isExpired {
       writeError(net: &host.net)
       return
     }
@@ -99,7 +102,7 @@ extension TCPConnection {
   var isOpening: Bool { state == .synSent || state == .synReceived }
 
   /// The connection ends because nobody answers. Linux: `tcp_write_err()`.
-  private mutating func writeError(net: inout Net) {
+  mutating func writeError(net: inout Net) {
     net.counters.count(.TcpExtTCPAbortOnTimeout)
     fail(core.softError ?? .ETIMEDOUT, net: &net)
   }

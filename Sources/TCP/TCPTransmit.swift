@@ -12,7 +12,9 @@ extension TCPConnection {
   /// Sends a queued segment: a clone goes down, the original stays for retransmission.
   ///
   /// - Returns: what the floors below said; if they could not take it, the segment stays where it is.
-  mutating func transmitHead(_ place: SkBuffQueue.Position, in queue: Queue, host: inout Host) -> XmitResult {
+  mutating func transmitHead(
+    _ place: SkBuffQueue.Position, in queue: Queue, cookie: FastOpenCookie? = nil, host: inout Host
+  ) -> XmitResult {
     // Delivery-rate state at departure. Linux: tcp_rate_skb_sent().
     if sender.packetsOut == 0 {
       sender.firstSentAt = host.net.now
@@ -28,10 +30,10 @@ extension TCPConnection {
     case .retransmit: copy = sender.scoreboard.transmissionClone(of: place, departure)
     }
     guard var copy else { return .failed(.ENOBUFS) }
-    guard isPaced else { return transmit(copy, host: &host) }
+    guard isPaced else { return transmit(copy, cookie: cookie, host: &host) }
     let byteCount = copy.length
     copy.timestamp = max(sender.nextDeparture, now)
-    let result = transmit(copy, host: &host)
+    let result = transmit(copy, cookie: cookie, host: &host)
     if !result.isLost { departed(byteCount: byteCount, now: now) }
     return result
   }
@@ -39,7 +41,11 @@ extension TCPConnection {
   enum Queue { case write, retransmit }
 
   /// Writes the header and hands the packet to IP.
-  mutating func transmit(_ skb: consuming SkBuff, host: inout Host) -> XmitResult {
+  ///
+  /// - Parameter cookie: of a SYN (RFC 7413).
+  mutating func transmit(
+    _ skb: consuming SkBuff, cookie: FastOpenCookie? = nil, host: inout Host
+  ) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4 else {
       skb.drop(.ipOutNoRoute)
       return .failed(.EAFNOSUPPORT)
@@ -53,7 +59,7 @@ extension TCPConnection {
     let flags = block.flags
     let tcpOptions =
       flags.contains(.syn)
-      ? synOptions(isReply: flags.contains(.ack), net: host.net) : establishedOptions(net: host.net)
+      ? synOptions(isReply: flags.contains(.ack), cookie, net: host.net) : establishedOptions(net: host.net)
     let headerByteCount = TCPHeader.minimumByteCount + tcpOptions.byteCount
     var header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: block.sequence,
@@ -135,7 +141,7 @@ extension TCPConnection {
 
   // MARK: Options
 
-  private func synOptions(isReply: Bool, net: borrowing Net) -> TCPOptions {
+  private func synOptions(isReply: Bool, _ cookie: FastOpenCookie?, net: borrowing Net) -> TCPOptions {
     var result = TCPOptions()
     result.maximumSegmentSize = UInt16(truncatingIfNeeded: receiver.advertisedMSS)
     let wantsTimestamps = isReply ? hasTimestamps : net.settings.tcpTimestamps
@@ -148,6 +154,9 @@ extension TCPConnection {
     if isReply ? hasWindowScale : net.settings.tcpWindowScaling {
       result.windowScale = UInt8(truncatingIfNeeded: receiver.rcvWscale)
     }
+    result.fastOpen = cookie
+    // A long cookie may find no room beside the others (RFC 7413 section 4.1.1).
+    if result.byteCount > TCPOptions.maximumByteCount { result.fastOpen = nil }
     return result
   }
 

@@ -8,6 +8,8 @@ import SwiftStack
 @main struct OracleAgent {
   private let stack: Stack
   private var sockets: [String: AgentSocket] = [:]
+  /// As they were before the script.
+  private var settings: [String: String] = [:]
 
   static func main() throws {
     guard CommandLine.arguments.count == 2 else {
@@ -16,6 +18,7 @@ import SwiftStack
     }
     var configuration = StackConfiguration()
     configuration.announcesAddress = false
+    configuration.settings.tcpFastOpenKeys = FastOpenKeys("00010203-04050607-08090a0b-0c0d0e0f")
     let interface = try InterfaceName(CommandLine.arguments[1])
     let stack = try Stack(tap: TapParameters(interface: interface, offload: false), configuration)
     var agent = OracleAgent(stack: stack)
@@ -53,6 +56,17 @@ import SwiftStack
       case "reset":
         for socket in sockets.values { socket.socket.close() }
         sockets = [:]
+        for (setting, value) in settings { try? stack.set(setting, to: value) }
+        settings = [:]
+        return "ok"
+      case "sysctl":
+        if settings[words[0]] == nil { settings[words[0]] = try? stack.setting(words[0]) }
+        do throws(StackError) { try stack.set(words[0], to: words[1]) } catch {
+          return "errno \((error.code ?? .EINVAL).rawValue)"
+        }
+        return "ok"
+      case "forget":
+        stack.forgetFastOpenCookies()
         return "ok"
       default:
         // Perhaps an accept that failed; the other world has none either.

@@ -7,7 +7,7 @@ import time
 
 ETH_P_ALL = 3
 FLAGS = ((0x02, "S"), (0x10, "."), (0x08, "P"), (0x01, "F"), (0x04, "R"), (0x20, "U"), (0x40, "E"), (0x80, "W"))
-OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 34: "fastopen"}
+OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 34: "fastopen", 254: "experiment"}
 
 
 class FrameLog:
@@ -138,6 +138,8 @@ class FrameLog:
             word = " " + OPTIONS.get(kind, f"option{kind}")
             if kind in (2, 3):
                 word += " " + str(int.from_bytes(value, "big"))
+            if kind in (34, 254):
+                word += " " + value.hex()
             if kind == 5:
                 word += "".join(
                     " " + self.relative(other, number) for number in struct.unpack(f"!{len(value) // 4}I", value))

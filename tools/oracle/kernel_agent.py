@@ -15,7 +15,9 @@
     NAME name | peername
     NAME shutdown r|w|rw
     NAME disconnect | close
-    - reset                              closes all
+    NAME sysctl SETTING VALUE            of the namespace, until the script ends
+    NAME forget                          what is known of peers: cookies of Fast Open
+    - reset                              closes all, and sets the settings back
 
 An answer is one line; `errno N` for a call that failed. `Tests/OracleAgent` says the same of the stack's sockets.
 """
@@ -25,6 +27,7 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -37,9 +40,10 @@ class Agent:
     def __init__(self) -> None:
         self.sockets: dict[str, socket.socket] = {}
         self.sent: dict[str, int] = {}
+        self.settings: dict[str, str] = {}
 
     def answer(self, name: str, verb: str, words: list[str]) -> str:
-        if name not in self.sockets and verb not in ("tcp", "udp", "ping", "raw", "reset"):
+        if name not in self.sockets and verb not in ("tcp", "udp", "ping", "raw", "reset", "sysctl", "forget"):
             # Perhaps an accept that failed; the other world has none either.
             return "nobody"
         try:
@@ -104,6 +108,17 @@ class Agent:
         for one in self.sockets.values():
             one.close()
         self.sockets = {}
+        for setting, value in self.settings.items():
+            write_setting(setting, value)
+        self.settings = {}
+
+    def do_sysctl(self, _name: str, setting: str, value: str) -> None:
+        with open("/proc/sys/" + setting.replace(".", "/")) as file:
+            self.settings.setdefault(setting, file.read().strip())
+        write_setting(setting, value)
+
+    def do_forget(self, _name: str) -> None:
+        subprocess.run(["ip", "tcp_metrics", "flush"], check=True)
 
     def do_shutdown(self, name: str, ways: str) -> None:
         how = {"r": socket.SHUT_RD, "w": socket.SHUT_WR, "rw": socket.SHUT_RDWR}[ways]
@@ -160,6 +175,11 @@ class Agent:
 
     def do_peername(self, name: str) -> str:
         return f"name {say(self.sockets[name].getpeername())}"
+
+
+def write_setting(setting: str, value: str) -> None:
+    with open("/proc/sys/" + setting.replace(".", "/"), "w") as file:
+        file.write(value)
 
 
 def parse(text: str) -> tuple[str, int]:

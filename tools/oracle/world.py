@@ -27,13 +27,16 @@ MORE_OPTIONS = {
     "MCAST_MSFILTER": (0, 48), "IP_MULTICAST_ALL": (0, 49), "IP_UNICAST_IF": (0, 50), "IP_OPTIONS": (0, 4),
     "IP_RECVOPTS": (0, 6), "IP_RETOPTS": (0, 7),
     "SO_INCOMING_CPU": (1, 49), "SO_BINDTOIFINDEX": (1, 62), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
+    "TCP_FASTOPEN_CONNECT": (6, 30), "TCP_FASTOPEN_KEY": (6, 33), "TCP_FASTOPEN_NO_COOKIE": (6, 34),
 }
 LEVELS = {"SO": socket.SOL_SOCKET, "TCP": 6, "IP": 0, "UDP": 17}
 # What the machine may have otherwise; the stack has Linux's own values.
 SETTINGS = (
     "net.ipv6.conf.all.disable_ipv6=1", "net.ipv4.tcp_congestion_control=cubic", "net.ipv4.tcp_no_metrics_save=1",
     "net.ipv4.ping_group_range=0 2147483647", "net.ipv4.tcp_rmem=4096 131072 6291456",
-    "net.ipv4.tcp_wmem=4096 16384 4194304")
+    "net.ipv4.tcp_wmem=4096 16384 4194304",
+    # So that cookies are the same in both worlds.
+    "net.ipv4.tcp_fastopen_key=00010203-04050607-08090a0b-0c0d0e0f", "net.ipv4.tcp_fastopen=1")
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 

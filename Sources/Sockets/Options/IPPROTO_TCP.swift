@@ -19,7 +19,11 @@ public enum TCPOptionName {
   public static let quickAck: Int32 = 12
   public static let congestion: Int32 = 13
   public static let userTimeout: Int32 = 18
+  public static let fastOpen: Int32 = 23
   public static let notSentLowWater: Int32 = 25
+  public static let fastOpenConnect: Int32 = 30
+  public static let fastOpenKey: Int32 = 33
+  public static let fastOpenNoCookie: Int32 = 34
 }
 
 /// Linux: `do_tcp_setsockopt()`, `do_tcp_getsockopt()`.
@@ -153,13 +157,14 @@ extension OptionTable {
           options.notSentLowWater = Int(UInt32(bitPattern: value))
         }
       })
+    table.addFastOpen()
     return table
   }()
 }
 
 extension OptionType<Int> {
   /// An `int` inside a range; EINVAL outside.
-  fileprivate static func count(_ range: ClosedRange<Int32>) -> OptionType {
+  static func count(_ range: ClosedRange<Int32>) -> OptionType {
     OptionType(
       decode: { (bytes) throws(Errno) in try SocketOptionValue.int(bytes, in: range) },
       encode: { SocketOptionValue.bytes($0) })

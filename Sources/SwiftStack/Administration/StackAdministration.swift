@@ -51,6 +51,11 @@ extension Stack {
     }
   }
 
+  /// Forgets the Fast Open cookies of all servers (RFC 7413), as `ip tcp_metrics flush`.
+  public func forgetFastOpenCookies() {
+    for shard in shards { shard.inspect { $0.sockets.tcp.forgetFastOpenCookies() } }
+  }
+
   private static func sysctl(_ name: String) throws(StackError) -> Sysctl {
     guard let entry = Sysctl.named(name) else {
       throw StackError("\"\(name)\" is an unknown key", code: .ENOENT)

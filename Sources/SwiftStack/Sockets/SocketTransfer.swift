@@ -57,11 +57,29 @@ extension Socket {
       repeat {
         let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[sent...])
         let isFirst = sent == 0
-        sent += try waiting(for: .write, &patience) { [header] (state, id) throws(Errno) in
-          // An error that came after a part was taken is the next call's. Linux: do_error in tcp_sendmsg_locked().
-          if !isFirst && state.sockets.readiness(id).contains(.error) { throw .EPIPE }
-          return unsafe try state.send(id, header, from: rest)
+        let part = try holdingFlow(header) { () throws(Errno) in
+          try waiting(for: .write, &patience) { [header] (state, id) throws(Errno) in
+            // An error that came after a part was taken is the next call's. Linux: do_error in tcp_sendmsg_locked().
+            if !isFirst && state.sockets.readiness(id).contains(.error) { throw .EPIPE }
+            return try SendPart(isFirst: isFirst, mayWait: mayWait, &state, id) { (state) throws(Errno) in
+              unsafe try state.send(id, header, from: rest)
+            }
+          }
         }
+        sent += part.byteCount
+        if part.isOpening {
+          if !mayWait { return sent }
+          do throws(Errno) {
+            try waiting(for: .connect, &patience) { (state, id) throws(Errno) in
+              try state.finishConnecting(id)
+            }
+          } catch {
+            // What went in the SYN of a connection that failed was not sent.
+            if error != .EINPROGRESS { sent = 0 }
+            throw error
+          }
+        }
+        header.flags.remove(.fastOpen)
       } while sent < buffer.count && type == .tcp
       return sent
     } catch {
@@ -81,13 +99,41 @@ extension Socket {
   ) async throws(SocketError) -> Int {
     let mayWait = !flags.contains(.dontWait) && !isNonBlocking
     var patience = patience(flags, .sendTimeout)
+    var header = MessageHeader(address: address, flags: mayWait ? flags : flags.union(.dontWait))
     var sent = 0
     do throws(Errno) {
       repeat {
         let start = sent
-        sent += try await suspending(for: .write, &patience) { (state, id) throws(Errno) in
-          try state.send(id, bytes[start...], to: address, flags: mayWait ? flags : flags.union(.dontWait))
+        let isFirst = start == 0
+        let part: SendPart
+        if header.flags.contains(.fastOpen) {
+          part = try holdingFlow(header) { [header] () throws(Errno) in
+            try enter { (state, id) throws(Errno) in
+              try SendPart(isFirst: isFirst, mayWait: mayWait, &state, id) { (state) throws(Errno) in
+                try state.send(id, bytes[...], to: address, flags: header.flags)
+              }
+            }
+          }
+        } else {
+          part = try await suspending(for: .write, &patience) { [header] (state, id) throws(Errno) in
+            try SendPart(isFirst: isFirst, mayWait: mayWait, &state, id) { (state) throws(Errno) in
+              try state.send(id, bytes[start...], to: address, flags: header.flags)
+            }
+          }
         }
+        sent += part.byteCount
+        if part.isOpening {
+          if !mayWait { return sent }
+          do throws(Errno) {
+            try await suspending(for: .connect, &patience) { (state, id) throws(Errno) in
+              try state.finishConnecting(id)
+            }
+          } catch {
+            if error != .EINPROGRESS { sent = 0 }
+            throw error
+          }
+        }
+        header.flags.remove(.fastOpen)
       } while sent < bytes.count && type == .tcp
       return sent
     } catch {
