@@ -26,6 +26,10 @@ public struct AppendData: ~Copyable {
   private let headroom: Int
   private let scatterGather: Bool
   private let isSummed: Bool
+  /// The datagram was whole with its first bytes: the device makes its checksum. Linux: `CHECKSUM_PARTIAL`.
+  public private(set) var isLeftToDevice = false
+  /// Who is told of the memory that the datagram carries. Linux: `skb_zcopy()`.
+  public private(set) var notification: SendNotification?
 
   /// - Parameters:
   ///   - mtu: of the path, or of the device when the path's is not to be used.
@@ -46,6 +50,12 @@ public struct AppendData: ~Copyable {
     self.isSummed = isSummed
   }
 
+  /// Of an empty datagram: `count` bytes are all that it will have, unless `more` are to come, and its device can sum them.
+  /// Linux: the choice of `csummode` in `__ip_append_data()`.
+  public mutating func leaveSumToDevice(count: Int, more: Bool) {
+    isLeftToDevice = !more && transportHeaderByteCount + count <= wholePayload
+  }
+
   /// Whether `count` bytes more would be too many. Linux: `maxnonfragsize`.
   public func isExceeded(by count: Int) -> Bool {
     count > limit - byteCount - (packets.isEmpty ? transportHeaderByteCount : 0)
@@ -60,19 +70,26 @@ public struct AppendData: ~Copyable {
   ///
   /// - Parameters:
   ///   - account: the sending socket's; packets are charged to it as they are completed.
+  ///   - notification: the packet carries the caller's memory, if that may be lent, the device takes packets in pieces and sums
+  ///     them; else the bytes are copied, and that is said. `nil`: they are copied.
   ///   - sendBuffer: SO_SNDBUF. The first packet needs the account below it, later ones below twice it.
   /// - Throws: EMSGSIZE over 65,515 bytes, or over the MTU when fragments are refused; EFAULT; EAGAIN when the send
   ///   buffer is full; ENOBUFS when it is overrun by the datagram itself or memory is short.
   public mutating func append(
-    from iter: inout IovIter, count: Int, account: borrowing SocketAccount, socket: UInt32, sendBuffer: Int,
-    pool: SkBuffPool
+    from iter: inout IovIter, count: Int, lendingFor notification: SendNotification? = nil,
+    account: borrowing SocketAccount, socket: UInt32, sendBuffer: Int, pool: SkBuffPool
   ) throws(Errno) {
+    var isLent = false
+    if let notification {
+      isLent = packets.isEmpty && isLeftToDevice && scatterGather && iter.isLendable
+      if isLent { self.notification = notification } else { notification.isCopied = true }
+    }
     let header = packets.isEmpty ? transportHeaderByteCount : 0
     guard !isExceeded(by: count) else { throw .EMSGSIZE }
     guard iter.count >= count, iter.isAccessible else { throw .EFAULT }
     if packets.isEmpty {
       guard account.writeAllocated < sendBuffer else { throw .EAGAIN }
-      let linear = linearBytes(header + count)
+      let linear = isLent ? header : linearBytes(header + count)
       // A socket with nothing on its way gets its datagram.
       use = account.writeAllocated == 0 ? .guaranteed : .ordinary
       guard var skb = allocate(linear, pool) else { throw .ENOBUFS }
@@ -88,7 +105,8 @@ public struct AppendData: ~Copyable {
       let room = left <= whole ? whole : alignedPayload - last.length
       guard room <= 0 else {
         let part = min(room, left)
-        let failure = fill(&last, from: &iter, count: part)
+        let failure =
+          isLent ? lend(&last, from: &iter, count: part) : fill(&last, from: &iter, count: part)
         packets.append(last)
         if let failure { throw failure }
         left -= part
@@ -139,6 +157,10 @@ public struct AppendData: ~Copyable {
       left -= added
     }
     return nil
+  }
+
+  private func lend(_ skb: inout SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
+    skb.lend(from: &iter, count: count, notification) == count ? nil : .EMSGSIZE
   }
 
   /// The packet is complete: its bytes are summed while they are warm, and the socket pays for it.

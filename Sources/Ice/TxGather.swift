@@ -99,28 +99,10 @@ enum TxGather {
       skb.drop(.noMemory)
       return nil
     }
-    guard let copy = gatherIntoChunks(&skb) else {
+    guard let copy = skb.gathered() else {
       skb.drop(.noMemory)
       return nil
     }
-    return copy
-  }
-
-  private static func gatherIntoChunks(_ skb: inout SkBuff) -> SkBuff? {
-    let pool = skb.pool
-    let head = skb.headLength
-    guard var copy = pool.allocate(headroom: skb.headroom, linear: head, use: .transit) else { return nil }
-    copy.put(skb.linear)
-    var offset = head
-    while offset < skb.length {
-      guard let page = pool.allocatePage(large: true, use: .transit) else { return nil }
-      let part = min(skb.length - offset, page.byteCount)
-      page.copy(from: skb, offset, count: part, at: 0)
-      copy.appendFragment(page, offset: 0, byteCount: part, truesize: SkBuffPool.chunkByteCount)
-      offset += part
-    }
-    copy.copyState(from: skb)
-    skb.moveOwner(to: &copy)
     return copy
   }
 

@@ -2,7 +2,7 @@ import NetNamespace
 import SkBuff
 
 /// The queue of errors about what was sent: those that `IP_RECVERR` asks for, and those that end a TCP handshake. Bounded
-/// by the receive buffer, in which its entries count. Linux: `sk_error_queue`.
+/// by the receive buffer, in which its entries count; between them stand completions of sends, which count elsewhere. Linux: `sk_error_queue`.
 extension SocketCore {
   /// What an entry costs in the receive buffer beside the bytes it quotes: Linux's `truesize` of an empty packet.
   static let errorEntryByteCount = 832
@@ -25,11 +25,20 @@ extension SocketCore {
 
   private static func memory(of error: ExtendedError) -> Int { errorEntryByteCount + error.payload.count }
 
-  /// `IP_RECVERR` was switched off: what waits is thrown away. Linux: `skb_errqueue_purge()`.
+  /// An entry leaves the queue.
+  func discharge(_ entry: ExtendedError) {
+    if entry.origin == .zeroCopy {
+      rare?.optionMemory -= Self.notificationByteCount
+    } else {
+      account.chargeReceive(by: -Self.memory(of: entry))
+    }
+  }
+
+  /// `IP_RECVERR` was switched off: errors that wait are thrown away, completions stay. Linux: `skb_errqueue_purge()`.
   public mutating func purgeErrorQueue() {
     guard let rare else { return }
-    for entry in rare.errorQueue { account.chargeReceive(by: -Self.memory(of: entry)) }
-    rare.errorQueue = []
+    for entry in rare.errorQueue where entry.origin != .zeroCopy { discharge(entry) }
+    rare.errorQueue.removeAll { $0.origin != .zeroCopy }
   }
 
   /// Takes the first entry, as a receive with `MSG_ERRQUEUE` does. Linux: `ip_recv_error()`.
@@ -38,7 +47,7 @@ extension SocketCore {
   public mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
     guard let rare, !rare.errorQueue.isEmpty else { throw .EAGAIN }
     var entry = rare.errorQueue.removeFirst()
-    account.chargeReceive(by: -Self.memory(of: entry))
+    discharge(entry)
     // The next error in line becomes the socket's, when a packet brought it. Linux: sock_dequeue_err_skb().
     if let next = rare.errorQueue.first, next.origin == .icmp {
       pendingError = next.errno

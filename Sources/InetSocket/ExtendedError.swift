@@ -9,6 +9,8 @@ public struct ExtendedError: Sendable, Equatable {
   public enum Origin: UInt8, Sendable {
     case local = 1
     case icmp = 2
+    /// No error: sends that did not copy are done with their memory. Linux: `SO_EE_ORIGIN_ZEROCOPY`.
+    case zeroCopy = 5
   }
   /// The error. Linux: `ee_errno`.
   public var errno: Errno
@@ -18,12 +20,14 @@ public struct ExtendedError: Sendable, Equatable {
   public var kind: UInt8
   /// The ICMP code. Linux: `ee_code`.
   public var code: UInt8
-  /// Path MTU for EMSGSIZE; 0 otherwise.
+  /// Path MTU for EMSGSIZE; the number of the first send that is done. Linux: `ee_info`.
   public var info: UInt32
+  /// The number of the last send that is done. Linux: `ee_data`.
+  public var data: UInt32 = 0
   /// Who sent the ICMP message; `nil` for a local error.
   public var offender: IPv4Address?
-  /// Where the datagram that failed was going.
-  public var destination: SocketAddress
+  /// Where the datagram that failed was going; `nil` where nothing failed.
+  public var destination: SocketAddress?
   /// What the report quoted of the datagram's bytes, which a receive from the error queue returns.
   public var payload: [UInt8] = []
   /// What brought it, which the options of the one who asks tell of.
@@ -31,7 +35,7 @@ public struct ExtendedError: Sendable, Equatable {
 
   public init(
     errno: Errno, origin: Origin, kind: UInt8, code: UInt8, info: UInt32, offender: IPv4Address?,
-    destination: SocketAddress
+    destination: SocketAddress?
   ) {
     self.errno = errno
     self.origin = origin

@@ -102,6 +102,10 @@ final class RareState {
   /// Groups that the socket has joined. Linux: `inet->mc_list`.
   var memberships: [GroupMembership] = []
   var multicast = MulticastOptions()
+  /// The number of the next send that does not copy. Linux: `sk_zckey`.
+  var nextZeroCopyID: UInt32 = 0
+  /// What notifications of such sends take. Linux: `sk_omem_alloc`.
+  var optionMemory = 0
 }
 
 extension SocketCore {

@@ -39,6 +39,8 @@ public struct SocketOptions: Sendable {
   public var outOfBandInline = false
   /// `SO_NO_CHECK`: datagrams go out with checksum 0. A segment always has its checksum.
   public var noChecksum = false
+  /// `SO_ZEROCOPY`: sends may ask with `MSG_ZEROCOPY` for no copy.
+  public var zeroCopy = false
   /// `SO_DEBUG`.
   public var debug = false
   /// `IP_TOS`, `IP_TTL` (0: the system's), `IP_MULTICAST_TTL`.

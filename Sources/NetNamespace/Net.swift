@@ -78,6 +78,10 @@ public struct Net: ~Copyable {
       return false
     }
     skb.orphan()
+    guard skb.orphanFragments() else {
+      skb.drop(.noMemory)
+      return false
+    }
     skb.packetType = .loopback
     // Nothing can have damaged it on the way.
     skb.checksumStatus = .unnecessary

@@ -16,6 +16,8 @@ public struct NetSettings: Sendable {
   /// `net.core.wmem_max`, `net.core.rmem_max`: what SO_SNDBUF and SO_RCVBUF are clamped to.
   public var maximumWriteMemory = 4 << 20
   public var maximumReadMemory = 4 << 20
+  /// `net.core.optmem_max`: what a socket's notifications of sends that did not copy may take.
+  public var maximumOptionMemory = 131_072
   /// `net.ipv4.tcp_syn_retries`, `tcp_synack_retries`, `tcp_retries2`.
   public var tcpSynRetries = 6
   public var tcpSynackRetries = 5

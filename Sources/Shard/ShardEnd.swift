@@ -25,6 +25,7 @@ extension Shard {
     guard isClosed, !isDismantled else { return }
     isDismantled = true
     host.link.devices[ethernet].close()
+    sockets.tellCompleted(net: &host.net)
     port = WirePort(Wire())
   }
 }

@@ -25,8 +25,8 @@ public struct IoVector {
 /// A cursor over the caller's bytes. Linux: `struct iov_iter`.
 ///
 /// One type over: one buffer (ubuf), a vector of buffers (iovec and, as there is no user/kernel border inside a process,
-/// kvec), the fragments of a packet (page list; Linux's bvec, folio queue and xarray differ only in how the pages are
-/// found), and discard.
+/// kvec), a list of slices of memory that packets may carry (Linux's bvec, folio queue and xarray differ only in how the
+/// pages are found), and discard.
 ///
 /// Safety: whoever makes one with `init(unsafe...)` keeps the memory alive and unaliased until the iterator ends; the
 /// iterator touches only bytes inside the given runs.
@@ -36,6 +36,7 @@ public struct IovIter: ~Copyable {
   enum Backing {
     case buffer(UnsafeMutableRawPointer?)
     case vectors(UnsafePointer<IoVector>, count: Int)
+    case slices(UnsafePointer<MemorySlice>, count: Int)
     case discard
   }
   let backing: Backing
@@ -46,6 +47,13 @@ public struct IovIter: ~Copyable {
   private var segment = 0
   private var offset = 0
   private let total: Int
+
+  /// Who is told when the bytes that a send took are free: the caller's own, or that of a call which goes on; `nil`: the
+  /// send makes one when it is asked to. Linux: `msg_ubuf`.
+  ///
+  /// Safety: whoever sets it keeps it alive until the iterator ends.
+  package var notification: Unmanaged<SendNotification>? = nil
+  package var hasNotification: Bool { unsafe notification != nil }
 
   /// The longest transfer. Linux: `MAX_RW_COUNT`.
   public static let maximumByteCount = 0x7fff_f000
@@ -73,6 +81,18 @@ public struct IovIter: ~Copyable {
     }
     unsafe self.init(.vectors(base, count: vectors.count), direction, count: sum)
   }
+  /// A source over memory that packets may carry, so that a send need not copy. Linux: `iov_iter_bvec()`.
+  @unsafe public init(_ slices: UnsafeBufferPointer<MemorySlice>) {
+    var sum = 0
+    for index in 0..<slices.count {
+      sum = unsafe min(Self.maximumByteCount, sum + slices[index].byteCount)
+    }
+    guard let base = slices.baseAddress else {
+      unsafe self.init(.buffer(nil), .source, count: 0)
+      return
+    }
+    unsafe self.init(.slices(base, count: slices.count), .source, count: sum)
+  }
   /// A destination that swallows `count` bytes. Linux: `iov_iter_discard()`.
   public init(discarding count: Int) { self.init(.discard, .destination, count: max(0, count)) }
 
@@ -97,8 +117,41 @@ public struct IovIter: ~Copyable {
       guard let base = unsafe vector.base else { return nil }
       return unsafe UnsafeMutableRawBufferPointer(
         start: base + offset, count: min(vector.byteCount - offset, count))
+    case .slices(let slices, _):
+      let slice = unsafe slices[segment]
+      return unsafe UnsafeMutableRawBufferPointer(
+        start: slice.memory.base + slice.offset + offset, count: min(slice.byteCount - offset, count))
     case .discard:
       return nil
+    }
+  }
+
+  /// Whether packets may carry the bytes as they lie.
+  public var isLendable: Bool { if case .slices = backing { true } else { false } }
+
+  /// The rest of the current slice; `nil` when nothing is left or packets may not carry it.
+  var currentSlice: MemorySlice? {
+    mutating get {
+      guard count > 0, case .slices(let slices, _) = backing else { return nil }
+      skipEmptySegments()
+      let slice = unsafe slices[segment]
+      return MemorySlice(
+        slice.memory, offset: slice.offset + offset, byteCount: min(slice.byteCount - offset, count))
+    }
+  }
+
+  /// Bytes of one of several segments; `nil` when there is but one run, or no such segment.
+  private func segmentByteCount(_ index: Int) -> Int? {
+    switch backing {
+    case .vectors(let vectors, let count): index < count ? unsafe vectors[index].byteCount : nil
+    case .slices(let slices, let count): index < count ? unsafe slices[index].byteCount : nil
+    case .buffer, .discard: nil
+    }
+  }
+  private var hasSegments: Bool {
+    switch backing {
+    case .vectors, .slices: true
+    case .buffer, .discard: false
     }
   }
 
@@ -106,13 +159,13 @@ public struct IovIter: ~Copyable {
   public mutating func advance(_ distance: Int) {
     precondition(distance >= 0 && distance <= count, "an iov_iter advances within its bytes")
     count -= distance
-    guard case .vectors(let vectors, let vectorCount) = backing else {
+    guard hasSegments else {
       offset += distance
       return
     }
     var left = distance
-    while segment < vectorCount {
-      let room = unsafe vectors[segment].byteCount - offset
+    while let byteCount = segmentByteCount(segment) {
+      let room = byteCount - offset
       if left < room {
         offset += left
         return
@@ -127,7 +180,7 @@ public struct IovIter: ~Copyable {
   public mutating func revert(_ distance: Int) {
     precondition(distance >= 0 && distance <= position, "an iov_iter is not reverted past its start")
     count += distance
-    guard case .vectors(let vectors, _) = backing else {
+    guard hasSegments else {
       offset -= distance
       return
     }
@@ -135,14 +188,13 @@ public struct IovIter: ~Copyable {
     while left > offset {
       left -= offset
       segment -= 1
-      offset = unsafe vectors[segment].byteCount
+      offset = segmentByteCount(segment) ?? 0
     }
     offset -= left
   }
 
   private mutating func skipEmptySegments() {
-    guard case .vectors(let vectors, let vectorCount) = backing else { return }
-    while segment < vectorCount, unsafe offset == vectors[segment].byteCount {
+    while let byteCount = segmentByteCount(segment), offset == byteCount {
       segment += 1
       offset = 0
     }
@@ -230,7 +282,7 @@ public struct IovIter: ~Copyable {
         if unsafe vectors[index].byteCount > 0 { return false }
       }
       return true
-    case .discard: return true
+    case .slices, .discard: return true
     }
   }
 }

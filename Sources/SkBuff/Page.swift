@@ -17,6 +17,8 @@ struct PageHeader {
   @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>?
   /// Whose memory it is, when it is not the pool's.
   @usableFromInline var external: Unmanaged<ExternalMemory>? = nil
+  /// Of whose uses the page is one.
+  @usableFromInline var notification: Unmanaged<SendNotification>? = nil
 
   @usableFromInline
   init(
@@ -70,6 +72,7 @@ public struct Page: ~Copyable {
     let target = unsafe UnsafeMutableRawBufferPointer(start: base + place, count: count)
     let isInside = unsafe skb.copyBits(from: offset, into: target)
     precondition(isInside, "copied bytes lie inside their packet")
+    skb.noteCopied()
   }
 
   @inlinable public func clone() -> Page {

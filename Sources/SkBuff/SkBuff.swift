@@ -276,5 +276,6 @@ public struct SkBuff: ~Copyable {
     let target = unsafe UnsafeMutableRawBufferPointer(start: linearBase + end, count: count)
     let isInside = unsafe other.copyBits(from: offset, into: target)
     precondition(isInside, "copied bytes lie inside their packet")
+    if count > 0 { other.noteCopied() }
   }
 }

@@ -152,6 +152,7 @@ extension SkBuff {
     }
     let target = unsafe UnsafeMutableRawBufferPointer(start: linearBase + headLength, count: missing)
     guard unsafe copyBits(from: headLength, into: target) else { return false }
+    noteCopied()
     removeFromFragments(missing)
     unsafe header.pointee.tail += Int32(missing)
     unsafe header.pointee.dataLength -= Int32(missing)

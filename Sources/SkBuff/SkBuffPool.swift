@@ -27,6 +27,12 @@ struct PoolBlock {
   /// The page-fragment allocator's current chunk. Linux: `struct page_frag`.
   @usableFromInline var cachePage: UnsafeMutablePointer<PageHeader>? = nil
   @usableFromInline var cacheOffset: Int = 0
+  /// Pages that stand for memory of somebody else's, not in use.
+  @usableFromInline var freeLentPages: UnsafeMutablePointer<PageHeader>? = nil
+  /// Notifications that are complete and were not told, in order.
+  @usableFromInline var firstCompleted: SendNotification? = nil
+  @usableFromInline var lastCompleted: SendNotification? = nil
+  @usableFromInline var hasCompleted = false
   @usableFromInline var nextSerial: UInt32 = 1
   @usableFromInline var buffersInUse: Int = 0
   @usableFromInline var pagesInUse: Int = 0
@@ -136,6 +142,11 @@ public struct SkBuffPool: @unchecked Sendable {
     precondition(
       buffersInUse == 0, "an SkBuffPool is destroyed after every sk_buff has ended; \(buffersInUse) live on")
     while let region = unsafe block.pointee.regions { unsafe PoolBlock.removeRegion(region, block) }
+    while let page = unsafe block.pointee.freeLentPages {
+      unsafe block.pointee.freeLentPages = page.pointee.nextFree?.assumingMemoryBound(to: PageHeader.self)
+      unsafe page.deallocate()
+    }
+    while takeCompleted() != nil {}
     unsafe block.deinitialize(count: 1)
     unsafe block.deallocate()
   }

@@ -148,7 +148,7 @@ public enum ControlMessages {
       writer.host(UInt32(bitPattern: error.errno.rawValue), &bytes)
       for value in [error.origin.rawValue, error.kind, error.code, 0] { writer.byte(value, &bytes) }
       writer.host(error.info, &bytes)
-      writer.host(0, &bytes)
+      writer.host(error.data, &bytes)
       writer.host(error.offender == nil ? 0 : UInt32(AddressFamily.inet.rawValue), &bytes)
       writer.network(error.offender?.rawValue ?? 0, &bytes)
       writer.host(0, &bytes)

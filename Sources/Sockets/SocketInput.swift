@@ -47,5 +47,21 @@ extension SocketLayer {
   }
 
   /// Sockets that had stopped until packets were freed go on.
-  public mutating func runPending(host: inout Host) { tcp.runPending(host: &host) }
+  public mutating func runPending(host: inout Host) {
+    tcp.runPending(host: &host)
+    if host.net.pool.hasCompleted { tellCompleted(net: &host.net) }
+  }
+
+  /// Tells the owners of memory that was lent to packets, all of which have ended.
+  public mutating func tellCompleted(net: inout Net) {
+    while let notification = net.pool.takeCompleted() {
+      guard !notification.isCallers else {
+        notification.tellOwner()
+        continue
+      }
+      let id = SocketID(rawValue: notification.socket, generation: notification.generation)
+      let isTold = try? withCore(id) { (core) throws(Errno) in core.complete(notification) }
+      if isTold == true { net.wake(id) }
+    }
+  }
 }

@@ -52,6 +52,10 @@
 @_exported import struct InetSocket.ExtendedError
 @_exported import struct InetSocket.ReceivedControl
 @_exported import struct InetSocket.ReceivedMessage
+@_exported import struct InetSocket.SendCompletion
+@_exported import class SkBuff.ExternalMemory
+@_exported import class SkBuff.SendNotification
+@_exported import struct SkBuff.MemorySlice
 @_exported import struct UDP.SendControl
 @_exported import UAPI
 @_exported import Wire

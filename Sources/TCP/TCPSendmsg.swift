@@ -28,7 +28,9 @@ extension TCPConnection {
   ///
   /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
   /// - Throws: `EAGAIN` when none could be taken, `EPIPE` after shutdown, a pending error first, `EFAULT`.
-  mutating func sendmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
+  mutating func sendBytes(
+    _ iter: inout IovIter, lending: Lending, flags: MessageFlags, host: inout Host
+  ) throws(Errno) -> Int {
     if let error = core.pendingError {
       core.pendingError = nil
       throw error
@@ -57,6 +59,10 @@ extension TCPConnection {
         !sender.writeQueue[tcp: tail].flags.contains(.fin)
       {
         room = goal - sender.writeQueue.length(at: tail)
+        if room > 0 && !sender.takes(lending, at: tail) {
+          markPush(tail)
+          room = 0
+        }
       }
       if room <= 0 {
         guard made < Self.segmentsPerTurn else {
@@ -73,9 +79,7 @@ extension TCPConnection {
       let use = sendUse
       while cursor.taken < room && iter.count > 0 {
         let wanted = min(room - cursor.taken, iter.count)
-        let (count, fault) = sender.writeQueue.withMutablePacket(at: tail) { skb in
-          skb.append(from: &iter, count: wanted, use: use)
-        }
+        let (count, fault) = sender.append(&iter, count: wanted, lending, use: use, at: tail)
         cursor.taken += count
         cursor.fault = fault
         if count == 0 { break }
@@ -102,7 +106,7 @@ extension TCPConnection {
           break
         }
         markPush(tail)
-        guard host.net.pool.refillFragment(use: sendUse) > 0 else {
+        guard !lending.isNone || host.net.pool.refillFragment(use: sendUse) > 0 else {
           core.account.waitForMemory(sendUse)
           break
         }

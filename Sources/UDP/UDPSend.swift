@@ -38,6 +38,9 @@ extension UDPLayer {
         deviceMTU: host.link.mtu(of: target.interface),
         headroom: NetDevice.neededHeadroom,
         scatterGather: host.link.features(of: target.interface).contains(.scatterGather))
+      if host.link.features(of: target.interface).contains(.checksum) {
+        table.sockets[index].pending?.leaveSumToDevice(count: length, more: corks && target.segment == 0)
+      }
     } else if flags.contains(.probe) {
       return length
     }
@@ -127,7 +130,8 @@ extension UDPLayer {
     let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
     let isPartial =
       !noChecksum && data.packetCount == 1
-      && (isSegmented || host.link.features(of: route.interface).contains(.checksum))
+      && (isSegmented
+        || data.isLeftToDevice && host.link.features(of: route.interface).contains(.checksum))
     var datagram = data.finish(
       account: table.sockets[index].core.account, socket: id.rawValue, sumsWhole: !noChecksum && !isPartial)
     guard var first = datagram.packets.popFirst() else { return }
@@ -200,17 +204,34 @@ extension DatagramSocket {
       reportTooLong(deviceMTU: deviceMTU, net: &net)
       throw .EMSGSIZE
     }
+    let notification = try beginZeroCopy(&iter, flags: flags, net: net)
     do {
       try pending?.append(
-        from: &iter, count: count, account: core.account, socket: core.id.rawValue,
+        from: &iter, count: count, lendingFor: notification, account: core.account, socket: core.id.rawValue,
         sendBuffer: core.sendBuffer, pool: net.pool)
       core.account.isThrottled = false
+      if let notification, !notification.isCallers { core.endZeroCopy(notification, net: net) }
     } catch {
+      if let notification, !notification.isCallers { core.abortZeroCopy(notification, net: net) }
       if error == .EAGAIN { core.account.isThrottled = true }
       if error != .EAGAIN || flags.contains(.dontWait) { net.counters.count(.IpOutDiscards) }
       pending = nil
       throw error
     }
+  }
+
+  /// Who is told of the bytes of a send that asks for no copy; `nil`: it does not, or may not.
+  ///
+  /// - Throws: ENOBUFS when too many notifications are under way; EINVAL for a second caller's own in a datagram.
+  private mutating func beginZeroCopy(
+    _ iter: inout IovIter, flags: MessageFlags, net: borrowing Net
+  ) throws(Errno) -> SendNotification? {
+    guard flags.contains(.zeroCopy), id.kind == .udp else { return nil }
+    if let given = unsafe iter.notification?.takeUnretainedValue() {
+      if let earlier = pending?.notification, earlier !== given { throw .EINVAL }
+      return given
+    }
+    return core.options.zeroCopy ? try core.beginZeroCopy(iter.count, net: net) : nil
   }
 
   /// A datagram was refused for its length: with `IP_RECVERR` the error queue tells what would have fitted.

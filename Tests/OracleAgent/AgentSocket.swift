@@ -46,7 +46,10 @@ final class AgentSocket {
     -> Int
   {
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: (sent + $0) % 251) }
-    let taken = try socket.send(bytes, to: address, flags: flags)
+    let taken =
+      flags.contains(.zeroCopy) && count > 0
+      ? try socket.send(ExternalMemory(copying: bytes), to: address, flags: flags)
+      : try socket.send(bytes, to: address, flags: flags)
     sent += taken
     return taken
   }
@@ -57,7 +60,10 @@ final class AgentSocket {
     if let source = received.source { text += " from \(source)" }
     let flags = received.flags.rawValue & 0x2020
     if flags != 0 { text += " flags \(String(flags, radix: 16))" }
-    if let error = received.control.error {
+    if let error = received.control.error, error.origin == .zeroCopy {
+      // Whether a copy was made is the device's affair.
+      text += " sends \(error.errno.rawValue) \(error.kind) \(error.info)-\(error.data)"
+    } else if let error = received.control.error {
       text +=
         " error \(error.errno.rawValue) \(error.origin.rawValue) \(error.kind) \(error.code) \(error.info)"
       text += " by \(error.offender.map { "\($0)" } ?? "-")"

@@ -5,7 +5,7 @@ import Testing
   /// The caller's memory, and how often its owner was told that it is free again.
   ///
   /// Safety: the memory lives as long as the owner, which outlives the packets of a test.
-  @safe private final class Owner {
+  @safe private final class Owner: @unchecked Sendable {
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 3000, alignment: 8)
     var toldCount = 0
     init() {

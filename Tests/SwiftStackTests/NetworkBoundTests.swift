@@ -31,7 +31,7 @@ import Wire
     func ports() -> [UInt16] {
       var ports: [UInt16] = []
       while let error = try? socket.recvmsg(flags: .errorQueue).control.error {
-        ports.append(error.destination.port)
+        ports.append(error.destination?.port ?? 0)
       }
       return ports
     }

@@ -86,6 +86,6 @@ import Wire
     let message = try bench.receive(id, flags: .errorQueue).message
     let error = try #require(message.control.error)
     #expect(error.errno == .EHOSTUNREACH && error.kind == 11)
-    #expect(error.destination.address == IPAddress(DatagramBench.peer))
+    #expect(error.destination?.address == IPAddress(DatagramBench.peer))
   }
 }

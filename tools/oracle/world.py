@@ -68,6 +68,10 @@ def part(word: str) -> bytes:
     return socket.inet_aton(word) if "." in word else (int(word, 0) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
+def flag(word: str) -> int:
+    return 0x4000000 if word == "ZEROCOPY" else getattr(socket, "MSG_" + word)
+
+
 def inside(namespace: str, make):
     """What `make` returns, called in a namespace."""
     with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{namespace}") as other:
@@ -164,7 +168,7 @@ class World:
             return [str(level), str(number), value[4:]]
         flags = {"send": 1, "sendto": 2, "recv": 1}.get(verb)
         if flags is not None and len(words) > flags:
-            words[flags] = str(sum(getattr(socket, "MSG_" + word) for word in words[flags].split("|")))
+            words[flags] = str(sum(flag(word) for word in words[flags].split("|")))
         return words
 
     def plain(self, answer: str) -> str:

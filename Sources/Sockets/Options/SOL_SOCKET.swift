@@ -31,6 +31,7 @@ public enum SocketOptionName {
   public static let `protocol`: Int32 = 38
   public static let domain: Int32 = 39
   public static let maximumPacingRate: Int32 = 47
+  public static let zeroCopy: Int32 = 60
   public static let bindToInterface: Int32 = 62
   public static let receiveTimeoutNew: Int32 = 66
   public static let sendTimeoutNew: Int32 = 67
@@ -143,6 +144,15 @@ extension OptionTable {
         try layer.withCore(id) { (core) throws(Errno) in core.options.boundIndex }
       },
       set: { (index, id, layer, _) throws(Errno) in try layer.bind(id, toDevice: index) })
+    table.add(
+      SocketOptionName.zeroCopy, "SO_ZEROCOPY", .int, takers: [.tcp, .udp], refusal: .EOPNOTSUPP,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options.zeroCopy ? 1 : 0 }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        guard value == 0 || value == 1 else { throw .EINVAL }
+        try layer.withCore(id) { (core) throws(Errno) in core.options.zeroCopy = value == 1 }
+      })
     table.keep(SocketOptionName.maximumPacingRate, "SO_MAX_PACING_RATE", .rate, \.maximumPacingRate)
     return table
   }()

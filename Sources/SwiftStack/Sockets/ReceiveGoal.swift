@@ -35,8 +35,9 @@ struct ReceiveGoal: Sendable {
     if least <= 1 && taken == 0 { return least }
     let count = state.sockets.receivableByteCount(id)
     let ready = state.sockets.readiness(id)
-    if taken > 0 && count == 0 && ready.contains(.error) { throw .ENOTCONN }
-    let isLast = !ready.isDisjoint(with: [.error, .readHangup, .hangup])
+    let hasError = state.sockets.hasPendingError(id)
+    if taken > 0 && count == 0 && hasError { throw .ENOTCONN }
+    let isLast = hasError || !ready.isDisjoint(with: [.readHangup, .hangup])
     if flags.contains(.peek) && count > 0 && count < least && !isLast { throw .EAGAIN }
     return least
   }

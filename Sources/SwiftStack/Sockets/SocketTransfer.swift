@@ -60,7 +60,7 @@ extension Socket {
         let part = try holdingFlow(header) { () throws(Errno) in
           try waiting(for: .write, &patience) { [header] (state, id) throws(Errno) in
             // An error that came after a part was taken is the next call's. Linux: do_error in tcp_sendmsg_locked().
-            if !isFirst && state.sockets.readiness(id).contains(.error) { throw .EPIPE }
+            if !isFirst && state.sockets.hasPendingError(id) { throw .EPIPE }
             return try SendPart(isFirst: isFirst, mayWait: mayWait, &state, id) { (state) throws(Errno) in
               unsafe try state.send(id, header, from: rest)
             }

@@ -1,0 +1,107 @@
+import InetSocket
+import Internet
+import NetDevice
+import NetNamespace
+import SkBuff
+
+// Sends that lend their memory instead of having it copied. Linux: the parts of `tcp_sendmsg_locked()` that look at
+// `MSG_ZEROCOPY`.
+extension TCPConnection {
+  /// Takes the caller's bytes. Never blocks.
+  ///
+  /// With `MSG_ZEROCOPY`, of a socket with `SO_ZEROCOPY` or for an owner who is told, packets carry the caller's memory,
+  /// when it may be lent and the route's device takes packets in pieces; else the bytes are copied, and that is said.
+  ///
+  /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
+  /// - Throws: ENOBUFS when too many notifications are under way; and as `sendBytes`.
+  mutating func sendmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
+    guard flags.contains(.zeroCopy), iter.count > 0, iter.hasNotification || core.options.zeroCopy else {
+      return try sendBytes(&iter, lending: .none, flags: flags, host: &host)
+    }
+    // The caller's own, or that of a call which goes on, is the caller's to end.
+    if let given = unsafe iter.notification?.takeUnretainedValue() {
+      let lending = lending(given, iter.isLendable, &host)
+      return try sendBytes(&iter, lending: lending, flags: flags, host: &host)
+    }
+    let made = try beginZeroCopy(iter.count, net: host.net)
+    let lending = lending(made, iter.isLendable, &host)
+    do {
+      let count = try sendBytes(&iter, lending: lending, flags: flags, host: &host)
+      core.endZeroCopy(made, net: host.net)
+      return count
+    } catch {
+      core.abortZeroCopy(made, net: host.net)
+      throw error
+    }
+  }
+
+  /// - Throws: ENOBUFS.
+  mutating func beginZeroCopy(_ byteCount: Int, net: borrowing Net) throws(Errno) -> SendNotification {
+    let earlier = sender.writeQueue.last.flatMap { sender.notification(at: $0) }
+    return try core.beginZeroCopy(byteCount, extending: earlier, net: net)
+  }
+
+  private mutating func lending(
+    _ notification: SendNotification, _ isLendable: Bool, _ host: inout Host
+  ) -> Lending {
+    // The route may have to be found again.
+    if state.isConnected { _ = currentMSS(host: &host) }
+    guard isLendable, let route = core.route, host.link.features(of: route.interface).contains(.scatterGather)
+    else {
+      notification.isCopied = true
+      return .none
+    }
+    return .notified(notification)
+  }
+}
+
+/// How the bytes of a send get into packets.
+enum Lending {
+  /// They are copied.
+  case none
+  /// Packets carry the caller's memory, and somebody is told when they do not any more.
+  case notified(SendNotification)
+
+  var isNone: Bool { if case .none = self { true } else { false } }
+}
+
+extension TCPSender {
+  /// Whose memory a packet of the write queue carries. Linux: `skb_zcopy()`.
+  mutating func notification(at place: SkBuffQueue.Position) -> SendNotification? {
+    writeQueue.withPacket(at: place) { $0.notification }
+  }
+
+  /// Whether bytes may be added to the packet: it tells one owner only. Linux: EEXIST of `skb_zerocopy_iter_stream()`.
+  mutating func takes(_ lending: Lending, at place: SkBuffQueue.Position) -> Bool {
+    guard case .notified(let notification) = lending, let other = self.notification(at: place) else {
+      return true
+    }
+    return other === notification
+  }
+
+  /// Adds up to `count` of the caller's bytes to a packet of the write queue.
+  mutating func append(
+    _ iter: inout IovIter, count: Int, _ lending: Lending, use: MemoryUse, at place: SkBuffQueue.Position
+  ) -> (byteCount: Int, fault: Bool) {
+    writeQueue.withMutablePacket(at: place) { skb in
+      switch lending {
+      case .none: skb.append(from: &iter, count: count, use: use)
+      case .notified(let notification): (skb.lend(from: &iter, count: count, notification), false)
+      }
+    }
+  }
+}
+
+extension TCPLayer {
+  /// Takes a number for a send that will need several attempts. The caller ends it.
+  ///
+  /// - Returns: `nil` for a socket without `SO_ZEROCOPY`.
+  /// - Throws: EBADF; ENOBUFS.
+  public mutating func beginZeroCopy(
+    _ id: SocketID, byteCount: Int, net: borrowing Net
+  ) throws(Errno) -> SendNotification? {
+    let index = try slot(id)
+    guard sockets[index].core.options.zeroCopy else { return nil }
+    return try sockets[index].beginZeroCopy(byteCount, net: net)
+  }
+}
