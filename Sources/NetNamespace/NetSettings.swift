@@ -16,8 +16,6 @@ public struct NetSettings: Sendable {
   /// `net.core.wmem_max`, `net.core.rmem_max`: what SO_SNDBUF and SO_RCVBUF are clamped to.
   public var maximumWriteMemory = 4 << 20
   public var maximumReadMemory = 4 << 20
-  /// `net.core.optmem_max`: what a socket's notifications of sends that did not copy may take.
-  public var maximumOptionMemory = 131_072
   /// `net.ipv4.tcp_syn_retries`, `tcp_synack_retries`, `tcp_retries2`.
   public var tcpSynRetries = 6
   public var tcpSynackRetries = 5
@@ -76,7 +74,7 @@ public struct NetSettings: Sendable {
   public var igmpLinkLocalReports = true
   /// `net.ipv4.conf.all.force_igmp_version`; 0: as old as the queriers.
   public var forceIGMPVersion = 0
-  /// `net.core.optmem_max`: bytes of an option's value.
+  /// `net.core.optmem_max`: bytes of an option's value; what a socket's notifications of sends that did not copy may take.
   public var maximumOptionMemory = 131_072
   /// `net.ipv4.ip_default_ttl`.
   public var defaultTimeToLive: UInt8 = 64

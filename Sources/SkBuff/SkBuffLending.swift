@@ -7,7 +7,9 @@ extension SkBuff {
   ///   - iter: over memory that packets may carry.
   ///   - notification: told when no packet has the bytes any more; a packet has one at most.
   /// - Returns: bytes added; fewer than `count` when fragment slots or the caller's bytes ran out.
-  public mutating func lend(from iter: inout IovIter, count most: Int, _ notification: SendNotification?) -> Int {
+  public mutating func lend(from iter: inout IovIter, count most: Int, _ notification: SendNotification?)
+    -> Int
+  {
     precondition(!isCloned, "a packet that is shared is not appended to")
     var added = 0
     while added < most, let run = iter.currentSlice {

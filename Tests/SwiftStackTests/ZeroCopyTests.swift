@@ -10,7 +10,9 @@ import Wire
 /// Streams that send from where the caller's memory lies. Numbers were tried on Linux 6.18.
 @Suite("T4 MSG_ZEROCOPY")
 struct ZeroCopyTests {
-  private func connect(window: UInt16 = 65535, settings: NetSettings = NetSettings()) throws -> ScriptedConnection {
+  private func connect(window: UInt16 = 65535, settings: NetSettings = NetSettings()) throws
+    -> ScriptedConnection
+  {
     let open = try ScriptedConnection(peer: ScriptedPeer(settings: settings), window: window)
     try open.socket.setZeroCopy(true)
     return open
@@ -64,7 +66,9 @@ struct ZeroCopyTests {
   @Test("T4 sends are numbered, and what is told together is told as a range")
   func ranges() throws {
     let open = try connect()
-    for count in [10, 20, 5000] { try open.socket.send(ExternalMemory(copying: ProtectedMemory.pattern(count))) }
+    for count in [10, 20, 5000] {
+      try open.socket.send(ExternalMemory(copying: ProtectedMemory.pattern(count)))
+    }
     var received = 0
     for _ in 0..<3 {
       received += open.takeData().count
@@ -90,7 +94,9 @@ struct ZeroCopyTests {
   func extended() throws {
     let open = try connect()
     try open.socket.setsockopt(level: 6, name: 3, 1)
-    for count in [10, 20, 30] { try open.socket.send(ExternalMemory(copying: ProtectedMemory.pattern(count))) }
+    for count in [10, 20, 30] {
+      try open.socket.send(ExternalMemory(copying: ProtectedMemory.pattern(count)))
+    }
     try open.socket.send([1, 2])
     try open.socket.send(ExternalMemory(copying: [9]))
     try open.socket.setsockopt(level: 6, name: 3, 0)
@@ -274,7 +280,9 @@ struct ZeroCopyTests {
     let told = Told()
     let owner = SendNotification { told.note($0) }
     let header = MessageHeader(flags: .zeroCopy)
-    for _ in 0..<2 { try open.socket.send([ExternalMemory(copying: [1, 2]).slice], header, notifying: owner) }
+    for _ in 0..<2 {
+      try open.socket.send([ExternalMemory(copying: [1, 2]).slice], header, notifying: owner)
+    }
     for _ in 0..<2 {
       _ = open.takeData()
       acknowledge(open)
