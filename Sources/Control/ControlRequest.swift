@@ -106,13 +106,18 @@ public struct PerfRequest: Codable, Equatable, Sendable {
   public var streams: Int
   /// Bytes of one write or read.
   public var length: Int
+  /// Sends with `MSG_ZEROCOPY`.
+  public var zeroCopy: Bool
 
-  public init(host: String?, port: UInt16, time: Double, streams: Int, length: Int) {
+  public init(
+    host: String?, port: UInt16, time: Double, streams: Int, length: Int, zeroCopy: Bool = false
+  ) {
     self.host = host
     self.port = port
     self.time = time
     self.streams = streams
     self.length = length
+    self.zeroCopy = zeroCopy
   }
 }
 

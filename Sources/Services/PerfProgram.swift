@@ -8,6 +8,10 @@ package final class PerfProgram: Program {
   package private(set) var job = PerfJob()
   private var listener: SocketID?
   private var streams: [SocketID] = []
+  /// What is sent uncopied, over and over; `nil`: writes are copied.
+  private var lent: ExternalMemory?
+  /// Where in it each of `streams` goes on.
+  private var lentOffsets: [SocketID: Int] = [:]
   /// Whoever waits for the end.
   private var waiter: Waker?
 
@@ -17,17 +21,26 @@ package final class PerfProgram: Program {
   package static let longestTransfer = ScratchBuffer.byteCount
 
   /// Connects `streams` sockets and sends on them for `time`, from the first byte on.
+  ///
+  /// - Parameter zeroCopy: with `MSG_ZEROCOPY`, from memory that never changes.
   package static func send(
-    to peer: SocketAddress, streams: Int, time: Nanoseconds, length: Int, waiter: Waker,
-    on shard: inout Shard
+    to peer: SocketAddress, streams: Int, time: Nanoseconds, length: Int, zeroCopy: Bool = false,
+    waiter: Waker, on shard: inout Shard
   ) throws(Errno) -> ProgramID {
     let program = PerfProgram(time, length, waiter)
     program.job.isSender = true
+    if zeroCopy {
+      program.lent = ExternalMemory(copying: (0..<length).map { UInt8(truncatingIfNeeded: 0x20 + $0 % 95) })
+    }
     shard.start(program)
     for _ in 0..<streams {
       do throws(Errno) {
         let socket = try shard.socket(.tcp)
         program.streams.append(socket)
+        if zeroCopy {
+          try shard.setsockopt(
+            socket, level: SocketOptionLevel.socket, name: SocketOptionName.zeroCopy, 1)
+        }
         do throws(Errno) { try shard.connect(socket, to: peer) } catch {
           if error != .EINPROGRESS { throw error }
         }
@@ -113,24 +126,40 @@ package final class PerfProgram: Program {
       }
       return close(socket, on: &shard)
     }
-    let piece = unsafe UnsafeRawBufferPointer(shard.scratch.prefix(job.length))
+    // What has been sent stays as it is: that it could change does not matter.
+    if lent != nil { while (try? shard.completion(of: socket)) != nil {} }
     let turnByteCount = Self.sourceTurnByteCount(shard)
     var sent = 0
     do throws(Errno) {
       while sent < turnByteCount {
-        let count = unsafe try shard.send(socket, from: piece, flags: [.dontWait, .noSignal])
+        let (count, isWhole) = try write(socket, &shard)
         if sent == 0 { begin(&shard) }
         sent += count
-        if count < piece.count { break }
+        if !isWhole { break }
       }
       job.bytes &+= UInt64(sent)
       if sent >= turnByteCount { shard.wake(socket) }
     } catch {
       job.bytes &+= UInt64(sent)
-      guard error != .EAGAIN else { return }
+      // ENOBUFS: completions are to come first, and wake.
+      guard error != .EAGAIN, error != .ENOBUFS || lent == nil else { return }
       job.error = error
       close(socket, reset: true, on: &shard)
     }
+  }
+
+  /// One write, from where the last one ended when nothing is copied.
+  private func write(_ socket: SocketID, _ shard: inout Shard) throws(Errno) -> (byteCount: Int, isWhole: Bool) {
+    guard let lent else {
+      let piece = unsafe UnsafeRawBufferPointer(shard.scratch.prefix(job.length))
+      let count = unsafe try shard.send(socket, from: piece, flags: [.dontWait, .noSignal])
+      return (count, count == piece.count)
+    }
+    let offset = lentOffsets[socket] ?? 0
+    guard let slice = lent[offset..<job.length] else { throw .EFAULT }
+    let count = try shard.send(socket, lending: slice, flags: [.zeroCopy, .dontWait, .noSignal])
+    lentOffsets[socket] = (offset + count) % job.length
+    return (count, count == slice.byteCount)
   }
 
   private func runSink(_ socket: SocketID, _ shard: inout Shard) {

@@ -34,12 +34,14 @@ struct PerfCommand: ParsableCommand {
       }
     }
 
-    func run(host: String?, port: UInt16) throws {
+    func run(host: String?, port: UInt16, zeroCopy: Bool = false) throws {
       let interruption = try Interruption()
       var control = try client.connect()
       let address = try host.map { "\(try HostName.resolve($0))" }
       try control.send(
-        .perf(PerfRequest(host: address, port: port, time: time, streams: streams, length: length)))
+        .perf(
+          PerfRequest(
+            host: address, port: port, time: time, streams: streams, length: length, zeroCopy: zeroCopy)))
       var hasAnswered = false
       var hasAsked = false
       let start = MonotonicClock.now()
@@ -75,10 +77,11 @@ struct PerfCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "send", abstract: "Send to a peer that reads.")
     @OptionGroup var options: Options
+    @Flag(name: .customShort("Z"), help: "Copy nothing: MSG_ZEROCOPY.") var zeroCopy = false
     @Argument var host: String
     @Argument var port: UInt16
     func validate() throws { if port == 0 { throw ValidationError("A port is 1 to 65535.") } }
-    func run() throws { try options.run(host: host, port: port) }
+    func run() throws { try options.run(host: host, port: port, zeroCopy: zeroCopy) }
   }
 
   struct Receive: ParsableCommand {

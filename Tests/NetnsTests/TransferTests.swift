@@ -41,6 +41,25 @@ extension Netns {
       }
     }
 
+    @Test(
+      "T4 perf send -Z: packets carry the sender's memory, and every byte is right",
+      arguments: ["auto", "off"], [0, 1])
+    func zeroCopy(offload: String, loss: Int) throws {
+      var options = NetnsWorld.Options()
+      options.offload = offload
+      try withWorld(options) { world in
+        if loss > 0 { try world.swiftstack("qdisc", ["set", "netem", "loss", "\(loss)%"]) }
+        let sink = try world.startPeer(["sink-pattern", "5201", "100000"])
+        let sent = try world.json("perf", ["send", "-Z", "-l", "100000", world.host, "5201", "-t", "3"])
+        let report = try #require(sent as? [String: Any])
+        let bytes = try #require(report["bytes"] as? Int)
+        let received = sink.wait(seconds: 30)
+        #expect(bytes > 1_000_000, "\(report)")
+        #expect(received.integer("bytes") == bytes && received.integer("same") == 1, "\(received.summary)")
+        print("perf send -Z offload \(offload), loss \(loss) %: \(bytes) bytes")
+      }
+    }
+
     @Test("perf recv: what it counts is what a kernel source wrote")
     func perfReceive() throws {
       try withWorld { world in

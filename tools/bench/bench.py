@@ -186,10 +186,10 @@ def tap_loop(lab: Lab, seconds: float, mode: str) -> float:
     return gigabits(sink.communicate(timeout=10)[0])
 
 
-def stack_send(lab: Lab, seconds: float, offload: str) -> float:
+def stack_send(lab: Lab, seconds: float, offload: str, *options: str) -> float:
     stack = lab.stack(offload, LEFT_CPU)
     sink = lab.start(in_namespace(stack.namespace, lab.bulk("recv", "5001")), RIGHT_CPU, "ready")
-    must(stack.command("perf", "send", "10.8.0.1", "5001", "-t", str(round(seconds)), "--json"))
+    must(stack.command("perf", "send", "10.8.0.1", "5001", "-t", str(round(seconds)), "--json", *options))
     return gigabits(sink.communicate(timeout=10)[0])
 
 
@@ -298,6 +298,8 @@ def main() -> int:
         ("stack to Linux, offload auto", "Gbit/s", lambda lab: stack_send(lab, seconds, "auto")),
         ("Linux to stack, offload auto", "Gbit/s", lambda lab: stack_receive(lab, seconds, "auto")),
         ("stack to Linux, offload off", "Gbit/s", lambda lab: stack_send(lab, seconds, "off")),
+        ("stack to Linux, MSG_ZEROCOPY, auto", "Gbit/s", lambda lab: stack_send(lab, seconds, "auto", "-Z")),
+        ("stack to Linux, MSG_ZEROCOPY, off", "Gbit/s", lambda lab: stack_send(lab, seconds, "off", "-Z")),
         ("Linux to stack, offload off", "Gbit/s", lambda lab: stack_receive(lab, seconds, "off")),
         ("round trip over veth, one core", "us", lambda lab: veth_latency(lab, 20000)),
         ("round trip with the stack, one core", "us", lambda lab: stack_latency(lab, 20000)),

@@ -106,6 +106,22 @@ def do_sink(port: str, connections: str = "1") -> None:
         report(bytes=total, sha256=digest, seconds=round(time.monotonic() - started, 3))
 
 
+def do_sink_pattern(port: str, length: str) -> None:
+    """As sink, of one connection: whether all of it is what `swiftstack perf send -Z -l LENGTH` sends over and over."""
+    server = listen(int(port))
+    connection, _ = server.accept()
+    piece = bytes(0x20 + index % 95 for index in range(int(length)))
+    stream = piece * 3
+    total = wrong = 0
+    buffer = bytearray(len(piece))
+    while count := connection.recv_into(buffer):
+        start = total % len(piece)
+        wrong += buffer[:count] != stream[start:start + count]
+        total += count
+    connection.close()
+    report(bytes=total, same=int(wrong == 0))
+
+
 def do_parallel_sink(port: str, seconds: str) -> None:
     """Reads from any number of connections at once for some time: the sum of all bytes."""
     server = listen(int(port))

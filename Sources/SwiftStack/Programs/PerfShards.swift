@@ -22,7 +22,7 @@ package struct PerfShards {
 
   /// Every shard sends its share of the streams.
   package mutating func send(
-    to peer: SocketAddress, _ time: Nanoseconds, _ length: Int
+    to peer: SocketAddress, _ time: Nanoseconds, _ length: Int, zeroCopy: Bool = false
   ) throws(SocketError) {
     for (index, shard) in shards.enumerated() {
       let share = streams / shards.count + (index < streams % shards.count ? 1 : 0)
@@ -31,7 +31,7 @@ package struct PerfShards {
       let job = try Socket.calling("connect", peer) { () throws(Errno) in
         try shard.enter { (state) throws(Errno) in
           try PerfProgram.send(
-            to: peer, streams: share, time: time, length: length, waiter: waiter, on: &state)
+            to: peer, streams: share, time: time, length: length, zeroCopy: zeroCopy, waiter: waiter, on: &state)
         }
       }
       jobs.append((shard, job))
