@@ -77,9 +77,11 @@ public struct AppendData: ~Copyable {
   ///   buffer is full; ENOBUFS when it is overrun by the datagram itself or memory is short.
   public mutating func append(
     from iter: inout IovIter, count: Int, lendingFor notification: SendNotification? = nil,
+    splicing: MessageFlags = [],
     account: borrowing SocketAccount, socket: UInt32, sendBuffer: Int, pool: SkBuffPool
   ) throws(Errno) {
-    var isLent = false
+    var isLent = splicing.contains(.splicePages) && scatterGather && iter.isLendable
+    let isShared = !splicing.contains(.noSharedFragments)
     if let notification {
       isLent = packets.isEmpty && isLeftToDevice && scatterGather && iter.isLendable
       if isLent { self.notification = notification } else { notification.isCopied = true }
@@ -106,7 +108,8 @@ public struct AppendData: ~Copyable {
       guard room <= 0 else {
         let part = min(room, left)
         let failure =
-          isLent ? lend(&last, from: &iter, count: part) : fill(&last, from: &iter, count: part)
+          isLent
+          ? lend(&last, from: &iter, count: part, notification, isShared: isShared) : fill(&last, from: &iter, count: part)
         packets.append(last)
         if let failure { throw failure }
         left -= part
@@ -115,7 +118,7 @@ public struct AppendData: ~Copyable {
       }
       guard account.writeAllocated + last.truesize <= 2 * sendBuffer else { throw .ENOBUFS }
       let gap = last.length - alignedPayload
-      let linear = linearBytes(min(gap + left, wholePayload))
+      let linear = isLent ? gap : linearBytes(min(gap + left, wholePayload))
       guard var next = allocate(max(linear, gap), pool) else { throw .ENOBUFS }
       if gap > 0 {
         next.put(copying: last, from: alignedPayload, count: gap)
@@ -159,8 +162,12 @@ public struct AppendData: ~Copyable {
     return nil
   }
 
-  private func lend(_ skb: inout SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
-    skb.lend(from: &iter, count: count, notification) == count ? nil : .EMSGSIZE
+  private func lend(
+    _ skb: inout SkBuff, from iter: inout IovIter, count: Int, _ notification: SendNotification?, isShared: Bool
+  ) -> Errno? {
+    let added = skb.lend(from: &iter, count: count, notification, isShared: isShared, use: use)
+    if added == count { return nil }
+    return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOBUFS
   }
 
   /// The packet is complete: its bytes are summed while they are warm, and the socket pays for it.

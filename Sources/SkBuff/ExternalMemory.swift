@@ -70,8 +70,12 @@ extension SkBuffPool {
   /// A page that stands for memory which is not the pool's, for `SkBuff.appendFragment`. It is not counted in
   /// `usedByteCount`; a packet's `truesize` counts it all the same.
   ///
-  /// - Parameter notification: told when the page has ended, as one of its uses.
-  public func page(of memory: ExternalMemory, for notification: SendNotification? = nil) -> Page {
+  /// - Parameters:
+  ///   - notification: told when the page has ended, as one of its uses.
+  ///   - isShared: what is in it may change under way.
+  public func page(
+    of memory: ExternalMemory, for notification: SendNotification? = nil, isShared: Bool = true
+  ) -> Page {
     let page: UnsafeMutablePointer<PageHeader>
     if let free = unsafe block.pointee.freeLentPages {
       unsafe block.pointee.freeLentPages = free.pointee.nextFree?.assumingMemoryBound(to: PageHeader.self)
@@ -82,6 +86,7 @@ extension SkBuffPool {
     unsafe page.initialize(
       to: PageHeader(byteCount: Int32(memory.byteCount), base: memory.base, pool: block, slab: nil))
     unsafe page.pointee.external = .passRetained(memory)
+    unsafe page.pointee.isShared = isShared
     if let notification {
       notification.uses += 1
       unsafe page.pointee.notification = .passRetained(notification)

@@ -339,6 +339,7 @@ extension SkBuff {
       merge = unsafe previous.page == page && Int(previous.offset + previous.byteCount) == offset
     }
     if !merge && fragmentCount == Self.maximumFragments { return (0, false) }
+    guard payForLent(use) else { return (0, false) }
     let length = min(wanted, available)
     let target = unsafe UnsafeMutableRawBufferPointer(start: page.pointee.base + offset, count: length)
     guard unsafe iter.copyFromFull(into: target) else { return (0, true) }

@@ -17,6 +17,8 @@ struct PageHeader {
   @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>?
   /// Whose memory it is, when it is not the pool's.
   @usableFromInline var external: Unmanaged<ExternalMemory>? = nil
+  /// What is in it may change under way. Linux: `SKBFL_SHARED_FRAG`.
+  @usableFromInline var isShared = false
   /// Of whose uses the page is one.
   @usableFromInline var notification: Unmanaged<SendNotification>? = nil
 

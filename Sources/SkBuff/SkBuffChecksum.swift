@@ -11,6 +11,8 @@ extension SkBuff {
     guard start >= 0, field >= start, field + 2 <= length, mayPull(field + 2) else {
       return false
     }
+    // What may change after it was summed is copied first.
+    if dataLength > 0 && hasSharedFragments { guard linearize() else { return false } }
     let value = checksum(from: start, count: length - start).checksum
     // A computed 0 is sent as all ones: for UDP 0 means "none" (RFC 768), and for the others both are the same number.
     guard storeLinear16(value == 0 ? 0xFFFF : value, at: field) else { return false }

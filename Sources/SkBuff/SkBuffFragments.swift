@@ -282,9 +282,14 @@ extension SkBuff {
       }
       position += size
     }
+    unsafe target.pointee.isPureZeroCopy = shared.pointee.isPureZeroCopy
     unsafe target.pointee.fragmentCount = UInt8(moved)
     unsafe shared.pointee.fragmentCount = UInt8(kept)
     let fragmentBytes = length - max(offset, headLength)
+    // Each pays for what it has.
+    let charge = unsafe min(shared.pointee.lentCharge, Int32(fragmentBytes))
+    unsafe target.pointee.lentCharge = charge
+    unsafe shared.pointee.lentCharge -= charge
     unsafe rest.header.pointee.dataLength = Int32(fragmentBytes)
     unsafe rest.header.pointee.length += Int32(fragmentBytes)
     unsafe rest.header.pointee.truesize += Int32(fragmentBytes)
@@ -304,6 +309,7 @@ extension SkBuff {
   /// - Returns: `nil` when done; `other` when it does not fit.
   public mutating func absorb(_ other: consuming SkBuff) -> SkBuff? {
     guard other.headLength == 0, !isCloned, !other.isCloned,
+      unsafe header.pointee.shared.pointee.isPureZeroCopy == other.header.pointee.shared.pointee.isPureZeroCopy,
       fragmentCount + other.fragmentCount <= Self.maximumFragments
     else { return other }
     let shared = unsafe header.pointee.shared
@@ -323,6 +329,8 @@ extension SkBuff {
         count += 1
       }
     }
+    unsafe shared.pointee.lentCharge += source.pointee.lentCharge
+    unsafe source.pointee.lentCharge = 0
     unsafe source.pointee.fragmentCount = 0
     unsafe shared.pointee.fragmentCount = UInt8(count)
     let moved = unsafe other.header.pointee.dataLength

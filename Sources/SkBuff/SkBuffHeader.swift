@@ -52,6 +52,10 @@ struct SharedInfo {
   @usableFromInline var gsoSegments: UInt16
   /// Every segment has the same IP identification.
   @usableFromInline var hasFixedIdentification: Bool
+  /// All of the payload is memory that was lent, and nobody pays for it. Linux: `SKBFL_PURE_ZEROCOPY`.
+  @usableFromInline var isPureZeroCopy: Bool
+  /// Bytes of lent memory that count in the pool as if they were its own. Linux: `sk_mem_charge()`.
+  @usableFromInline var lentCharge: Int32
   /// Where the linear area begins and how long it is.
   @usableFromInline var head: UnsafeMutableRawPointer
   @usableFromInline var headCapacity: Int32

@@ -5,16 +5,27 @@ extension SkBuff {
   ///
   /// - Parameters:
   ///   - iter: over memory that packets may carry.
-  ///   - notification: told when no packet has the bytes any more; a packet has one at most.
-  /// - Returns: bytes added; fewer than `count` when fragment slots or the caller's bytes ran out.
-  public mutating func lend(from iter: inout IovIter, count most: Int, _ notification: SendNotification?)
-    -> Int
-  {
+  ///   - notification: told when no packet has the bytes any more; a packet has one at most. `nil`: nobody is.
+  ///   - isShared: the bytes may change under way. Linux: `SKBFL_SHARED_FRAG`.
+  ///   - use: what memory is asked for as when the packet has bytes of others too: then it pays for what was lent as if it
+  ///     were copied.
+  /// - Returns: bytes added; fewer than `count` when fragment slots, the caller's bytes or memory ran out.
+  public mutating func lend(
+    from iter: inout IovIter, count most: Int, _ notification: SendNotification?, isShared: Bool = true,
+    use: MemoryUse = .ordinary
+  ) -> Int {
     precondition(!isCloned, "a packet that is shared is not appended to")
+    let shared = unsafe header.pointee.shared
+    if length == 0 && notification != nil { unsafe shared.pointee.isPureZeroCopy = true }
+    if notification == nil { guard payForLent(use) else { return 0 } }
+    let isFree = unsafe shared.pointee.isPureZeroCopy
+    guard isFree || pool.admits(use) else { return 0 }
+    let before = dataLength
+    defer { if !isFree { charge(dataLength - before) } }
     var added = 0
     while added < most, let run = iter.currentSlice {
       let part = min(run.byteCount, most - added)
-      guard lend(run.memory, offset: run.offset, byteCount: part, notification) else { break }
+      guard lend(run.memory, offset: run.offset, byteCount: part, notification, isShared) else { break }
       iter.advance(part)
       added += part
     }
@@ -22,7 +33,7 @@ extension SkBuff {
   }
 
   private mutating func lend(
-    _ memory: ExternalMemory, offset: Int, byteCount: Int, _ notification: SendNotification?
+    _ memory: ExternalMemory, offset: Int, byteCount: Int, _ notification: SendNotification?, _ isShared: Bool
   ) -> Bool {
     let shared = unsafe header.pointee.shared
     let last = fragmentCount - 1
@@ -31,6 +42,7 @@ extension SkBuff {
       if unsafe previous.page.pointee.external?.toOpaque() == Unmanaged.passUnretained(memory).toOpaque(),
         unsafe previous.page.pointee.notification?.toOpaque()
           == notification.map({ unsafe Unmanaged.passUnretained($0).toOpaque() }),
+        unsafe previous.page.pointee.isShared == isShared,
         Int(previous.offset) + Int(previous.byteCount) == offset
       {
         unsafe shared.pointee.fragments[last].byteCount += UInt32(byteCount)
@@ -42,8 +54,36 @@ extension SkBuff {
     }
     guard fragmentCount < Self.maximumFragments else { return false }
     appendFragment(
-      pool.page(of: memory, for: notification), offset: offset, byteCount: byteCount, truesize: byteCount)
+      pool.page(of: memory, for: notification, isShared: isShared), offset: offset, byteCount: byteCount,
+      truesize: byteCount)
     return true
+  }
+
+  /// Before bytes of others come into a packet that nobody pays for: it is paid for like any other from now on.
+  /// Linux: `tcp_downgrade_zcopy_pure()`.
+  ///
+  /// - Returns: false when there is no memory for such a use; the packet is as it was.
+  mutating func payForLent(_ use: MemoryUse) -> Bool {
+    guard unsafe header.pointee.shared.pointee.isPureZeroCopy else { return true }
+    if dataLength > 0 {
+      guard pool.admits(use) else { return false }
+      charge(dataLength)
+    }
+    unsafe header.pointee.shared.pointee.isPureZeroCopy = false
+    return true
+  }
+
+  private mutating func charge(_ byteCount: Int) {
+    unsafe header.pointee.shared.pointee.lentCharge += Int32(byteCount)
+    unsafe pool.block.pointee.noteUsed(byteCount)
+  }
+
+  /// Some of the bytes may change while the packet is under way. Linux: `skb_has_shared_frag()`.
+  public var hasSharedFragments: Bool {
+    for index in 0..<fragmentCount {
+      if unsafe header.pointee.shared.pointee.fragments[index].page.pointee.isShared { return true }
+    }
+    return false
   }
 
   /// Who is told of the lent bytes in this packet; `nil`: it has none. Linux: `skb_zcopy()`.

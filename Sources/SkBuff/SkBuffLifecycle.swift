@@ -56,6 +56,8 @@ extension SkBuffPool {
     unsafe data.pointee.gsoSize = 0
     unsafe data.pointee.gsoSegments = 0
     unsafe data.pointee.hasFixedIdentification = false
+    unsafe data.pointee.isPureZeroCopy = false
+    unsafe data.pointee.lentCharge = 0
     unsafe data.pointee.headPage = page
     if let page = unsafe page {
       unsafe data.pointee.head = page.pointee.base
@@ -97,6 +99,9 @@ extension PoolBlock {
     guard unsafe shared.pointee.references == 0 else { return }
     let count = unsafe Int(shared.pointee.fragmentCount)
     for index in 0..<count { unsafe release(page: shared.pointee.fragments[index].page) }
+    if unsafe shared.pointee.lentCharge > 0 {
+      unsafe shared.pointee.pool.pointee.noteUsed(-Int(shared.pointee.lentCharge))
+    }
     if let page = unsafe shared.pointee.headPage { unsafe release(page: page) }
     unsafe give(UnsafeMutableRawPointer(shared), to: shared.pointee.slab)
   }
@@ -216,9 +221,13 @@ extension SkBuff {
       unsafe fragment.page.pointee.references += 1
       unsafe fresh.pointee.fragments[index] = fragment
     }
+    unsafe fresh.pointee.isPureZeroCopy = old.pointee.isPureZeroCopy
     if unsafe header.pointee.hasReleasedHeader {
       unsafe header.pointee.hasReleasedHeader = false
       unsafe old.pointee.payloadReferences -= 1
+      // What stays to be sent again pays on.
+      unsafe fresh.pointee.lentCharge = old.pointee.lentCharge
+      unsafe old.pointee.lentCharge = 0
     }
     let shift = unsafe Int32(newHeadroom) - header.pointee.data
     unsafe header.pointee.shared = fresh

@@ -10,6 +10,8 @@ public struct MessageHeader: Sendable {
   public var control: SendControl
   /// `MSG_*`. Linux: the argument of `sendmsg()`.
   public var flags: MessageFlags
+  /// Flags that only callers inside the stack may set.
+  package var internalFlags: MessageFlags = []
 
   public init(
     address: SocketAddress? = nil, control: SendControl = SendControl(), flags: MessageFlags = []

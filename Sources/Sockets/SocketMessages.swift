@@ -17,7 +17,7 @@ extension SocketLayer {
   public mutating func sendmsg(
     _ id: SocketID, header: MessageHeader = MessageHeader(), iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
-    let flags = header.flags.subtracting(.internalFlags)
+    let flags = header.flags.subtracting(.internalFlags).union(header.internalFlags)
     if !policy.rules.isEmpty {
       let peer = try? withCore(id) { (core) throws(Errno) in core.peer }
       let destination = header.address ?? peer ?? nil

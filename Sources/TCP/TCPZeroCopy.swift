@@ -16,7 +16,12 @@ extension TCPConnection {
   /// - Throws: ENOBUFS when too many notifications are under way; and as `sendBytes`.
   mutating func sendmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
     guard flags.contains(.zeroCopy), iter.count > 0, iter.hasNotification || core.options.zeroCopy else {
-      return try sendBytes(&iter, lending: .none, flags: flags, host: &host)
+      // MSG_ZEROCOPY wins, also where it is nothing.
+      var lending = Lending.none
+      if flags.contains(.splicePages), !flags.contains(.zeroCopy), canLend(iter.isLendable, &host) {
+        lending = .spliced(isShared: !flags.contains(.noSharedFragments))
+      }
+      return try sendBytes(&iter, lending: lending, flags: flags, host: &host)
     }
     // The caller's own, or that of a call which goes on, is the caller's to end.
     if let given = unsafe iter.notification?.takeUnretainedValue() {
@@ -44,14 +49,17 @@ extension TCPConnection {
   private mutating func lending(
     _ notification: SendNotification, _ isLendable: Bool, _ host: inout Host
   ) -> Lending {
+    if canLend(isLendable, &host) { return .notified(notification) }
+    notification.isCopied = true
+    return .none
+  }
+
+  /// Whether packets may carry the caller's memory: it outlives the call, and the route's device takes packets in pieces.
+  private mutating func canLend(_ isLendable: Bool, _ host: inout Host) -> Bool {
     // The route may have to be found again.
     if state.isConnected { _ = currentMSS(host: &host) }
-    guard isLendable, let route = core.route, host.link.features(of: route.interface).contains(.scatterGather)
-    else {
-      notification.isCopied = true
-      return .none
-    }
-    return .notified(notification)
+    guard isLendable, let route = core.route else { return false }
+    return host.link.features(of: route.interface).contains(.scatterGather)
   }
 }
 
@@ -61,6 +69,8 @@ enum Lending {
   case none
   /// Packets carry the caller's memory, and somebody is told when they do not any more.
   case notified(SendNotification)
+  /// Packets carry memory that stays as it is, or may change as `isShared` says. Linux: `MSG_SPLICE_PAGES`.
+  case spliced(isShared: Bool)
 
   var isNone: Bool { if case .none = self { true } else { false } }
 }
@@ -86,7 +96,10 @@ extension TCPSender {
     writeQueue.withMutablePacket(at: place) { skb in
       switch lending {
       case .none: skb.append(from: &iter, count: count, use: use)
-      case .notified(let notification): (skb.lend(from: &iter, count: count, notification), false)
+      case .notified(let notification):
+        (skb.lend(from: &iter, count: count, notification, use: use), false)
+      case .spliced(let isShared):
+        (skb.lend(from: &iter, count: count, nil, isShared: isShared, use: use), false)
       }
     }
   }

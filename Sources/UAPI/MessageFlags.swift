@@ -16,6 +16,10 @@ public struct MessageFlags: OptionSet, Hashable, Sendable {
   @inlinable public static var errorQueue: MessageFlags { MessageFlags(rawValue: 0x2000) }
   @inlinable public static var noSignal: MessageFlags { MessageFlags(rawValue: 0x4000) }
   @inlinable public static var more: MessageFlags { MessageFlags(rawValue: 0x8000) }
+  /// Of callers inside the stack: the bytes stay as they are, and need no copy. Linux: `MSG_SPLICE_PAGES`.
+  @inlinable public static var splicePages: MessageFlags { MessageFlags(rawValue: 0x800_0000) }
+  /// Of callers inside the stack: nobody else may change what is spliced. Linux: `MSG_NO_SHARED_FRAGS`.
+  @inlinable public static var noSharedFragments: MessageFlags { MessageFlags(rawValue: 0x8_0000) }
   @inlinable public static var zeroCopy: MessageFlags { MessageFlags(rawValue: 0x400_0000) }
   @inlinable public static var fastOpen: MessageFlags { MessageFlags(rawValue: 0x2000_0000) }
 }

@@ -207,7 +207,9 @@ extension DatagramSocket {
     let notification = try beginZeroCopy(&iter, flags: flags, net: net)
     do {
       try pending?.append(
-        from: &iter, count: count, lendingFor: notification, account: core.account, socket: core.id.rawValue,
+        from: &iter, count: count, lendingFor: notification,
+        splicing: flags.contains(.zeroCopy) ? [] : flags.intersection([.splicePages, .noSharedFragments]),
+        account: core.account, socket: core.id.rawValue,
         sendBuffer: core.sendBuffer, pool: net.pool)
       core.account.isThrottled = false
       if let notification, !notification.isCallers { core.endZeroCopy(notification, net: net) }

@@ -48,7 +48,10 @@ extension Netns {
       var options = NetnsWorld.Options()
       options.offload = offload
       try withWorld(options) { world in
-        if loss > 0 { try world.swiftstack("qdisc", ["set", "netem", "loss", "\(loss)%"]) }
+        if loss > 0 {
+          let netem = try world.swiftstack("qdisc", ["replace", "root", "netem", "loss", "\(loss)%"])
+          #expect(netem.status == 0, "\(netem.summary)")
+        }
         let sink = try world.startPeer(["sink-pattern", "5201", "100000"])
         let sent = try world.json("perf", ["send", "-Z", "-l", "100000", world.host, "5201", "-t", "3"])
         let report = try #require(sent as? [String: Any])

@@ -1,4 +1,5 @@
 import InetSocket
+import LinuxHost
 import Shard
 import SkBuff
 import Sockets
@@ -88,6 +89,55 @@ extension Socket {
       if error == .EAGAIN && mayWait { countTimedOutSend() }
       throw SocketError("send", error, header.address, byteCount: sent)
     }
+  }
+
+  // MARK: Splicing
+
+  /// Sends memory that its owner leaves as it is for as long as anybody has it: packets carry it, nobody is told when it is
+  /// free, and each keeps it alive. Linux: `MSG_SPLICE_PAGES`, splice(2).
+  ///
+  /// - Parameters:
+  ///   - header: with `.zeroCopy` it is such a send.
+  ///   - isShared: somebody may change the bytes all the same: sums are made of a copy then.
+  /// - Throws: as `send`.
+  @discardableResult
+  public func splice(
+    _ slices: [MemorySlice], _ header: MessageHeader = MessageHeader(), isShared: Bool = true
+  ) throws(SocketError) -> Int {
+    try send(slices, Self.splicing(header, isShared))
+  }
+
+  /// As the blocking form, suspending the task while there is no room.
+  @discardableResult
+  public func splice(
+    _ slices: [MemorySlice], _ header: MessageHeader = MessageHeader(), isShared: Bool = true
+  ) async throws(SocketError) -> Int {
+    try await send(slices, Self.splicing(header, isShared))
+  }
+
+  /// Sends a part of a file, uncopied: packets carry the file's pages. Linux: sendfile(2).
+  ///
+  /// - Parameters:
+  ///   - descriptor: of a file that is not cut shorter before its last byte has arrived.
+  ///   - offset: where to begin, not below 0.
+  ///   - count: 1 to 2 GiB less one byte, all of them in the file.
+  /// - Throws: EINVAL for a range that is none; the errors of mmap(2); and as `send`.
+  @discardableResult
+  public func sendFile(_ descriptor: Int32, from offset: Int, count: Int) throws(SocketError) -> Int {
+    guard offset >= 0, count > 0, count <= Int(Int32.max) else { throw SocketError("sendfile", .EINVAL) }
+    let bytes: UnsafeMutableRawBufferPointer
+    do { unsafe bytes = try MappedFile.map(descriptor, from: offset, count: count) } catch {
+      throw SocketError("sendfile", Errno(rawValue: error.code))
+    }
+    let address = UInt(bitPattern: bytes.baseAddress)
+    let file = unsafe ExternalMemory(bytes: bytes) { unsafe MappedFile.unmap(address: address, count: count) }
+    return try splice([file.slice])
+  }
+
+  private static func splicing(_ header: MessageHeader, _ isShared: Bool) -> MessageHeader {
+    var header = header
+    header.internalFlags = isShared ? .splicePages : [.splicePages, .noSharedFragments]
+    return header
   }
 
   private func lentHeader(_ given: MessageHeader) -> (MessageHeader, mayWait: Bool) {
