@@ -55,6 +55,9 @@ public struct IovIter: ~Copyable {
   package var notification: Unmanaged<SendNotification>? = nil
   package var hasNotification: Bool { unsafe notification != nil }
 
+  /// Which copy from now on fails, as one of memory that cannot be touched; 0: none. Linux: `should_fail_usercopy()`.
+  public var copiesUntilFault = 0
+
   /// The longest transfer. Linux: `MAX_RW_COUNT`.
   public static let maximumByteCount = 0x7fff_f000
 
@@ -200,11 +203,21 @@ public struct IovIter: ~Copyable {
     }
   }
 
+  /// Whether a copy of so many bytes is to be tried: not one of more than 2 GiB less one byte, nor one that is to fail.
+  /// Linux: `check_copy_size()`.
+  private mutating func mayCopy(_ byteCount: Int) -> Bool {
+    guard byteCount <= Int(Int32.max) else { return false }
+    guard copiesUntilFault > 0, byteCount > 0 else { return true }
+    copiesUntilFault -= 1
+    return copiesUntilFault > 0
+  }
+
   /// Copies bytes out of the caller's memory. Linux: `copy_from_iter()`.
   ///
   /// - Returns: how many were copied; fewer than asked when the bytes ran out or a run could not be read.
   public mutating func copyFrom(into target: UnsafeMutableRawBufferPointer) -> Int {
     precondition(direction == .source, "copy_from_iter reads a source iterator")
+    guard mayCopy(target.count) else { return 0 }
     var copied = 0
     while copied < target.count, count > 0 {
       skipEmptySegments()
@@ -254,6 +267,7 @@ public struct IovIter: ~Copyable {
   /// - Returns: how many were copied; fewer than given when the room ran out or a run could not be written.
   public mutating func copyTo(from source: UnsafeRawBufferPointer) -> Int {
     precondition(direction == .destination, "copy_to_iter writes a destination iterator")
+    guard mayCopy(source.count) else { return 0 }
     if case .discard = backing {
       let length = min(source.count, count)
       advance(length)

@@ -21,6 +21,8 @@ public struct SocketLayer: ~Copyable {
   /// Sees every send first.
   public var policy = SendPolicy()
   public var privileges: SocketPrivileges = [.netAdmin, .netRaw]
+  /// Which copy from or to a caller's memory fails from now on; 0: none. Linux: `fail_usercopy`.
+  public var copiesUntilFault = 0
 
   /// - Parameter secret: keys the hash tables and initial sequence numbers.
   public init(net: borrowing Net, secret: (UInt64, UInt64)) {

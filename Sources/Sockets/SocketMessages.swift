@@ -24,6 +24,8 @@ extension SocketLayer {
       if let veto = policy.veto(id, destination: destination, byteCount: iter.count) { throw veto }
     }
     let asked = iter.count
+    iter.copiesUntilFault = copiesUntilFault
+    defer { copiesUntilFault = iter.copiesUntilFault }
     let sent = try operations(id).sendmsg(
       id, header: header, flags: flags, iter: &iter, &self, host: &host)
     host.net.tracer.record(
@@ -76,6 +78,8 @@ extension SocketLayer {
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> ReceivedMessage {
     let message: ReceivedMessage
+    iter.copiesUntilFault = copiesUntilFault
+    defer { copiesUntilFault = iter.copiesUntilFault }
     if flags.contains(.errorQueue) {
       message = try withCore(id) { (core) throws(Errno) in try core.receiveError(into: &iter) }
     } else {
@@ -93,6 +97,8 @@ extension SocketLayer {
     guard id.kind == .tcp, !flags.contains(.errorQueue) else {
       return try recvmsg(id, iter: &iter, flags: flags, host: &host).byteCount
     }
+    iter.copiesUntilFault = copiesUntilFault
+    defer { copiesUntilFault = iter.copiesUntilFault }
     let count = try tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
     Self.recordReceive(id, count, flags, net: host.net)
     return count

@@ -112,6 +112,12 @@ public final class SimulatedStack: Sendable {
     for shard in shards { shard.inspect { $0.nic.injectMappingFailures(count) } }
   }
 
+  /// Has the `number`th copy from or to a caller's memory from now on fail, on each shard, as one of memory that cannot be
+  /// touched; 0: none. Linux: `fail_usercopy`.
+  public func injectCopyFault(_ number: Int) {
+    for shard in shards { shard.inspect { $0.sockets.copiesUntilFault = max(0, number) } }
+  }
+
   /// Takes the interface away, as when a TAP is removed under its stack: every call gets ENETDOWN.
   public func removeLink() { for shard in shards { shard.linkGone() } }
 
