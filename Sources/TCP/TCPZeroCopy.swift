@@ -106,6 +106,12 @@ extension TCPSender {
 }
 
 extension TCPLayer {
+  /// Whether the last packet that waits has bytes that may change, for tests.
+  package mutating func isTailShared(_ id: SocketID) -> Bool {
+    guard let index = try? slot(id), let tail = sockets[index].sender.writeQueue.last else { return false }
+    return sockets[index].sender.writeQueue.withPacket(at: tail) { $0.hasSharedFragments }
+  }
+
   /// Takes a number for a send that will need several attempts. The caller ends it.
   ///
   /// - Returns: `nil` for a socket without `SO_ZEROCOPY`.

@@ -99,6 +99,18 @@ struct SpliceTests {
     #expect(try receiver.receive(upTo: 65535) == ProtectedMemory.pattern(count))
   }
 
+  @Test("T5 MSG_NO_SHARED_FRAGS leaves the mark off")
+  func mark() throws {
+    for isShared in [false, true] {
+      let open = try ScriptedConnection(peer: ScriptedPeer(), window: 1)
+      try open.socket.splice([ExternalMemory(copying: [1, 2, 3]).slice], isShared: isShared)
+      let isMarked = open.socket.shard.inspect { [id = open.socket.id] state in
+        state.sockets.tcp.isTailShared(id)
+      }
+      #expect(isMarked == isShared)
+    }
+  }
+
   // MARK: Who pays
 
   @Test("T4 what is all zero copy costs no packet memory; bytes of others make it pay, until it is acknowledged")
