@@ -18,7 +18,8 @@ extension StackConversation {
         throw ControlError("perf: \"\(host)\" is not an IPv4 address")
       }
       try client.send(.started)
-      try run.send(to: SocketAddress(address, port: request.port), time, request.length, zeroCopy: request.zeroCopy)
+      try run.send(
+        to: SocketAddress(address, port: request.port), time, request.length, zeroCopy: request.zeroCopy)
     } else {
       try run.receive(port: request.port, time, request.length)
       try client.send(.listening(port: request.port))

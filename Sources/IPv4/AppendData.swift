@@ -109,7 +109,8 @@ public struct AppendData: ~Copyable {
         let part = min(room, left)
         let failure =
           isLent
-          ? lend(&last, from: &iter, count: part, notification, isShared: isShared) : fill(&last, from: &iter, count: part)
+          ? lend(&last, from: &iter, count: part, notification, isShared: isShared)
+          : fill(&last, from: &iter, count: part)
         packets.append(last)
         if let failure { throw failure }
         left -= part
@@ -163,7 +164,8 @@ public struct AppendData: ~Copyable {
   }
 
   private func lend(
-    _ skb: inout SkBuff, from iter: inout IovIter, count: Int, _ notification: SendNotification?, isShared: Bool
+    _ skb: inout SkBuff, from iter: inout IovIter, count: Int, _ notification: SendNotification?,
+    isShared: Bool
   ) -> Errno? {
     let added = skb.lend(from: &iter, count: count, notification, isShared: isShared, use: use)
     if added == count { return nil }

@@ -149,7 +149,9 @@ package final class PerfProgram: Program {
   }
 
   /// One write, from where the last one ended when nothing is copied.
-  private func write(_ socket: SocketID, _ shard: inout Shard) throws(Errno) -> (byteCount: Int, isWhole: Bool) {
+  private func write(_ socket: SocketID, _ shard: inout Shard) throws(Errno) -> (
+    byteCount: Int, isWhole: Bool
+  ) {
     guard let lent else {
       let piece = unsafe UnsafeRawBufferPointer(shard.scratch.prefix(job.length))
       let count = unsafe try shard.send(socket, from: piece, flags: [.dontWait, .noSignal])

@@ -309,7 +309,8 @@ extension SkBuff {
   /// - Returns: `nil` when done; `other` when it does not fit.
   public mutating func absorb(_ other: consuming SkBuff) -> SkBuff? {
     guard other.headLength == 0, !isCloned, !other.isCloned,
-      unsafe header.pointee.shared.pointee.isPureZeroCopy == other.header.pointee.shared.pointee.isPureZeroCopy,
+      unsafe header.pointee.shared.pointee.isPureZeroCopy
+        == other.header.pointee.shared.pointee.isPureZeroCopy,
       fragmentCount + other.fragmentCount <= Self.maximumFragments
     else { return other }
     let shared = unsafe header.pointee.shared

@@ -37,7 +37,8 @@ struct IterEdgeTests {
       #expect(copied == 6 && room == [2, 3, 0, 7, 8, 9] && iter.count == 0)
       iter.revert(4)
       var rest = [UInt8](repeating: 0, count: 4)
-      #expect(unsafe rest.withUnsafeMutableBytes { unsafe iter.copyFromFull(into: $0) } && rest == [0, 7, 8, 9])
+      #expect(
+        unsafe rest.withUnsafeMutableBytes { unsafe iter.copyFromFull(into: $0) } && rest == [0, 7, 8, 9])
       iter.revert(6)
       iter.advance(3)
       #expect(unsafe rest.withUnsafeMutableBytes { unsafe iter.copyFrom(into: $0) } == 3)

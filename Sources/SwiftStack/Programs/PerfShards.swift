@@ -31,7 +31,8 @@ package struct PerfShards {
       let job = try Socket.calling("connect", peer) { () throws(Errno) in
         try shard.enter { (state) throws(Errno) in
           try PerfProgram.send(
-            to: peer, streams: share, time: time, length: length, zeroCopy: zeroCopy, waiter: waiter, on: &state)
+            to: peer, streams: share, time: time, length: length, zeroCopy: zeroCopy, waiter: waiter,
+            on: &state)
         }
       }
       jobs.append((shard, job))
