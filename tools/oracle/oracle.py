@@ -1,4 +1,4 @@
-"""tools/oracle/run [--only REGEX] [--verbose]: one script of socket calls on two worlds, compared.
+"""tools/oracle/run [--only REGEX] [--verbose] [--random COUNT [--seed SEED]]: one script of socket calls on two worlds, compared.
 
 A script is a line that begins with `#`, its title, and the calls behind it, as kernel_agent.py has them. Sockets whose names
 begin with `p` are the peer's. `me`, `peer`, `lo` and `any` are addresses, options and flags have their names. More words:
@@ -9,18 +9,21 @@ begin with `p` are the peer's. `me`, `peer`, `lo` and `any` are addresses, optio
     igmp                    IGMP's frames are compared, too
     set NAME parts:A,B,...  the bytes of a struct: 10.0.0.1, @10.0.0.1 as a sockaddr_storage, numbers of four bytes
 
-What a call returns is compared call by call, the frames on the peer's wire in their order.
+What a call returns is compared call by call, the frames on the peer's wire in their order. `--random` tries calls that chance
+chose, see generate.py; those that differ, and differ again, are shrunk to the fewest calls that still do.
 """
 
 import argparse
 import difflib
 import os
 import re
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import generate
 from world import KernelWorld, ScriptError, StackWorld, World
 
 HERE = Path(__file__).resolve().parent
@@ -81,17 +84,95 @@ def perform(script: Script, worlds: list[World]) -> list[list[str]]:
     return said
 
 
+def what_counts(lines: list[str]) -> list[str]:
+    """Without what chance decides: which of two frames that cross is seen first, so that those of a side follow each other;
+    and when a pure ACK goes, or what it is missed for goes again, which depends on the memory that a frame takes."""
+    frames: dict[str, list[str]] = {"<": [], ">": []}
+    for line in lines:
+        if line[0] in frames and line not in frames[line[0]] and not re.search(r" \. seq \d+ len 0 ", line):
+            frames[line[0]].append(line)
+    return [line for line in lines if line[0] not in frames] + frames[">"] + frames["<"]
+
+
 def settle(worlds: list[World], seconds: float) -> None:
     end = time.monotonic() + seconds
     for world in worlds:
         world.log.collect(max(0.0, end - time.monotonic()))
 
 
+def differs(script: Script, worlds: list[World], times: int) -> list[list[str]] | None:
+    """What was said when it differed that often, each time; `None`: it was the same once."""
+    said = None
+    for _ in range(times):
+        said = [what_counts(lines) for lines in perform(script, worlds)]
+        if said[0] == said[1]:
+            return None
+    return said
+
+
+def shrink(script: Script, said: list[list[str]], worlds: list[World]) -> tuple[Script, list[list[str]]]:
+    """The fewest calls of it that still differ, and what was said of them: parts are left out, halves first, as long as
+    that holds."""
+    size = max(1, len(script.steps) // 2)
+    while True:
+        index = 0
+        has_shrunk = False
+        while index < len(script.steps):
+            rest = Script(script.title, script.steps[:index] + script.steps[index + size:])
+            less = differs(rest, worlds, 2) if rest.steps else None
+            if less:
+                script, said, has_shrunk = rest, less, True
+            else:
+                index += size
+        if size == 1 and not has_shrunk:
+            return script, said
+        size = max(1, size // 2)
+
+
+def show(script: Script, said: list[list[str]]) -> None:
+    print(f"DIFFERENT: {script.title}")
+    for line in difflib.unified_diff(*said, "kernel", "stack", n=100, lineterm=""):
+        print("  " + line)
+    sys.stdout.flush()
+
+
+def try_random(worlds: list[World], seed: int, count: int) -> int:
+    """Returns how many of them differ."""
+    different = 0
+    for number in range(seed, seed + count):
+        script = Script(f"--seed {number} --random 1", generate.sequence(number))
+        said = differs(script, worlds, 3)
+        if said is None:
+            continue
+        different += 1
+        show(*shrink(script, said, worlds))
+    return different
+
+
+def split(options: argparse.Namespace) -> int:
+    """Has others try the random scripts; each has its worlds."""
+    prefix = os.environ.get("SWIFTSTACK_TEST_PREFIX", f"sst{os.getpid()}")
+    jobs = []
+    for number in range(options.jobs):
+        first = options.random * number // options.jobs
+        count = options.random * (number + 1) // options.jobs - first
+        if count:
+            jobs.append(subprocess.Popen(
+                [sys.executable, __file__, "--random", str(count), "--seed", str(options.seed + first)],
+                env={**os.environ, "SWIFTSTACK_TEST_PREFIX": f"{prefix}{number}"}))
+    return max([job.wait() for job in jobs])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/oracle/run", description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", metavar="REGEX", help="scripts whose title matches")
     parser.add_argument("--verbose", action="store_true", help="print what the kernel's world says of each")
+    parser.add_argument("--random", type=int, default=0, metavar="COUNT", help="that many scripts by chance instead")
+    parser.add_argument("--jobs", type=int, default=1, help="pairs of worlds at once, each with its part of the random scripts")
+    parser.add_argument("--seed", type=int, default=1, help="of the first of them; each has the next")
     options = parser.parse_args()
+    if options.random and options.jobs > 1:
+        return split(options)
     scripts = [script for script in load() if re.search(options.only or "", script.title)]
     prefix = os.environ.get("SWIFTSTACK_TEST_PREFIX", f"sst{os.getpid()}") + "i"
     worlds: list[World] = []
@@ -101,15 +182,16 @@ def main() -> int:
         worlds.append(StackWorld(prefix + "2"))
         # Neighbours know each other before anything is compared.
         perform(Script("", ["a udp", "p udp", "p bind peer:9", "a sendto peer:9 1", "wait 50"]), worlds)
-        for script in scripts:
+        if options.random:
+            different = try_random(worlds, options.seed, options.random)
+            scripts = [Script("")] * options.random
+        for script in scripts if not options.random else ():
             kernel, stack = perform(script, worlds)
             if options.verbose:
                 print(f"# {script.title}", *kernel, sep="\n  ")
             if kernel != stack:
                 different += 1
-                print(f"DIFFERENT: {script.title}")
-                for line in difflib.unified_diff(kernel, stack, "kernel", "stack", n=100, lineterm=""):
-                    print("  " + line)
+                show(script, [kernel, stack])
     except ScriptError as error:
         print(f"tools/oracle: {error}", file=sys.stderr)
         return 1

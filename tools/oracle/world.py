@@ -150,12 +150,11 @@ class World:
     def hear(self) -> str:
         return self.plain(self.asked.hear())
 
-    @staticmethod
-    def translate(verb: str, words: list[str]) -> list[str]:
+    def translate(self, verb: str, words: list[str]) -> list[str]:
         if verb in ("bind", "connect", "sendto"):
             places = {"me": UNDER_TEST, "peer": PEER, "lo": "127.0.0.1", "any": "0.0.0.0"}
             host, port = words[0].split(":")
-            words[0] = f"{places.get(host, host)}:{port}"
+            words[0] = f"{places.get(host, host)}:{self.log.real(int(port))}"
         if verb in ("set", "get"):
             level, number = option(words[0])
             if verb == "get":
