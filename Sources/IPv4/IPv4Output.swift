@@ -30,15 +30,17 @@ extension IPv4Layer {
         return .dropped
       }
     }
-    let limit = options.pmtuDiscovery == .probe ? route.linkMTU : route.mtu
+    let limit = options.pmtuDiscovery.usesPathMTU ? route.mtu : route.linkMTU
     let largest = skb.isGSO ? Self.segmentByteCount(skb) : total
     let dontFragment: Bool
     switch options.pmtuDiscovery {
-    case .dont: dontFragment = false
+    case .dont, .interface, .omit: dontFragment = false
     case .want:
       // Of a datagram in segments the whole is asked. Linux: `__ip_make_skb()`.
       dontFragment = (options.protocol == .udp ? total : largest) <= limit && !route.isMTULocked
-    case .do, .probe: dontFragment = true
+    case .do: dontFragment = true
+    // Linux: `ip_dont_fragment()` says no, `__ip_make_skb()` yes.
+    case .probe: dontFragment = options.protocol != .tcp
     }
     let segments = skb.isGSO ? max(1, skb.gsoSegments) : 1
     let identification: UInt16

@@ -14,6 +14,15 @@ public struct IPv4SendOptions: Sendable {
     case `do` = 2
     /// Always, and the path MTU is not looked at, only the link's.
     case probe = 3
+    /// Never, and only the link's MTU counts: larger packets are refused, ICMP's word of a smaller path is not believed.
+    case interface = 4
+    /// As `interface`, but larger packets are fragmented here.
+    case omit = 5
+
+    /// Packets are made for the path's MTU, not the link's. Linux: `ip_sk_use_pmtu()`.
+    @inlinable public var usesPathMTU: Bool { rawValue < Self.probe.rawValue }
+    /// What ICMP says about the path is believed. Linux: `ip_sk_accept_pmtu()`.
+    @inlinable public var acceptsPathMTU: Bool { rawValue < Self.interface.rawValue }
   }
   public var `protocol`: IPProtocol
   public var typeOfService: UInt8 = 0

@@ -79,7 +79,8 @@ public struct SocketCore: ~Copyable {
   /// Nothing of one connection reaches the next: the peer, the route and what was shut down are gone, the options and
   /// what the socket is bound to stay. Linux: `tcp_disconnect()`.
   public mutating func disconnect() {
-    if !isBound { tuple.local = boundTo }
+    // A port that was given back is still shown, until another takes its place. Linux: `inet_sport`.
+    tuple.local.address = boundTo.address
     tuple.remote = SocketAddress(.any(family), port: 0)
     route = nil
     softError = nil
@@ -91,6 +92,12 @@ public struct SocketCore: ~Copyable {
 
   /// Returns and clears the pending error. Linux: `sock_error()`.
   public mutating func takeError() -> Errno? { pendingError.take() }
+
+  /// - Throws: the pending error, which is taken; EPIPE when the sending side is shut down.
+  public mutating func checkSendable() throws(Errno) {
+    if let error = takeError() { throw error }
+    if sendShutdown { throw .EPIPE }
+  }
 
   /// Whether a poll shows an error: one is pending, or on the error queue.
   public var hasError: Bool { pendingError != nil || hasQueuedError }

@@ -132,8 +132,7 @@ enum TCPOperations: SocketOperations {
     layer.tcp.receivableByteCount(id)
   }
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int {
-    _ = try layer.tcp.remoteAddress(id)
-    return try layer.tcp.info(id, now: net.now).pathMTU
+    try layer.tcp.pathMTU(id)
   }
   static func bindingChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno) {
     try layer.tcp.bindingChanged(id)

@@ -16,6 +16,8 @@ struct ControlReply {
   var window: UInt16 = 0
   var options = TCPOptions()
   var typeOfService: UInt8 = 0
+  /// 0: the stack's default.
+  var timeToLive: UInt8 = 0
   /// The device to send by, that of the socket; `.none`: as the routes say.
   var device = InterfaceIndex.none
 
@@ -44,6 +46,7 @@ struct ControlReply {
     if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
     var sendOptions = IPv4SendOptions(protocol: .tcp)
     sendOptions.typeOfService = typeOfService
+    sendOptions.timeToLive = timeToLive
     return host.output(packet, route: &route, options: sendOptions)
   }
 

@@ -18,7 +18,9 @@ extension TCPConnection {
     case challenge
   }
 
-  mutating func processAck(_ segment: IncomingSegment, host: inout Host) -> AckVerdict {
+  mutating func processAck(
+    _ segment: IncomingSegment, isPlainData: Bool = false, host: inout Host
+  ) -> AckVerdict {
     let acknowledged = segment.acknowledgment
     sender.noteEcho(segment.options, isNegotiated: hasTimestamps)
     var ack = Acknowledgment(
@@ -59,7 +61,7 @@ extension TCPConnection {
       if ack.flags.contains(.duplicateSACK) {
         _ = sender.alertFastRetransmit(ack, isDuplicate: false, net: &host.net)
       }
-      probeAnswered(net: &host.net)
+      if !isPlainData { probeAnswered(net: &host.net) }
       host.net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
       return .accepted
     }

@@ -37,8 +37,8 @@ extension TCPLayer {
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard address.address.family == sockets[index].core.family else { throw .EAFNOSUPPORT }
-    guard sockets[index].state == .close, !sockets[index].core.isBound else { throw .EINVAL }
     guard address.address.isAny || host.isLocal(address.address) else { throw .EADDRNOTAVAIL }
+    guard sockets[index].state == .close, !sockets[index].core.isBound else { throw .EINVAL }
     let options = sockets[index].core.options
     let port = try ports.bind(
       &sockets[index].core.binding, address: address.address, port: address.port,
@@ -110,10 +110,12 @@ extension TCPLayer {
       // Stays shut for the connection, or the listener's children, to come.
       if read { sockets[index].core.receiveShutdown = true }
       if write { sockets[index].core.sendShutdown = true }
+      if sockets[index].connectPhase == .connecting { sockets[index].connectPhase = .disconnecting }
       host.net.wake(id)
       throw .ENOTCONN
     default: break
     }
+    if sockets[index].connectPhase == .connecting { sockets[index].connectPhase = .connected }
     if read { sockets[index].core.receiveShutdown = true }
     if write {
       if sockets[index].state == .synReceived && sockets[index].fastOpen.contains(.isPassive) {
@@ -208,6 +210,14 @@ extension TCPLayer {
   }
 
   // MARK: State
+
+  /// The path MTU of the route that the socket has, also when its connection has ended.
+  ///
+  /// - Throws: ENOTCONN when it has none.
+  public mutating func pathMTU(_ id: SocketID) throws(Errno) -> Int {
+    guard let route = try sockets[slot(id)].core.route else { throw .ENOTCONN }
+    return route.mtu
+  }
 
   /// Linux: `tcp_poll()`.
   public func readiness(_ id: SocketID) -> Readiness {

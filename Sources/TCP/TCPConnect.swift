@@ -13,7 +13,8 @@ extension TCPLayer {
   ///
   /// Called again, it tells how the first call ended: success once, or its error, after which the socket may connect anew.
   ///
-  /// - Throws: `EISCONN`, also after the connection has ended; `EALREADY`; `ECONNABORTED` when the first call failed and its
+  /// - Throws: `EISCONN`, also after the connection has ended; `EALREADY`; `EINVAL` after an attempt that failed was shut down;
+  ///   `ECONNABORTED` when the first call failed and its
   ///   error was taken already; `ENETUNREACH` and what else routing says; `EADDRNOTAVAIL` without free ports;
   ///   also when the bound port already has this very connection.
   public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
@@ -27,6 +28,7 @@ extension TCPLayer {
       if let error = connectOutcome(index, net: host.net) { throw error }
       return
     case .connected: throw .EISCONN
+    case .disconnecting: throw .EINVAL
     }
     try prepareToConnect(index, to: remote, host: &host)
     defer { settle(index, net: &host.net) }
@@ -47,6 +49,8 @@ extension TCPLayer {
     _ index: Int, to remote: SocketAddress, host: inout Host
   ) throws(Errno) {
     sockets[index].prepareAnew(net: host.net)
+    // Linux: `tcp_connect_init()`.
+    sockets[index].core.pendingError = nil
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
     let route = try host.route(
@@ -118,7 +122,7 @@ extension TCPLayer {
       sockets[index].fail(.ECONNRESET, net: &host.net)
     }
     if state != .close { settle(index, net: &host.net) }
-    sockets[index].disconnect(net: host.net)
+    forgetConnection(index, net: host.net)
     host.net.wake(id)
   }
 
@@ -139,7 +143,7 @@ extension TCPLayer {
     }
     let error = sockets[index].core.pendingError ?? .ECONNABORTED
     sockets[index].core.pendingError = nil
-    sockets[index].disconnect(net: net)
+    forgetConnection(index, net: net)
     return error
   }
 

@@ -36,7 +36,12 @@ struct TCPConnection: ~Copyable {
   @NarrowOptional var listener: Int? = nil
   var statistics = SocketStatistics()
 
-  enum ConnectPhase { case unconnected, connecting, connected }
+  /// What `connect()` finds. Linux: `sock->state`.
+  enum ConnectPhase {
+    case unconnected, connecting, connected
+    /// Shut down when its connection had failed already, which nobody had been told yet.
+    case disconnecting
+  }
 
   init(id: SocketID, family: AddressFamily, net: borrowing Net) {
     core = SocketCore(
@@ -105,14 +110,13 @@ struct TCPConnection: ~Copyable {
     self = fresh
   }
 
-  /// Before `connect()` and `listen()`: as `disconnect`, but what `shutdown()` has shut stays so, and the error of what
-  /// was is gone. Linux: `tcp_connect_init()`; only `tcp_disconnect()` clears `sk_shutdown`.
+  /// Before `connect()` and `listen()`: as `disconnect`, but what `shutdown()` has shut stays so; only `tcp_disconnect()`
+  /// clears `sk_shutdown`.
   mutating func prepareAnew(net: borrowing Net) {
     let (isReceiveShut, isSendShut) = (core.receiveShutdown, core.sendShutdown)
     disconnect(net: net)
     core.receiveShutdown = isReceiveShut
     core.sendShutdown = isSendShut
-    core.pendingError = nil
   }
 
   // MARK: Timers

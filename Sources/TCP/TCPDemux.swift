@@ -189,9 +189,10 @@ extension TCPLayer {
     guard report.isLocal || quoted.isBetween(sockets[index].sender.sndUna, sockets[index].sender.sndNxt)
     else { return }
     if let mtu = report.mtu {
-      host.learnPathMTU(destination: tuple.remote.address, mtu: mtu)
+      let discovery = sockets[index].core.options.pathMTUDiscovery
+      if discovery.acceptsPathMTU { host.learnPathMTU(destination: tuple.remote.address, mtu: mtu) }
       // Without DF a router cuts what is on its way; what follows is cut to the new size here.
-      if sockets[index].core.options.pathMTUDiscovery != .dont {
+      if discovery != .dont && discovery.acceptsPathMTU {
         sockets[index].pathMTUReduced(host: &host)
       }
     } else {

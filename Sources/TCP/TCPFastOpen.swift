@@ -20,6 +20,7 @@ extension TCPLayer {
     guard host.net.settings.tcpFastOpen.contains(.client) else { throw .EOPNOTSUPP }
     switch sockets[index].connectPhase {
     case .connected: throw .EISCONN
+    case .disconnecting: throw .EINVAL
     case .connecting:
       guard sockets[index].fastOpen.contains(.isDeferred) else {
         if sockets[index].isOpening { throw .EALREADY }

@@ -24,7 +24,9 @@ extension TCPConnection {
       skb.drop(.tcpFlags)
       return []
     }
-    switch processAck(segment, host: &host) {
+    // Such a segment tells the sender nothing: what waits for more bytes goes on waiting.
+    let isPlainData = !sender.writeQueue.isEmpty && isPredictedData(segment)
+    switch processAck(segment, isPlainData: isPlainData, host: &host) {
     case .accepted: break
     case .old: break
     case .invalid:
@@ -66,11 +68,19 @@ extension TCPConnection {
       sendAck(host: &host)
       return result
     }
-    sendPending(host: &host)
+    if !isPlainData { sendPending(host: &host) }
     // What has just been sent may make room below TCP_NOTSENT_LOWAT.
     wakeWriter(net: &host.net)
     sendAckIfDue(host: &host)
     return result
+  }
+
+  /// The next data and nothing else: no new acknowledgment, the same window. Linux: `tcp_rcv_established()`, the fast path by
+  /// `pred_flags`.
+  private mutating func isPredictedData(_ segment: IncomingSegment) -> Bool {
+    state == .established && segment.payload > 0 && segment.flags.subtracting(.psh) == .ack
+      && segment.sequence == receiver.rcvNxt && segment.acknowledgment == sender.sndUna
+      && segment.window << sender.sndWscale == sender.sndWnd && receiver.outOfOrder.isEmpty
   }
 
   /// Data that nobody will read, after close, after both directions were shut down or across the peer's own FIN, or a FIN

@@ -117,6 +117,7 @@ public struct TCPLayer: ~Copyable {
   mutating func settle(_ index: Int, _ verdict: SegmentVerdict = [], net: inout Net) {
     noteOutOfOrder(index)
     sockets[index].checkInvariants()
+    let wasConnected = sockets[index].isHashed
     if verdict.contains(.moveToTimeWait) { enterTimeWait(index, net: &net) }
     if sockets[index].state == .close {
       if sockets[index].fastOpen.contains(.isPassive) { endFastOpen(index, isReset: false, now: net.now) }
@@ -124,8 +125,8 @@ public struct TCPLayer: ~Copyable {
       sockets[index].timer.cancel(in: &net.timers)
       if sockets[index].core.isOrphan {
         release(index, net: &net)
-      } else if sockets[index].core.boundTo.port == 0 {
-        releasePort(index)
+      } else if wasConnected {
+        releaseChosenPort(index)
       }
       return
     }
@@ -143,6 +144,21 @@ public struct TCPLayer: ~Copyable {
     noteOutOfOrder(index)
     sockets[index].sender.purge()
     _ = sockets.remove(index)
+  }
+
+  /// A connection or a listener has ended: a port that nobody asked for goes with it. Linux: `tcp_set_state()`,
+  /// `SOCK_BINDPORT_LOCK`.
+  mutating func releaseChosenPort(_ index: Int) {
+    if sockets[index].core.boundTo.port == 0 { releasePort(index) }
+  }
+
+  /// Nothing of the connection is left but what was bound. Linux: `tcp_disconnect()`, `inet_bhash2_reset_saddr()`.
+  mutating func forgetConnection(_ index: Int, net: borrowing Net) {
+    let local = sockets[index].core.tuple.local
+    ports.move(
+      sockets[index].core.binding, from: local.address, to: sockets[index].core.boundTo.address,
+      port: local.port)
+    sockets[index].disconnect(net: net)
   }
 
   /// Linux: `inet_put_port()`.

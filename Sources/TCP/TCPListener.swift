@@ -73,7 +73,6 @@ extension TCPLayer {
     }
     let local = sockets[index].core.tuple.local
     try ports.listen(&sockets[index].core.binding, address: local.address, port: local.port)
-    sockets[index].core.pendingError = nil
     sockets[index].setState(.listen, net: &net)
     if net.settings.tcpFastOpen.isSuperset(of: [.server, .everyListener])
       && sockets[index].options.fastOpenQueue == 0
@@ -111,6 +110,7 @@ extension TCPLayer {
     while let slot = listeners[listener].oldestRequest { removeRequest(slot, net: &host.net) }
     sockets[index].listener = nil
     _ = listeners.remove(listener)
+    releaseChosenPort(index)
   }
 
   /// The listener for a connection that comes in by a device: a specific address goes before any, then one that is bound

@@ -118,6 +118,7 @@ extension TCPConnection {
     guard !core.options.outOfBandInline, let mark = receiver.urgent, mark.byte != .taken else {
       throw .EINVAL
     }
+    if state == .close && !receiver.peerFinSeen { throw .ENOTCONN }
     guard case .waiting(var value) = mark.byte else {
       if state == .close || core.receiveShutdown { return 0 }
       throw .EAGAIN

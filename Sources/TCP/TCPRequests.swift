@@ -96,6 +96,9 @@ extension TCPLayer {
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
     reply.options.fastOpen = cookie
     if reply.options.byteCount > TCPOptions.maximumByteCount { reply.options.fastOpen = nil }
+    let listener = listeners[requests[slot].listener].socket
+    reply.typeOfService = sockets[listener].core.options.typeOfService
+    reply.timeToLive = sockets[listener].core.options.timeToLive
     reply.send(host: &host)
   }
 
@@ -274,6 +277,8 @@ extension TCPLayer {
       child.core.options.boundIndex = Int32(device.rawValue)
     }
     child.core.tuple = requests[slot].tuple
+    // The address that the listener asked for is the child's too, the port is not. Linux: `inet_csk_clone_lock()`.
+    child.core.boundTo.address = sockets[parent].core.boundTo.address
     child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil

@@ -165,11 +165,11 @@ struct DatagramSocket: ~Copyable {
 
   /// The bytes one packet may have, and whether more is refused. Linux: `ip_setup_cork()`, `ip_sk_ignore_df()`.
   func fragmentation(device mtu: Int) -> (mtu: Int, refused: Bool) {
-    let path = core.route?.mtu ?? mtu
-    switch core.options.pathMTUDiscovery {
-    case .dont, .want: return (path, false)
-    case .do: return (path, true)
-    case .probe: return (core.route?.linkMTU ?? mtu, true)
+    let discovery = core.options.pathMTUDiscovery
+    let most = (discovery.usesPathMTU ? core.route?.mtu : core.route?.linkMTU) ?? mtu
+    switch discovery {
+    case .dont, .want, .omit: return (most, false)
+    case .do, .probe, .interface: return (most, true)
     }
   }
 

@@ -45,13 +45,13 @@ public struct DatagramTable: ~Copyable {
 
   /// Linux: `inet_bind()`.
   ///
-  /// - Throws: EINVAL when bound already; EADDRNOTAVAIL; EADDRINUSE.
+  /// - Throws: EADDRNOTAVAIL; EINVAL when bound already; EADDRINUSE.
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard let v4 = address.address.v4 else { throw .EAFNOSUPPORT }
-    guard !sockets[index].core.isBound else { throw .EINVAL }
     let isGroup = v4.isMulticast || Self.isBroadcast(v4, ip: host.internet)
     guard v4.isAny || isGroup || host.internet.isLocal(v4) else { throw .EADDRNOTAVAIL }
+    guard !sockets[index].core.isBound else { throw .EINVAL }
     try claim(index, address: address.address, port: address.port, net: &host.net)
     sockets[index].core.boundTo.port = address.port
     sockets[index].isGroupBound = isGroup
@@ -110,6 +110,9 @@ public struct DatagramTable: ~Copyable {
       to: destination, from: source, by: device,
       onLink: sockets[index].core.options.dontRoute, host: &host)
     if let route = sockets[index].core.route, sockets[index].core.boundTo.address.isAny {
+      let local = sockets[index].core.tuple.local
+      ports.move(
+        sockets[index].core.binding, from: local.address, to: IPAddress(route.source), port: local.port)
       sockets[index].core.tuple.local.address = IPAddress(route.source)
       // The cache is keyed by the source that sends will ask for.
       sockets[index].routeSource = route.source
@@ -124,7 +127,9 @@ public struct DatagramTable: ~Copyable {
     let index = try slot(id)
     sockets[index].core.peer = nil
     sockets[index].core.route = nil
-    sockets[index].core.tuple.local.address = sockets[index].core.boundTo.address
+    let (local, bound) = (sockets[index].core.tuple.local, sockets[index].core.boundTo.address)
+    ports.move(sockets[index].core.binding, from: local.address, to: bound, port: local.port)
+    sockets[index].core.tuple.local.address = bound
     guard sockets[index].core.isBound else { return }
     if sockets[index].core.boundTo.port == 0 {
       demux.remove(index)
@@ -136,9 +141,8 @@ public struct DatagramTable: ~Copyable {
   }
 
   private mutating func releasePort(_ index: Int) {
-    ports.release(
-      &sockets[index].core.binding, address: sockets[index].core.boundTo.address,
-      port: sockets[index].core.tuple.local.port)
+    let local = sockets[index].core.tuple.local
+    ports.release(&sockets[index].core.binding, address: local.address, port: local.port)
   }
 
   /// Linux: `inet_shutdown()`: ENOTCONN on a socket without a peer, which is shut down all the same.
@@ -166,7 +170,7 @@ public struct DatagramTable: ~Copyable {
     guard sockets[index].core.isBound else { return }
     let options = sockets[index].core.options
     ports.setTerms(
-      &sockets[index].core.binding, address: sockets[index].core.boundTo.address,
+      &sockets[index].core.binding, address: sockets[index].core.tuple.local.address,
       port: sockets[index].core.tuple.local.port, reuseAddress: options.reuseAddress,
       reusePort: options.reusePort, device: kind == .ping ? .none : options.boundDevice)
     rehash(index)

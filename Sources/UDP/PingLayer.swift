@@ -31,6 +31,7 @@ public struct PingLayer: ~Copyable {
     flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> Int {
     let index = try table.slot(id)
+    try table.autobind(index, net: &host.net)
     let length = iter.count
     guard length <= 0xFFFF else { throw .EMSGSIZE }
     guard length >= ICMPHeader.byteCount else { throw .EINVAL }
@@ -39,9 +40,6 @@ public struct PingLayer: ~Copyable {
     guard request.kind == .echoRequest, request.code == 0 else { throw .EINVAL }
     guard let destination = (to ?? table.sockets[index].core.peer)?.address else { throw .EDESTADDRREQ }
     guard var address = destination.v4 else { throw .EAFNOSUPPORT }
-    try table.autobind(index, net: &host.net)
-    if let error = table.sockets[index].core.takeError() { throw error }
-    if table.sockets[index].core.sendShutdown { throw .EPIPE }
     let source = table.sockets[index].source(for: address, control)
     let device = table.sockets[index].device(for: address, control)
     if address.isAny { address = host.internet.ownAddress(source, by: device) }
@@ -61,7 +59,7 @@ public struct PingLayer: ~Copyable {
       headroom: NetDevice.neededHeadroom,
       scatterGather: host.link.features(of: interface).contains(.scatterGather))
     try table.sockets[index].appendPending(
-      from: &iter, count: length - ICMPHeader.byteCount, flags: flags,
+      from: &iter, count: length - ICMPHeader.byteCount, isFirst: true, flags: flags,
       deviceMTU: host.link.mtu(of: interface),
       net: &host.net)
     try push(index, sequence: request.sequence, control: control, host: &host)
@@ -136,7 +134,7 @@ public struct PingLayer: ~Copyable {
     if let mtu = error.mtu {
       let discovery = table.sockets[index].core.options.pathMTUDiscovery
       if discovery == .dont { return }
-      if discovery != .probe { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
+      if discovery.acceptsPathMTU { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }

@@ -134,7 +134,7 @@ extension UDPLayer {
     if let mtu = error.mtu {
       if discovery == .dont { return }
       // A socket did send there: the report is believed.
-      if discovery != .probe { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
+      if discovery.acceptsPathMTU { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }

@@ -24,12 +24,15 @@ extension UDPLayer {
     flags: MessageFlags = [], host: inout Host
   ) throws(Errno) -> Int {
     let index = try table.slot(id)
+    // Before anything is looked at. Linux: `inet_send_prepare()`.
+    try table.autobind(index, net: &host.net)
     let length = iter.count
     guard length <= 0xFFFF else { throw .EMSGSIZE }
     guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
+    let isFirst = table.sockets[index].pending == nil
     let corks = table.sockets[index].options.cork || flags.contains(.more)
 
-    if table.sockets[index].pending == nil {
+    if isFirst {
       let target = try aim(index, to: to, control: control, flags: flags, host: &host)
       if flags.contains(.probe) { return length }
       table.sockets[index].pendingTarget = target
@@ -46,7 +49,7 @@ extension UDPLayer {
     }
     do {
       try table.sockets[index].appendPending(
-        from: &iter, count: length, flags: flags,
+        from: &iter, count: length, isFirst: isFirst, flags: flags,
         deviceMTU: host.link.mtu(of: table.sockets[index].pendingTarget.interface),
         net: &host.net)
     } catch {
@@ -76,9 +79,6 @@ extension UDPLayer {
       target.destination = address
       target.port = remote.port
     }
-    try table.autobind(index, net: &host.net)
-    if let error = table.sockets[index].core.takeError() { throw error }
-    if table.sockets[index].core.sendShutdown { throw .EPIPE }
     target.control = control
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
     guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
@@ -104,7 +104,9 @@ extension UDPLayer {
     _ index: Int, _ segment: Int, _ length: Int, deviceMTU: Int
   ) throws(Errno) {
     let mtu = table.sockets[index].fragmentation(device: deviceMTU).mtu
-    guard segment + UDPHeader.byteCount + IPv4Header.minimumByteCount <= mtu else { throw .EMSGSIZE }
+    // What is one segment is measured as it is.
+    let largest = min(segment, length)
+    guard largest + UDPHeader.byteCount + IPv4Header.minimumByteCount <= mtu else { throw .EMSGSIZE }
     guard length <= segment * Self.maximumSegments, !table.sockets[index].core.options.noChecksum else {
       throw .EINVAL
     }
@@ -197,7 +199,7 @@ extension DatagramSocket {
   ///
   /// - Parameter flags: with `.dontWait`, or without it when the send will not be tried again, EAGAIN is counted.
   mutating func appendPending(
-    from iter: inout IovIter, count: Int, flags: MessageFlags, deviceMTU: Int, net: inout Net
+    from iter: inout IovIter, count: Int, isFirst: Bool, flags: MessageFlags, deviceMTU: Int, net: inout Net
   ) throws(Errno) {
     if pending?.isExceeded(by: count) ?? false {
       pending = nil
@@ -206,6 +208,8 @@ extension DatagramSocket {
     }
     let notification = try beginZeroCopy(&iter, flags: flags, net: net)
     do {
+      // Where Linux takes memory for the packet: `sock_alloc_send_pskb()`.
+      if isFirst { try core.checkSendable() }
       try pending?.append(
         from: &iter, count: count, lendingFor: notification,
         splicing: flags.contains(.zeroCopy) ? [] : flags.intersection([.splicePages, .noSharedFragments]),
