@@ -36,6 +36,10 @@ extension SkBuff {
     _ memory: ExternalMemory, offset: Int, byteCount: Int, _ notification: SendNotification?, _ isShared: Bool
   ) -> Bool {
     let shared = unsafe header.pointee.shared
+    // What is lent counts as the whole pages that it lies in, what is spliced as its bytes.
+    let page = SkBuffPool.pageByteCount
+    let start = unsafe Int(bitPattern: memory.base + offset) & (page - 1)
+    let cost = notification == nil ? byteCount : (start + byteCount + page - 1) & ~(page - 1)
     let last = fragmentCount - 1
     if last >= 0 {
       let previous = unsafe shared.pointee.fragments[last]
@@ -48,14 +52,14 @@ extension SkBuff {
         unsafe shared.pointee.fragments[last].byteCount += UInt32(byteCount)
         unsafe header.pointee.length += Int32(byteCount)
         unsafe header.pointee.dataLength += Int32(byteCount)
-        unsafe header.pointee.truesize += Int32(byteCount)
+        unsafe header.pointee.truesize += Int32(cost)
         return true
       }
     }
     guard fragmentCount < Self.maximumFragments else { return false }
     appendFragment(
       pool.page(of: memory, for: notification, isShared: isShared), offset: offset, byteCount: byteCount,
-      truesize: byteCount)
+      truesize: cost)
     return true
   }
 

@@ -219,6 +219,7 @@ struct ZeroCopyTests {
   @Test("T4 the end of the connection completes what is left, sent or not")
   func teardown() throws {
     let open = try connect(window: 1000)
+    try open.socket.setsockopt(level: 1, name: SocketOptionName.sendBuffer, 100_000)
     let memory = ProtectedMemory(ProtectedMemory.pattern(2000))
     for _ in 0..<3 { try open.socket.send(memory.memory) }
     _ = open.takeData()
