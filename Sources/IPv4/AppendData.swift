@@ -37,15 +37,17 @@ public struct AppendData: ~Copyable {
   ///   - headroom: bytes the device needs in front of the IP header.
   ///   - scatterGather: whether the device takes page fragments.
   ///   - isSummed: whether the payload's sum will be asked for when the datagram is cut.
+  ///   - optionByteCount: bytes of IP options that each packet will have.
   public init(
     transportHeaderByteCount: Int, mtu: Int, refusesFragments: Bool, headroom: Int, scatterGather: Bool,
-    isSummed: Bool
+    isSummed: Bool, optionByteCount: Int = 0
   ) {
     self.transportHeaderByteCount = transportHeaderByteCount
-    wholePayload = max(mtu, 68) - IPv4Header.minimumByteCount
+    let headerByteCount = (IPv4Header.minimumByteCount + optionByteCount)
+    wholePayload = max(mtu, 68) - headerByteCount
     alignedPayload = wholePayload & ~7
-    limit = refusesFragments ? wholePayload : 0xFFFF - IPv4Header.minimumByteCount
-    self.headroom = headroom + IPv4Header.minimumByteCount
+    limit = refusesFragments ? wholePayload : 0xFFFF - headerByteCount
+    self.headroom = headroom + headerByteCount
     self.scatterGather = scatterGather
     self.isSummed = isSummed
   }

@@ -37,7 +37,14 @@ extension IPv4Layer {
       options.identification
       ?? identifications.reserve(
         1, source: route.source, destination: route.destination, protocol: options.protocol, net: &net)
+    let optionByteCount = options.optionByteCount
+    // The first packet has them already.
+    let later = packets.first.map { first in
+      packets.withPacket(at: first) { Self.laterOptions(of: $0, from: 0, to: optionByteCount) }
+    }
+    var isFirst = true
     var header = IPv4Header(
+      headerByteCount: IPv4Header.minimumByteCount + optionByteCount,
       typeOfService: options.typeOfService, totalByteCount: 0, identification: identification,
       timeToLive: timeToLive(route, options, net: net), protocol: options.protocol, source: route.source,
       destination: route.destination)
@@ -46,13 +53,16 @@ extension IPv4Layer {
     let whole = Self.byteCount(of: packets)
     var loopCopy = loops(route, options) ? LoopCopy(header: header, net: &net) : nil
     while var skb = packets.popFirst() {
-      let payload = skb.length
-      header.totalByteCount = payload + IPv4Header.minimumByteCount
+      if !isFirst { skb.push(optionByteCount) }
+      let payload = skb.length - optionByteCount
+      header.totalByteCount = skb.length + IPv4Header.minimumByteCount
       header.moreFragments = !packets.isEmpty
       precondition(
         !header.moreFragments || payload & 7 == 0, "a fragment before the last carries a multiple of 8 bytes")
       skb.priority = priority
-      guard Self.push(header, onto: &skb, mark: options.mark) else {
+      let isWritten = isFirst || Self.write(later ?? [], to: &skb, at: 0)
+      isFirst = false
+      guard isWritten, Self.push(header, onto: &skb, mark: options.mark) else {
         skb.drop(.noMemory)
         packets.removeAll()
         return .failed(.ENOBUFS)
@@ -122,16 +132,23 @@ private struct LoopCopy: ~Copyable {
   private var page: Page? = nil
   private var filled = 0
   private var header: IPv4Header
+  private var hasOptions = false
 
   init(header: IPv4Header, net: inout Net) {
     self.header = header
     whole = net.pool.allocate(headroom: 64, linear: SkBuff.smallHeadByteCount - 64)
-    whole?.put(IPv4Header.minimumByteCount)
+    whole?.put(header.headerByteCount)
   }
 
   /// - Parameter fragment: data at its IP header. Without memory the copy is lost, as a packet may be.
   mutating func add(_ fragment: borrowing SkBuff, net: inout Net) {
     guard var packet = whole.take() else { return }
+    if !hasOptions {
+      hasOptions = true
+      let start = IPv4Header.minimumByteCount
+      let options = (start..<header.headerByteCount).map { fragment.linear.load8($0) }
+      guard IPv4Layer.write(options, to: &packet, at: start) else { return }
+    }
     guard
       IPv4Layer.copyPayload(of: fragment, into: &packet, page: &page, filled: &filled, net: &net)
     else { return }

@@ -104,12 +104,13 @@ extension IPv4Layer {
   private mutating func receiveEcho(
     _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
   ) {
+    let answer = answerOptions(to: skb)
     guard Self.makeEchoReply(&skb) else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(.noMemory)
       return
     }
-    sendReply(skb, .echoReply, to: header, link: &link, net: &net)
+    sendReply(skb, .echoReply, to: header, answer, link: &link, net: &net)
   }
 
   private static func makeEchoReply(_ skb: inout SkBuff) -> Bool {
@@ -137,6 +138,7 @@ extension IPv4Layer {
       skb.drop(.packetTooSmall)
       return
     }
+    let answer = answerOptions(to: skb)
     guard skb.unclone(), skb.trim(to: byteCount),
       Self.makeTimestampReply(&skb, now: net.millisecondsSinceMidnight)
     else {
@@ -144,7 +146,7 @@ extension IPv4Layer {
       skb.drop(.noMemory)
       return
     }
-    sendReply(skb, .timestampReply, to: header, link: &link, net: &net)
+    sendReply(skb, .timestampReply, to: header, answer, link: &link, net: &net)
   }
 
   private static func makeTimestampReply(_ skb: inout SkBuff, now: UInt32) -> Bool {
@@ -160,10 +162,27 @@ extension IPv4Layer {
     return true
   }
 
+  /// The options of an answer to a packet whose header was taken off. Linux: `ip_options_echo()`.
+  private func answerOptions(to skb: borrowing SkBuff) -> IPv4OptionList {
+    let header = skb.pulledHeaders()
+    // Safe: a byte has no padding.
+    return header.count > IPv4Header.minimumByteCount
+      ? answerOptions(toHeader: unsafe header.span.bytes) : IPv4OptionList()
+  }
+  private func answerOptions(toHeader header: RawSpan) -> IPv4OptionList {
+    let end = Int(header.load8(IPv4Header.Offset.versionAndLength) & 0xF) * 4
+    guard end > IPv4Header.minimumByteCount, end <= header.byteCount else { return IPv4OptionList() }
+    let echo = IPv4Options.echo(of: header.extracting(0..<end))
+    // Safe: a byte has no padding.
+    let list = try? IPv4OptionList(
+      sending: unsafe echo.span.bytes, isPrivileged: true, isElsewhere: { isElsewhere($0) })
+    return list ?? IPv4OptionList()
+  }
+
   /// Sends the answer that a received packet was made into. Linux: `icmp_reply()`.
   private mutating func sendReply(
-    _ skb: consuming SkBuff, _ kind: ICMPHeader.Kind, to header: IPv4Header, link: inout LinkLayer,
-    net: inout Net
+    _ skb: consuming SkBuff, _ kind: ICMPHeader.Kind, to header: IPv4Header, _ list: IPv4OptionList,
+    link: inout LinkLayer, net: inout Net
   ) {
     let source = isLocal(header.destination) ? header.destination : nil
     guard var route = try? route(to: header.source, from: source, link: link, net: &net) else {
@@ -182,6 +201,12 @@ extension IPv4Layer {
     var options = IPv4SendOptions(protocol: .icmp)
     options.typeOfService = header.typeOfService
     options.pmtuDiscovery = .dont
+    options.optionByteCount = list.byteCount
+    guard Self.push(list, onto: &reply, route: route, destination: header.source, net: net) else {
+      net.counters.count(.IcmpOutErrors)
+      reply.drop(.noMemory)
+      return
+    }
     net.counters.countICMP(sent: kind.rawValue)
     _ = output(reply, route: &route, options: options, link: &link, net: &net)
   }
@@ -230,7 +255,8 @@ extension IPv4Layer {
       return
     }
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
-    let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - ICMPHeader.byteCount
+    let list = answerOptions(toHeader: skb.linear)
+    let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - list.byteCount - ICMPHeader.byteCount
     let quoted = min(room, skb.length)
     let report = ICMPHeader(kind: kind, code: code, rest: info)
     guard var message = Self.message(report, quoting: skb, count: quoted, pool: net.pool) else {
@@ -243,6 +269,13 @@ extension IPv4Layer {
     // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
     options.typeOfService = (header.typeOfService & 0x1C) | 0xC0
     options.pmtuDiscovery = .dont
+    options.optionByteCount = list.byteCount
+    guard Self.push(list, onto: &message, route: route, destination: header.source, net: net) else {
+      skb.drop(reason)
+      message.drop(.noMemory)
+      net.counters.count(.IcmpOutErrors)
+      return
+    }
     net.counters.countICMP(sent: kind.rawValue)
     net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
     skb.drop(reason)

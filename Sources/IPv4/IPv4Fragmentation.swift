@@ -7,7 +7,7 @@ import Wire
 
 /// Cutting packets that exceed the MTU. Linux: `ip_do_fragment()`.
 extension IPv4Layer {
-  /// Sends a packet (data at its IP header, no options) as fragments. Page fragments are shared, payload in pages is
+  /// Sends a packet (data at its IP header) as fragments, of which the later ones have the options that are copied. Page fragments are shared, payload in pages is
   /// not copied.
   mutating func fragment(
     _ packet: consuming PassedPacket, header: IPv4Header, limit: Int, route: inout Route,
@@ -22,19 +22,21 @@ extension IPv4Layer {
       return .dropped
     }
     // Every fragment but the last carries a multiple of 8 bytes (RFC 791).
-    let room = (limit - IPv4Header.minimumByteCount) & ~7
+    let headerByteCount = header.headerByteCount
+    let room = (limit - headerByteCount) & ~7
     guard room > 0 else {
       net.counters.count(.IpFragFails)
       skb.drop(.deviceTooLong)
       return .dropped
     }
     var part = header
-    let headroom = NetDevice.neededHeadroom + IPv4Header.minimumByteCount
+    let headroom = NetDevice.neededHeadroom + headerByteCount
+    let later = Self.laterOptions(of: skb, from: IPv4Header.minimumByteCount, to: headerByteCount)
     var current = skb
     var offset = 0
     var result = XmitResult.success
-    while current.length - IPv4Header.minimumByteCount > room {
-      guard var rest = current.split(at: IPv4Header.minimumByteCount + room, headroom: headroom) else {
+    while current.length - headerByteCount > room {
+      guard var rest = current.split(at: headerByteCount + room, headroom: headroom) else {
         net.counters.count(.IpFragFails)
         current.drop(.noMemory)
         return .dropped
@@ -43,30 +45,50 @@ extension IPv4Layer {
       current.moveOwner(to: &rest)
       part.fragmentOffset = offset
       part.moreFragments = true
-      let sent = sendPiece(current, permit, header: part, route: &route, link: &link, net: &net)
+      let sent = sendPiece(current, permit, header: part, later, route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
       offset += room
-      rest.push(IPv4Header.minimumByteCount)
+      rest.push(headerByteCount)
       rest.setNetworkHeader()
       rest.etherType = .ipv4
       current = rest
     }
     part.fragmentOffset = offset
     part.moreFragments = false
-    let sent = sendPiece(current, permit, header: part, route: &route, link: &link, net: &net)
+    let sent = sendPiece(current, permit, header: part, later, route: &route, link: &link, net: &net)
     result = Self.worse(result, sent)
     net.counters.count(.IpFragOKs)
     return result
   }
 
+  /// What fragments behind the first have of a packet's options.
+  static func laterOptions(of skb: borrowing SkBuff, from start: Int, to end: Int) -> [UInt8] {
+    guard end > start, end <= skb.headLength else { return [] }
+    var options = (start..<end).map { skb.linear.load8($0) }
+    IPv4Options.keepCopied(&options)
+    return options
+  }
+
+  static func write(_ options: [UInt8], to skb: inout SkBuff, at offset: Int) -> Bool {
+    if options.isEmpty { return true }
+    guard var bytes = skb.writable() else { return false }
+    for (index, byte) in options.enumerated() { bytes.store8(byte, offset + index) }
+    return true
+  }
+
   /// Writes the header of a piece, whose data is at its place, and sends it.
+  ///
+  /// - Parameter options: of a piece that is not the first, which has its own.
   private mutating func sendPiece(
-    _ skb: consuming SkBuff, _ permit: PiecesPermit, header: IPv4Header, route: inout Route,
+    _ skb: consuming SkBuff, _ permit: PiecesPermit, header: IPv4Header, _ options: [UInt8],
+    route: inout Route,
     link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
     var header = header
     header.totalByteCount = skb.length
-    guard skb.write(header) else {
+    let isReady =
+      header.fragmentOffset == 0 || Self.write(options, to: &skb, at: IPv4Header.minimumByteCount)
+    guard isReady, skb.write(header) else {
       skb.drop(.noMemory)
       return .failed(.ENOBUFS)
     }

@@ -93,12 +93,13 @@ extension IPv4Layer {
       }
       if headerByteCount > IPv4Header.minimumByteCount {
         switch IPv4Options.check(skb.linear, headerByteCount: headerByteCount) {
-        case .valid: break
+        case .valid: recordOptions(of: &skb, header, to: headerByteCount, net: net)
         case .sourceRoute:
           skb.drop(.ipHeader)
           return .consumed
         case .malformed(let offset):
           net.counters.count(.IpInHdrErrors)
+          recordOptions(of: &skb, header, to: offset, net: net)
           skb.pull(headerByteCount)
           sendICMPError(
             for: skb, reason: .ipHeader, kind: .parameterProblem, code: 0, info: UInt32(offset) << 24,
@@ -109,6 +110,23 @@ extension IPv4Layer {
       if header.isFragment { return receiveFragment(skb, header: header, link: &link, net: &net) }
     }
     return deliver(skb, header: header, link: &link, net: &net)
+  }
+
+  /// Linux: `ip_rcv_options()`, as far as they are well-formed. Without memory they stay as they came.
+  private func recordOptions(of skb: inout SkBuff, _ header: IPv4Header, to end: Int, net: borrowing Net) {
+    let own =
+      isLocal(header.destination)
+      ? header.destination : specificDestination(of: header.source, by: skb.interface)
+    let time = net.millisecondsSinceMidnight
+    guard skb.unclone(), var bytes = skb.writable() else { return }
+    IPv4Options.record(
+      in: &bytes, to: end, own: own, time: time,
+      isElsewhere: { isElsewhere($0) })
+  }
+
+  /// Whether an address is another single host's. Linux: `inet_addr_type() == RTN_UNICAST`.
+  public func isElsewhere(_ address: IPv4Address) -> Bool {
+    !address.isMulticast && !address.isBroadcast && !address.isZeroNet && local.lookup(address) == nil
   }
 
   private func headerError(_ skb: consuming SkBuff, _ reason: DropReason, net: inout Net) -> Input {

@@ -1,13 +1,31 @@
 import Wire
 
 /// IPv4 header options (RFC 791 section 3.1). Linux: `ip_options_compile()`.
-enum IPv4Options {
+public enum IPv4Options {
   enum Verdict: Equatable {
     case valid
     /// LSRR or SSRR: refused, as `accept_source_route` 0 says.
     case sourceRoute
     /// Offset of the first wrong byte in the header: the pointer of a parameter problem message.
     case malformed(offset: Int)
+  }
+
+  /// RFC 791 section 3.1, RFC 2113; the upper bit says that every fragment has it.
+  enum Kind {
+    static let end: UInt8 = 0
+    static let noOperation: UInt8 = 1
+    static let recordRoute: UInt8 = 7
+    static let timestamp: UInt8 = 68
+    static let looseRoute: UInt8 = 131
+    static let strictRoute: UInt8 = 137
+    static let routerAlert: UInt8 = 148
+    static let isCopied: UInt8 = 0x80
+  }
+  /// What a time stamp comes with: nothing, each host's address, or addresses that were given beforehand.
+  enum Stamp {
+    static let alone: UInt8 = 0
+    static let withAddress: UInt8 = 1
+    static let prespecified: UInt8 = 3
   }
 
   /// Walks the options behind the 20 fixed bytes. Every step moves on by at least one byte.
@@ -74,5 +92,115 @@ enum IPv4Options {
     // Flag 1: with addresses; 3: with addresses given beforehand.
     let size = flags & 0xF == 1 || flags & 0xF == 3 ? 8 : 4
     return pointer + size - 1 > option.byteCount ? 2 : nil
+  }
+
+  // MARK: Well-formed options
+
+  /// Calls `body` with the kind, place and length of each option of a list that `check` found valid.
+  private static func forEach(
+    _ bytes: RawSpan, from start: Int, to end: Int, _ body: (UInt8, Int, Int) -> Void
+  ) {
+    var offset = start
+    while offset < end {
+      let kind = bytes.load8(offset)
+      if kind == Kind.end { return }
+      if kind == Kind.noOperation {
+        offset += 1
+        continue
+      }
+      guard offset + 2 <= end else { return }
+      let length = Int(bytes.load8(offset + 1))
+      guard length >= 2, offset + length <= end else { return }
+      body(kind, offset, length)
+      offset += length
+    }
+  }
+
+  /// Writes into a packet that has arrived what its options ask every host for: its address, the time.
+  /// Linux: `ip_options_compile()` with a packet.
+  ///
+  /// - Parameters:
+  ///   - bytes: from the IP header on; its options were checked, up to `end`.
+  ///   - own: the address of ours that the packet was for.
+  ///   - time: milliseconds since midnight UT.
+  @_lifetime(bytes: copy bytes)
+  static func record(
+    in bytes: inout MutableRawSpan, to end: Int, own: IPv4Address, time: UInt32,
+    isElsewhere: (IPv4Address) -> Bool
+  ) {
+    var places: [(kind: UInt8, offset: Int, length: Int)] = []
+    forEach(bytes.bytes, from: IPv4Header.minimumByteCount, to: end) {
+      places.append(($0, $1, $2))
+    }
+    for (kind, offset, length) in places where kind == Kind.recordRoute || kind == Kind.timestamp {
+      let pointer = Int(bytes.bytes.load8(offset + 2))
+      if kind == Kind.recordRoute {
+        guard pointer <= length else { continue }
+        bytes.store32(own.rawValue, offset + pointer - 1)
+        bytes.store8(UInt8(pointer + 4), offset + 2)
+        continue
+      }
+      let flags = bytes.bytes.load8(offset + 3)
+      let stamp = flags & 0xF
+      guard pointer <= length else {
+        if stamp != Stamp.prespecified { bytes.store8(flags &+ 0x10, offset + 3) }
+        continue
+      }
+      switch stamp {
+      case Stamp.alone:
+        bytes.store32(time, offset + pointer - 1)
+        bytes.store8(UInt8(pointer + 4), offset + 2)
+      case Stamp.withAddress:
+        bytes.store32(own.rawValue, offset + pointer - 1)
+        bytes.store32(time, offset + pointer + 3)
+        bytes.store8(UInt8(pointer + 8), offset + 2)
+      case Stamp.prespecified:
+        guard !isElsewhere(bytes.bytes.loadIPv4(offset + pointer - 1)) else { continue }
+        bytes.store32(time, offset + pointer + 3)
+        bytes.store8(UInt8(pointer + 8), offset + 2)
+      default: break
+      }
+    }
+  }
+
+  /// The options that an answer to a packet carries, as a user would give them: a recorded route and a time stamp go on, all
+  /// else stays behind. A source route would be turned around, but such packets are not accepted.
+  /// Linux: `ip_options_echo()`.
+  ///
+  /// - Parameter header: an IP header with its options.
+  public static func echo(of header: RawSpan) -> [UInt8] {
+    var record: [UInt8] = []
+    var stamp: [UInt8] = []
+    forEach(header, from: IPv4Header.minimumByteCount, to: header.byteCount) { kind, offset, length in
+      guard kind == Kind.recordRoute || kind == Kind.timestamp else { return }
+      let option = (offset..<offset + length).map { header.load8($0) }
+      if kind == Kind.recordRoute {
+        if record.isEmpty { record = option }
+      } else if stamp.isEmpty {
+        stamp = option
+      }
+    }
+    let both = record + stamp
+    return both + [UInt8](repeating: 0, count: -both.count & 3)
+  }
+
+  /// A list of a user's as its socket keeps it: nothing behind the end of the list, and a multiple of 4 bytes.
+  public static func padded(_ bytes: RawSpan) -> [UInt8] {
+    var list = (0..<bytes.byteCount).map { bytes.load8($0) }
+    var end = 0
+    forEach(bytes, from: 0, to: bytes.byteCount) { end = $1 + $2 }
+    while end < list.count && list[end] == Kind.noOperation { end += 1 }
+    for index in end..<list.count { list[index] = 0 }
+    return list + [UInt8](repeating: 0, count: -list.count & 3)
+  }
+
+  /// Takes out of a list, for a fragment that is not the first, what only the first carries. Linux: `ip_options_fragment()`.
+  static func keepCopied(_ options: inout [UInt8]) {
+    var places: [Range<Int>] = []
+    // Safe: a byte has no padding.
+    forEach(unsafe options.span.bytes, from: 0, to: options.count) { kind, offset, length in
+      if kind & Kind.isCopied == 0 { places.append(offset..<offset + length) }
+    }
+    for place in places { for index in place { options[index] = Kind.noOperation } }
   }
 }

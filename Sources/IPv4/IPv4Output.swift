@@ -31,7 +31,7 @@ extension IPv4Layer {
       }
     }
     let limit = options.pmtuDiscovery.usesPathMTU ? route.mtu : route.linkMTU
-    let largest = skb.isGSO ? Self.segmentByteCount(skb) : total
+    let largest = skb.isGSO ? Self.segmentByteCount(skb, optionByteCount: options.optionByteCount) : total
     let dontFragment: Bool
     switch options.pmtuDiscovery {
     case .dont, .interface, .omit: dontFragment = false
@@ -56,6 +56,7 @@ extension IPv4Layer {
         net: &net)
     }
     let header = IPv4Header(
+      headerByteCount: IPv4Header.minimumByteCount + options.optionByteCount,
       typeOfService: options.typeOfService, totalByteCount: total, identification: identification,
       dontFragment: dontFragment, timeToLive: timeToLive(route, options, net: net),
       protocol: options.protocol, source: route.source, destination: route.destination)
@@ -95,6 +96,23 @@ extension IPv4Layer {
     return skb.write(header)
   }
 
+  /// Puts IP options in front of a transport's packet, which has room for them.
+  ///
+  /// - Parameter destination: of a source route the last hop.
+  /// - Returns: false when memory ran out while unsharing.
+  public static func push(
+    _ list: IPv4OptionList, onto skb: inout SkBuff, route: Route, destination: IPv4Address, net: borrowing Net
+  ) -> Bool {
+    if list.byteCount == 0 { return true }
+    let needed = list.byteCount + IPv4Header.minimumByteCount + NetDevice.neededHeadroom
+    guard skb.headroom >= needed || skb.expandHead(headroom: needed, tailroom: 0) else { return false }
+    skb.push(list.byteCount)
+    guard var bytes = skb.writable() else { return false }
+    list.write(
+      to: &bytes, source: route.source, destination: destination, time: net.millisecondsSinceMidnight)
+    return true
+  }
+
   /// What every packet of our own passes once, its data at its IP header: whole, or the first piece of a datagram that
   /// was cut before. Linux: `__ip_local_out()`, `ip_output()`.
   ///
@@ -117,15 +135,15 @@ extension IPv4Layer {
     }
   }
 
-  /// IP packet bytes of the largest segment that a GSO packet (data at its transport header) makes.
-  /// Linux: `skb_gso_network_seglen()`.
-  static func segmentByteCount(_ skb: borrowing SkBuff) -> Int {
-    var headers = IPv4Header.minimumByteCount
+  /// IP packet bytes of the largest segment that a GSO packet (data at its transport header, or at the options before it)
+  /// makes. Linux: `skb_gso_network_seglen()`.
+  static func segmentByteCount(_ skb: borrowing SkBuff, optionByteCount: Int) -> Int {
+    var headers = IPv4Header.minimumByteCount + optionByteCount
     switch skb.gsoType {
     case .tcpv4:
       headers +=
-        skb.headLength > TCPHeader.Offset.dataOffset
-        ? Int(skb.linear.load8(TCPHeader.Offset.dataOffset) >> 4) * 4 : 20
+        skb.headLength > optionByteCount + TCPHeader.Offset.dataOffset
+        ? Int(skb.linear.load8(optionByteCount + TCPHeader.Offset.dataOffset) >> 4) * 4 : 20
     case .udpL4: headers += UDPHeader.byteCount
     case .none: break
     }

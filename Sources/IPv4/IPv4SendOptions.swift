@@ -29,6 +29,9 @@ public struct IPv4SendOptions: Sendable {
   /// 0: the stack's default (`net.ipv4.ip_default_ttl`), 1 for multicast.
   public var timeToLive: UInt8 = 0
   public var pmtuDiscovery = PathMTUDiscovery.want
+  /// Bytes of IP options that the packet begins with, in front of its transport header. `IPv4Layer.push(_:onto:...)` puts
+  /// them there.
+  public var optionByteCount = 0
   /// A time to live of 0, `IP_MULTICAST_TTL`: only our own copy is made.
   public var staysHere = false
   /// `SO_MARK`.

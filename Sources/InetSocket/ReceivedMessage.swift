@@ -34,6 +34,10 @@ public struct ReceivedControl: Sendable, Equatable {
   public var timeToLive: UInt8? = nil
   /// The byte of the IP header. Linux: `IP_TOS`, with `IP_RECVTOS`.
   public var typeOfService: UInt8? = nil
+  /// `IP_RECVOPTS`: the IP options that came; `nil` also when there were none.
+  public var options: [UInt8]? = nil
+  /// `IP_RETOPTS`: those that an answer would carry; `nil` also when none came.
+  public var returnOptions: [UInt8]? = nil
   /// `IP_RECVERR`, from the error queue.
   public var error: ExtendedError? = nil
 

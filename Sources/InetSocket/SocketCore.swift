@@ -113,6 +113,8 @@ final class RareState {
   var nextZeroCopyID: UInt32 = 0
   /// What notifications of such sends take. Linux: `sk_omem_alloc`.
   var optionMemory = 0
+  var ipOptions: SocketIPOptions?
+  var ipOptionReports = IPOptionReports()
 }
 
 extension SocketCore {
@@ -125,6 +127,20 @@ extension SocketCore {
     get { rare?.multicast ?? MulticastOptions() }
     set { withRare { $0.multicast = newValue } }
   }
+
+  /// `IP_OPTIONS`; `nil`: none.
+  public var ipOptions: SocketIPOptions? {
+    get { rare?.ipOptions }
+    set { if newValue != nil || rare != nil { withRare { $0.ipOptions = newValue } } }
+  }
+
+  public var ipOptionReports: IPOptionReports {
+    get { rare?.ipOptionReports ?? IPOptionReports() }
+    set { withRare { $0.ipOptionReports = newValue } }
+  }
+  /// Where packets go first; `nil`: there is no source route.
+  public var firstHop: IPAddress? { rare?.ipOptions?.list.firstHop.map { IPAddress($0) } }
+  public var isStrictRoute: Bool { rare?.ipOptions?.list.isStrictRoute ?? false }
 
   /// Whether the socket wants what a source sends to a group, or to anybody else, and what came in by a device.
   /// Linux: `ip_mc_sf_allow()`.

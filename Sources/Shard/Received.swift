@@ -1,4 +1,5 @@
 import InetSocket
+import Sockets
 
 /// What a receive brought. Linux: what recvmsg(2) leaves in `struct msghdr`.
 public struct Received: Sendable {
@@ -12,6 +13,19 @@ public struct Received: Sendable {
   public var flags: MessageFlags
   /// The control messages that the socket's options asked for.
   public var control: ReceivedControl
+
+  /// The control messages as recvmsg(2) writes them: `cmsghdr`s of 64-bit Linux one behind the other.
+  ///
+  /// - Parameter room: most bytes; what is beyond is cut off.
+  /// - Returns: the bytes, and whether some were cut off (`MSG_CTRUNC`).
+  public func controlMessages(room: Int = 1024) -> (bytes: [UInt8], isTruncated: Bool) {
+    var bytes = [UInt8](repeating: 0, count: room)
+    // Safe: a byte has no padding.
+    var span = bytes.mutableSpan
+    var raw = unsafe span.mutableBytes
+    let written = ControlMessages.write(control, to: &raw)
+    return (Array(bytes[..<written.byteCount]), written.isTruncated)
+  }
 
   /// What a stream brings into memory of the caller's.
   init(byteCount: Int) {

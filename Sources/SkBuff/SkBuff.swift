@@ -225,6 +225,13 @@ public struct SkBuff: ~Copyable {
     unsafe header.pointee.data -= Int32(count)
     unsafe header.pointee.length += Int32(count)
   }
+  /// A copy of what lies between the network header and the front of the data; empty when nothing was taken off there.
+  public func pulledHeaders() -> [UInt8] {
+    guard let offset = networkHeaderOffset, offset < 0, -offset <= headroom else { return [] }
+    // Safe: these bytes of the headroom were linear bytes before they were taken off the front.
+    return unsafe Array(UnsafeRawBufferPointer(start: linearBase + offset, count: -offset))
+  }
+
   /// Takes `count` linear bytes off the front. Linux: `skb_pull()`.
   @inlinable public mutating func pull(_ count: Int) {
     precondition(count >= 0 && count <= headLength, "skb_pull takes linear bytes only")

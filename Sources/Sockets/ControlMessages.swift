@@ -1,3 +1,4 @@
+import IPv4
 import InetSocket
 import NetNamespace
 import UDP
@@ -26,6 +27,7 @@ public enum ControlMessages {
     static let timestampID: Int32 = 81
     static let typeOfService: Int32 = 1
     static let timeToLive: Int32 = 2
+    static let receiveOptions: Int32 = 6
     static let returnOptions: Int32 = 7
     static let packetInfo: Int32 = 8
     static let receiveErrors: Int32 = 11
@@ -33,9 +35,11 @@ public enum ControlMessages {
   }
   /// Reads the control messages of one send. Linux: `sock_cmsg_send()`, `ip_cmsg_send()`, `udp_cmsg_send()`.
   ///
+  /// - Parameter isElsewhere: whether an address is another host's, for prespecified time stamps.
   /// - Throws: EINVAL for an unknown type, SO_TIMESTAMPING among them, a wrong length or a value out of range; EPERM without the privilege.
   public static func parse(
-    _ bytes: RawSpan, for kind: SocketID.Kind, privileges: SocketPrivileges
+    _ bytes: RawSpan, for kind: SocketID.Kind, privileges: SocketPrivileges,
+    isElsewhere: (IPv4Address) -> Bool = { _ in true }
   ) throws(Errno) -> SendControl {
     var control = SendControl()
     var offset = 0
@@ -50,7 +54,8 @@ public enum ControlMessages {
       switch level {
       case Level.socket:
         try socketLevel(type, data, into: &control, for: kind, privileges: privileges)
-      case Level.ip where kind != .tcp: try ipLevel(type, data, into: &control)
+      case Level.ip where kind != .tcp:
+        try ipLevel(type, data, into: &control, privileges: privileges, isElsewhere)
       case Level.udp where kind == .udp:
         guard type == Kind.udpSegment, data.byteCount == 2 else { throw .EINVAL }
         control.segmentByteCount = Int(HostOrder.load16(data, 0))
@@ -84,7 +89,8 @@ public enum ControlMessages {
   }
 
   private static func ipLevel(
-    _ type: Int32, _ data: RawSpan, into control: inout SendControl
+    _ type: Int32, _ data: RawSpan, into control: inout SendControl, privileges: SocketPrivileges,
+    _ isElsewhere: (IPv4Address) -> Bool
   ) throws(Errno) {
     switch type {
     case Kind.typeOfService:
@@ -109,8 +115,10 @@ public enum ControlMessages {
         rawValue: UInt16(clamping: UInt32(bitPattern: HostOrder.loadInt(data, 0))))
       control.source = data.loadIPv4(4)
     case Kind.returnOptions:
-      // No IP options are sent; an empty list asks for none.
-      guard data.byteCount == 0 else { throw .EOPNOTSUPP }
+      // Of more than there can be, the first; none at all: not the socket's either.
+      control.options = try IPv4OptionList(
+        sending: data.extracting(first: IPv4OptionList.maximumByteCount),
+        isPrivileged: privileges.contains(.netRaw), isElsewhere: isElsewhere)
     default: throw .EINVAL
     }
   }
@@ -140,6 +148,14 @@ public enum ControlMessages {
     if let type = control.typeOfService {
       writer.begin(Kind.typeOfService, 1, &bytes)
       writer.byte(type, &bytes)
+      writer.end(&bytes)
+    }
+    for (kind, list) in [
+      (Kind.receiveOptions, control.options), (Kind.returnOptions, control.returnOptions),
+    ] {
+      guard let list else { continue }
+      writer.begin(kind, list.count, &bytes)
+      for byte in list { writer.byte(byte, &bytes) }
       writer.end(&bytes)
     }
     if let error = control.error {

@@ -50,24 +50,53 @@ extension SocketLayer {
     _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags,
     iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
+    let header = try messageHeader(
+      id, name: name, nameLength: nameLength, control: control, flags: flags, byteCount: iter.count,
+      host: host)
+    return try sendmsg(id, header: header, iter: &iter, host: &host)
+  }
+
+  /// A `msghdr`'s name and control messages, which are bytes there.
+  ///
+  /// - Parameter byteCount: of the message, as some errors come before those of the name.
+  /// - Throws: as `sendmsg` with them.
+  public func messageHeader(
+    _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags, byteCount: Int,
+    host: borrowing Host
+  ) throws(Errno) -> MessageHeader {
     guard let kind = id.kind else { throw .EBADF }
     var header = MessageHeader(flags: flags)
     if nameLength != 0 {
       let isChecked = kind != .tcp
       guard nameLength >= 0, nameLength <= SocketName.maximumByteCount else { throw .EINVAL }
       guard name.byteCount >= nameLength else { throw .EFAULT }
+      if isChecked {
+        // Linux: the first lines of `udp_sendmsg()` and `ping_common_sendmsg()`.
+        guard byteCount <= 0xFFFF else { throw .EMSGSIZE }
+        guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
+        // What is collected goes where it was begun for.
+        if kind == .udp && udp.isCollecting(id) { return header }
+      }
+      switch kind {
       // A stream looks at the name only when it is to connect to it.
-      if kind == .tcp && flags.contains(.fastOpen) {
+      case .tcp where flags.contains(.fastOpen):
         header.address = try SocketName.parse(name, length: nameLength)
         // Linux: AF_UNSPEC in `tcp_sendmsg_fastopen()`.
         if header.address == nil { throw .EOPNOTSUPP }
+      case .tcp: break
+      case .udp: header.address = try SocketName.parseDestination(name, length: nameLength)
+      case .ping:
+        guard nameLength >= SocketName.byteCount else { throw .EINVAL }
+        guard let address = try SocketName.parse(name, length: nameLength) else { throw .EAFNOSUPPORT }
+        header.address = address
       }
-      if isChecked { header.address = try SocketName.parseDestination(name, length: nameLength) }
     }
+    if kind == .udp && udp.isCollecting(id) { return header }
     if control.byteCount > 0 {
-      header.control = try ControlMessages.parse(control, for: kind, privileges: privileges)
+      header.control = try ControlMessages.parse(
+        control, for: kind, privileges: privileges, isElsewhere: { host.internet.isElsewhere($0) })
     }
-    return try sendmsg(id, header: header, iter: &iter, host: &host)
+    return header
   }
 
   /// Takes a datagram, or what a stream has. Never blocks.

@@ -49,6 +49,7 @@
 @_exported import struct Tables.WordError
 @_exported import struct Tables.Words
 @_exported import Timers
+@_exported import struct IPv4.IPv4OptionList
 @_exported import struct InetSocket.ExtendedError
 @_exported import struct InetSocket.ReceivedControl
 @_exported import struct InetSocket.ReceivedMessage

@@ -53,12 +53,15 @@ extension TCPLayer {
     sockets[index].core.pendingError = nil
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
+    sockets[index].sender.networkOptionByteCount = UInt8(sockets[index].core.ipOptions?.list.byteCount ?? 0)
+    let hop = sockets[index].core.firstHop
+    if hop != nil && remote.address.isAny { throw .EINVAL }
     let route = try host.route(
-      to: remote.address, from: bound.address,
-      onLink: sockets[index].core.options.dontRoute, by: device)
+      to: hop ?? remote.address, from: bound.address,
+      onLink: sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute, by: device)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
-    let far = SocketAddress(IPAddress(route.destination), port: remote.port)
+    let far = hop == nil ? SocketAddress(IPAddress(route.destination), port: remote.port) : remote
     let source = bound.address.isAny ? IPAddress(route.source) : bound.address
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].core.isBound {

@@ -54,8 +54,8 @@ extension TCPConnection {
   mutating func refreshRoute(host: inout Host) -> Errno? {
     do {
       let fresh = try host.route(
-        to: tuple.remote.address, from: tuple.local.address, onLink: core.options.dontRoute,
-        by: core.options.boundDevice)
+        to: core.firstHop ?? tuple.remote.address, from: tuple.local.address,
+        onLink: core.options.dontRoute || core.isStrictRoute, by: core.options.boundDevice)
       core.route = fresh
       sender.syncMSS(mtu: fresh.mtu)
       return nil

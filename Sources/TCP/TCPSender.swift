@@ -49,6 +49,9 @@ struct TCPSender: ~Copyable {
   /// The MTU that `mssCache` was made from; 0: none.
   @Narrow<Int32> var mssPathMTU = 0
 
+  /// Bytes of IP options in every packet. Linux: `icsk_ext_hdr_len`.
+  var networkOptionByteCount: UInt8 = 0
+
   // Our time stamps.
   var timestampOffset: UInt32 = 0
   /// Last time stamp echo the peer sent, for RTT and for undo.
@@ -125,7 +128,7 @@ struct TCPSender: ~Copyable {
   /// Linux: `tcp_sync_mss()`.
   mutating func syncMSS(mtu: Int) {
     mssPathMTU = mtu
-    mssCache = boundToHalfWindow(min(Self.segmentSize(mtu: mtu), peerMSS))
+    mssCache = boundToHalfWindow(min(Self.segmentSize(mtu: mtu - Int(networkOptionByteCount)), peerMSS))
   }
 
   /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.

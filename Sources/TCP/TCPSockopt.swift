@@ -25,6 +25,15 @@ extension TCPLayer {
       reuseAddress: options.reuseAddress, reusePort: options.reusePort, device: options.boundDevice)
   }
 
+  /// `IP_OPTIONS`: segments are as much shorter. Linux: `icsk_sync_mss()` in `do_ip_setsockopt()`.
+  public mutating func setIPOptions(_ id: SocketID, _ options: SocketIPOptions?) throws(Errno) {
+    let index = try slot(id)
+    sockets[index].core.ipOptions = options
+    sockets[index].sender.networkOptionByteCount = UInt8(options?.list.byteCount ?? 0)
+    let mtu = sockets[index].sender.mssPathMTU
+    if mtu > 0 { sockets[index].sender.syncMSS(mtu: mtu) }
+  }
+
   /// `SO_KEEPALIVE` was switched on or off. Linux: `tcp_set_keepalive()`.
   public mutating func keepAliveChanged(_ id: SocketID, net: inout Net) throws(Errno) {
     let index = try slot(id)

@@ -134,7 +134,16 @@ extension TCPConnection {
     sendOptions.timeToLive = core.options.timeToLive
     sendOptions.pmtuDiscovery = core.options.pathMTUDiscovery
     sendOptions.mark = core.options.mark
-    let result = host.output(skb, route: &path, options: sendOptions)
+    var packet = skb
+    if let list = core.ipOptions?.list {
+      sendOptions.optionByteCount = list.byteCount
+      let destination = core.tuple.remote.address.v4 ?? path.destination
+      guard IPv4Layer.push(list, onto: &packet, route: path, destination: destination, net: host.net) else {
+        packet.drop(.noMemory)
+        return .failed(.ENOBUFS)
+      }
+    }
+    let result = host.output(packet, route: &path, options: sendOptions)
     core.route = path
     return result
   }

@@ -93,17 +93,19 @@ struct DatagramSocket: ~Copyable {
       throw .EAGAIN
     }
     let options = core.options
+    let reports = core.ipOptionReports
     if flags.contains(.peek) {
       return try receiveQueue.withPacket(at: first) { skb throws(Errno) in
-        try Self.copy(skb, into: &iter, flags: flags, options: options)
+        try Self.copy(skb, into: &iter, flags: flags, options: options, reports)
       }
     }
     let skb = receiveQueue.remove(at: first)
-    return try Self.copy(skb, into: &iter, flags: flags, options: options)
+    return try Self.copy(skb, into: &iter, flags: flags, options: options, reports)
   }
 
   private static func copy(
-    _ skb: borrowing SkBuff, into iter: inout IovIter, flags: MessageFlags, options: SocketOptions
+    _ skb: borrowing SkBuff, into iter: inout IovIter, flags: MessageFlags, options: SocketOptions,
+    _ reports: IPOptionReports
   ) throws(Errno) -> ReceivedMessage {
     let length = skb.length
     let wanted = min(length, iter.count)
@@ -117,6 +119,19 @@ struct DatagramSocket: ~Copyable {
       headers.destination, skb.interface, timeToLive: headers.timeToLive,
       typeOfService: headers.typeOfService, by: options)
     if options.packetInfo { message.control.specificDestination = headers.specificDestination }
+    if reports.received || reports.returned {
+      let header = skb.pulledHeaders()
+      let end = header.isEmpty ? 0 : Int(header[0] & 0xF) * 4
+      if end > IPv4Header.minimumByteCount && end <= header.count {
+        if reports.received {
+          message.control.options = Array(header[IPv4Header.minimumByteCount..<end])
+        }
+        if reports.returned {
+          // Safe: a byte has no padding.
+          message.control.returnOptions = IPv4Options.echo(of: unsafe header.span.bytes.extracting(0..<end))
+        }
+      }
+    }
     return message
   }
 
@@ -200,7 +215,10 @@ struct DatagramSocket: ~Copyable {
 /// Where a datagram goes, and on whose terms; kept while it is corked. Linux: `inet->cork.fl` and `cork.base`.
 struct DatagramTarget {
   var source = IPv4Address.any
+  /// Where the packet goes first, and where it ends: they differ with a source route only.
+  var hop = IPv4Address.any
   var destination = IPv4Address.any
+  var options = IPv4OptionList()
   /// The device that the route leads by.
   var interface = InterfaceIndex.none
   var port: UInt16 = 0

@@ -42,12 +42,17 @@ public struct PingLayer: ~Copyable {
     guard var address = destination.v4 else { throw .EAFNOSUPPORT }
     let source = table.sockets[index].source(for: address, control)
     let device = table.sockets[index].device(for: address, control)
-    if address.isAny { address = host.internet.ownAddress(source, by: device) }
-    let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
+    let isAnywhere = address.isAny
+    if isAnywhere { address = host.internet.ownAddress(source, by: device) }
+    let list = control.options ?? table.sockets[index].core.ipOptions?.list ?? IPv4OptionList()
+    if list.firstHop != nil && isAnywhere { throw .EINVAL }
+    let onLink =
+      flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute || list.isStrictRoute
     try table.sockets[index].findRoute(
-      to: address, from: source, by: device, onLink: onLink, host: &host)
+      to: list.firstHop ?? address, from: source, by: device, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
+    table.sockets[index].pendingTarget.options = list
     let interface = table.sockets[index].core.route?.interface ?? .none
     table.sockets[index].pendingTarget.isConfirming = flags.contains(.confirm)
     if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].core.route {
@@ -55,7 +60,8 @@ public struct PingLayer: ~Copyable {
     }
     if flags.contains(.probe) { return length }
     table.sockets[index].pending = table.sockets[index].collect(
-      header: ICMPHeader.byteCount, segments: false, deviceMTU: host.link.mtu(of: interface),
+      options: list.byteCount, header: ICMPHeader.byteCount, segments: false,
+      deviceMTU: host.link.mtu(of: interface),
       headroom: NetDevice.neededHeadroom,
       scatterGather: host.link.features(of: interface).contains(.scatterGather))
     try table.sockets[index].appendPending(
@@ -93,7 +99,13 @@ public struct PingLayer: ~Copyable {
     sum.add(header.rest)
     guard first.write(header, checksum: sum.checksum) else { throw .ENOBUFS }
     first.confirmsNeighbour = table.sockets[index].pendingTarget.isConfirming
-    let options = table.sockets[index].sendOptions(.icmp, control)
+    let target = table.sockets[index].pendingTarget
+    var options = table.sockets[index].sendOptions(.icmp, control)
+    options.optionByteCount = target.options.byteCount
+    guard
+      IPv4Layer.push(
+        target.options, onto: &first, route: route, destination: target.destination, net: host.net)
+    else { throw .ENOBUFS }
     host.net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)
     datagram.packets.prepend(first)
     let result = host.outputDatagram(

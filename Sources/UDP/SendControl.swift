@@ -1,3 +1,4 @@
+import IPv4
 import Wire
 
 /// What the control messages of one send ask for; `nil`: what the socket's options say. Linux: `struct ipcm_cookie`
@@ -15,6 +16,8 @@ public struct SendControl: Sendable, Equatable {
   public var priority: UInt32? = nil
   /// Linux: `SO_MARK`; `nil`: the socket's.
   public var mark: UInt32? = nil
+  /// `IP_RETOPTS`: the IP options of this message, none of them among the socket's; `nil`: the socket's.
+  public var options: IPv4OptionList? = nil
   /// `UDP_SEGMENT`: 0 to 65,535, else the send is EINVAL.
   public var segmentByteCount: Int? = nil
 

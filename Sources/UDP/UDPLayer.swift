@@ -20,6 +20,12 @@ public struct UDPLayer: ~Copyable {
     table.sockets[try table.slot(id)].options
   }
 
+  /// Whether a datagram is being collected, by `MSG_MORE` or `UDP_CORK`. Linux: `up->pending`.
+  public func isCollecting(_ id: SocketID) -> Bool {
+    guard let index = try? table.slot(id) else { return false }
+    return table.sockets[index].pending != nil
+  }
+
   /// `UDP_SEGMENT`.
   public mutating func setSegmentByteCount(_ id: SocketID, _ count: Int) throws(Errno) {
     table.sockets[try table.slot(id)].options.segmentByteCount = count

@@ -37,7 +37,7 @@ extension UDPLayer {
       if flags.contains(.probe) { return length }
       table.sockets[index].pendingTarget = target
       table.sockets[index].pending = table.sockets[index].collect(
-        header: UDPHeader.byteCount, segments: target.segment > 0,
+        options: target.options.byteCount, header: UDPHeader.byteCount, segments: target.segment > 0,
         deviceMTU: host.link.mtu(of: target.interface),
         headroom: NetDevice.neededHeadroom,
         scatterGather: host.link.features(of: target.interface).contains(.scatterGather))
@@ -85,12 +85,18 @@ extension UDPLayer {
     target.noChecksum = table.sockets[index].core.options.noChecksum
     target.source = table.sockets[index].source(for: target.destination, control)
     let device = table.sockets[index].device(for: target.destination, control)
-    if target.destination.isAny {
+    let isAnywhere = target.destination.isAny
+    if isAnywhere {
       target.destination = host.internet.ownAddress(target.source, by: device)
     }
-    let onLink = flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
+    target.options = control.options ?? table.sockets[index].core.ipOptions?.list ?? IPv4OptionList()
+    target.hop = target.options.firstHop ?? target.destination
+    if target.options.firstHop != nil && isAnywhere { throw .EINVAL }
+    let onLink =
+      flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
+      || target.options.isStrictRoute
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source, by: device, onLink: onLink, host: &host)
+      to: target.hop, from: target.source, by: device, onLink: onLink, host: &host)
     target.interface = table.sockets[index].core.route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].core.route {
@@ -106,7 +112,9 @@ extension UDPLayer {
     let mtu = table.sockets[index].fragmentation(device: deviceMTU).mtu
     // What is one segment is measured as it is.
     let largest = min(segment, length)
-    guard largest + UDPHeader.byteCount + IPv4Header.minimumByteCount <= mtu else { throw .EMSGSIZE }
+    let headers =
+      UDPHeader.byteCount + IPv4Header.minimumByteCount + table.sockets[index].pendingTarget.options.byteCount
+    guard (largest + headers <= mtu) else { throw .EMSGSIZE }
     guard length <= segment * Self.maximumSegments, !table.sockets[index].core.options.noChecksum else {
       throw .EINVAL
     }
@@ -119,7 +127,7 @@ extension UDPLayer {
     guard let data = table.sockets[index].pending.take() else { return }
     let target = table.sockets[index].pendingTarget
     try table.sockets[index].findRoute(
-      to: target.destination, from: target.source,
+      to: target.hop, from: target.source,
       by: table.sockets[index].device(for: target.destination, target.control), onLink: false, host: &host)
     guard var route = table.sockets[index].core.route else { return }
     let id = table.sockets[index].id
@@ -144,7 +152,7 @@ extension UDPLayer {
       totalByteCount: total)
     if !noChecksum {
       var sum = InternetChecksum.pseudoHeader(
-        source: route.source, destination: target.destination, protocol: .udp, byteCount: total)
+        source: route.source, destination: route.destination, protocol: .udp, byteCount: total)
       if isPartial {
         header.checksum = sum.partial
         first.setPartialChecksum(start: 0, offset: UDPHeader.Offset.checksum)
@@ -164,7 +172,12 @@ extension UDPLayer {
       first.gsoSegments = (total - UDPHeader.byteCount + segment - 1) / segment
     }
     first.confirmsNeighbour = target.isConfirming
-    let options = table.sockets[index].sendOptions(.udp, target.control)
+    var options = table.sockets[index].sendOptions(.udp, target.control)
+    options.optionByteCount = target.options.byteCount
+    guard
+      IPv4Layer.push(
+        target.options, onto: &first, route: route, destination: target.destination, net: host.net)
+    else { throw .ENOBUFS }
     host.net.tracer.record(
       .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
     datagram.packets.prepend(first)
@@ -185,13 +198,14 @@ extension UDPLayer {
 extension DatagramSocket {
   /// An empty datagram for the socket's route.
   func collect(
-    header: Int, segments: Bool, deviceMTU: Int, headroom: Int, scatterGather: Bool
+    options optionByteCount: Int, header: Int, segments: Bool, deviceMTU: Int, headroom: Int,
+    scatterGather: Bool
   ) -> AppendData {
     let limits = fragmentation(device: deviceMTU)
     return AppendData(
       transportHeaderByteCount: header, mtu: segments ? 0xFFFF : limits.mtu,
       refusesFragments: segments || limits.refused, headroom: headroom, scatterGather: scatterGather,
-      isSummed: id.kind == .ping || !core.options.noChecksum)
+      isSummed: id.kind == .ping || !core.options.noChecksum, optionByteCount: optionByteCount)
   }
 
   /// Adds bytes to the datagram that is being collected. An error throws the whole of it away.
@@ -244,7 +258,9 @@ extension DatagramSocket {
   /// Linux: `ip_local_error()`.
   private mutating func reportTooLong(deviceMTU: Int, net: inout Net) {
     guard core.options.receiveErrors else { return }
-    let mtu = pendingTarget.segment > 0 ? 0xFFFF : fragmentation(device: deviceMTU).mtu
+    let mtu =
+      (pendingTarget.segment > 0 ? 0xFFFF : fragmentation(device: deviceMTU).mtu)
+      - pendingTarget.options.byteCount
     core.queueError(
       ExtendedError(
         errno: .EMSGSIZE, origin: .local, kind: 0, code: 0, info: UInt32(mtu), offender: nil,

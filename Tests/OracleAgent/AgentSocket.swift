@@ -6,8 +6,12 @@ final class AgentSocket {
   /// Bytes sent so far, from which the next ones' values follow.
   private var sent = 0
 
-  init(_ socket: Socket) {
+  /// What it sends begins with the header of an echo request.
+  private let isEcho: Bool
+
+  init(_ socket: Socket, isEcho: Bool = false) {
     self.socket = socket
+    self.isEcho = isEcho
     socket.isNonBlocking = true
   }
 
@@ -24,7 +28,23 @@ final class AgentSocket {
       return "sent \(try send(Int(words[1]) ?? 0, to: address, Self.flags(words.dropFirst(2))))"
     case "recv":
       let received = try socket.recvmsg(upTo: Int(words[0]) ?? 0, flags: Self.flags(words.dropFirst()))
-      return Self.describe(received)
+      return describe(received)
+    case "sendname":
+      // What is said to be there and is not reads as zero.
+      let length = Int(words[1]) ?? 0
+      let name = Self.bytes(words[0]) + [UInt8](repeating: 0, count: 256)
+      let bytes = pattern(Int(words[2]) ?? 0)
+      let taken = try socket.sendmsg(
+        name: name, nameLength: length, control: [], bytes, flags: Self.flags(words.dropFirst(3)))
+      sent += taken
+      return "sent \(taken)"
+    case "sendmsg":
+      let name = words[0] == "-" ? [] : Self.name(Self.address(words[0]))
+      let bytes = pattern(Int(words[1]) ?? 0)
+      let taken = try socket.sendmsg(
+        name: name, control: Self.control(words.dropFirst(3)), bytes, flags: Self.flags(words[2...2]))
+      sent += taken
+      return "sent \(taken)"
     case "poll": return "poll " + String(socket.readiness.rawValue, radix: 16)
     case "set":
       let value = Self.bytes(words.count > 2 ? words[2] : "")
@@ -45,7 +65,7 @@ final class AgentSocket {
   private func send(_ count: Int, to address: SocketAddress?, _ flags: MessageFlags) throws(SocketError)
     -> Int
   {
-    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: (sent + $0) % 251) }
+    let bytes = pattern(count)
     let taken =
       flags.contains(.zeroCopy) && count > 0
       ? try socket.send(ExternalMemory(copying: bytes), to: address, flags: flags)
@@ -54,8 +74,41 @@ final class AgentSocket {
     return taken
   }
 
-  private static func describe(_ received: Received) -> String {
-    let sum = received.bytes.reduce(0) { ($0 &* 31 &+ UInt32($1)) & 0xFFFFFF }
+  private func pattern(_ count: Int) -> [UInt8] {
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: (sent + $0) % 251) }
+    return isEcho ? [8, 0, 0, 0, 0, 0, 0, 1] + bytes.dropFirst(8) : bytes
+  }
+
+  /// A `sockaddr_in`.
+  private static func name(_ address: SocketAddress) -> [UInt8] {
+    let word = address.address.v4?.rawValue ?? 0
+    let octets = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: word >> $0) }
+    return [2, 0, UInt8(address.port >> 8), UInt8(address.port & 0xFF)] + octets
+      + [UInt8](repeating: 0, count: 8)
+  }
+
+  /// `cmsghdr`s, each from a level, a type and bytes.
+  private static func control(_ words: ArraySlice<String>) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var rest = words
+    while rest.count >= 3 {
+      let parts = Array(rest.prefix(3))
+      rest = rest.dropFirst(3)
+      let value = Self.bytes(String(parts[2].dropFirst()))
+      for (number, count) in [(value.count + 16, 8), (Int(parts[0]) ?? 0, 4), (Int(parts[1]) ?? 0, 4)] {
+        bytes += (0..<count).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+      }
+      bytes += value
+      // The last is not padded, as nobody needs it.
+      if !rest.isEmpty { bytes += [UInt8](repeating: 0, count: -bytes.count & 7) }
+    }
+    return bytes
+  }
+
+  private func describe(_ received: Received) -> String {
+    var bytes = received.bytes
+    if isEcho && bytes.count >= 6 { for index in 2..<6 { bytes[index] = 0 } }
+    let sum = bytes.reduce(0) { ($0 &* 31 &+ UInt32($1)) & 0xFFFFFF }
     var text = "got \(received.byteCount) \(sum)"
     if let source = received.source { text += " from \(source)" }
     let flags = received.flags.rawValue & 0x2020
@@ -67,6 +120,25 @@ final class AgentSocket {
       text +=
         " error \(error.errno.rawValue) \(error.origin.rawValue) \(error.kind) \(error.code) \(error.info)"
       text += " by \(error.offender.map { "\($0)" } ?? "-")"
+    }
+    return text + Self.describe(control: received.controlMessages().bytes)
+  }
+
+  /// Every control message but an error.
+  private static func describe(control bytes: [UInt8]) -> String {
+    func number(_ offset: Int, _ count: Int) -> Int {
+      (0..<count).reduce(0) { $0 | Int(bytes[offset + $1]) << ($1 * 8) }
+    }
+    var text = ""
+    var offset = 0
+    while offset + 16 <= bytes.count {
+      let length = number(offset, 8)
+      let (level, kind) = (number(offset + 8, 4), number(offset + 12, 4))
+      if (level, kind) != (0, 11) {
+        text += " control \(level) \(kind) "
+        text += bytes[offset + 16..<offset + length].map { hexadecimal($0) }.joined()
+      }
+      offset += (length + 7) & ~7
     }
     return text
   }

@@ -42,9 +42,9 @@ import SwiftStack
   private mutating func answer(_ name: String, _ verb: String, _ words: [String]) -> String {
     do throws(SocketError) {
       switch verb {
-      case "tcp", "udp", "ping":
+      case "tcp", "udp", "ping", "echo":
         let kind: SocketKind = verb == "tcp" ? .tcp : verb == "udp" ? .udp : .ping
-        sockets[name] = AgentSocket(try stack.socket(kind))
+        sockets[name] = AgentSocket(try stack.socket(kind), isEcho: verb == "echo")
         return "ok"
       case "accept":
         guard let listener = sockets[name] else { return "nobody" }

@@ -14,6 +14,8 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
   public var urgentPointer: UInt16 = 0
   public var options: [UInt8] = []
   public var payload: [UInt8] = []
+  /// The options of the IP header that it came with.
+  public var networkOptions: [UInt8] = []
 
   public init(_ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0) {
     self.flags = flags
@@ -321,7 +323,8 @@ public final class ScriptedPeer {
       return
     }
     let total = Int(frame[16]) << 8 | Int(frame[17])
-    let tcp = Array(frame[34..<min(frame.count, 14 + total)])
+    let start = 14 + Int(frame[14] & 0xF) * 4
+    let tcp = Array(frame[start..<min(frame.count, 14 + total)])
     let header = Int(tcp[12] >> 4) * 4
     var segment = ScriptedSegment(
       tcp[13], sequence: ScriptedSegment.word(tcp, 4), acknowledgment: ScriptedSegment.word(tcp, 8))
@@ -331,6 +334,7 @@ public final class ScriptedPeer {
     segment.urgentPointer = UInt16(tcp[18]) << 8 | UInt16(tcp[19])
     segment.options = Array(tcp[20..<header])
     segment.payload = Array(tcp[header...])
+    segment.networkOptions = Array(frame[34..<start])
     let check = Self.checksum(Array(frame[26..<34]) + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
     precondition(check == 0, "the stack sent a TCP checksum that does not hold")
     arrived.append(segment)

@@ -72,12 +72,14 @@ class FrameLog:
         if fragment & 0x4000:
             text += " DF"
         if fragment & 0x3FFF:
+            if size > 20:
+                text += f" options {self.stamped(packet[20:size])}"
             text += f" fragment {(fragment & 0x1FFF) * 8}{'+' if fragment & 0x2000 else ''}"
             return f"{text} protocol {protocol} length {length}"
         body = packet[size:length]
         names = {6: self.tcp, 17: self.udp, 1: self.icmp}
         if size > 20 and (protocol != 2 or self.shows_igmp):
-            text += f" options {packet[20:size].hex()}"
+            text += f" options {self.stamped(packet[20:size])}"
         if packet[12:16] == self.under_test and packet[16] >= 224:
             text += f" to {socket.inet_ntoa(packet[16:20])}"
         if self.shows_igmp:
@@ -87,6 +89,18 @@ class FrameLog:
     def udp(self, _arrow: str, body: bytes) -> str:
         source, destination, length, _ = struct.unpack_from("!HHHH", body)
         return f"udp {self.port(source)} {self.port(destination)} length {length - 8}"
+
+    @staticmethod
+    def stamped(options: bytes) -> str:
+        """With times of day as `time`."""
+        text, place = options.hex(), 0
+        while place + 3 < len(options) and options[place]:
+            if options[place] == 68:
+                step = 4 if options[place + 3] & 15 == 0 else 8
+                for stamp in range(place + 4 + step - 4, min(place + options[place + 2] - 1, len(options)), step):
+                    text = text[:2 * stamp] + "  time  " + text[2 * stamp + 8:]
+            place += 1 if options[place] == 1 else max(2, options[place + 1])
+        return text
 
     def igmp(self, _arrow: str, body: bytes) -> str:
         if body[0] != 0x22:

@@ -1,6 +1,6 @@
 """Makes the socket calls that it reads, a line each, on sockets of the kernel, and writes what became of each.
 
-    NAME tcp|udp|ping                    a new socket, non-blocking
+    NAME tcp|udp|ping|echo               a new socket, non-blocking
     NAME raw PROTOCOL                    one that sends packets with a router alert, for the peer
     NAME query TO TYPE TENTHS GROUP [ROBUSTNESS SECONDS SOURCE ...]     an IGMP message of such a one
     NAME bind|connect ADDRESS:PORT
@@ -8,6 +8,8 @@
     NAME accept OTHER                    OTHER is the name of the connection
     NAME send COUNT [FLAGS]              bytes that count up, FLAGS a number of MSG_*
     NAME sendto ADDRESS:PORT COUNT [FLAGS]
+    NAME sendmsg ADDRESS:PORT COUNT FLAGS LEVEL NUMBER HEXADECIMAL ...     with control messages; `-` is no address
+    NAME sendname HEXADECIMAL LENGTH COUNT [FLAGS]      with a name of such bytes, of which it says such a length
     NAME recv COUNT [FLAGS]              how many came, a sum over them, from whom, the error of an error queue
     NAME poll                            epoll's bits
     NAME set LEVEL NUMBER HEXADECIMAL
@@ -38,6 +40,10 @@ ZERO_COPY = 5
 TOLD_FLAGS = 0x2020
 
 
+# What needs no socket of that name.
+MAKERS = ("tcp", "udp", "ping", "echo", "raw", "reset", "sysctl", "forget")
+
+
 class Agent:
     def __init__(self) -> None:
         self.sockets: dict[str, socket.socket] = {}
@@ -45,9 +51,10 @@ class Agent:
         self.settings: dict[str, str] = {}
         # Memory that the kernel may still be reading.
         self.lent: list[bytes] = []
+        self.echoes: set[str] = set()
 
     def answer(self, name: str, verb: str, words: list[str]) -> str:
-        if name not in self.sockets and verb not in ("tcp", "udp", "ping", "raw", "reset", "sysctl", "forget"):
+        if name not in self.sockets and verb not in MAKERS:
             # Perhaps an accept that failed; the other world has none either.
             return "nobody"
         try:
@@ -68,6 +75,10 @@ class Agent:
 
     def do_ping(self, name: str) -> None:
         self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP))
+
+    def do_echo(self, name: str) -> None:
+        self.do_ping(name)
+        self.echoes.add(name)
 
     def do_raw(self, name: str, protocol: str) -> None:
         self.add(name, socket.socket(socket.AF_INET, socket.SOCK_RAW, int(protocol)))
@@ -112,6 +123,7 @@ class Agent:
         for one in self.sockets.values():
             one.close()
         self.sockets = {}
+        self.echoes = set()
         for setting, value in self.settings.items():
             write_setting(setting, value)
         self.settings = {}
@@ -131,6 +143,8 @@ class Agent:
 
     def pattern(self, name: str, count: str) -> bytes:
         data = bytes((self.sent[name] + index) % 251 for index in range(int(count)))
+        if name in self.echoes:
+            data = bytes([8, 0, 0, 0, 0, 0, 0, 1]) + data[8:]
         self.lent.append(data)
         return data
 
@@ -145,9 +159,33 @@ class Agent:
         self.sent[name] += sent
         return f"sent {sent}"
 
+    def do_sendmsg(self, name: str, address: str, count: str, flags: str, *control: str) -> str:
+        messages = [
+            (int(control[place]), int(control[place + 1]), bytes.fromhex(control[place + 2][1:]))
+            for place in range(0, len(control), 3)]
+        data = self.pattern(name, count)
+        to = () if address == "-" else parse(address)
+        sent = self.sockets[name].sendmsg([data], messages, int(flags) | socket.MSG_NOSIGNAL, *([to] if to else []))
+        self.sent[name] += sent
+        return f"sent {sent}"
+
+    def do_sendname(self, name: str, address: str, length: str, count: str, flags: str = "0") -> str:
+        data = self.pattern(name, count)
+        room = bytes.fromhex(address).ljust(256, b"\0")
+        sent = LIBC.sendto(
+            self.sockets[name].fileno(), data, ctypes.c_size_t(len(data)), int(flags) | socket.MSG_NOSIGNAL, room,
+            ctypes.c_int(int(length)))
+        if sent < 0:
+            raise OSError(ctypes.get_errno(), "sendto")
+        self.sent[name] += sent
+        return f"sent {sent}"
+
     def do_recv(self, name: str, count: str, flags: str = "0") -> str:
         room = bytearray(int(count))
         length, control, told, address = self.sockets[name].recvmsg_into([room], 1024, int(flags))
+        if name in self.echoes:
+            # The sum, and the identifier that somebody picked.
+            room[2:6] = bytes(4)
         total = 0
         for byte in room[:length]:
             total = (total * 31 + byte) & 0xFFFFFF
@@ -166,6 +204,8 @@ class Agent:
                 family, _, offender = struct.unpack_from("=HH4s", body, SO_EE.size)
                 by = socket.inet_ntoa(offender) if family == socket.AF_INET else "-"
                 text += f" error {code} {origin} {icmp} {sub} {info} by {by}"
+            else:
+                text += f" control {level} {kind} {body.hex()}"
         return text
 
     def do_poll(self, name: str) -> str:

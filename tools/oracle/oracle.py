@@ -7,6 +7,7 @@ begin with `p` are the peer's. `me`, `peer`, `lo` and `any` are addresses, optio
     ~ a poll | reason       not compared: here the stack differs, for that reason
     frames | reason         the frames of this script are not compared
     igmp                    IGMP's frames are compared, too
+    sendmsg ADDRESS COUNT FLAGS NAME VALUE ...     with control messages, values as of set
     set NAME parts:A,B,...  the bytes of a struct: 10.0.0.1, @10.0.0.1 as a sockaddr_storage, numbers of four bytes
 
 What a call returns is compared call by call, the frames on the peer's wire in their order. `--random` tries calls that chance
@@ -166,6 +167,7 @@ def split(options: argparse.Namespace) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/oracle/run", description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", metavar="REGEX", help="scripts whose title matches")
+    parser.add_argument("--kernel", action="store_true", help="in the kernel's world only: to see what Linux says")
     parser.add_argument("--verbose", action="store_true", help="print what the kernel's world says of each")
     parser.add_argument("--random", type=int, default=0, metavar="COUNT", help="that many scripts by chance instead")
     parser.add_argument("--jobs", type=int, default=1, help="pairs of worlds at once, each with its part of the random scripts")
@@ -179,14 +181,15 @@ def main() -> int:
     different = 0
     try:
         worlds.append(KernelWorld(prefix + "1"))
-        worlds.append(StackWorld(prefix + "2"))
+        if not options.kernel:
+            worlds.append(StackWorld(prefix + "2"))
         # Neighbours know each other before anything is compared.
         perform(Script("", ["a udp", "p udp", "p bind peer:9", "a sendto peer:9 1", "wait 50"]), worlds)
         if options.random:
             different = try_random(worlds, options.seed, options.random)
             scripts = [Script("")] * options.random
         for script in scripts if not options.random else ():
-            kernel, stack = perform(script, worlds)
+            kernel, stack = (perform(script, worlds) * 2)[:2]
             if options.verbose:
                 print(f"# {script.title}", *kernel, sep="\n  ")
             if kernel != stack:

@@ -26,7 +26,8 @@ MORE_OPTIONS = {
     "MCAST_LEAVE_GROUP": (0, 45), "MCAST_JOIN_SOURCE_GROUP": (0, 46), "MCAST_LEAVE_SOURCE_GROUP": (0, 47),
     "MCAST_MSFILTER": (0, 48), "IP_MULTICAST_ALL": (0, 49), "IP_UNICAST_IF": (0, 50), "IP_OPTIONS": (0, 4),
     "IP_RECVOPTS": (0, 6), "IP_RETOPTS": (0, 7),
-    "SO_INCOMING_CPU": (1, 49), "SO_BINDTOIFINDEX": (1, 62), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
+    "SO_INCOMING_CPU": (1, 49), "SO_TXTIME": (1, 61), "SCM_RIGHTS": (1, 1),
+    "SO_BINDTOIFINDEX": (1, 62), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
     "TCP_FASTOPEN_CONNECT": (6, 30), "TCP_FASTOPEN_KEY": (6, 33), "TCP_FASTOPEN_NO_COOKIE": (6, 34),
 }
 LEVELS = {"SO": socket.SOL_SOCKET, "TCP": 6, "IP": 0, "UDP": 17}
@@ -59,6 +60,13 @@ def option(name: str) -> tuple[int, int]:
     if prefix not in LEVELS or not hasattr(socket, name):
         raise ScriptError(f"unknown option {name}")
     return LEVELS[prefix], getattr(socket, name)
+
+
+def value(word: str) -> str:
+    """In hexadecimal."""
+    if word.startswith("parts:"):
+        return b"".join(map(part, word[6:].split(","))).hex()
+    return word[4:] if word.startswith("hex:") else (int(word) & 0xFFFFFFFF).to_bytes(4, "little").hex()
 
 
 def part(word: str) -> bytes:
@@ -151,7 +159,7 @@ class World:
         return self.plain(self.asked.hear())
 
     def translate(self, verb: str, words: list[str]) -> list[str]:
-        if verb in ("bind", "connect", "sendto"):
+        if verb in ("bind", "connect", "sendto", "sendmsg") and words[0] != "-":
             places = {"me": UNDER_TEST, "peer": PEER, "lo": "127.0.0.1", "any": "0.0.0.0"}
             host, port = words[0].split(":")
             words[0] = f"{places.get(host, host)}:{self.log.real(int(port))}"
@@ -159,14 +167,13 @@ class World:
             level, number = option(words[0])
             if verb == "get":
                 return [str(level), str(number), words[1] if len(words) > 1 else "4"]
-            value = words[1]
-            if value.startswith("parts:"):
-                value = "hex:" + b"".join(map(part, value[6:].split(","))).hex()
-            if not value.startswith("hex:"):
-                value = "hex:" + (int(value) & 0xFFFFFFFF).to_bytes(4, "little").hex()
-            return [str(level), str(number), value[4:]]
-        flags = {"send": 1, "sendto": 2, "recv": 1}.get(verb)
-        if flags is not None and len(words) > flags:
+            return [str(level), str(number), value(words[1])]
+        if verb == "sendmsg":
+            for place in range(3, len(words), 2):
+                level, number = option(words[place])
+                words[place:place + 2] = [f"{level} {number}", "=" + value(words[place + 1])]
+        flags = {"send": 1, "sendto": 2, "recv": 1, "sendmsg": 2, "sendname": 3}.get(verb)
+        if flags is not None and len(words) > flags and words[flags] != "0":
             words[flags] = str(sum(flag(word) for word in words[flags].split("|")))
         return words
 

@@ -7,6 +7,9 @@ import Wire
 public enum IPOptionName {
   public static let typeOfService: Int32 = 1
   public static let timeToLive: Int32 = 2
+  public static let options: Int32 = 4
+  public static let receiveOptions: Int32 = 6
+  public static let returnOptions: Int32 = 7
   public static let packetInfo: Int32 = 8
   public static let mtuDiscover: Int32 = 10
   public static let receiveErrors: Int32 = 11
@@ -47,6 +50,9 @@ extension OptionTable {
           core.options.timeToLive = value == -1 ? 0 : UInt8(value)
         }
       })
+    table.add(.ipOptions)
+    table.addReport(IPOptionName.receiveOptions, "IP_RECVOPTS", \.received)
+    table.addReport(IPOptionName.returnOptions, "IP_RETOPTS", \.returned)
     table.keep(IPOptionName.packetInfo, "IP_PKTINFO", .flagOrByte, \.packetInfo)
     table.add(
       IPOptionName.mtuDiscover, "IP_MTU_DISCOVER", .intOrByte,
@@ -98,6 +104,43 @@ extension OptionTable {
       })
     return table
   }()
+}
+
+extension OptionTable {
+  fileprivate mutating func addReport(
+    _ name: Int32, _ label: String, _ field: any WritableKeyPath<IPOptionReports, Bool> & Sendable
+  ) {
+    add(
+      name, label, .flagOrByte,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.ipOptionReports[keyPath: field] }
+      },
+      set: { (isOn, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.ipOptionReports[keyPath: field] = isOn }
+      })
+  }
+}
+
+extension SocketOption {
+  /// As a list of bytes; an empty one takes them away.
+  fileprivate static let ipOptions = SocketOption(
+    name: IPOptionName.options, label: "IP_OPTIONS", takers: .all, refusal: .ENOPROTOOPT,
+    read: { (id, layer, _, _) throws(Errno) in
+      try layer.withCore(id) { (core) throws(Errno) in core.ipOptions?.given ?? [] }
+    },
+    set: { (bytes, id, layer, host) throws(Errno) in
+      let list = try IPv4OptionList(
+        sending: bytes, isPrivileged: layer.privileges.contains(.netRaw),
+        isElsewhere: { host.internet.isElsewhere($0) })
+      let given = IPv4Options.padded(bytes)
+      let options = given.isEmpty ? nil : SocketIPOptions(given, list)
+      if id.kind == .tcp { return try layer.tcp.setIPOptions(id, options) }
+      try layer.withCore(id) { (core) throws(Errno) in
+        core.ipOptions = options
+        core.route = nil
+      }
+    },
+    isName: true)
 }
 
 extension OptionType<Int32> {

@@ -15,6 +15,29 @@ extension Socket {
     }
   }
 
+  /// As sendmsg(2) has it: the name a `sockaddr_in`, and the control messages `cmsghdr`s of 64-bit Linux one behind the other.
+  ///
+  /// - Parameters:
+  ///   - name: empty: the connected peer.
+  ///   - nameLength: what is said of its length; `nil`: what it is.
+  ///   - control: empty: none.
+  /// - Throws: EINVAL, EFAULT (shorter than it is said to be) and EAFNOSUPPORT for the name; EINVAL and EPERM for control messages; and as `send`.
+  @discardableResult
+  public func sendmsg(
+    name: [UInt8], nameLength: Int? = nil, control: [UInt8], _ bytes: [UInt8], flags: MessageFlags = []
+  ) throws(SocketError) -> Int {
+    let header = try Self.calling("sendmsg") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        // Safe: a byte has no padding.
+        try state.sockets.messageHeader(
+          id, name: unsafe name.span.bytes, nameLength: nameLength ?? name.count,
+          control: unsafe control.span.bytes,
+          flags: flags, byteCount: bytes.count, host: state.host)
+      }
+    }
+    return try sendmsg(header, bytes)
+  }
+
   /// A send waited for room in vain.
   func countTimedOutSend() {
     try? enter { (state, id) throws(Errno) in state.sockets.countTimedOutSend(id, net: &state.host.net) }
