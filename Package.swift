@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
 /// The floors, bottom first. A floor may import only floors listed before it.
 let floors: [(name: String, imports: [String])] = [
   ("Tables", []),
+  ("Digests", []),
   ("UAPI", []),
   ("Wire", ["UAPI"]),
   ("Timers", []),
@@ -44,7 +45,8 @@ let floors: [(name: String, imports: [String])] = [
   (
     "TCP",
     [
-      "Tables", "InetSocket", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire", "Timers",
+      "Tables", "Digests", "InetSocket", "Internet", "IPv4", "NetDevice", "SkBuff", "NetNamespace", "Wire",
+      "Timers",
       "Trace",
     ]
   ),
@@ -81,7 +83,8 @@ let cards = ["IceModel", "NetTestSupport", "DeviceTestSupport"]
 /// The tests of a module, and what they need beside it and what it imports: `swift build --target WireTests` builds no
 /// floor above Wire. Who names TestSupport needs the whole stack.
 let tests: [(name: String, more: [String])] = [
-  ("Tables", []), ("Wire", []), ("Timers", []), ("Trace", []), ("SkBuff", []), ("NetNamespace", []),
+  ("Tables", []), ("Digests", []), ("Wire", []), ("Timers", []), ("Trace", []), ("SkBuff", []),
+  ("NetNamespace", []),
   ("IceHardware", []), ("IceModel", []), ("Netfilter", ["Sockets"]),
   ("Ice", ["IceModel", "NetTestSupport"]),
   ("NetDevice", cards),

@@ -113,17 +113,18 @@ public struct PortTable: ~Copyable {
   ///   - reuseAddress: SO_REUSEADDR: shares with owners that set it too and do not listen.
   ///   - reusePort: SO_REUSEPORT: shares with owners that set it too.
   ///   - device: SO_BINDTODEVICE: shares with owners that have another one.
+  ///   - isForced: takes a port by its number whoever has it. Linux: `SK_FORCE_REUSE`.
   /// - Returns: the port.
   /// - Throws: EADDRINUSE when the port is taken, or no ephemeral port is left; EINVAL when the socket owns one.
   public mutating func bind(
     _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool,
-    device: InterfaceIndex = .none, net: inout Net
+    device: InterfaceIndex = .none, isForced: Bool = false, net: inout Net
   ) throws(Errno) -> UInt16 {
     guard !owner.isHeld else { throw .EINVAL }
     let sharing = Sharing(reuseAddress, reusePort)
     owner.device = device
     if port != 0 {
-      guard !conflicts(address, port, sharing, device) else { throw .EADDRINUSE }
+      guard isForced || !conflicts(address, port, sharing, device) else { throw .EADDRINUSE }
       add(&owner, address, port, sharing)
       return port
     }

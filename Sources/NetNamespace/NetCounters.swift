@@ -40,6 +40,7 @@ public struct NetCounters: Sendable {
     case TcpExtTCPFastOpenActive, TcpExtTCPFastOpenActiveFail, TcpExtTCPFastOpenPassive
     case TcpExtTCPFastOpenPassiveFail, TcpExtTCPFastOpenListenOverflow, TcpExtTCPFastOpenCookieReqd
     case TcpExtTCPFastOpenBlackhole, TcpExtTCPFastOpenPassiveAltKey
+    case TcpExtTCPMD5NotFound, TcpExtTCPMD5Unexpected, TcpExtTCPMD5Failure
     case TcpExtTCPRcvQDrop, TcpExtTCPWinProbe, TcpExtTCPReqQFullDrop, TcpExtTCPSpuriousRtxHostQueues
     case IpExtInOctets, IpExtOutOctets, IpExtInBcastPkts, IpExtOutBcastPkts, IpExtInMcastPkts,
       IpExtOutMcastPkts

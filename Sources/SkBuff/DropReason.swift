@@ -49,6 +49,9 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case tcpInvalidSYN
   case tcpListenOverflow
   case tcpAbortOnData
+  case tcpMD5NotFound
+  case tcpMD5Unexpected
+  case tcpMD5Failure
   case tcpClose
 
   /// Linux's name of it, or one of the same kind where Linux has none. Linux: `drop_reasons[]`.
@@ -90,6 +93,9 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .tcpInvalidAcknowledgment: "TCP_INVALID_ACK_SEQUENCE"
     case .tcpInvalidSYN: "TCP_INVALID_SYN"
     case .tcpAbortOnData: "TCP_ABORT_ON_DATA"
+    case .tcpMD5NotFound: "TCP_MD5NOTFOUND"
+    case .tcpMD5Unexpected: "TCP_MD5UNEXPECTED"
+    case .tcpMD5Failure: "TCP_MD5FAILURE"
     default: Self.words("\(self)")
     }
   }

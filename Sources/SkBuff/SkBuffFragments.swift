@@ -110,6 +110,16 @@ extension SkBuff {
     unsafe target.withUnsafeMutableBytes { unsafe copyBits(from: offset, into: $0) }
   }
 
+  /// Calls `body` with the bytes of `offset..<offset + count`, piece by piece in their order.
+  ///
+  /// - Returns: false when the range is not inside the packet; nothing was called then.
+  @discardableResult
+  public func forEachSpan(from offset: Int, count: Int, _ body: (RawSpan) -> Void) -> Bool {
+    unsafe forEachRun(from: offset, count: count) { run in
+      unsafe body(UnsafeRawBufferPointer(run).bytes)
+    }
+  }
+
   func copyBits(from offset: Int, into target: UnsafeMutableRawBufferPointer) -> Bool {
     var written = 0
     guard let base = target.baseAddress else { return offset >= 0 && offset <= length }

@@ -20,6 +20,8 @@ struct ControlReply {
   var timeToLive: UInt8 = 0
   /// The device to send by, that of the socket; `.none`: as the routes say.
   var device = InterfaceIndex.none
+  /// Signs it (RFC 2385).
+  var signatureKey: [UInt8]?
 
   /// Sends it; a reply that cannot be sent is dropped, the peer will ask again.
   @discardableResult
@@ -27,21 +29,17 @@ struct ControlReply {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
       var route = try? host.route(to: destination, from: source, by: device)
     else { return .dropped }
-    let headerByteCount = TCPHeader.minimumByteCount + options.byteCount
     guard var packet = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit)
     else {
       return .dropped
     }
-    packet.push(headerByteCount)
-    packet.setTransportHeader()
-    let sum = InternetChecksum.pseudoHeader(
-      source: source, destination: destination, protocol: .tcp, byteCount: headerByteCount)
     let header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
-      acknowledgment: acknowledgment, headerByteCount: headerByteCount, flags: flags, window: window,
-      checksum: sum.partial)
-    guard packet.write(header, options) else { return .dropped }
-    packet.setPartialChecksum(start: 0, offset: TCPHeader.Offset.checksum)
+      acknowledgment: acknowledgment, headerByteCount: TCPHeader.minimumByteCount, flags: flags,
+      window: window)
+    guard packet.pushSegment(header, options, from: source, to: destination, signedWith: signatureKey) else {
+      return .dropped
+    }
     host.net.counters.count(.TcpOutSegs)
     if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
     var sendOptions = IPv4SendOptions(protocol: .tcp)
@@ -52,15 +50,19 @@ struct ControlReply {
 
   /// The reset that answers a segment nobody wants (RFC 9293 3.10.7.1).
   ///
-  /// - Parameter device: that of the socket that it was for; `.none`: nobody's.
+  /// - Parameters:
+  ///   - device: that of the socket that it was for; `.none`: nobody's.
+  ///   - key: with which it is signed.
   static func reset(
-    for segment: IncomingSegment, tuple: FourTuple, by device: InterfaceIndex = .none
+    for segment: IncomingSegment, tuple: FourTuple, by device: InterfaceIndex = .none,
+    signedWith key: [UInt8]? = nil
   ) -> ControlReply {
     if segment.flags.contains(.ack) {
-      return ControlReply(tuple: tuple, sequence: segment.acknowledgment, flags: .rst, device: device)
+      return ControlReply(
+        tuple: tuple, sequence: segment.acknowledgment, flags: .rst, device: device, signatureKey: key)
     }
     return ControlReply(
       tuple: tuple, sequence: SequenceNumber(0), acknowledgment: segment.endSequence, flags: [.rst, .ack],
-      device: device)
+      device: device, signatureKey: key)
   }
 }

@@ -1,15 +1,57 @@
+import Digests
 import SkBuff
 import Wire
 
 extension SkBuff {
-  /// Writes the header that the data begins with, and its options.
+  /// Puts a TCP header in front of the data, with its options, checksum and signature: every segment is made here.
+  /// Linux: the middle of `__tcp_transmit_skb()`.
   ///
+  /// - Parameters:
+  ///   - header: its length and checksum are filled in.
+  ///   - key: signs the segment (RFC 2385); `nil`: nothing does.
   /// - Returns: false when memory ran out while unsharing.
   @inline(__always)
-  mutating func write(_ header: TCPHeader, _ options: TCPOptions) -> Bool {
+  mutating func pushSegment(
+    _ header: TCPHeader, _ options: TCPOptions, from source: IPv4Address, to destination: IPv4Address,
+    signedWith key: [UInt8]?
+  ) -> Bool {
+    var (header, options) = (header, options)
+    if key != nil { options.signature = .blank }
+    header.headerByteCount = TCPHeader.minimumByteCount + options.byteCount
+    push(header.headerByteCount)
+    setTransportHeader()
+    let sum = InternetChecksum.pseudoHeader(
+      source: source, destination: destination, protocol: .tcp, byteCount: length)
+    header.checksum = sum.partial
     guard var bytes = writable() else { return false }
     header.write(to: &bytes)
     options.write(to: &bytes, at: TCPHeader.minimumByteCount)
+    if let key {
+      let signature = signature(
+        from: source, to: destination, headerByteCount: header.headerByteCount, key: key)
+      guard var bytes = writable() else { return false }
+      signature.fill(header: &bytes)
+    }
+    setPartialChecksum(start: 0, offset: TCPHeader.Offset.checksum)
     return true
+  }
+
+  /// The signature of a segment that begins with its header: over the addresses, the header without options and with a
+  /// checksum of zero, the data and the key (RFC 2385 2.0). Linux: `tcp_v4_md5_hash_skb()`.
+  func signature(
+    from source: IPv4Address, to destination: IPv4Address, headerByteCount: Int, key: [UInt8]
+  ) -> SegmentSignature {
+    var hash = MD5()
+    hash.update(bigEndian: source.rawValue)
+    hash.update(bigEndian: destination.rawValue)
+    hash.update(bigEndian: UInt32(IPProtocol.tcp.rawValue) << 16 | UInt32(truncatingIfNeeded: length))
+    let bytes = linear
+    for offset in 0..<TCPHeader.minimumByteCount {
+      let isChecksum = offset / 2 * 2 == TCPHeader.Offset.checksum
+      hash.update(isChecksum ? 0 : bytes.load8(offset))
+    }
+    forEachSpan(from: headerByteCount, count: length - headerByteCount) { hash.update($0) }
+    hash.update(key)
+    return SegmentSignature(hash.finalize())
   }
 }

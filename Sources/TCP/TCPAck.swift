@@ -217,7 +217,7 @@ extension TCPSender {
     var reorderedFrom: SequenceNumber? = nil
     while let acked = scoreboard.acknowledge(upTo: sndUna, memory: &writeQueuedMemory) {
       let block = acked.block
-      if !block.sacked.isDisjoint(with: [.retransmitted, .everRetransmitted]) {
+      if !block.sacked.isDisjoint(with: [.retransmitted, .everRetransmitted, .repaired]) {
         if !block.sacked.contains(.sacked) {
           let highest = ack.priorHighestSack.isAfter(sndUna) ? ack.priorHighestSack : sndUna
           recovery.undoDistance = max(recovery.undoDistance, highest.offset(from: block.sequence))

@@ -43,7 +43,7 @@ extension TCPLayer {
     let port = try ports.bind(
       &sockets[index].core.binding, address: address.address, port: address.port,
       reuseAddress: options.reuseAddress, reusePort: options.reusePort, device: options.boundDevice,
-      net: &host.net)
+      isForced: sockets[index].isInRepair, net: &host.net)
     sockets[index].core.tuple.local = SocketAddress(address.address, port: port)
     sockets[index].core.boundTo = address
   }
@@ -59,7 +59,9 @@ extension TCPLayer {
     host: inout Host
   ) throws(Errno) -> Int {
     let index = try slot(id)
-    if flags.contains(.fastOpen) || sockets[index].fastOpen.contains(.isDeferred) {
+    if flags.contains(.fastOpen) || sockets[index].fastOpen.contains(.isDeferred),
+      !sockets[index].isInRepair
+    {
       if let count = try sendOpening(index, to: remote, &iter, host: &host) { return count }
     }
     if sockets[index].state == .close && sockets[index].core.pendingError == nil
@@ -158,7 +160,10 @@ extension TCPLayer {
     sockets[index].receiver.receiveQueue.removeAll()
     let state = sockets[index].state
     if state.isConnected && state != .synSent {
-      if unread {
+      if sockets[index].isInRepair {
+        // It lives on elsewhere.
+        sockets[index].fail(nil, net: &host.net)
+      } else if unread {
         // RFC 2525 2.17: closing with unread data tells the peer that it was not read.
         host.net.counters.count(.TcpExtTCPAbortOnClose)
         sockets[index].sendReset(host: &host)

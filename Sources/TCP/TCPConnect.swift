@@ -30,8 +30,10 @@ extension TCPLayer {
     case .connected: throw .EISCONN
     case .disconnecting: throw .EINVAL
     }
+    let repaired = repairedNumbers(index)
     try prepareToConnect(index, to: remote, host: &host)
     defer { settle(index, net: &host.net) }
+    if let repaired { return sockets[index].connectInRepair(repaired, host: &host) }
     var offer = FastOpenOffer.none
     if sockets[index].options.fastOpenConnect {
       offer = fastOpenOffer(index, net: host.net)
@@ -97,6 +99,7 @@ extension TCPLayer {
       endTimeWait(slot, net: &host.net)
     }
     sockets[index].core.tuple = tuple
+    takeSignatureKey(index)
     sockets[index].core.route = route
     insert(tuple, socket: index)
     sockets[index].connectPhase = .connecting
@@ -120,6 +123,7 @@ extension TCPLayer {
       let isCut = sockets[index].sender.unsentByteCount > 0
       if isCut { sockets[index].sendReset(host: &host) }
       sockets[index].fail(isCut ? .ECONNRESET : nil, net: &host.net)
+    case _ where sockets[index].isInRepair: sockets[index].fail(.ECONNABORTED, net: &host.net)
     default:
       sockets[index].sendReset(host: &host)
       sockets[index].fail(.ECONNRESET, net: &host.net)

@@ -23,7 +23,12 @@ struct TCPConnection: ~Copyable {
   var hasTimestamps = false
   var hasWindowScale = false
   var fastOpen: FastOpenState = []
+  /// `TCP_REPAIR`, and the queue that calls are about.
+  var isInRepair = false
+  var repairQueue = RepairQueue.none
   var fastOpenFailure = FastOpenFailure.none
+  /// Every segment is signed with it (RFC 2385); `nil`: none is.
+  var signatureKey: [UInt8]?
 
   var core: SocketCore
   var options = TCPSocketOptions()
@@ -104,6 +109,8 @@ struct TCPConnection: ~Copyable {
     fresh.options = options
     fresh.prepareBuffers(net: net)
     fresh.timer = timer
+    fresh.isInRepair = isInRepair
+    fresh.repairQueue = repairQueue
     fresh.receiver.ack.pingpong = receiver.ack.pingpong
     receiver.receiveQueue.removeAll()
     receiver.outOfOrder.removeAll()

@@ -57,6 +57,8 @@ struct TCPSackState: OptionSet, Sendable {
   static var retransmitted: TCPSackState { TCPSackState(rawValue: 2) }
   static var lost: TCPSackState { TCPSackState(rawValue: 4) }
   static var everRetransmitted: TCPSackState { TCPSackState(rawValue: 8) }
+  /// It was queued in repair mode: when it was sent is not known.
+  static var repaired: TCPSackState { TCPSackState(rawValue: 16) }
 }
 
 extension SkBuff {

@@ -36,6 +36,18 @@ extension TCPLayer {
       }
     }
     let options = TCPOptions(parsing: skb.linear, headerByteCount: tcp.headerByteCount)
+    let tuple = FourTuple(
+      local: SocketAddress(header.destination, port: tcp.destinationPort),
+      remote: SocketAddress(header.source, port: tcp.sourcePort))
+    var resetKey: [UInt8]?
+    if options.signature != nil || signatures.areInUse {
+      let refusal = refuseSignature(
+        skb, tcp, options.signature, tuple, by: skb.interface, net: &host.net)
+      if let refusal { return skb.drop(refusal) }
+      if let signature = options.signature {
+        resetKey = self.resetKey(for: skb, tcp, signature, tuple, by: skb.interface)
+      }
+    }
     skb.pull(tcp.headerByteCount)
     let extra = (tcp.flags.contains(.syn) ? 1 : 0) + (tcp.flags.contains(.fin) ? 1 : 0)
     let segment = IncomingSegment(
@@ -49,15 +61,13 @@ extension TCPLayer {
     host.net.tracer.record(
       .tcp_v4_rcv, skb: skb.serial, UInt64(segment.sequence.rawValue), UInt64(segment.payload),
       UInt64(tcp.flags.rawValue))
-    let tuple = FourTuple(
-      local: SocketAddress(header.destination, port: tcp.destinationPort),
-      remote: SocketAddress(header.source, port: tcp.sourcePort))
-    dispatch(skb, segment, tuple, by: skb.interface, typeOfService: header.typeOfService, host: &host)
+    dispatch(
+      skb, segment, tuple, by: skb.interface, typeOfService: header.typeOfService, resetKey, host: &host)
   }
 
   private mutating func dispatch(
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, by interface: InterfaceIndex,
-    typeOfService: UInt8, host: inout Host
+    typeOfService: UInt8, _ resetKey: [UInt8]?, host: inout Host
   ) {
     switch findConnection(tuple, by: interface) {
     case .socket(let index):
@@ -75,7 +85,9 @@ extension TCPLayer {
       }
       if verdict.contains(.reset) {
         let device = sockets[index].core.options.boundDevice
-        ControlReply.reset(for: segment, tuple: tuple, by: device).send(host: &host)
+        ControlReply.reset(
+          for: segment, tuple: tuple, by: device, signedWith: sockets[index].signatureKey
+        ).send(host: &host)
       }
       settle(index, verdict, net: &host.net)
     case .request(let slot):
@@ -94,14 +106,15 @@ extension TCPLayer {
         skb.drop(.tcpClose)
       }
     case nil:
-      receiveForStranger(skb, segment, tuple, by: interface, typeOfService: typeOfService, host: &host)
+      receiveForStranger(
+        skb, segment, tuple, by: interface, typeOfService: typeOfService, resetKey, host: &host)
     }
   }
 
   /// RFC 9293 3.10.7.1 and 3.10.7.2: a listener, or nobody.
   private mutating func receiveForStranger(
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple, by interface: InterfaceIndex,
-    typeOfService: UInt8, host: inout Host
+    typeOfService: UInt8, _ resetKey: [UInt8]?, host: inout Host
   ) {
     // TCP is between two hosts: nothing sent to a group is answered, not even with a reset (RFC 1122 4.2.3.10).
     guard !segment.flags.contains(.rst), host.isLocal(tuple.local.address) else {
@@ -111,7 +124,9 @@ extension TCPLayer {
     let listener = findListener(tuple, by: interface)
     guard let listener, !segment.flags.contains(.ack) else {
       skb.drop(.noSocket)
-      ControlReply.reset(for: segment, tuple: tuple).send(host: &host)
+      // Whoever signs believes only what is signed.
+      guard segment.options.signature == nil || resetKey != nil else { return }
+      ControlReply.reset(for: segment, tuple: tuple, signedWith: resetKey).send(host: &host)
       return
     }
     guard segment.flags.contains(.syn), !segment.flags.contains(.fin) else {

@@ -17,7 +17,7 @@ extension TCPConnection {
   }
 
   /// Linux: `tcp_connect_init()`.
-  private mutating func prepareSyn(host: inout Host) {
+  mutating func prepareSyn(host: inout Host) {
     prepareBuffers(net: host.net)
     receiver.rcvNxt = SequenceNumber(0)
     receiver.copiedSeq = SequenceNumber(0)

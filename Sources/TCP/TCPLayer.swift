@@ -23,6 +23,7 @@ public struct TCPLayer: ~Copyable {
   var outOfOrderList = OutOfOrderList()
   /// Connections that their owners have closed and that still exist. Linux: `tcp_orphan_count`.
   var orphanCount = 0
+  var signatures = SignatureKeys()
   var fastOpen = FastOpenCache()
   var fastOpenKeys: FastOpenKeyTable
   /// Children that took data with their SYN, while their handshake lasts, with who listened.
@@ -137,6 +138,7 @@ public struct TCPLayer: ~Copyable {
   private mutating func release(_ index: Int, net: inout Net) {
     if sockets[index].isCountedOrphan { orphanCount -= 1 }
     judgeFastOpen(index, net: &net)
+    if signatures.areInUse { signatures.removeAll(of: index) }
     if !fastOpenKeys.bySocket.isEmpty { fastOpenKeys.bySocket[index] = nil }
     releasePort(index)
     sockets[index].receiver.receiveQueue.removeAll()
@@ -192,6 +194,7 @@ public struct TCPLayer: ~Copyable {
       precondition(taken == slot, "a reserved slab slot is the next one used")
       unhash(index)
       enter(tuple, .timeWait(slot))
+      if let key = sockets[index].signatureKey { signatures.byTimeWait[slot] = key }
       net.counters.count(.TcpExtTW)
       armTimeWait(slot, net: &net)
     }
@@ -211,6 +214,7 @@ public struct TCPLayer: ~Copyable {
 
   mutating func endTimeWait(_ slot: Int, net: inout Net) {
     timeWaits[slot].timer.cancel(in: &net.timers)
+    if !signatures.byTimeWait.isEmpty { signatures.byTimeWait[slot] = nil }
     var entry = timeWaits.remove(slot)
     connections.remove(entry.tuple, .timeWait(slot))
     ports.release(&entry.binding, address: entry.tuple.local.address, port: entry.tuple.local.port)
@@ -255,7 +259,8 @@ public struct TCPLayer: ~Copyable {
   private func acknowledgeInTimeWait(_ slot: Int, host: inout Host) {
     var reply = ControlReply(
       tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
-      acknowledgment: timeWaits[slot].rcvNxt, flags: .ack, device: timeWaits[slot].device)
+      acknowledgment: timeWaits[slot].rcvNxt, flags: .ack, device: timeWaits[slot].device,
+      signatureKey: signatures.byTimeWait[slot])
     reply.window = UInt16(
       truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
     if timeWaits[slot].hasTimestamps {

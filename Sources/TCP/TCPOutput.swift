@@ -23,9 +23,14 @@ extension TCPConnection {
 
   // MARK: Segment size
 
+  /// Bytes of the options that every segment has.
+  var fixedOptionByteCount: Int {
+    (hasTimestamps ? 12 : 0) + (signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+  }
+
   /// Bytes of options on a data segment now.
   var establishedOptionByteCount: Int {
-    var count = hasTimestamps ? 12 : 0
+    var count = fixedOptionByteCount
     let blocks = min(receiver.sack.count + (receiver.sack.duplicate == nil ? 0 : 1), (40 - count - 4) / 8)
     if sender.hasSACK && blocks > 0 { count += 4 + 8 * blocks }
     return count
@@ -80,6 +85,8 @@ extension TCPConnection {
 
   /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
   func tsoSegments(mss: Int) -> Int {
+    // A device that cuts segments cannot sign them. Linux: `sk_gso_disable()`.
+    if signatureKey != nil { return 1 }
     let rate = pacingBytesPerSecond
     var bytes = rate == .max ? UInt64(Self.gsoMaximum) : rate >> 10
     bytes += UInt64(Self.gsoMaximum) >> UInt64((sender.rtt.minimum?.microseconds ?? 0) >> 9)
@@ -115,6 +122,12 @@ extension TCPConnection {
     while let head = sender.writeQueue.first {
       let length = sender.writeQueue.length(at: head)
       var segments = length <= mss ? 1 : (length + mss - 1) / mss
+      if isInRepair && repairQueue == .send {
+        // It was sent before, by whoever had the connection.
+        sent += segments
+        noteSentBefore(head, mss: mss, net: &host.net)
+        continue
+      }
       let block = sender.writeQueue[tcp: head]
       isWaiting = mustAwaitDeparture(now: host.net.now)
       if isWaiting { break }
@@ -197,6 +210,17 @@ extension TCPConnection {
     let result = transmitHead(head, in: .write, host: &host)
     if !result.isLost { eventNewDataSent(head, mss: mss, net: &host.net) }
     return result
+  }
+
+  /// A segment counts as sent now, for the retransmission timer. Linux: `repair` in `tcp_write_xmit()`.
+  private mutating func noteSentBefore(_ head: SkBuffQueue.Position, mss: Int, net: inout Net) {
+    let segments = max(1, (sender.writeQueue.length(at: head) + mss - 1) / mss)
+    sender.writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
+    sender.writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
+    sender.writeQueue[tcp: head].sentAt = net.now
+    sender.writeQueue[tcp: head].firstSentAt = net.now
+    sender.writeQueue[tcp: head].deliveredAt = net.now
+    eventNewDataSent(head, mss: mss, net: &net)
   }
 
   /// A segment went out for the first time. Linux: `tcp_event_new_data_sent()`.

@@ -19,6 +19,9 @@ extension TCPLayer {
   /// Bytes that a receive would find now, the urgent byte counted. Linux: `SIOCINQ`.
   public func receivableByteCount(_ id: SocketID) -> Int {
     guard let index = try? slot(id) else { return 0 }
+    if sockets[index].isInRepair && sockets[index].repairQueue == .send {
+      return sockets[index].sender.writeSeq.offset(from: sockets[index].sender.sndUna)
+    }
     return sockets[index].receiver.readableByteCount
   }
 

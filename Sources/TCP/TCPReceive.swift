@@ -106,7 +106,7 @@ extension TCPConnection {
 
   /// Small packets are copied into the last one's spare room, so that a byte a packet does not cost a page each.
   /// Linux: `tcp_queue_rcv()`, `tcp_try_coalesce()`.
-  private mutating func appendToReceiveQueue(_ skb: consuming SkBuff, net: inout Net) {
+  mutating func appendToReceiveQueue(_ skb: consuming SkBuff, net: inout Net) {
     if let tail = receiver.receiveQueue.last, skb.dataLength == 0,
       receiver.receiveQueue[tcp: tail].endSequence == skb.tcp.sequence
     {

@@ -12,6 +12,14 @@ extension TCPConnection {
   /// - Throws: `EAGAIN` when nothing is there, a pending error, `ENOTCONN`, `EFAULT`, `EINVAL` for absent urgent data.
   mutating func recvmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
     if state == .listen { throw .ENOTCONN }
+    if isInRepair {
+      guard flags.contains(.peek) else { throw .EPERM }
+      switch repairQueue {
+      case .send: return try peekSendQueue(&iter)
+      case .none: throw .EINVAL
+      case .receive: break
+      }
+    }
     if flags.contains(.outOfBand) { return try receiveUrgent(&iter, peek: flags.contains(.peek)) }
     let requested = iter.count
     var copied = 0

@@ -33,7 +33,11 @@ extension TCPLayer {
       removeRequest(oldest, net: &host.net)
     }
     let windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
-    let hasTimestamps = host.net.settings.tcpTimestamps && segment.options.hasTimestamps
+    let hasSACK = host.net.settings.tcpSack && segment.options.sackPermitted
+    // Both leave no room for a block beside a signature. Linux: `tcp_synack_options()`.
+    let isSigned = signatureKey(ofListener: listener, for: tuple.remote.address) != nil
+    let hasTimestamps =
+      host.net.settings.tcpTimestamps && segment.options.hasTimestamps && !(isSigned && hasSACK)
     let device = sockets[listeners[listener].socket].core.options.boundDevice
     let mss = advertisedMSS(listener, tuple, by: device, host: &host)
     // The child will offer the same.
@@ -48,7 +52,7 @@ extension TCPLayer {
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
       peerMSS: segment.peerMSS, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
-      sackPermitted: host.net.settings.tcpSack && segment.options.sackPermitted,
+      sackPermitted: hasSACK,
       hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device, sentAt: host.net.now,
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
@@ -82,7 +86,7 @@ extension TCPLayer {
     let tuple = requests[slot].tuple
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
-      flags: [.syn, .ack], device: requests[slot].device)
+      flags: [.syn, .ack], device: requests[slot].device, signatureKey: signatureKey(ofRequest: slot))
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(
       truncatingIfNeeded: advertisedMSS(
@@ -95,7 +99,9 @@ extension TCPLayer {
     reply.options.sackPermitted = requests[slot].sackPermitted
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
     reply.options.fastOpen = cookie
-    if reply.options.byteCount > TCPOptions.maximumByteCount { reply.options.fastOpen = nil }
+    let room =
+      TCPOptions.maximumByteCount - (reply.signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+    if reply.options.byteCount > room { reply.options.fastOpen = nil }
     let listener = listeners[requests[slot].listener].socket
     reply.typeOfService = sockets[listener].core.options.typeOfService
     reply.timeToLive = sockets[listener].core.options.timeToLive
@@ -149,11 +155,23 @@ extension TCPLayer {
     listeners[request.listener].remove(request: slot, older: request.older, newer: request.newer)
   }
 
+  private func resetRequest(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
+    ControlReply.reset(
+      for: segment, tuple: requests[slot].tuple, by: requests[slot].device,
+      signedWith: signatureKey(ofRequest: slot)
+    ).send(host: &host)
+  }
+
+  private func signatureKey(ofRequest slot: Int) -> [UInt8]? {
+    signatureKey(ofListener: requests[slot].listener, for: requests[slot].tuple.remote.address)
+  }
+
   /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
   private func acknowledgeForRequest(_ slot: Int, host: inout Host) {
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
-      acknowledgment: requests[slot].initialReceive + 1, flags: .ack, device: requests[slot].device)
+      acknowledgment: requests[slot].initialReceive + 1, flags: .ack, device: requests[slot].device,
+      signatureKey: signatureKey(ofRequest: slot))
     let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {
@@ -179,7 +197,6 @@ extension TCPLayer {
   mutating func receiveForRequest(
     _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
   ) {
-    let tuple = requests[slot].tuple
     let next = requests[slot].initialReceive + 1
     var isOld = false
     if requests[slot].hasTimestamps && segment.options.hasTimestamps && !segment.flags.contains(.rst) {
@@ -221,7 +238,7 @@ extension TCPLayer {
     }
     if segment.flags.contains(.syn) {
       skb.drop(.tcpInvalidSYN)
-      ControlReply.reset(for: segment, tuple: tuple, by: requests[slot].device).send(host: &host)
+      resetRequest(slot, segment, host: &host)
       host.net.counters.count(.TcpAttemptFails)
       removeRequest(slot, net: &host.net)
       return
@@ -232,7 +249,7 @@ extension TCPLayer {
     }
     guard segment.acknowledgment == requests[slot].initialSend + 1 else {
       skb.drop(.tcpInvalidAcknowledgment)
-      ControlReply.reset(for: segment, tuple: tuple, by: requests[slot].device).send(host: &host)
+      resetRequest(slot, segment, host: &host)
       return
     }
     let listener = requests[slot].listener
@@ -279,6 +296,12 @@ extension TCPLayer {
     child.core.tuple = requests[slot].tuple
     // The address that the listener asked for is the child's too, the port is not. Linux: `inet_csk_clone_lock()`.
     child.core.boundTo.address = sockets[parent].core.boundTo.address
+    if let key = signatureKey(ofRequest: slot) {
+      child.signatureKey = key
+      if let peer = child.core.tuple.remote.address.v4, let only = IPv4Prefix(peer, length: 32) {
+        signatures.set(key, of: index, for: only)
+      }
+    }
     child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil

@@ -17,7 +17,7 @@ extension TCPConnection {
   /// Bytes to gather in one segment before the next is begun: a whole number of MSS up to what the device takes as one.
   /// Linux: `tcp_send_mss()`, `tcp_xmit_size_goal()`.
   func sizeGoal(mss: Int, largeAllowed: Bool) -> Int {
-    guard largeAllowed else { return mss }
+    guard largeAllowed, signatureKey == nil else { return mss }
     let most = sender.boundToHalfWindow(TCPConnection.gsoMaximum)
     return max(mss, most / mss * mss)
   }
@@ -44,6 +44,7 @@ extension TCPConnection {
       throw .EPIPE
     }
     guard iter.isAccessible else { throw .EFAULT }
+    if isInRepair, let count = try sendInRepair(&iter, host: &host) { return count }
     checkApplicationLimited()
 
     let requested = iter.count
@@ -115,7 +116,7 @@ extension TCPConnection {
         continue
       }
       if iter.count == 0 { break }
-      if taken < room || outOfBand { continue }
+      if taken < room || outOfBand || isInRepair { continue }
       if sender.writeSeq.isAfter(sender.pushedSeq + (sender.maxWindow >> 1)) {
         markPush(tail)
         pushPending(mss: mss, nagle: .push, host: &host)
@@ -198,6 +199,7 @@ extension TCPConnection {
     skb.tcp.sequence = sender.writeSeq
     skb.tcp.endSequence = sender.writeSeq
     skb.tcp.flags = .ack
+    if isInRepair { skb.tcp.sacked.insert(.repaired) }
     skb.mark = core.options.mark
     skb.socket = id.rawValue
     sender.isPushForced = false

@@ -60,12 +60,10 @@ extension TCPConnection {
     let tcpOptions =
       flags.contains(.syn)
       ? synOptions(isReply: flags.contains(.ack), cookie, net: host.net) : establishedOptions(net: host.net)
-    let headerByteCount = TCPHeader.minimumByteCount + tcpOptions.byteCount
     var header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: block.sequence,
       acknowledgment: flags.contains(.ack) ? receiver.rcvNxt : SequenceNumber(0),
-      headerByteCount: headerByteCount,
-      flags: flags)
+      headerByteCount: TCPHeader.minimumByteCount, flags: flags)
     // The window on a SYN is never scaled (RFC 7323 2.2).
     header.window =
       flags.contains(.syn)
@@ -83,16 +81,10 @@ extension TCPConnection {
     // So that the receiver's GRO does not hold a burst back for more of it.
     if block.segmentCount > 1 && payload > Int(block.segmentSize) { header.flags.insert(.psh) }
     skb.priority = core.options.priority
-    skb.push(headerByteCount)
-    skb.setTransportHeader()
-    let sum = InternetChecksum.pseudoHeader(
-      source: source, destination: destination, protocol: .tcp, byteCount: skb.length)
-    header.checksum = sum.partial
-    guard skb.write(header, tcpOptions) else {
+    guard skb.pushSegment(header, tcpOptions, from: source, to: destination, signedWith: signatureKey) else {
       skb.drop(.noMemory)
       return .failed(.ENOBUFS)
     }
-    skb.setPartialChecksum(start: 0, offset: TCPHeader.Offset.checksum)
     if Int(block.segmentCount) > 1 && payload > Int(block.segmentSize) {
       skb.gsoType = .tcpv4
       skb.gsoSize = Int(block.segmentSize)
@@ -153,7 +145,8 @@ extension TCPConnection {
   private func synOptions(isReply: Bool, _ cookie: FastOpenCookie?, net: borrowing Net) -> TCPOptions {
     var result = TCPOptions()
     result.maximumSegmentSize = UInt16(truncatingIfNeeded: receiver.advertisedMSS)
-    let wantsTimestamps = isReply ? hasTimestamps : net.settings.tcpTimestamps
+    // A signature leaves no room for them beside the others. Linux: `tcp_syn_options()`.
+    let wantsTimestamps = isReply ? hasTimestamps : net.settings.tcpTimestamps && signatureKey == nil
     if wantsTimestamps {
       result.hasTimestamps = true
       result.timestampValue = sender.timestamp(net.now)
@@ -165,7 +158,8 @@ extension TCPConnection {
     }
     result.fastOpen = cookie
     // A long cookie may find no room beside the others (RFC 7413 section 4.1.1).
-    if result.byteCount > TCPOptions.maximumByteCount { result.fastOpen = nil }
+    let room = TCPOptions.maximumByteCount - (signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+    if result.byteCount > room { result.fastOpen = nil }
     return result
   }
 
@@ -177,7 +171,8 @@ extension TCPConnection {
       result.timestampEcho = receiver.recent.value
     }
     guard sender.hasSACK, !receiver.sack.isEmpty else { return result }
-    let most = (40 - (hasTimestamps ? 12 : 0) - 4) / 8
+    let most = (40 - fixedOptionByteCount - 4) / 8
+    guard most > 0 else { return result }
     // RFC 2883: the duplicate goes first.
     if let duplicate = receiver.sack.duplicate {
       result.sackBlocks[0] = duplicate

@@ -21,6 +21,7 @@ public struct TCPOptions: Sendable {
     public static let sackPermitted: UInt8 = 4
     public static let sack: UInt8 = 5
     public static let timestamps: UInt8 = 8
+    public static let signature: UInt8 = 19
     public static let fastOpen: UInt8 = 34
     /// Shared by experiments, each with a magic number (RFC 6994).
     public static let experiment: UInt8 = 254
@@ -39,6 +40,8 @@ public struct TCPOptions: Sendable {
   public var sackBlockCount = 0
   public var sackBlocks: InlineArray<4, SACKBlock> = .init(
     repeating: SACKBlock(start: SequenceNumber(0), end: SequenceNumber(0)))
+  /// RFC 2385.
+  public var signature: SegmentSignature?
   /// Of a SYN (RFC 7413).
   public var fastOpen: FastOpenCookie?
 
@@ -87,6 +90,7 @@ public struct TCPOptions: Sendable {
           sackBlocks[index] = SACKBlock(
             start: SequenceNumber(bytes.load32(at)), end: SequenceNumber(bytes.load32(at + 4)))
         }
+      case (Kind.signature, 18): signature = SegmentSignature(parsing: bytes, at: offset + 2)
       case (Kind.fastOpen, _):
         fastOpen = FastOpenCookie(parsing: bytes, at: offset + 2, count: length - 2, isExperimental: false)
       case (Kind.experiment, 4...) where bytes.load16(offset + 2) == FastOpenCookie.magic:
@@ -100,21 +104,29 @@ public struct TCPOptions: Sendable {
   /// How many bytes `write` takes: a multiple of 4, at most 40.
   @inlinable public var byteCount: Int {
     var count = 0
+    if signature != nil { count += SegmentSignature.optionByteCount }
     if maximumSegmentSize != nil { count += 4 }
     if hasTimestamps { count += 12 } else if sackPermitted { count += 4 }
     if windowScale != nil { count += 4 }
-    if sackBlockCount > 0 { count += 4 + 8 * writtenBlockCount }
+    if writtenBlockCount > 0 { count += 4 + 8 * writtenBlockCount }
     if let fastOpen { count += fastOpen.optionByteCount }
     return count
   }
-  /// Beside timestamps three blocks fit (RFC 2018 section 3); a fourth is not written.
-  @inlinable var writtenBlockCount: Int { min(sackBlockCount, hasTimestamps ? 3 : 4) }
+  /// Beside timestamps three blocks fit (RFC 2018 section 3), beside a signature two; more are not written.
+  @inlinable var writtenBlockCount: Int {
+    min(sackBlockCount, signature != nil ? (hasTimestamps ? 0 : 2) : hasTimestamps ? 3 : 4)
+  }
 
   /// Writes the options in the order Linux writes them, each padded to 4 bytes. Linux: `tcp_options_write()`.
   ///
   /// - Parameter offset: where in `bytes` the options begin.
   @inlinable public func write(to bytes: inout MutableRawSpan, at offset: Int) {
     var at = offset
+    if let signature {
+      bytes.store32(0x0101_1312, at)
+      signature.writeDigest(to: &bytes, at: at + 4)
+      at += SegmentSignature.optionByteCount
+    }
     if let maximumSegmentSize {
       bytes.store32(0x0204_0000 | UInt32(maximumSegmentSize), at)
       at += 4
@@ -133,7 +145,7 @@ public struct TCPOptions: Sendable {
       bytes.store32(0x0103_0300 | UInt32(windowScale), at)
       at += 4
     }
-    if sackBlockCount > 0 {
+    if writtenBlockCount > 0 {
       bytes.store32(0x0101_0500 | UInt32(2 + 8 * writtenBlockCount), at)
       at += 4
       for index in 0..<writtenBlockCount {

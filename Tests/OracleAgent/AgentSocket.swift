@@ -4,14 +4,15 @@ import SwiftStack
 final class AgentSocket {
   let socket: Socket
   /// Bytes sent so far, from which the next ones' values follow.
-  private var sent = 0
+  private(set) var sent: Int
 
   /// What it sends begins with the header of an echo request.
   private let isEcho: Bool
 
-  init(_ socket: Socket, isEcho: Bool = false) {
+  init(_ socket: Socket, isEcho: Bool = false, sent: Int = 0) {
     self.socket = socket
     self.isEcho = isEcho
+    self.sent = sent
     socket.isNonBlocking = true
   }
 

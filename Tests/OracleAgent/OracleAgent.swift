@@ -67,6 +67,11 @@ import SwiftStack
           return "errno \((error.code ?? .EINVAL).rawValue)"
         }
         return "ok"
+      case "move":
+        guard let old = sockets.removeValue(forKey: name) else { return "nobody" }
+        let (moved, said) = try old.moved(to: try stack.socket(.tcp))
+        sockets[words[0]] = moved
+        return said
       case "forget":
         stack.forgetFastOpenCookies()
         return "ok"

@@ -9,7 +9,7 @@ ETH_P_ALL = 3
 # As many scripts have ports of their own.
 TURNS = 1000
 FLAGS = ((0x02, "S"), (0x10, "."), (0x08, "P"), (0x01, "F"), (0x04, "R"), (0x20, "U"), (0x40, "E"), (0x80, "W"))
-OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 34: "fastopen", 254: "experiment"}
+OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 19: "md5", 34: "fastopen", 254: "experiment"}
 
 
 class FrameLog:

@@ -18,6 +18,7 @@
     NAME shutdown r|w|rw
     NAME disconnect | close
     NAME sysctl SETTING VALUE            of the namespace, until the script ends
+    NAME move OTHER                      a connection becomes OTHER, by TCP_REPAIR
     NAME forget                          what is known of peers: cookies of Fast Open
     - reset                              closes all, and sets the settings back
 
@@ -36,6 +37,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 SO_EE = struct.Struct("=IBBBBII")
 # SO_EE_ORIGIN_ZEROCOPY.
 ZERO_COPY = 5
+TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS = 19, 20, 21, 22
+TCP_TIMESTAMP, TCP_REPAIR_WINDOW = 24, 29
 # What a receive tells beside the bytes: MSG_TRUNC and MSG_ERRQUEUE.
 TOLD_FLAGS = 0x2020
 
@@ -137,6 +140,45 @@ class Agent:
     def do_forget(self, _name: str) -> None:
         subprocess.run(["ip", "tcp_metrics", "flush"], check=True)
 
+    def do_move(self, name: str, other: str) -> str:
+        old = self.sockets.pop(name)
+        local, remote = old.getsockname(), old.getpeername()
+        old.setsockopt(6, TCP_REPAIR, 1)
+        info = old.getsockopt(6, socket.TCP_INFO, 104)
+        old.setsockopt(6, TCP_REPAIR_QUEUE, 2)
+        sent, end = peek(old), old.getsockopt(6, TCP_QUEUE_SEQ) & 0xFFFFFFFF
+        old.setsockopt(6, TCP_REPAIR_QUEUE, 1)
+        unread, begin = peek(old), old.getsockopt(6, TCP_QUEUE_SEQ) & 0xFFFFFFFF
+        window = old.getsockopt(6, TCP_REPAIR_WINDOW, 20)
+        stamp = old.getsockopt(6, TCP_TIMESTAMP)
+        old.close()
+        new = socket.socket()
+        new.setsockopt(6, TCP_REPAIR, 1)
+        new.bind(local)
+        new.setsockopt(6, TCP_REPAIR_QUEUE, 2)
+        new.setsockopt(6, TCP_QUEUE_SEQ, signed(end - len(sent)))
+        new.setsockopt(6, TCP_REPAIR_QUEUE, 1)
+        new.setsockopt(6, TCP_QUEUE_SEQ, signed(begin - len(unread)))
+        new.connect(remote)
+        options = struct.pack("=II", 2, 1460)
+        if info[5] & 4:
+            options += struct.pack("=II", 3, info[6] & 15 | info[6] >> 4 << 16)
+        options += struct.pack("=II", 4, 0) if info[5] & 2 else b""
+        options += struct.pack("=II", 8, 0) if info[5] & 1 else b""
+        new.setsockopt(6, TCP_REPAIR_OPTIONS, options)
+        if unread:
+            new.send(unread)
+        new.setsockopt(6, TCP_REPAIR_QUEUE, 2)
+        if sent:
+            new.send(sent)
+        new.setsockopt(6, TCP_REPAIR_WINDOW, window)
+        new.setsockopt(6, TCP_TIMESTAMP, stamp)
+        new.setsockopt(6, TCP_REPAIR, 0)
+        count = self.sent.get(name, 0)
+        self.add(other, new)
+        self.sent[other] = count
+        return f"sent {len(sent)} unread {len(unread)}"
+
     def do_shutdown(self, name: str, ways: str) -> None:
         how = {"r": socket.SHUT_RD, "w": socket.SHUT_WR, "rw": socket.SHUT_RDWR}[ways]
         self.sockets[name].shutdown(how)
@@ -226,6 +268,18 @@ class Agent:
 
     def do_peername(self, name: str) -> str:
         return f"name {say(self.sockets[name].getpeername())}"
+
+
+def peek(one: socket.socket) -> bytes:
+    try:
+        return one.recv(1 << 20, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""
+
+
+def signed(number: int) -> int:
+    number &= 0xFFFFFFFF
+    return number - (1 << 32) if number >> 31 else number
 
 
 def write_setting(setting: str, value: str) -> None:

@@ -28,6 +28,8 @@ MORE_OPTIONS = {
     "IP_RECVOPTS": (0, 6), "IP_RETOPTS": (0, 7),
     "SO_INCOMING_CPU": (1, 49), "SO_TXTIME": (1, 61), "SCM_RIGHTS": (1, 1),
     "SO_BINDTOIFINDEX": (1, 62), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
+    "TCP_REPAIR": (6, 19), "TCP_REPAIR_QUEUE": (6, 20), "TCP_QUEUE_SEQ": (6, 21), "TCP_REPAIR_OPTIONS": (6, 22),
+    "TCP_TIMESTAMP": (6, 24), "TCP_REPAIR_WINDOW": (6, 29), "TCP_MD5SIG": (6, 14), "TCP_MD5SIG_EXT": (6, 32),
     "TCP_FASTOPEN_CONNECT": (6, 30), "TCP_FASTOPEN_KEY": (6, 33), "TCP_FASTOPEN_NO_COOKIE": (6, 34),
 }
 LEVELS = {"SO": socket.SOL_SOCKET, "TCP": 6, "IP": 0, "UDP": 17}
@@ -49,6 +51,14 @@ class ScriptError(Exception):
     pass
 
 
+def signature_key(text: str) -> str:
+    """md5:ADDRESS:KEY or md5:ADDRESS/LENGTH:KEY as a struct tcp_md5sig in hexadecimal digits."""
+    _, place, key = text.split(":")
+    host, slash, length = {"me": UNDER_TEST, "peer": PEER}.get(place, place).partition("/")
+    address = struct.pack("=H2x4s120x", socket.AF_INET, socket.inet_aton(host))
+    return (address + struct.pack("=BBHi80s", bool(slash), int(length or 0), len(key), 0, key.encode())).hex()
+
+
 def run(*command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
@@ -64,6 +74,8 @@ def option(name: str) -> tuple[int, int]:
 
 def value(word: str) -> str:
     """In hexadecimal."""
+    if word.startswith("md5:"):
+        return signature_key(word)
     if word.startswith("parts:"):
         return b"".join(map(part, word[6:].split(","))).hex()
     return word[4:] if word.startswith("hex:") else (int(word) & 0xFFFFFFFF).to_bytes(4, "little").hex()

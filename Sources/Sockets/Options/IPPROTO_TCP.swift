@@ -18,10 +18,18 @@ public enum TCPOptionName {
   public static let info: Int32 = 11
   public static let quickAck: Int32 = 12
   public static let congestion: Int32 = 13
+  public static let signatureKey: Int32 = 14
   public static let userTimeout: Int32 = 18
+  public static let repair: Int32 = 19
+  public static let repairQueue: Int32 = 20
+  public static let queueSequence: Int32 = 21
+  public static let repairOptions: Int32 = 22
   public static let fastOpen: Int32 = 23
+  public static let timestamp: Int32 = 24
   public static let notSentLowWater: Int32 = 25
+  public static let repairWindow: Int32 = 29
   public static let fastOpenConnect: Int32 = 30
+  public static let signatureKeyForPrefix: Int32 = 32
   public static let fastOpenKey: Int32 = 33
   public static let fastOpenNoCookie: Int32 = 34
 }
@@ -158,6 +166,8 @@ extension OptionTable {
         }
       })
     table.addFastOpen()
+    table.addSignatures()
+    table.addRepair()
     return table
   }()
 }

@@ -47,6 +47,7 @@ extension TCPOptions: CustomStringConvertible {
     case (Kind.sack, let count) where count > 0 && count % 8 == 0:
       let blocks = stride(from: 0, to: count, by: 8).map { "{\(value.load32($0)):\(value.load32($0 + 4))}" }
       return "sack \(count / 8) " + blocks.joined()
+    case (Kind.signature, 16): return "md5 \(digits(value))"
     case (Kind.fastOpen, 0): return "tfo cookiereq"
     case (Kind.fastOpen, _): return "tfo cookie \(digits(value))"
     case (Kind.experiment, 2...) where value.load16(0) == FastOpenCookie.magic:
