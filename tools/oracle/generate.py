@@ -13,13 +13,21 @@ SOCKET_OPTIONS = (
     ("SO_LINGER", ("hex:0100000000000000", "hex:0100000001000000", "hex:0000000005000000", "hex:01")),
     ("SO_DONTROUTE", (0, 1)), ("IP_TOS", (0, 8, 0x10, 0xFC, 255, 256, -1)), ("IP_TTL", (1, 64, 255, 0, 256, -1)),
     ("IP_RECVERR", (0, 1)), ("IP_MTU_DISCOVER", (0, 1, 2, 3, 4, 5, 6, -1)), ("IP_RECVTTL", (0, 1)),
+    ("SO_ZEROCOPY", (0, 1, 2, -1)), ("SO_BINDTOIFINDEX", (0, 1, 2, 99)),
+    ("IP_OPTIONS", ("hex:", "hex:01010101", "hex:0101", "hex:0707040000000000", "hex:83", "hex:44080501", "hex:830b040a000001")),
+    ("IP_MULTICAST_TTL", (0, 1, 255, -1, 256)), ("IP_MULTICAST_LOOP", (0, 1)), ("IP_MULTICAST_ALL", (0, 1)),
+    ("IP_MULTICAST_IF", ("parts:10.0.0.2", "parts:0.0.0.0", "parts:10.0.0.9")),
+    # Always by an interface: a group that no route leads to is on the only link here, and unreachable in Linux.
+    ("IP_ADD_MEMBERSHIP", ("parts:239.1.1.1,10.0.0.2", "parts:10.0.0.1,10.0.0.2")),
+    ("IP_DROP_MEMBERSHIP", ("parts:239.1.1.1,10.0.0.2", "parts:239.1.1.2,10.0.0.2")),
 )
 TCP_OPTIONS = (
     ("TCP_NODELAY", (0, 1)), ("TCP_CORK", (0, 1)), ("TCP_MAXSEG", (87, 88, 536, 1000, 1460, 32768, 0)),
     ("TCP_QUICKACK", (0, 1)), ("TCP_DEFER_ACCEPT", (0, 1, 5)), ("TCP_KEEPIDLE", (0, 1, 7200, 40_000)),
     ("TCP_KEEPINTVL", (0, 1, 75, 40_000)), ("TCP_KEEPCNT", (0, 1, 9, 200)), ("TCP_SYNCNT", (0, 1, 6, 200)),
     ("TCP_LINGER2", (0, 1, 60, -1)), ("TCP_USER_TIMEOUT", (0, 1000, -1)), ("TCP_NOTSENT_LOWAT", (0, 1000, 16384)),
-    ("TCP_WINDOW_CLAMP", (0, 1, 5000, 100_000)),
+    ("TCP_WINDOW_CLAMP", (0, 1, 5000, 100_000)), ("TCP_FASTOPEN_CONNECT", (0, 1, 2)), ("TCP_FASTOPEN", (0, 5, -1)),
+    ("TCP_FASTOPEN_NO_COOKIE", (0, 1)),
 )
 UDP_OPTIONS = (("UDP_CORK", (0, 1)), ("UDP_SEGMENT", (0, 1, 100, 1400, 65_535, 65_536, -1)))
 ASKED = (
@@ -29,8 +37,8 @@ ASKED = (
 SIZES = (0, 1, 2, 10, 99, 500, 1448, 1449, 1472, 1473, 3000, 5000)
 RECEIVED = (0, 1, 5, 100, 1000, 20_000)
 # Not MSG_MORE: what pushes it out, the timer or a segment, depends in Linux on the memory of that segment.
-STREAM_FLAGS = ("", "", "", "", " OOB", " EOR", " DONTROUTE")
-DATAGRAM_FLAGS = ("", "", "", "", " MORE", " OOB", " DONTROUTE", " CONFIRM")
+STREAM_FLAGS = ("", "", "", "", " OOB", " EOR", " DONTROUTE", " ZEROCOPY")
+DATAGRAM_FLAGS = ("", "", "", "", " MORE", " OOB", " DONTROUTE", " CONFIRM", " ZEROCOPY")
 RECEIVE_FLAGS = ("", "", "", "", " PEEK", " TRUNC", " PEEK|TRUNC", " WAITALL", " OOB", " ERRQUEUE")
 PORTS = (0, 7000, 7000, 7001, 7001, 7002)
 
@@ -116,7 +124,7 @@ def words(chance: random.Random, name: str, kind: str, verb: str, free: list[str
         ports = PORTS if is_stream else PORTS[1:]
         return f"{name} connect {chance.choice(('peer', 'peer', 'me', 'lo'))}:{chance.choice(ports)}"
     if verb == "sendto":
-        flags = chance.choice(STREAM_FLAGS if is_stream else DATAGRAM_FLAGS)
+        flags = chance.choice((*STREAM_FLAGS, " FASTOPEN") if is_stream else DATAGRAM_FLAGS)
         place = chance.choice(("peer", "peer", "me", "lo"))
         return f"{name} sendto {place}:{chance.choice(PORTS)} {chance.choice(SIZES)}{flags}"
     if verb == "listen":
