@@ -127,7 +127,7 @@ extension TCPConnection {
     sendOptions.pmtuDiscovery = core.options.pathMTUDiscovery
     sendOptions.mark = core.options.mark
     var packet = skb
-    if let list = core.ipOptions?.list {
+    if sender.networkOptionByteCount > 0, let list = core.ipOptions?.list {
       sendOptions.optionByteCount = list.byteCount
       let destination = core.tuple.remote.address.v4 ?? path.destination
       guard IPv4Layer.push(list, onto: &packet, route: path, destination: destination, net: host.net) else {
