@@ -44,7 +44,7 @@ enum RxBuffer: ~Copyable {
   }
 
   /// Puts a record in place of the one there, which must be empty.
-  func set(_ index: Int, _ record: consuming RxBuffer) {
+  @inline(__always) func set(_ index: Int, _ record: consuming RxBuffer) {
     precondition(index >= 0 && index < count, "An Rx buffer index is outside the ring.")
     // Assigning ends the old record, which is .empty.
     unsafe records[index] = record

@@ -68,6 +68,7 @@ struct RxRing: ~Copyable {
   }
 
   /// A new buffer, mapped and recorded; nil when memory or mappings have run out.
+  @inline(__always)
   private mutating func allocateBuffer(at index: Int, pool: SkBuffPool) -> IOVA? {
     let isHalf = bufferByteCount <= SkBuffPool.pageByteCount / 2
     var offset = 0

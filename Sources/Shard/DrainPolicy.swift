@@ -13,7 +13,8 @@
 package struct DrainPolicy {
   /// Bytes that one entry takes from the wire, and that its programs move.
   package static var entryByteCount: Int { 1 << 20 }
-  /// Bytes that are taken from the wire before they go up the floors: what a core has close by when it copies them.
+  /// Bytes that are taken from the wire before they go up the floors while both directions are busy: what a core has close
+  /// by when it copies them. One direction alone takes all that an entry may: fewer, larger turns cost it less.
   static var batchByteCount: Int { 256 << 10 }
   /// Frames that one entry takes from the wire.
   package static var entryFrameCount: Int { 256 }
@@ -60,6 +61,11 @@ package struct DrainPolicy {
   /// Whether both directions are busy.
   @inline(__always)
   package func isBusyBothWays(now: Instant) -> Bool { (now < busyInUntil) && (now < busyOutUntil) }
+
+  /// Bytes of the next batch from the wire.
+  package func batchByteCount(now: Instant) -> Int {
+    isBusyBothWays(now: now) ? Self.batchByteCount : Self.entryByteCount
+  }
 
   /// Who puts out the next frame.
   package enum Duty { case holder, carrier }

@@ -143,7 +143,7 @@ extension Shard {
     while left > 0 && bytesLeft > 0 {
       var batch = min(left, IceDriver.rxBudget)
       left -= batch
-      var batchBytesLeft = DrainPolicy.batchByteCount
+      var batchBytesLeft = duty.batchByteCount(now: host.net.now)
       while batch > 0 && bytesLeft > 0 && batchBytesLeft > 0 {
         guard nic.receiveVector(into: &incoming) else { break }
         switch port.receive(into: incoming, &incomingMetadata) {
