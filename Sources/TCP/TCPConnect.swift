@@ -51,8 +51,6 @@ extension TCPLayer {
     _ index: Int, to remote: SocketAddress, host: inout Host
   ) throws(Errno) {
     sockets[index].prepareAnew(net: host.net)
-    // Linux: `tcp_connect_init()`.
-    sockets[index].core.pendingError = nil
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
     sockets[index].sender.networkOptionByteCount = UInt8(sockets[index].core.ipOptions?.list.byteCount ?? 0)
@@ -102,6 +100,8 @@ extension TCPLayer {
     takeSignatureKey(index)
     sockets[index].core.route = route
     insert(tuple, socket: index)
+    // Not earlier: a connect that is refused here leaves the error that was. Linux: `tcp_connect_init()`.
+    sockets[index].core.pendingError = nil
     sockets[index].connectPhase = .connecting
     sockets[index].prepareToConnect(initial: initial, timestampOffset: timestampOffset(tuple), net: &host.net)
   }

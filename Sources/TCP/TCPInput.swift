@@ -51,6 +51,7 @@ extension TCPConnection {
     var result = verdict
     // Behind the peer's FIN there is nothing to take; what comes again from before it is acknowledged.
     if state.canReceive || segment.sequence.isBefore(receiver.rcvNxt) {
+      saveUrgentByte(skb, net: &host.net)
       if bringsUnwantedData(segment) {
         host.net.counters.count(.TcpExtTCPAbortOnData)
         skb.drop(.tcpAbortOnData)
@@ -58,7 +59,6 @@ extension TCPConnection {
         return .reset
       }
       let hadFin = receiver.peerFinSeen
-      saveUrgentByte(skb, net: &host.net)
       queueData(skb, host: &host)
       if receiver.peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
     } else {

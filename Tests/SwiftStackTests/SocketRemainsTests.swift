@@ -151,6 +151,14 @@ import Wire
     #expect(errno { () throws(SocketError) in try one.send([1]) } == .EPIPE)
   }
 
+  @Test("T2 a connect that no route allows leaves the error that was") func errorAfterRefusedConnect() throws
+  {
+    let (_, server) = try pair(listener(Self.at(7000)), 7000)
+    try server.disconnect()
+    #expect(errno { () throws(SocketError) in try server.connect(to: Self.station) } == .EINVAL)
+    #expect(errno { () throws(SocketError) in try server.send([1]) } == .ECONNRESET)
+  }
+
   @Test(
     "T2 shutdown while a connect is on its way, which has come about or failed", arguments: [true, false])
   func shutdownWhileConnecting(isThere: Bool) throws {
@@ -183,6 +191,7 @@ import Wire
     wait()
     #expect(
       errno { () throws(SocketError) in _ = try client.receive(upTo: 1, flags: .outOfBand) } == .ENOTCONN)
+    #expect(client.readiness.contains(.priority))
   }
 }
 
