@@ -273,6 +273,14 @@ public struct IovIter: ~Copyable {
       advance(length)
       return length
     }
+    // One buffer, as nearly always: nothing to walk.
+    if case .buffer(let base) = backing, let target = unsafe base, let bytes = source.baseAddress {
+      let length = min(source.count, count)
+      unsafe (target + offset).copyMemory(from: bytes, byteCount: length)
+      offset += length
+      count -= length
+      return length
+    }
     var copied = 0
     while copied < source.count, count > 0 {
       skipEmptySegments()
