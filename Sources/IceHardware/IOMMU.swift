@@ -57,6 +57,7 @@
   @frozen @usableFromInline struct State: BitwiseCopyable {
     @usableFromInline var firstFree: UInt32
     @usableFromInline var mappedCount: Int
+    @usableFromInline var fromDeviceUnmapCount: UInt64
     @usableFromInline var failuresToInject: Int
     @usableFromInline var mappingFailureCount: UInt64
   }
@@ -81,7 +82,8 @@
         to: Slot(page: 0, lower: 0, upper: 0, generation: 0, direction: 0, nextFree: next))
     }
     unsafe state.initialize(
-      to: State(firstFree: 0, mappedCount: 0, failuresToInject: 0, mappingFailureCount: 0))
+      to: State(
+        firstFree: 0, mappedCount: 0, fromDeviceUnmapCount: 0, failuresToInject: 0, mappingFailureCount: 0))
   }
 
   /// Frees the table; only its owner calls this, last.
@@ -140,6 +142,8 @@
     let slot = unsafe slots + index
     let isLive = unsafe slot.pointee.direction != 0 && UInt64(slot.pointee.generation) == iova.rawValue >> 40
     precondition(isLive, "The driver unmapped an address that is not mapped.")
+    // `fromDevice` is 2, `toDevice` is 1.
+    unsafe state.pointee.fromDeviceUnmapCount &+= UInt64(slot.pointee.direction >> 1)
     unsafe slot.pointee.direction = 0
     unsafe slot.pointee.nextFree = state.pointee.firstFree
     unsafe state.pointee.firstFree = UInt32(truncatingIfNeeded: index)
@@ -168,6 +172,9 @@
     return unsafe .memory(page + Int(offset))
   }
 
+  /// How many mappings that the device may write to were ended: while it stands still, a translation that the device
+  /// keeps is good. Linux: what `iommu_iotlb_sync()` tells a device that caches translations.
+  public var fromDeviceUnmapCount: UInt64 { unsafe state.pointee.fromDeviceUnmapCount }
   /// How many mappings exist now.
   public var mappedCount: Int { unsafe state.pointee.mappedCount }
   /// How many calls of `map` were refused.

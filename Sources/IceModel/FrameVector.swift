@@ -76,16 +76,29 @@
     return true
   }
 
-  /// Becomes a copy of another list of the same capacity. The first piece is copied to `room` if it fits there: it may be
-  /// the device's scratch, which the next frame uses again.
-  public mutating func take(_ other: borrowing FrameVector, headerInto room: UnsafeMutableRawBufferPointer) {
+  /// Drops the first pieces; those behind move to the front.
+  mutating func removeFirst(_ dropped: Int) {
+    precondition(dropped >= 0 && dropped <= count, "A frame vector has fewer segments than are to go.")
+    for index in 0..<dropped { byteCount -= unsafe storage[1 + index].byteCount }
+    count -= dropped
+    // Slots 1 + dropped ..< 1 + dropped + count are initialized segments, and so are the slots before them.
+    if count > 0 { unsafe (storage + 1).update(from: storage + 1 + dropped, count: count) }
+  }
+
+  /// Becomes a copy of another list, whose segments all fit.
+  public mutating func copy(_ other: borrowing FrameVector) {
     precondition(other.count <= capacity, "A frame vector has no room for another's segments.")
-    removeAll()
-    guard other.count > 0 else { return }
     // Slots 1...other.count are initialized segments of the other, and exist here by the check above.
     unsafe (storage + 1).update(from: other.storage + 1, count: other.count)
     count = other.count
     byteCount = other.byteCount
+  }
+
+  /// Becomes a copy of another list of the same capacity. The first piece is copied to `room` if it fits there: it may be
+  /// the device's scratch, which the next frame uses again.
+  public mutating func take(_ other: borrowing FrameVector, headerInto room: UnsafeMutableRawBufferPointer) {
+    copy(other)
+    guard count > 0 else { return }
     let first = unsafe storage[1]
     guard let start = room.baseAddress, first.byteCount <= room.count else { return }
     unsafe start.copyMemory(from: first.base, byteCount: first.byteCount)

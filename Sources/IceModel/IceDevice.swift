@@ -211,7 +211,8 @@ public struct IceDevice: ~Copyable {
       vector.removeAll()
       return false
     }
-    return receive.copyOffered(into: &vector)
+    receive.copyOffered(into: &vector)
+    return true
   }
 
   /// The wire has put a frame of `byteCount` bytes into the vector that `receiveVector` gave last.

@@ -29,8 +29,11 @@ struct ReceiveEngine: ~Copyable {
   var macAddress: MACAddress
   private let hash = ToeplitzHash.standard
   private(set) var head = 0
-  /// The buffers offered for the frame being received, one segment each, from descriptor `head` on.
+  /// Posted buffers that the device has fetched, one segment each, from descriptor `head` on: the next frame goes there. They
+  /// are kept from frame to frame, as a NIC keeps prefetched descriptors, until a mapping that it may write to ends.
   private var offered = FrameVector(capacity: 64)
+  /// The IOMMU's count when they were fetched.
+  private var unmapCount: UInt64 = 0
 
   init(bus: IceBus, macAddress: MACAddress) {
     ring = bus.rxRing
@@ -53,13 +56,24 @@ struct ReceiveEngine: ~Copyable {
     return tail >= head ? tail - head : tail + ring.count - head
   }
 
-  /// Gathers posted buffers that together hold `byteCount` bytes.
+  /// Fetches posted buffers until those at hand hold `byteCount` bytes.
   mutating func offer(byteCount: Int) -> ReceiveOutcome {
-    offered.removeAll()
     let size = context.bufferByteCount
     let posted = postedCount
+    if unmapCount != iommu.fromDeviceUnmapCount || offered.byteCount != offered.count * size
+      || offered.count > posted
+    {
+      offered.removeAll()
+      unmapCount = iommu.fromDeviceUnmapCount
+    }
     if size == 0 || posted * size < byteCount { return .noBuffer }
-    var index = head
+    if offered.byteCount >= byteCount { return .delivered }
+    return fetch(byteCount: byteCount, size: size)
+  }
+
+  private mutating func fetch(byteCount: Int, size: Int) -> ReceiveOutcome {
+    var index = head + offered.count
+    if index >= ring.count { index -= ring.count }
     while offered.byteCount < byteCount {
       let address = RxReadDescriptor(unpacking: ring[index]).bufferAddress
       switch iommu.translate(address, byteCount: size, .fromDevice) {
@@ -76,14 +90,7 @@ struct ReceiveEngine: ~Copyable {
   }
 
   /// Copies the list of offered buffers into the caller's vector.
-  func copyOffered(into vector: inout FrameVector) -> Bool {
-    vector.removeAll()
-    for index in 0..<offered.count {
-      let segment = offered.segment(at: index)
-      guard unsafe vector.appendSegment(segment.base, byteCount: segment.byteCount) else { return false }
-    }
-    return true
-  }
+  func copyOffered(into vector: inout FrameVector) { vector.copy(offered) }
 
   /// Copies a frame into the offered buffers, as the device's DMA would.
   func fill(from bytes: UnsafeRawBufferPointer) { unsafe offered.copyBytes(from: bytes) }
@@ -136,6 +143,7 @@ struct ReceiveEngine: ~Copyable {
   private mutating func writeBack(_ descriptor: inout RxFlexDescriptor, byteCount: Int, bufferByteCount: Int)
   {
     var left = byteCount
+    var used = 0
     let common = descriptor.status
     while left > 0 {
       let part = min(left, bufferByteCount)
@@ -144,8 +152,9 @@ struct ReceiveEngine: ~Copyable {
       descriptor.status = left == 0 ? common.union([.done, .endOfFrame]) : .done
       ring.writeBack(head, descriptor.packed)
       head = head + 1 == ring.count ? 0 : head + 1
+      used += 1
     }
-    offered.removeAll()
+    offered.removeFirst(used)
   }
 
   /// The receive filter; also counts what passes.

@@ -103,6 +103,35 @@ import Wire
     #expect(small.received(0, 60) == Self.udp)
   }
 
+  @Test("D12 D5 Buffers fetched ahead are used in order, fetched once, and not once one of them is unmapped")
+  func fetchedAhead() {
+    let driver = HandDriver(engines: .lent)
+    driver.postBuffers(40)
+    // 33 buffers of 2 KiB for 64 KiB and a header.
+    #expect(driver.offer())
+    #expect(driver.vector.count == 33)
+    let ahead = driver.vector.segment(at: 1)
+    for index in 0..<3 {
+      #expect(driver.offer())
+      _ = unsafe Self.udp.withUnsafeBytes { bytes in unsafe driver.vector.copyBytes(from: bytes) }
+      #expect(driver.complete(60) == .delivered)
+      #expect(driver.received(index, 60) == Self.udp)
+      #expect(driver.written(index + 1) == nil)
+    }
+    #expect(driver.offer())
+    #expect(driver.vector.count == 33 && driver.vector.byteCount == 33 * 2048)
+    let third = driver.vector.segment(at: 0)
+    #expect(unsafe third.base == ahead.base + 2 * 2048)
+    // A frame over three buffers, then the first of the next three is unmapped: the device asks the IOMMU again.
+    _ = unsafe Self.udp.withUnsafeBytes { bytes in unsafe driver.vector.copyBytes(from: bytes) }
+    #expect(driver.complete(5000) == .delivered)
+    #expect(driver.written(5)?.packetByteCount == 5000 - 2 * 2048)
+    driver.bus.iommu.unmap(driver.rxAddresses[7])
+    let faults = driver.bus.registers.read(.IOMMU_FAULTS)
+    #expect(!driver.offer())
+    #expect(driver.bus.registers.read(.IOMMU_FAULTS) == faults + 1)
+  }
+
   @Test("D12 Filter: ours, broadcast and multicast pass; others, short and long ones are counted")
   func filter() {
     let driver = HandDriver()
