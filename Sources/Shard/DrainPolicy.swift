@@ -4,6 +4,7 @@
 ///   out, completions and frames in, programs in line, round by round until all is quiet. One entry takes at most
 ///   `entryByteCount` from the wire, gives programs turns worth as much, and a thread with more to send comes back for the
 ///   next piece; so nobody holds the lock for longer than that takes. What is left is the event loop's, which comes at once.
+/// - A frame that comes alone is answered before anybody looks for the next.
 /// - Threads that wait for the lock get it in the order they came once they have waited too long: `Guarded`.
 /// - Programs have their turns first come, first served.
 /// - Each frame is put out by whoever holds the shard, down to the system call, as long as one direction is busy: that
@@ -25,6 +26,7 @@ package struct DrainPolicy {
   static var busyByteCount: Int { 64 << 10 }
   static var busyTime: Nanoseconds { .milliseconds(1) }
 
+  private var turnsUntilLook = 0
   private var entryBytesIn = 0
   private var entryBytesOut = 0
   private var busyInUntil = Instant.origin
@@ -57,6 +59,22 @@ package struct DrainPolicy {
 
   /// The wire has told of a carried frame.
   package mutating func carried() { carriedCount -= 1 }
+
+  /// Turns that take one frame and do not look for another, between two that look.
+  static var turnsWithoutLook: Int { 7 }
+
+  /// The first frame of a turn is here: whether to leave it at that. While frames come one by one, the look that finds no
+  /// second costs as much as the frame itself, so most turns do without; the wire's readiness tells of one.
+  mutating func expectsNoSecond() -> Bool {
+    guard turnsUntilLook > 0 else { return false }
+    turnsUntilLook -= 1
+    return true
+  }
+
+  /// A turn has taken all there was.
+  mutating func wireIsEmpty(after frameCount: Int) {
+    if frameCount == 1 { turnsUntilLook = Self.turnsWithoutLook }
+  }
 
   /// Whether both directions are busy.
   @inline(__always)

@@ -134,12 +134,14 @@ extension Shard {
   }
 
   /// Takes frames from a TAP into the posted buffers, NAPI after each batch: at most `limit` frames and about
-  /// `entryByteCount` bytes before others get the lock.
+  /// `entryByteCount` bytes before others get the lock. A frame that is expected to be alone goes up at once, and nobody looks
+  /// for a second: whoever waits for the wire is told of that.
   ///
-  /// - Returns: whether the wire may have more.
+  /// - Returns: whether more is to be taken before anybody waits for the wire.
   package mutating func receiveFromWire(limit: Int) -> Bool {
     var left = limit
     var bytesLeft = DrainPolicy.entryByteCount
+    var taken = 0
     while left > 0 && bytesLeft > 0 {
       var batch = min(left, IceDriver.rxBudget)
       left -= batch
@@ -156,7 +158,13 @@ extension Shard {
           host.net.tracer.record(
             .device_frame_in, UInt64(truncatingIfNeeded: byteCount), 0, UInt64(incomingMetadata.gsoSize))
           nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: host.net.now)
+          taken += 1
+          if taken == 1 && duty.expectsNoSecond() {
+            drain()
+            return false
+          }
         case .wouldBlock:
+          duty.wireIsEmpty(after: taken)
           drain()
           return false
         case .failed(let code):

@@ -20,8 +20,9 @@ extension Shard {
     }
     runTimers()
     takeHandovers()
-    let mayHaveMore = isReadable ? receiveFromWire(limit: frameLimit) : false
-    drain()
+    var mayHaveMore = false
+    // What is taken from the wire is followed by a drain already.
+    if isReadable { mayHaveMore = receiveFromWire(limit: frameLimit) } else { drain() }
     let deadline = mayHaveMore ? nextDeadline : settledDeadline
     let isAwake = staysAwake && !owners.woken.isEmpty
     if !isAwake { loopWakesAt = deadline }

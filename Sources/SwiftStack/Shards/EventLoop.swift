@@ -14,7 +14,10 @@ final class EventLoop: Sendable {
   }
 
   /// What the loop knows of a seat.
+  @safe
   private struct Turn {
+    /// The seat's: `seats` keeps it as long as the loop runs, and a turn counts nothing.
+    let shard: Unmanaged<LockedShard>
     /// The wire may have frames.
     var isReadable = true
     /// Something has happened, or its time has come.
@@ -37,9 +40,8 @@ final class EventLoop: Sendable {
     self.wireLoss = wireLoss
     epoll = try Epoll()
     for (index, seat) in seats.enumerated() {
-      // Told once: a turn takes frames until there are none, or is followed by another.
-      try epoll.add(
-        rawDescriptor: seat.wire, for: [.readable, .edgeTriggered], token: EventToken(index, .wire).rawValue)
+      // Told as long as there are frames: a turn may leave some.
+      try epoll.add(rawDescriptor: seat.wire, for: [.readable], token: EventToken(index, .wire).rawValue)
       if let wakeUp = seat.shard.inbox.wakeUpDescriptor {
         try epoll.add(rawDescriptor: wakeUp, for: [.readable], token: EventToken(index, .wakeUp).rawValue)
       }
@@ -67,12 +69,14 @@ final class EventLoop: Sendable {
     var turns = UniqueArray<Turn>(capacity: seats.count)
     for index in 0..<seats.count {
       seats[index].shard.executor.adopt()
-      _ = turns.append(Turn())
+      _ = unsafe turns.append(Turn(shard: Unmanaged.passUnretained(seats[index].shard)))
     }
     var events = EpollEvents(capacity: 64)
     while !isStopping.load(ordering: .acquiring) {
       for index in 0..<turns.count where turns[index].isDue {
-        guard take(&turns[index], seats[index].shard) else { return }
+        // Safe: see Turn.shard.
+        let goesOn = unsafe turns[index].shard._withUnsafeGuaranteedRef { take(&turns[index], $0) }
+        guard goesOn else { return }
       }
       let deadline = nextDeadline(turns)
       let now = MonotonicClock.now()
@@ -86,13 +90,15 @@ final class EventLoop: Sendable {
   /// One turn of a shard, and of the tasks that it has woken.
   ///
   /// - Returns: false when a task has ended the stack.
-  private func take(_ turn: inout Turn, _ shard: borrowing LockedShard) -> Bool {
+  private func take(_ turn: inout Turn, _ shard: LockedShard) -> Bool {
     shard.executor.turnBegins()
     defer { shard.executor.turnEnds() }
     let result = shard.runLoopTurn(
       isReadable: turn.isReadable, frameLimit: DrainPolicy.entryFrameCount,
       staysAwake: shard.executor.isUsed)
-    turn = Turn(isReadable: result.mayHaveMore, isDue: result.mayHaveMore, deadline: result.deadline)
+    turn.isReadable = result.mayHaveMore
+    turn.isDue = result.mayHaveMore
+    turn.deadline = result.deadline
     // What the turn has woken runs here, before the thread sleeps; a task may end the stack.
     let hasRun = shard.executor.runJobs()
     if hasRun && isStopping.load(ordering: .acquiring) { return false }
