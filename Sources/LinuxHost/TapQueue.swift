@@ -65,7 +65,7 @@ public struct TapQueue: ~Copyable, Sendable {
     let vector = unsafe UnsafeRawPointer(segments.baseAddress!).assumingMemoryBound(to: iovec.self)
     let count = Int32(truncatingIfNeeded: segments.count)
     while true {
-      let result = unsafe writev(number, vector, count)
+      let result = unsafe clinux_writev(number, vector, count)
       if result >= 0 { return .bytes(result) }
       let code = errno
       if code == EINTR { continue }
@@ -78,7 +78,7 @@ public struct TapQueue: ~Copyable, Sendable {
     let vector = unsafe UnsafeRawPointer(segments.baseAddress!).assumingMemoryBound(to: iovec.self)
     let count = Int32(truncatingIfNeeded: segments.count)
     while true {
-      let result = unsafe readv(number, vector, count)
+      let result = unsafe clinux_readv(number, vector, count)
       if result >= 0 { return .bytes(result) }
       let code = errno
       if code == EINTR { continue }

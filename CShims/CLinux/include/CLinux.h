@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -110,6 +111,17 @@ static inline ssize_t clinux_getrandom(void *bytes, size_t count, unsigned flags
 /// sched_getaffinity of the caller: as many bytes as the kernel wrote into `set`, or -1 with errno.
 static inline int clinux_affinity(void *set, size_t byte_count) {
   return (int)syscall(SYS_sched_getaffinity, 0, byte_count, set);
+}
+
+// --- Frames ----------------------------------------------------------------------------------
+
+/// readv and writev as the kernel has them: no points where a thread is cancelled, which cost as much as the call is slow to
+/// enter when a frame is one call. -1 with errno.
+static inline ssize_t clinux_readv(int fd, const struct iovec *vector, int count) {
+  return syscall(SYS_readv, fd, vector, (long)count);
+}
+static inline ssize_t clinux_writev(int fd, const struct iovec *vector, int count) {
+  return syscall(SYS_writev, fd, vector, (long)count);
 }
 
 // --- epoll, eventfd, signalfd --------------------------------------------------------------
