@@ -39,6 +39,8 @@ public struct SocketCore: ~Copyable {
   /// One that the connection lives with: reported when it times out, or to who asks for SO_ERROR (RFC 1122 4.2.3.9).
   /// Linux: `sk_err_soft`.
   public var softError: Errno?
+  /// What runs when it sends and connects; `nil`: nothing.
+  public var programs: SocketPrograms?
   var rare: RareState?
 
   public init(
@@ -68,6 +70,7 @@ public struct SocketCore: ~Copyable {
   /// Linux: `sk_clone_lock()`.
   public mutating func inherit(_ parent: borrowing SocketCore) {
     options = parent.options
+    programs = parent.programs
     receiveShutdown = parent.receiveShutdown
     sendShutdown = parent.sendShutdown
     isSendBufferFixed = parent.isSendBufferFixed
@@ -114,6 +117,7 @@ final class RareState {
   /// What notifications of such sends take. Linux: `sk_omem_alloc`.
   var optionMemory = 0
   var ipOptions: SocketIPOptions?
+  var flowLabel: UInt32 = 0
   var ipOptionReports = IPOptionReports()
 }
 

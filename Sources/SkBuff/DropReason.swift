@@ -52,6 +52,11 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case tcpMD5NotFound
   case tcpMD5Unexpected
   case tcpMD5Failure
+  case tcpSignedTwice
+  case tcpAONotFound
+  case tcpAOUnexpected
+  case tcpAOKeyNotFound
+  case tcpAOFailure
   case tcpClose
 
   /// Linux's name of it, or one of the same kind where Linux has none. Linux: `drop_reasons[]`.
@@ -96,6 +101,11 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .tcpMD5NotFound: "TCP_MD5NOTFOUND"
     case .tcpMD5Unexpected: "TCP_MD5UNEXPECTED"
     case .tcpMD5Failure: "TCP_MD5FAILURE"
+    case .tcpSignedTwice: "TCP_AUTH_HDR"
+    case .tcpAONotFound: "TCP_AONOTFOUND"
+    case .tcpAOUnexpected: "TCP_AOUNEXPECTED"
+    case .tcpAOKeyNotFound: "TCP_AOKEYNOTFOUND"
+    case .tcpAOFailure: "TCP_AOFAILURE"
     default: Self.words("\(self)")
     }
   }

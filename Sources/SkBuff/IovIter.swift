@@ -232,6 +232,24 @@ public struct IovIter: ~Copyable {
     return copied
   }
 
+  /// The first bytes of a source, which stay where they are: fewer where there are no more, or none can be read.
+  public mutating func firstBytes(_ most: Int) -> [UInt8] {
+    let wanted = min(most, count)
+    guard wanted > 0 else { return [] }
+    let faults = copiesUntilFault
+    copiesUntilFault = 0
+    defer { copiesUntilFault = faults }
+    var copied = 0
+    // Safe: the array's memory is ours, and as long as is said.
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: wanted) { room, initialized in
+      copied = unsafe copyFrom(
+        into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(room)[..<wanted]))
+      initialized = copied
+    }
+    revert(copied)
+    return bytes
+  }
+
   /// All or nothing: on a fault the cursor is where it was. Linux: `copy_from_iter_full()`.
   public mutating func copyFromFull(into target: UnsafeMutableRawBufferPointer) -> Bool {
     let copied = unsafe copyFrom(into: target)

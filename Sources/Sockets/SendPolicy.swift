@@ -51,6 +51,9 @@ public struct SendPolicy: Sendable {
   }
   /// In the order in which they are asked.
   public var rules: [Rule] = []
+  /// Who is asked when the rules allow a send, in the order in which they came.
+  public var inspectors: [MessageInspector] = []
+  var isInUse: Bool { !rules.isEmpty || !inspectors.isEmpty }
 
   public init(rules: [Rule] = []) { self.rules = rules }
 

@@ -20,6 +20,8 @@ public struct SocketLayer: ~Copyable {
   public var ping: PingLayer
   /// Sees every send first.
   public var policy = SendPolicy()
+  /// Programs of every socket.
+  var programs: SocketPrograms?
   public var privileges: SocketPrivileges = [.netAdmin, .netRaw]
   /// Which copy from or to a caller's memory fails from now on; 0: none. Linux: `fail_usercopy`.
   public var copiesUntilFault = 0
@@ -65,13 +67,15 @@ public struct SocketLayer: ~Copyable {
     family: AddressFamily, type: SocketType, protocol number: IPProtocol? = nil, net: inout Net
   ) throws(Errno) -> SocketID {
     guard family == .inet else { throw .EAFNOSUPPORT }
-    switch (type, number) {
-    case (.stream, nil), (.stream, IPProtocol.tcp?): return try tcp.create(family: family, net: &net)
-    case (.datagram, nil), (.datagram, IPProtocol.udp?):
-      return try udp.table.create(family: family, net: &net)
-    case (.datagram, IPProtocol.icmp?): return try ping.table.create(family: family, net: &net)
-    default: throw .EPROTONOSUPPORT
-    }
+    let id =
+      switch (type, number) {
+      case (.stream, nil), (.stream, IPProtocol.tcp?): try tcp.create(family: family, net: &net)
+      case (.datagram, nil), (.datagram, IPProtocol.udp?): try udp.table.create(family: family, net: &net)
+      case (.datagram, IPProtocol.icmp?): try ping.table.create(family: family, net: &net)
+      default: throw .EPROTONOSUPPORT
+      }
+    if let programs { try withCore(id) { (core) throws(Errno) in core.programs = programs } }
+    return id
   }
 
   /// As `socket(2)` takes it: SOCK_NONBLOCK and SOCK_CLOEXEC in `type` are the caller's.

@@ -18,11 +18,7 @@ extension SocketLayer {
     _ id: SocketID, header: MessageHeader = MessageHeader(), iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
     let flags = header.flags.subtracting(.internalFlags).union(header.internalFlags)
-    if !policy.rules.isEmpty {
-      let peer = try? withCore(id) { (core) throws(Errno) in core.peer }
-      let destination = header.address ?? peer ?? nil
-      if let veto = policy.veto(id, destination: destination, byteCount: iter.count) { throw veto }
-    }
+    if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }

@@ -20,8 +20,9 @@ struct ControlReply {
   var timeToLive: UInt8 = 0
   /// The device to send by, that of the socket; `.none`: as the routes say.
   var device = InterfaceIndex.none
-  /// Signs it (RFC 2385).
-  var signatureKey: [UInt8]?
+  var signing = SegmentSigning.none
+  /// Options behind all others, a multiple of 4 bytes.
+  var extra: [UInt8] = []
 
   /// Sends it; a reply that cannot be sent is dropped, the peer will ask again.
   @discardableResult
@@ -37,7 +38,8 @@ struct ControlReply {
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
       acknowledgment: acknowledgment, headerByteCount: TCPHeader.minimumByteCount, flags: flags,
       window: window)
-    guard packet.pushSegment(header, options, from: source, to: destination, signedWith: signatureKey) else {
+    guard packet.pushSegment(header, options, extra, from: source, to: destination, signedWith: signing)
+    else {
       return .dropped
     }
     host.net.counters.count(.TcpOutSegs)
@@ -52,17 +54,16 @@ struct ControlReply {
   ///
   /// - Parameters:
   ///   - device: that of the socket that it was for; `.none`: nobody's.
-  ///   - key: with which it is signed.
   static func reset(
     for segment: IncomingSegment, tuple: FourTuple, by device: InterfaceIndex = .none,
-    signedWith key: [UInt8]? = nil
+    signing: SegmentSigning = .none
   ) -> ControlReply {
     if segment.flags.contains(.ack) {
       return ControlReply(
-        tuple: tuple, sequence: segment.acknowledgment, flags: .rst, device: device, signatureKey: key)
+        tuple: tuple, sequence: segment.acknowledgment, flags: .rst, device: device, signing: signing)
     }
     return ControlReply(
       tuple: tuple, sequence: SequenceNumber(0), acknowledgment: segment.endSequence, flags: [.rst, .ack],
-      device: device, signatureKey: key)
+      device: device, signing: signing)
   }
 }

@@ -8,15 +8,20 @@ extension SkBuff {
   ///
   /// - Parameters:
   ///   - header: its length and checksum are filled in.
-  ///   - key: signs the segment (RFC 2385); `nil`: nothing does.
+  ///   - extra: `options.extraByteCount` bytes of options, behind all others.
+  ///   - signing: what signs the segment.
   /// - Returns: false when memory ran out while unsharing.
   @inline(__always)
   mutating func pushSegment(
-    _ header: TCPHeader, _ options: TCPOptions, from source: IPv4Address, to destination: IPv4Address,
-    signedWith key: [UInt8]?
+    _ header: TCPHeader, _ options: TCPOptions, _ extra: [UInt8] = [], from source: IPv4Address,
+    to destination: IPv4Address, signedWith signing: SegmentSigning
   ) -> Bool {
     var (header, options) = (header, options)
-    if key != nil { options.signature = .blank }
+    switch signing {
+    case .none: break
+    case .signature: options.signature = .blank
+    case .authentication(let authentication): options.authentication = authentication.option
+    }
     header.headerByteCount = TCPHeader.minimumByteCount + options.byteCount
     push(header.headerByteCount)
     setTransportHeader()
@@ -26,11 +31,23 @@ extension SkBuff {
     guard var bytes = writable() else { return false }
     header.write(to: &bytes)
     options.write(to: &bytes, at: TCPHeader.minimumByteCount)
-    if let key {
+    for index in 0..<extra.count {
+      bytes.store8(extra[index], header.headerByteCount - extra.count + index)
+    }
+    switch signing {
+    case .none: break
+    case .signature(let key):
       let signature = signature(
         from: source, to: destination, headerByteCount: header.headerByteCount, key: key)
       guard var bytes = writable() else { return false }
       signature.fill(header: &bytes)
+    case .authentication(let authentication):
+      let code = code(
+        from: source, to: destination, headerByteCount: header.headerByteCount, authentication)
+      guard var bytes = writable() else { return false }
+      for index in 0..<Int(authentication.option.codeByteCount) {
+        bytes.store8(code[index], Int(authentication.option.offset) + index)
+      }
     }
     setPartialChecksum(start: 0, offset: TCPHeader.Offset.checksum)
     return true

@@ -10,6 +10,8 @@ struct IncomingSegment {
   var payload: Int
   var options: TCPOptions
   var urgentPointer: UInt16
+  /// Of its header with options.
+  var headerByteCount: UInt8
 
   /// RFC 9293 3.7.1: 536 when a SYN names none, or zero. Never below Linux's 48, `TCP_MIN_SND_MSS`.
   var peerMSS: Int {

@@ -1,5 +1,6 @@
 import InetSocket
 import NetNamespace
+import Tables
 import Timers
 import Wire
 
@@ -28,6 +29,8 @@ struct RequestSocket: ~Copyable {
   var timeouts = 0
   /// The bare ACK of a deferred connection has come. Linux: `inet_rsk(req)->acked`.
   var isAcknowledged = false
+  /// Its SYN was signed after RFC 5925, and so is what answers it.
+  var authentication: RequestAuthentication?
   /// When the first SYN-ACK went.
   var sentAt: Instant
   /// Answers to repeated SYNs and to segments that do not fit.
@@ -63,6 +66,8 @@ struct TimeWaitSocket: ~Copyable {
   var binding = PortBinding()
   var outOfWindow = AnswerLimit()
   var timer = TimerSlot()
+  /// Of RFC 5925, which its connection had.
+  var authentication: Box<Authentication>?
 
   /// Where a new connection on the tuple begins: beyond everything the old one sent (RFC 6191). Linux:
   /// `tw_snd_nxt + 65535 + 2`.

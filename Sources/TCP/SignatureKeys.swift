@@ -24,6 +24,8 @@ struct SignatureKeys {
     return entries.filter { $0.peers.contains(peer) }.max { $0.peers.length < $1.peers.length }?.key
   }
 
+  func hasKeys(of socket: Int) -> Bool { bySocket[socket] != nil }
+
   /// Linux: `tcp_md5_do_add()`.
   mutating func set(_ key: [UInt8], of socket: Int, for peers: IPv4Prefix) {
     bySocket[socket, default: []].removeAll { $0.peers == peers }
@@ -53,7 +55,7 @@ extension TCPLayer {
   /// its children's too.
   ///
   /// - Parameter key: at most 80 bytes; empty: takes the key away.
-  /// - Throws: `ENOENT` when there is none to take away.
+  /// - Throws: `ENOENT` when there is none to take away; `EKEYREJECTED`: they sign after RFC 5925.
   public mutating func setSignatureKey(
     _ id: SocketID, for peers: IPv4Prefix, _ key: [UInt8]
   ) throws(Errno) {
@@ -61,6 +63,7 @@ extension TCPLayer {
     if key.isEmpty {
       guard signatures.remove(of: index, for: peers) else { throw .ENOENT }
     } else {
+      guard !requiresAuthentication(index, peers.address) else { throw .EKEYREJECTED }
       signatures.set(key, of: index, for: peers)
     }
     takeSignatureKey(index)
@@ -69,6 +72,7 @@ extension TCPLayer {
   /// A connection's key is the one for its peer.
   mutating func takeSignatureKey(_ index: Int) {
     sockets[index].signatureKey = signatures.key(of: index, for: sockets[index].tuple.remote.address)
+    sockets[index].noteSigning()
   }
 
   /// The key with which a listener's requests from a peer are answered.
@@ -80,21 +84,28 @@ extension TCPLayer {
   ///
   /// - Parameter skb: begins with the TCP header.
   /// - Returns: why it is to be dropped; `nil`: it is not.
-  func refuseSignature(
-    _ skb: borrowing SkBuff, _ header: TCPHeader, _ signature: SegmentSignature?, _ tuple: FourTuple,
+  mutating func refuseSignature(
+    _ skb: borrowing SkBuff, _ header: TCPHeader, _ options: TCPOptions, _ tuple: FourTuple,
     by interface: InterfaceIndex, net: inout Net
   ) -> DropReason? {
-    let key: [UInt8]?
-    switch findConnection(tuple, by: interface) {
-    case .socket(let index): key = signatures.key(of: index, for: tuple.remote.address)
-    case .request(let slot):
-      key = signatureKey(ofListener: requests[slot].listener, for: tuple.remote.address)
-    case .timeWait: return nil
-    case nil:
-      guard let listener = findListener(tuple, by: interface) else { return nil }
-      key = signatureKey(ofListener: listener, for: tuple.remote.address)
+    if options.isSignedTwice { return .tcpSignedTwice }
+    guard let owner = keyOwner(header, tuple, by: interface) else { return nil }
+    let socket = keySocket(owner)
+    if case .request(let slot) = owner,
+      (requests[slot].authentication != nil) != (options.authentication != nil)
+    {
+      net.counters.count(.TcpExtTCPAOBad)
+      return .tcpAOFailure
     }
-    switch (key, signature) {
+    if let option = options.authentication {
+      return refuseAuthentication(skb, header, option, tuple, for: owner, net: &net)
+    }
+    if options.signature == nil && requiresAuthentication(socket, tuple.remote.address.v4) {
+      net.counters.count(.TcpExtTCPAORequired)
+      sockets[socket].authentication?.value.counts.required &+= 1
+      return .tcpAONotFound
+    }
+    switch (signatures.key(of: socket, for: tuple.remote.address), options.signature) {
     case (nil, nil): return nil
     case (nil, _?):
       net.counters.count(.TcpExtTCPMD5Unexpected)
@@ -106,6 +117,27 @@ extension TCPLayer {
       if isSigned(skb, header, signature, tuple, with: key) { return nil }
       net.counters.count(.TcpExtTCPMD5Failure)
       return .tcpMD5Failure
+    }
+  }
+
+  /// Whose keys a segment is looked at with; `nil`: nobody's, as with all in TIME-WAIT but a SYN for a listener.
+  private func keyOwner(
+    _ header: TCPHeader, _ tuple: FourTuple, by interface: InterfaceIndex
+  ) -> KeyOwner? {
+    switch findConnection(tuple, by: interface) {
+    case .socket(let index): return .socket(index)
+    case .request(let slot): return .request(slot)
+    case .timeWait where !header.flags.contains(.syn) || header.flags.contains(.ack): return nil
+    case .timeWait, nil: return findListener(tuple, by: interface).map { .listener($0) }
+    }
+  }
+
+  /// The socket that has them.
+  func keySocket(_ owner: KeyOwner) -> Int {
+    switch owner {
+    case .socket(let index): index
+    case .request(let slot): listeners[requests[slot].listener].socket
+    case .listener(let listener): listeners[listener].socket
     }
   }
 

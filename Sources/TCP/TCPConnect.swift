@@ -48,20 +48,26 @@ extension TCPLayer {
 
   /// Everything about a connection but its SYN: route, port and numbers.
   mutating func prepareToConnect(
-    _ index: Int, to remote: SocketAddress, host: inout Host
+    _ index: Int, to asked: SocketAddress, host: inout Host
   ) throws(Errno) {
+    var remote = asked
+    if let programs = sockets[index].core.programs {
+      try programs.run(connect: sockets[index].id, to: &remote)
+    }
     sockets[index].prepareAnew(net: host.net)
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
     sockets[index].sender.networkOptionByteCount = UInt8(sockets[index].core.ipOptions?.list.byteCount ?? 0)
     let hop = sockets[index].core.firstHop
     if hop != nil && remote.address.isAny { throw .EINVAL }
+    sockets[index].core.labelFlow(to: remote, from: bound.address, by: device)
     let route = try host.route(
       to: hop ?? remote.address, from: bound.address,
       onLink: sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute, by: device)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = hop == nil ? SocketAddress(IPAddress(route.destination), port: remote.port) : remote
+    try chooseSigning(index, far.address.v4)
     let source = bound.address.isAny ? IPAddress(route.source) : bound.address
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].core.isBound {
@@ -97,6 +103,9 @@ extension TCPLayer {
       endTimeWait(slot, net: &host.net)
     }
     sockets[index].core.tuple = tuple
+    if authenticates, let peer = far.address.v4 {
+      sockets[index].authentication?.value.connect(to: peer, initial: initial)
+    }
     takeSignatureKey(index)
     sockets[index].core.route = route
     insert(tuple, socket: index)

@@ -29,6 +29,10 @@ struct TCPConnection: ~Copyable {
   var fastOpenFailure = FastOpenFailure.none
   /// Every segment is signed with it (RFC 2385); `nil`: none is.
   var signatureKey: [UInt8]?
+  /// What it has of RFC 5925.
+  var authentication: Box<Authentication>?
+  /// Bytes of the option that signs; 0: nothing does.
+  var signedByteCount: UInt8 = 0
 
   var core: SocketCore
   var options = TCPSocketOptions()
@@ -71,6 +75,14 @@ struct TCPConnection: ~Copyable {
       && (available >= core.options.receiveLowWater || receiver.receiveWindow <= receiver.rcvMSS)
   }
 
+  /// Every segment has to be signed after RFC 5925, with traffic keys that are known. Linux: `TCP_AO_ESTABLISHED`.
+  var isAuthenticated: Bool {
+    switch state {
+    case .close, .listen, .synSent, .synReceived, .timeWait: false
+    default: authentication != nil
+    }
+  }
+
   // MARK: State
 
   mutating func setState(_ new: TCPState, net: inout Net) {
@@ -107,6 +119,7 @@ struct TCPConnection: ~Copyable {
     swap(&fresh.core, &core)
     fresh.core.disconnect()
     fresh.options = options
+    swap(&fresh.authentication, &authentication)
     fresh.prepareBuffers(net: net)
     fresh.timer = timer
     fresh.isInRepair = isInRepair

@@ -40,9 +40,8 @@ extension TCPLayer {
       local: SocketAddress(header.destination, port: tcp.destinationPort),
       remote: SocketAddress(header.source, port: tcp.sourcePort))
     var resetKey: [UInt8]?
-    if options.signature != nil || signatures.areInUse {
-      let refusal = refuseSignature(
-        skb, tcp, options.signature, tuple, by: skb.interface, net: &host.net)
+    if options.isSigned || signatures.areInUse || authenticates {
+      let refusal = refuseSignature(skb, tcp, options, tuple, by: skb.interface, net: &host.net)
       if let refusal { return skb.drop(refusal) }
       if let signature = options.signature {
         resetKey = self.resetKey(for: skb, tcp, signature, tuple, by: skb.interface)
@@ -54,7 +53,7 @@ extension TCPLayer {
       sequence: tcp.sequence, endSequence: tcp.sequence + skb.length + extra,
       acknowledgment: tcp.acknowledgment,
       flags: tcp.flags, window: Int(tcp.window), payload: skb.length, options: options,
-      urgentPointer: tcp.urgentPointer)
+      urgentPointer: tcp.urgentPointer, headerByteCount: UInt8(tcp.headerByteCount))
     skb.tcp.sequence = segment.sequence
     skb.tcp.endSequence = segment.endSequence
     skb.tcp.flags = tcp.flags
@@ -85,9 +84,9 @@ extension TCPLayer {
       }
       if verdict.contains(.reset) {
         let device = sockets[index].core.options.boundDevice
-        ControlReply.reset(
-          for: segment, tuple: tuple, by: device, signedWith: sockets[index].signatureKey
-        ).send(host: &host)
+        if let signing = sockets[index].resetSigning(segment) {
+          ControlReply.reset(for: segment, tuple: tuple, by: device, signing: signing).send(host: &host)
+        }
       }
       settle(index, verdict, net: &host.net)
     case .request(let slot):
@@ -125,8 +124,9 @@ extension TCPLayer {
     guard let listener, !segment.flags.contains(.ack) else {
       skb.drop(.noSocket)
       // Whoever signs believes only what is signed.
-      guard segment.options.signature == nil || resetKey != nil else { return }
-      ControlReply.reset(for: segment, tuple: tuple, signedWith: resetKey).send(host: &host)
+      guard segment.options.signature == nil || resetKey != nil, segment.options.authentication == nil
+      else { return }
+      ControlReply.reset(for: segment, tuple: tuple, signing: SegmentSigning(resetKey)).send(host: &host)
       return
     }
     guard segment.flags.contains(.syn), !segment.flags.contains(.fin) else {
@@ -200,6 +200,7 @@ extension TCPLayer {
     default: return
     }
     // Only a report that quotes something outstanding is believed (RFC 5927 4.1).
+    if sockets[index].authentication != nil && ignores(report, for: index, net: &host.net) { return }
     let quoted = SequenceNumber(report.sequence)
     guard report.isLocal || quoted.isBetween(sockets[index].sender.sndUna, sockets[index].sender.sndNxt)
     else { return }

@@ -101,6 +101,7 @@ extension TCPConnection {
       return []
     }
     acceptPeerSyn(segment, net: host.net)
+    if core.programs != nil { showOptions(skb, segment) }
     sender.sndWl1 = segment.sequence
     if hasAck {
       _ = processAck(segment, host: &host)
@@ -141,6 +142,7 @@ extension TCPConnection {
   /// What the peer's SYN says about it.
   mutating func acceptPeerSyn(_ segment: IncomingSegment, net: borrowing Net) {
     receiver.begin(at: segment.sequence)
+    if signedByteCount > 0 { authentication?.value.learn(remote: segment.sequence) }
     hasWindowScale = net.settings.tcpWindowScaling && segment.options.windowScale != nil
     if hasWindowScale {
       sender.sndWscale = Int(segment.options.windowScale ?? 0)

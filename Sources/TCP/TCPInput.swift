@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
@@ -20,6 +21,7 @@ extension TCPConnection {
       skb.drop(verdict.reason)
       return verdict.answer
     }
+    if core.programs != nil { showOptions(skb, segment) }
     guard segment.flags.contains(.ack) else {
       skb.drop(.tcpFlags)
       return []
@@ -73,6 +75,20 @@ extension TCPConnection {
     wakeWriter(net: &host.net)
     sendAckIfDue(host: &host)
     return result
+  }
+
+  /// Programs look at the options of a segment that is accepted. Linux: `bpf_skops_parse_hdr()`.
+  func showOptions(_ skb: borrowing SkBuff, _ segment: IncomingSegment) {
+    guard let programs = core.programs, programs.readsOptions else { return }
+    let count = Int(segment.headerByteCount)
+    let header = skb.pulledHeaders()
+    guard count > TCPHeader.minimumByteCount, header.count >= count else { return }
+    let options = Array(header[(header.count - count + TCPHeader.minimumByteCount)...])
+    programs.read(
+      options,
+      of: ProgramSegment(
+        socket: id, ends: tuple, flags: segment.flags, sequence: segment.sequence,
+        byteCount: segment.payload, room: 0))
   }
 
   /// The next data and nothing else: no new acknowledgment, the same window. Linux: `tcp_rcv_established()`, the fast path by

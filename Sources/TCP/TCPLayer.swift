@@ -24,6 +24,8 @@ public struct TCPLayer: ~Copyable {
   /// Connections that their owners have closed and that still exist. Linux: `tcp_orphan_count`.
   var orphanCount = 0
   var signatures = SignatureKeys()
+  /// A socket has had a key of RFC 5925, or asks for one: every segment is looked at. Linux: `tcp_ao_needed`.
+  var authenticates = false
   var fastOpen = FastOpenCache()
   var fastOpenKeys: FastOpenKeyTable
   /// Children that took data with their SYN, while their handshake lasts, with who listened.
@@ -195,6 +197,9 @@ public struct TCPLayer: ~Copyable {
       unhash(index)
       enter(tuple, .timeWait(slot))
       if let key = sockets[index].signatureKey { signatures.byTimeWait[slot] = key }
+      if sockets[index].authentication != nil {
+        swap(&timeWaits[slot].authentication, &sockets[index].authentication)
+      }
       net.counters.count(.TcpExtTW)
       armTimeWait(slot, net: &net)
     }
@@ -252,15 +257,24 @@ public struct TCPLayer: ~Copyable {
     }
     if isBareAck { return }
     guard timeWaits[slot].outOfWindow.admits(segment, now: host.net.now) else { return }
-    acknowledgeInTimeWait(slot, host: &host)
+    acknowledgeInTimeWait(slot, segment, host: &host)
   }
 
   /// Linux: `tcp_v4_timewait_ack()`.
-  private func acknowledgeInTimeWait(_ slot: Int, host: inout Host) {
+  private mutating func acknowledgeInTimeWait(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
+    var signing = SegmentSigning(signatures.byTimeWait[slot])
+    if timeWaits[slot].authentication != nil {
+      let (tuple, sequence) = (timeWaits[slot].tuple, timeWaits[slot].sndNxt)
+      let signed = timeWaits[slot].authentication?.value.signReply(
+        tuple, sequence, to: segment.options.authentication)
+      // Whoever signs believes only what is signed.
+      guard let signed else { return }
+      signing = .authentication(signed)
+    }
     var reply = ControlReply(
       tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
       acknowledgment: timeWaits[slot].rcvNxt, flags: .ack, device: timeWaits[slot].device,
-      signatureKey: signatures.byTimeWait[slot])
+      signing: signing)
     reply.window = UInt16(
       truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
     if timeWaits[slot].hasTimestamps {

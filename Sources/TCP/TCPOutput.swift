@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetDevice
 import NetNamespace
@@ -25,7 +26,7 @@ extension TCPConnection {
 
   /// Bytes of the options that every segment has.
   var fixedOptionByteCount: Int {
-    (hasTimestamps ? 12 : 0) + (signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+    (hasTimestamps ? 12 : 0) + Int(signedByteCount)
   }
 
   /// Bytes of options on a data segment now.
@@ -33,6 +34,12 @@ extension TCPConnection {
     var count = fixedOptionByteCount
     let blocks = min(receiver.sack.count + (receiver.sack.duplicate == nil ? 0 : 1), (40 - count - 4) / 8)
     if sender.hasSACK && blocks > 0 { count += 4 + 8 * blocks }
+    if let programs = core.programs, programs.writesOptions {
+      count += programs.optionByteCount(
+        ProgramSegment(
+          socket: id, ends: tuple, flags: .ack, sequence: sender.sndNxt, byteCount: 0,
+          room: TCPOptions.maximumByteCount - count))
+    }
     return count
   }
 
@@ -57,6 +64,7 @@ extension TCPConnection {
 
   /// Finds the route again. Linux: `__sk_dst_check()`.
   mutating func refreshRoute(host: inout Host) -> Errno? {
+    core.labelFlow(to: tuple.remote, from: tuple.local.address, by: core.options.boundDevice)
     do {
       let fresh = try host.route(
         to: core.firstHop ?? tuple.remote.address, from: tuple.local.address,
@@ -86,7 +94,7 @@ extension TCPConnection {
   /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
   func tsoSegments(mss: Int) -> Int {
     // A device that cuts segments cannot sign them. Linux: `sk_gso_disable()`.
-    if signatureKey != nil { return 1 }
+    if signedByteCount > 0 { return 1 }
     let rate = pacingBytesPerSecond
     var bytes = rate == .max ? UInt64(Self.gsoMaximum) : rate >> 10
     bytes += UInt64(Self.gsoMaximum) >> UInt64((sender.rtt.minimum?.microseconds ?? 0) >> 9)

@@ -3,6 +3,7 @@ import InetSocket
 import Internet
 import NetNamespace
 import SkBuff
+import Tables
 import Timers
 import Wire
 
@@ -53,7 +54,11 @@ extension TCPLayer {
       peerMSS: segment.peerMSS, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: hasSACK,
-      hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device, sentAt: host.net.now,
+      hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device,
+      authentication: segment.options.authentication.map {
+        RequestAuthentication(keyID: $0.nextKeyID, nextKeyID: $0.keyID)
+      },
+      sentAt: host.net.now,
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
     enqueueRequest(slot)
@@ -82,11 +87,12 @@ extension TCPLayer {
       at: net.now + requests[slot].timeout, in: &net.timers)
   }
 
-  private func sendSynAck(_ slot: Int, _ cookie: FastOpenCookie? = nil, host: inout Host) {
+  private mutating func sendSynAck(_ slot: Int, _ cookie: FastOpenCookie? = nil, host: inout Host) {
     let tuple = requests[slot].tuple
+    guard let signing = requestSigning(slot, requests[slot].initialSend) else { return }
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
-      flags: [.syn, .ack], device: requests[slot].device, signatureKey: signatureKey(ofRequest: slot))
+      flags: [.syn, .ack], device: requests[slot].device, signing: signing)
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(
       truncatingIfNeeded: advertisedMSS(
@@ -99,9 +105,16 @@ extension TCPLayer {
     reply.options.sackPermitted = requests[slot].sackPermitted
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
     reply.options.fastOpen = cookie
-    let room =
-      TCPOptions.maximumByteCount - (reply.signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+    let room = TCPOptions.maximumByteCount - reply.signing.optionByteCount
     if reply.options.byteCount > room { reply.options.fastOpen = nil }
+    if let programs = sockets[listeners[requests[slot].listener].socket].core.programs, programs.writesOptions
+    {
+      reply.extra = programs.options(
+        of: ProgramSegment(
+          socket: sockets[listeners[requests[slot].listener].socket].id, ends: tuple, flags: reply.flags,
+          sequence: reply.sequence, byteCount: 0, room: room - reply.options.byteCount))
+      reply.options.extraByteCount = UInt8(reply.extra.count)
+    }
     let listener = listeners[requests[slot].listener].socket
     reply.typeOfService = sockets[listener].core.options.typeOfService
     reply.timeToLive = sockets[listener].core.options.timeToLive
@@ -155,23 +168,25 @@ extension TCPLayer {
     listeners[request.listener].remove(request: slot, older: request.older, newer: request.newer)
   }
 
-  private func resetRequest(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
+  private mutating func resetRequest(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
+    let sequence = segment.flags.contains(.ack) ? segment.acknowledgment : SequenceNumber(0)
+    guard let signing = requestSigning(slot, sequence) else { return }
     ControlReply.reset(
-      for: segment, tuple: requests[slot].tuple, by: requests[slot].device,
-      signedWith: signatureKey(ofRequest: slot)
+      for: segment, tuple: requests[slot].tuple, by: requests[slot].device, signing: signing
     ).send(host: &host)
   }
 
-  private func signatureKey(ofRequest slot: Int) -> [UInt8]? {
+  func signatureKey(ofRequest slot: Int) -> [UInt8]? {
     signatureKey(ofListener: requests[slot].listener, for: requests[slot].tuple.remote.address)
   }
 
   /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
-  private func acknowledgeForRequest(_ slot: Int, host: inout Host) {
+  private mutating func acknowledgeForRequest(_ slot: Int, host: inout Host) {
+    guard let signing = requestSigning(slot, requests[slot].initialSend + 1) else { return }
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
       acknowledgment: requests[slot].initialReceive + 1, flags: .ack, device: requests[slot].device,
-      signatureKey: signatureKey(ofRequest: slot))
+      signing: signing)
     let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {
@@ -280,6 +295,16 @@ extension TCPLayer {
     settle(child, verdict, net: &host.net)
   }
 
+  /// Keys of the listener that are for the peer.
+  private mutating func takeAuthentication(_ slot: Int, _ child: inout TCPConnection) {
+    let parent = listeners[requests[slot].listener].socket
+    guard let asked = requests[slot].authentication, let peer = child.tuple.remote.address.v4 else { return }
+    let taken = sockets[parent].authentication?.value.child(
+      of: peer, asked: asked, local: requests[slot].initialSend, remote: requests[slot].initialReceive)
+    // Without a key any more nothing that it sends or hears counts. Linux refuses to make it.
+    child.authentication = Box((taken ?? nil) ?? Authentication())
+  }
+
   /// A full socket from a request, which its SYN or the ACK that ends the handshake has brought about. Linux: `tcp_v4_syn_recv_sock()`, `tcp_create_openreq_child()`.
   private mutating func makeChild(_ slot: Int, _ segment: IncomingSegment, host: inout Host) -> Int {
     let index = sockets.reserve()
@@ -302,6 +327,8 @@ extension TCPLayer {
         signatures.set(key, of: index, for: only)
       }
     }
+    takeAuthentication(slot, &child)
+    child.noteSigning()
     child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil

@@ -17,7 +17,7 @@ extension TCPConnection {
   /// Bytes to gather in one segment before the next is begun: a whole number of MSS up to what the device takes as one.
   /// Linux: `tcp_send_mss()`, `tcp_xmit_size_goal()`.
   func sizeGoal(mss: Int, largeAllowed: Bool) -> Int {
-    guard largeAllowed, signatureKey == nil else { return mss }
+    guard largeAllowed, signedByteCount == 0 else { return mss }
     let most = sender.boundToHalfWindow(TCPConnection.gsoMaximum)
     return max(mss, most / mss * mss)
   }
@@ -200,7 +200,7 @@ extension TCPConnection {
     skb.tcp.endSequence = sender.writeSeq
     skb.tcp.flags = .ack
     if isInRepair { skb.tcp.sacked.insert(.repaired) }
-    skb.mark = core.options.mark
+    skb.mark = core.packetMark
     skb.socket = id.rawValue
     sender.isPushForced = false
     sender.writeQueuedMemory += skb.truesize

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Internet
 import NetDevice
 import NetNamespace
@@ -57,7 +58,7 @@ extension TCPConnection {
     let block = skb.tcp
     let payload = skb.length
     let flags = block.flags
-    let tcpOptions =
+    var tcpOptions =
       flags.contains(.syn)
       ? synOptions(isReply: flags.contains(.ack), cookie, net: host.net) : establishedOptions(net: host.net)
     var header = TCPHeader(
@@ -81,7 +82,9 @@ extension TCPConnection {
     // So that the receiver's GRO does not hold a burst back for more of it.
     if block.segmentCount > 1 && payload > Int(block.segmentSize) { header.flags.insert(.psh) }
     skb.priority = core.options.priority
-    guard skb.pushSegment(header, tcpOptions, from: source, to: destination, signedWith: signatureKey) else {
+    let signed = signedByteCount == 0 ? SegmentSigning.none : signing(flags, block.sequence)
+    let extra = core.programs == nil ? [] : programOptions(block, payload, flags, &tcpOptions)
+    guard skb.pushSegment(header, tcpOptions, extra, from: source, to: destination, signedWith: signed) else {
       skb.drop(.noMemory)
       return .failed(.ENOBUFS)
     }
@@ -125,7 +128,7 @@ extension TCPConnection {
     sendOptions.typeOfService = core.options.typeOfService
     sendOptions.timeToLive = core.options.timeToLive
     sendOptions.pmtuDiscovery = core.options.pathMTUDiscovery
-    sendOptions.mark = core.options.mark
+    sendOptions.mark = core.packetMark
     var packet = skb
     if sender.networkOptionByteCount > 0, let list = core.ipOptions?.list {
       sendOptions.optionByteCount = list.byteCount
@@ -158,7 +161,7 @@ extension TCPConnection {
     }
     result.fastOpen = cookie
     // A long cookie may find no room beside the others (RFC 7413 section 4.1.1).
-    let room = TCPOptions.maximumByteCount - (signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+    let room = TCPOptions.maximumByteCount - Int(signedByteCount)
     if result.byteCount > room { result.fastOpen = nil }
     return result
   }
@@ -183,6 +186,19 @@ extension TCPConnection {
       result.sackBlockCount += 1
     }
     return result
+  }
+
+  /// What programs write behind the other options.
+  private func programOptions(
+    _ block: TCPControlBlock, _ payload: Int, _ flags: TCPFlags, _ options: inout TCPOptions
+  ) -> [UInt8] {
+    guard let programs = core.programs, programs.writesOptions else { return [] }
+    let segment = ProgramSegment(
+      socket: id, ends: tuple, flags: flags, sequence: block.sequence, byteCount: payload,
+      room: TCPOptions.maximumByteCount - Int(signedByteCount) - options.byteCount)
+    let bytes = programs.options(of: segment)
+    options.extraByteCount = UInt8(bytes.count)
+    return bytes
   }
 
   // MARK: What a departure changes

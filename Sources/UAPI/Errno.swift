@@ -13,6 +13,7 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringCo
   public static let ENOMEM = Errno(rawValue: 12)
   public static let EACCES = Errno(rawValue: 13)
   public static let EFAULT = Errno(rawValue: 14)
+  public static let EBUSY = Errno(rawValue: 16)
   public static let EEXIST = Errno(rawValue: 17)
   public static let ENODEV = Errno(rawValue: 19)
   public static let EINVAL = Errno(rawValue: 22)
@@ -44,6 +45,7 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringCo
   public static let EPROTO = Errno(rawValue: 71)
   /// The task that waited was cancelled.
   public static let ECANCELED = Errno(rawValue: 125)
+  public static let EKEYREJECTED = Errno(rawValue: 129)
 
   private static let texts: [Int32: String] = [
     1: "Operation not permitted", 2: "No such file or directory", 3: "No such process",

@@ -201,7 +201,7 @@ struct DatagramSocket: ~Copyable {
     }
     if core.route?.kind == .multicast { send.multicastLoop = core.multicast.loop }
     send.pmtuDiscovery = core.options.pathMTUDiscovery
-    send.mark = control.mark ?? core.options.mark
+    send.mark = control.mark ?? core.packetMark
     return send
   }
 

@@ -99,6 +99,8 @@ public struct DatagramTable: ~Copyable {
   /// - Throws: ENETUNREACH, EACCES (broadcast without SO_BROADCAST), EAGAIN (no port left).
   public mutating func connect(_ id: SocketID, to remote: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
+    var remote = remote
+    if let programs = sockets[index].core.programs { try programs.run(connect: id, to: &remote) }
     guard let wanted = remote.address.v4 else { throw .EAFNOSUPPORT }
     try autobind(index, net: &host.net)
     // Also one that an earlier connect chose, until the association ends. Linux: `inet_saddr`.
@@ -106,6 +108,8 @@ public struct DatagramTable: ~Copyable {
     let device = sockets[index].device(for: wanted)
     let destination = wanted.isAny ? host.internet.ownAddress(source, by: device) : wanted
     sockets[index].core.route = nil
+    sockets[index].core.labelFlow(
+      to: SocketAddress(destination, port: remote.port), from: IPAddress(source), by: device)
     try sockets[index].findRoute(
       to: destination, from: source, by: device,
       onLink: sockets[index].core.options.dontRoute, host: &host)

@@ -48,6 +48,8 @@ public struct PingLayer: ~Copyable {
     if list.firstHop != nil && isAnywhere { throw .EINVAL }
     let onLink =
       flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute || list.isStrictRoute
+    table.sockets[index].core.labelFlow(
+      to: SocketAddress(address, port: 0), from: IPAddress(source), by: device)
     try table.sockets[index].findRoute(
       to: list.firstHop ?? address, from: source, by: device, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()

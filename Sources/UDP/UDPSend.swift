@@ -64,9 +64,10 @@ extension UDPLayer {
 
   /// Finds out where a datagram goes.
   private mutating func aim(
-    _ index: Int, to: SocketAddress?, control: SendControl, flags: MessageFlags, host: inout Host
+    _ index: Int, to: SocketAddress?, control given: SendControl, flags: MessageFlags, host: inout Host
   ) throws(Errno) -> DatagramTarget {
     var target = DatagramTarget()
+    var control = given
     if let to {
       guard let address = to.address.v4 else { throw .EAFNOSUPPORT }
       guard to.port != 0 else { throw .EINVAL }
@@ -78,6 +79,16 @@ extension UDPLayer {
       }
       target.destination = address
       target.port = remote.port
+    }
+    if let programs = table.sockets[index].core.programs, to != nil || given != SendControl() {
+      var send = ProgramSend(socket: table.sockets[index].id, destination: to, source: given.source)
+      try programs.run(send: &send)
+      if let changed = send.destination {
+        guard let address = changed.address.v4 else { throw .EAFNOSUPPORT }
+        target.destination = address
+        target.port = changed.port
+      }
+      control.source = send.source
     }
     target.control = control
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
@@ -95,6 +106,8 @@ extension UDPLayer {
     let onLink =
       flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute
       || target.options.isStrictRoute
+    table.sockets[index].core.labelFlow(
+      to: SocketAddress(target.destination, port: target.port), from: IPAddress(target.source), by: device)
     try table.sockets[index].findRoute(
       to: target.hop, from: target.source, by: device, onLink: onLink, host: &host)
     target.interface = table.sockets[index].core.route?.interface ?? .none

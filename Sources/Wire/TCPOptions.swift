@@ -22,6 +22,7 @@ public struct TCPOptions: Sendable {
     public static let sack: UInt8 = 5
     public static let timestamps: UInt8 = 8
     public static let signature: UInt8 = 19
+    public static let authentication: UInt8 = 29
     public static let fastOpen: UInt8 = 34
     /// Shared by experiments, each with a magic number (RFC 6994).
     public static let experiment: UInt8 = 254
@@ -42,6 +43,12 @@ public struct TCPOptions: Sendable {
     repeating: SACKBlock(start: SequenceNumber(0), end: SequenceNumber(0)))
   /// RFC 2385.
   public var signature: SegmentSignature?
+  /// RFC 5925.
+  public var authentication: AuthenticationOption?
+  /// More than one option says who has signed: none is believed. Linux: `tcp_parse_auth_options()`.
+  public private(set) var isSignedTwice = false
+  /// Bytes behind all others that somebody else fills, a multiple of 4; written as no-operations.
+  public var extraByteCount: UInt8 = 0
   /// Of a SYN (RFC 7413).
   public var fastOpen: FastOpenCookie?
 
@@ -90,7 +97,12 @@ public struct TCPOptions: Sendable {
           sackBlocks[index] = SACKBlock(
             start: SequenceNumber(bytes.load32(at)), end: SequenceNumber(bytes.load32(at + 4)))
         }
-      case (Kind.signature, 18): signature = SegmentSignature(parsing: bytes, at: offset + 2)
+      case (Kind.signature, 18):
+        if isSigned { isSignedTwice = true }
+        signature = SegmentSignature(parsing: bytes, at: offset + 2)
+      case (Kind.authentication, 4...):
+        if isSigned { isSignedTwice = true }
+        authentication = AuthenticationOption(parsing: bytes, at: offset, length: length)
       case (Kind.fastOpen, _):
         fastOpen = FastOpenCookie(parsing: bytes, at: offset + 2, count: length - 2, isExperimental: false)
       case (Kind.experiment, 4...) where bytes.load16(offset + 2) == FastOpenCookie.magic:
@@ -101,10 +113,18 @@ public struct TCPOptions: Sendable {
     }
   }
 
+  /// Somebody says who sent the segment.
+  @inlinable public var isSigned: Bool { signature != nil || authentication != nil }
+
+  /// Bytes that it takes to say so.
+  @inlinable var signedByteCount: Int {
+    if let authentication { return authentication.optionByteCount }
+    return signature != nil ? SegmentSignature.optionByteCount : 0
+  }
+
   /// How many bytes `write` takes: a multiple of 4, at most 40.
   @inlinable public var byteCount: Int {
-    var count = 0
-    if signature != nil { count += SegmentSignature.optionByteCount }
+    var count = signedByteCount + Int(extraByteCount)
     if maximumSegmentSize != nil { count += 4 }
     if hasTimestamps { count += 12 } else if sackPermitted { count += 4 }
     if windowScale != nil { count += 4 }
@@ -114,7 +134,9 @@ public struct TCPOptions: Sendable {
   }
   /// Beside timestamps three blocks fit (RFC 2018 section 3), beside a signature two; more are not written.
   @inlinable var writtenBlockCount: Int {
-    min(sackBlockCount, signature != nil ? (hasTimestamps ? 0 : 2) : hasTimestamps ? 3 : 4)
+    if sackBlockCount == 0 { return 0 }
+    let room = Self.maximumByteCount - 4 - signedByteCount - Int(extraByteCount) - (hasTimestamps ? 12 : 0)
+    return min(sackBlockCount, max(0, room) / 8)
   }
 
   /// Writes the options in the order Linux writes them, each padded to 4 bytes. Linux: `tcp_options_write()`.
@@ -126,6 +148,9 @@ public struct TCPOptions: Sendable {
       bytes.store32(0x0101_1312, at)
       signature.writeDigest(to: &bytes, at: at + 4)
       at += SegmentSignature.optionByteCount
+    } else if let authentication {
+      authentication.write(to: &bytes, at: at)
+      at += authentication.optionByteCount
     }
     if let maximumSegmentSize {
       bytes.store32(0x0204_0000 | UInt32(maximumSegmentSize), at)
@@ -154,6 +179,13 @@ public struct TCPOptions: Sendable {
         at += 8
       }
     }
-    if let fastOpen { fastOpen.write(to: &bytes, at: at) }
+    if let fastOpen {
+      fastOpen.write(to: &bytes, at: at)
+      at += fastOpen.optionByteCount
+    }
+    for _ in 0..<extraByteCount / 4 {
+      bytes.store32(0x0101_0101, at)
+      at += 4
+    }
   }
 }

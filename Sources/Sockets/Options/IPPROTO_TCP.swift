@@ -30,6 +30,10 @@ public enum TCPOptionName {
   public static let repairWindow: Int32 = 29
   public static let fastOpenConnect: Int32 = 30
   public static let signatureKeyForPrefix: Int32 = 32
+  public static let authenticationAddKey: Int32 = 38
+  public static let authenticationDeleteKey: Int32 = 39
+  public static let authenticationInfo: Int32 = 40
+  public static let authenticationKeys: Int32 = 41
   public static let fastOpenKey: Int32 = 33
   public static let fastOpenNoCookie: Int32 = 34
 }
@@ -167,6 +171,7 @@ extension OptionTable {
       })
     table.addFastOpen()
     table.addSignatures()
+    table.addAuthentication()
     table.addRepair()
     return table
   }()

@@ -29,6 +29,8 @@ struct SocketKinds: OptionSet, Sendable {
 struct SocketOption: Sendable {
   /// The bytes for a caller with so much room.
   typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Host, Int) throws(Errno) -> [UInt8]
+  /// The room is that for each of several structs.
+  typealias Answerer = @Sendable (RawSpan, SocketID, inout SocketLayer, Int) throws(Errno) -> [UInt8]
   typealias Setter = @Sendable (RawSpan, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void
 
   let name: Int32
@@ -40,6 +42,8 @@ struct SocketOption: Sendable {
   /// `nil`: it can only be set, or only be read, which is ENOPROTOOPT.
   let read: Reader?
   let set: Setter?
+  /// Reading it answers a question, which stands where the value is read into.
+  var answer: Answerer?
   /// Its value is a name of any length, at a level where values are an `int` at least.
   var isName = false
 }
@@ -147,8 +151,24 @@ extension SocketLayer {
     try withCore(id) { (_) throws(Errno) in }
     // Linux: ip_getsockopt(), where every other level ends.
     guard let table = OptionTable.level(level, of: kind) else { throw .EOPNOTSUPP }
+    if let answer = table[name]?.answer { return try answer(RawSpan(), id, &self, maximum) }
     guard let read = table[name]?.read else { throw .ENOPROTOOPT }
     let value = try read(id, &self, host, maximum)
     return value.count <= maximum ? value : Array(value[..<maximum])
+  }
+
+  /// The same for an option that is asked by what stands where its value is read into.
+  ///
+  /// - Parameter question: as long as the caller has room for a value.
+  public mutating func getsockopt(
+    _ id: SocketID, level: Int32, name: Int32, asking question: RawSpan, host: borrowing Host
+  ) throws(Errno) -> [UInt8] {
+    guard let kind = id.kind else { throw .EBADF }
+    guard let answer = OptionTable.level(level, of: kind)?[name]?.answer else {
+      return try getsockopt(id, level: level, name: name, maximum: question.byteCount, host: host)
+    }
+    try withCore(id) { (_) throws(Errno) in }
+    guard question.byteCount > 0 else { throw .EINVAL }
+    return try answer(question, id, &self, question.byteCount)
   }
 }

@@ -61,6 +61,46 @@ public struct StackHooks: Sendable {
     }
   }
 
+  /// Asks somebody about every message before its protocol has it, after the rules. Linux: `security_socket_sendmsg()`.
+  ///
+  /// - Parameters:
+  ///   - byteCount: how many of a message's first bytes are shown.
+  ///   - verdict: the errno that the send is refused with; `nil`: allowed. It runs under the shard's lock, and must not call
+  ///     the stack.
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
+  public func inspectSends(
+    byteCount: Int = 0, _ verdict: @escaping @Sendable (OutgoingMessage) -> Errno?
+  ) throws(StackError) -> HookRegistration {
+    var handle: UInt32 = 0
+    try stack.change("inspect sends") { (state) throws(Errno) in
+      handle = state.takeRuleHandle()
+      state.sockets.policy.inspectors.append(MessageInspector(handle: handle, byteCount: byteCount, verdict))
+    }
+    return HookRegistration(handle: handle)
+  }
+
+  /// Attaches a program to every socket that there is and will be; `Socket.attach(_:)` attaches one to one socket.
+  ///
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
+  public func attach(_ program: SocketProgram) throws(StackError) -> HookRegistration {
+    var handle: UInt32 = 0
+    try stack.change("attach a program") { (state) throws(Errno) in
+      handle = state.takeRuleHandle()
+      state.sockets.attach(program, handle: handle)
+    }
+    return HookRegistration(handle: handle)
+  }
+
+  /// Takes a program away from all sockets, or lets who looks at messages go.
+  ///
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
+  public func detach(_ registration: HookRegistration) throws(StackError) {
+    try stack.change("detach a program") { (state) throws(Errno) in
+      state.sockets.policy.inspectors.removeAll { $0.handle == registration.handle }
+      state.sockets.detach(handle: registration.handle)
+    }
+  }
+
   /// Looks at the client of each shard, while no packet is on its way there.
   public func withClients(_ registration: HookRegistration, _ body: (any HookClient) -> Void) {
     for shard in stack.shards {

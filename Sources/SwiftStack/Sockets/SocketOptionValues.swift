@@ -33,4 +33,16 @@ extension Socket {
       }
     }
   }
+
+  /// The same for an option whose value answers a question, as TCP_AO_GET_KEYS.
+  ///
+  /// - Parameter question: what `getsockopt(2)` finds where it is to put the value.
+  /// - Returns: what it puts there: of several structs, one after the other, each as long as the question at most.
+  public func getsockopt(level: Int32, name: Int32, asking question: RawSpan) throws(SocketError) -> [UInt8] {
+    try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        try state.sockets.getsockopt(id, level: level, name: name, asking: question, host: state.host)
+      }
+    }
+  }
 }

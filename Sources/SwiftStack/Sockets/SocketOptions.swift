@@ -43,6 +43,24 @@ extension Socket {
     (try? enter { (state, id) throws(Errno) in state.sockets.tcpInfo(id, now: state.host.net.now) }) ?? nil
   }
 
+  // MARK: Programs
+
+  /// Attaches a program to the socket, and to the connections that it accepts if it listens.
+  ///
+  /// - Throws: `EBADF`.
+  public func attach(_ program: SocketProgram) throws(SocketError) {
+    try Self.calling("attach") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        try state.sockets.attach(program, handle: 0, to: id)
+      }
+    }
+  }
+
+  /// What a program has labelled the socket's flow with; 0: nothing.
+  public var flowLabel: UInt32 {
+    (try? enter { (state, id) throws(Errno) in try state.sockets.flowLabel(id) }) ?? 0
+  }
+
   // MARK: For control conversations
 
   package func enablePingReports() throws(SocketError) {

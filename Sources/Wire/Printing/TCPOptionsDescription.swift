@@ -48,6 +48,9 @@ extension TCPOptions: CustomStringConvertible {
       let blocks = stride(from: 0, to: count, by: 8).map { "{\(value.load32($0)):\(value.load32($0 + 4))}" }
       return "sack \(count / 8) " + blocks.joined()
     case (Kind.signature, 16): return "md5 \(digits(value))"
+    case (Kind.authentication, 2...):
+      let code = value.extracting(2..<value.byteCount)
+      return "ao keyid \(value.load8(0)) rnextkeyid \(value.load8(1)) mac 0x\(digits(code))"
     case (Kind.fastOpen, 0): return "tfo cookiereq"
     case (Kind.fastOpen, _): return "tfo cookie \(digits(value))"
     case (Kind.experiment, 2...) where value.load16(0) == FastOpenCookie.magic:
