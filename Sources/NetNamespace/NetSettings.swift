@@ -34,6 +34,10 @@ public struct NetSettings: Sendable {
   public var tcpTimestamps = true
   public var tcpSack = true
   public var tcpWindowScaling = true
+  /// `net.ipv4.tcp_ecn`: 0: never; 1: asked for and granted; 2: granted to who asks (RFC 3168).
+  public var tcpECN = 2
+  /// `net.ipv4.tcp_ecn_fallback`: a SYN that goes again does not ask for it.
+  public var tcpECNFallback = true
   /// `net.ipv4.tcp_congestion_control`.
   public var tcpCongestionControl = CongestionControlKind.cubic
   /// `net.ipv4.tcp_autocorking`.

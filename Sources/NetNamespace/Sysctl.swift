@@ -151,6 +151,8 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.route.mtu_expires", .time(\.pathMTUExpires, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_autocorking", .flag(\.tcpAutocorking)),
     Sysctl("net.ipv4.tcp_congestion_control", .congestionControl(\.tcpCongestionControl)),
+    Sysctl("net.ipv4.tcp_ecn", .count(\.tcpECN, 0...2)),
+    Sysctl("net.ipv4.tcp_ecn_fallback", .flag(\.tcpECNFallback)),
     Sysctl("net.ipv4.tcp_fastopen", .fastOpen(\.tcpFastOpen)),
     Sysctl(
       "net.ipv4.tcp_fastopen_blackhole_timeout_sec",

@@ -9,6 +9,8 @@ enum TCPInfoBytes {
     static let timestamps: UInt8 = 1
     static let sack: UInt8 = 2
     static let windowScale: UInt8 = 4
+    static let ecn: UInt8 = 8
+    static let ecnSeen: UInt8 = 16
     static let synData: UInt8 = 32
     static let fastOpenChild: UInt8 = 128
   }
@@ -24,6 +26,8 @@ enum TCPInfoBytes {
     if info.hasTimestamps { options |= Options.timestamps }
     if info.hasSACK { options |= Options.sack }
     if info.hasWindowScale { options |= Options.windowScale }
+    if info.hasECN { options |= Options.ecn }
+    if info.hasSeenECN { options |= Options.ecnSeen }
     if info.isSynDataAcknowledged { options |= Options.synData }
     if info.isFastOpenChild { options |= Options.fastOpenChild }
     out.byte(options)

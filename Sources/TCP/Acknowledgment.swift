@@ -10,6 +10,8 @@ struct AckFlags: OptionSet {
   static let retransDataAcked = AckFlags(rawValue: 1 << 3)
   static let synAcked = AckFlags(rawValue: 1 << 4)
   static let dataSacked = AckFlags(rawValue: 1 << 5)
+  /// The peer echoes a router's mark.
+  static let congestion = AckFlags(rawValue: 1 << 6)
   static let unaAdvanced = AckFlags(rawValue: 1 << 7)
   static let duplicateSACK = AckFlags(rawValue: 1 << 8)
   static let setRetransmitTimer = AckFlags(rawValue: 1 << 9)
@@ -19,7 +21,7 @@ struct AckFlags: OptionSet {
   /// Not a sign of loss. Linux: `FLAG_NOT_DUP`.
   static let notDuplicate: AckFlags = [.data, .windowUpdate, .dataAcked, .synAcked]
   /// Something for loss recovery to look at, whatever the state. Linux: `FLAG_CA_ALERT`.
-  static let alert: AckFlags = [.dataSacked, .duplicateSACK]
+  static let alert: AckFlags = [.dataSacked, .congestion, .duplicateSACK]
 }
 
 /// One ACK on its way through `tcp_ack()`: what stood before it, and what it has brought so far.

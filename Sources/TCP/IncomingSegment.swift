@@ -12,6 +12,8 @@ struct IncomingSegment {
   var urgentPointer: UInt16
   /// Of its header with options.
   var headerByteCount: UInt8
+  /// The two lowest bits of the type of service (RFC 3168).
+  var networkMark: UInt8
 
   /// RFC 9293 3.7.1: 536 when a SYN names none, or zero. Never below Linux's 48, `TCP_MIN_SND_MSS`.
   var peerMSS: Int {

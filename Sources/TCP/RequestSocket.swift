@@ -29,6 +29,8 @@ struct RequestSocket: ~Copyable {
   var timeouts = 0
   /// The bare ACK of a deferred connection has come. Linux: `inet_rsk(req)->acked`.
   var isAcknowledged = false
+  /// It has asked for ECN and gets it. Linux: `ecn_ok`.
+  var isECN: Bool
   /// Its SYN was signed after RFC 5925, and so is what answers it.
   var authentication: RequestAuthentication?
   /// When the first SYN-ACK went.

@@ -51,8 +51,17 @@ struct Scoreboard: ~Copyable {
   }
 
   /// Both sides opened at once: the SYN goes again as a SYN-ACK.
-  mutating func answerSYN() {
-    if let head = queue.first { queue[tcp: head].flags.insert(.ack) }
+  mutating func answerSYN(_ ecn: ECNState) {
+    guard let head = queue.first else { return }
+    queue[tcp: head].flags.insert(.ack)
+    queue[tcp: head].flags.remove(.cwr)
+    if !ecn.contains(.isOn) { queue[tcp: head].flags.remove(.ece) }
+  }
+
+  /// A SYN that goes again does not ask for ECN: something on the way may not bear it (RFC 3168 6.1.1.1).
+  /// Linux: `tcp_ecn_clear_syn()`.
+  mutating func giveUpECN(_ place: SkBuffQueue.Position) {
+    queue[tcp: place].flags.subtract([.ece, .cwr])
   }
 
   /// The SYN-ACK that made this connection has arrived.

@@ -49,6 +49,9 @@ extension TCPConnection {
     } else {
       host.net.counters.count(.TcpExtTCPPureAcks)
     }
+    if sender.ecn.contains(.isOn) && segment.flags.contains(.ece) && !segment.flags.contains(.syn) {
+      ack.flags.insert(.congestion)
+    }
     sender.updateWindow(segment, &ack)
     if sender.hasSACK && segment.options.sackBlockCount > 0 {
       sender.tagSACKed(segment, &ack, net: &host.net)

@@ -53,7 +53,8 @@ extension TCPLayer {
       sequence: tcp.sequence, endSequence: tcp.sequence + skb.length + extra,
       acknowledgment: tcp.acknowledgment,
       flags: tcp.flags, window: Int(tcp.window), payload: skb.length, options: options,
-      urgentPointer: tcp.urgentPointer, headerByteCount: UInt8(tcp.headerByteCount))
+      urgentPointer: tcp.urgentPointer, headerByteCount: UInt8(tcp.headerByteCount),
+      networkMark: header.typeOfService & ECNCodepoint.mask)
     skb.tcp.sequence = segment.sequence
     skb.tcp.endSequence = segment.endSequence
     skb.tcp.flags = tcp.flags

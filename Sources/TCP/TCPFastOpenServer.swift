@@ -182,7 +182,7 @@ extension TCPConnection {
     }
     answer.tcp.sequence = sender.writeSeq
     answer.tcp.endSequence = sender.writeSeq + 1
-    answer.tcp.flags = [.syn, .ack]
+    answer.tcp.flags = sender.ecn.contains(.isOn) ? [.syn, .ack, .ece] : [.syn, .ack]
     answer.tcp.segmentCount = 1
     sender.writeSeq += 1
     sender.writeQueuedMemory += answer.truesize

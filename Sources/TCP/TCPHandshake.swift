@@ -46,7 +46,7 @@ extension TCPConnection {
     }
     skb.tcp.sequence = sender.writeSeq
     skb.tcp.endSequence = sender.writeSeq + 1
-    skb.tcp.flags = .syn
+    skb.tcp.flags = synFlags(net: host.net)
     skb.tcp.segmentCount = 1
     sender.writeSeq += 1
     sender.writeQueuedMemory += skb.truesize
@@ -101,6 +101,7 @@ extension TCPConnection {
       return []
     }
     acceptPeerSyn(segment, net: host.net)
+    agreeOnECN(segment.flags)
     if core.programs != nil { showOptions(skb, segment) }
     sender.sndWl1 = segment.sequence
     if hasAck {
@@ -124,7 +125,7 @@ extension TCPConnection {
     // Simultaneous open: answer with SYN-ACK (RFC 9293 3.5, figure 7).
     setState(.synReceived, net: &host.net)
     if let head = sender.scoreboard.queue.first {
-      sender.scoreboard.answerSYN()
+      sender.scoreboard.answerSYN(sender.ecn)
       _ = transmitHead(head, in: .retransmit, host: &host)
     }
     _ = consume skb

@@ -21,6 +21,10 @@ public struct TCPInfo: Sendable {
   public var backoff = 0
   /// Both ends have agreed on time stamps. Linux: `TCPI_OPT_TIMESTAMPS`.
   public var hasTimestamps = false
+  /// Both ends have agreed to ECN (RFC 3168).
+  public var hasECN = false
+  /// The peer's data has come marked as fit for ECN.
+  public var hasSeenECN = false
   /// Both ends have agreed on selective acknowledgments. Linux: `TCPI_OPT_SACK`.
   public var hasSACK = false
   /// Both ends have agreed on window scaling. Linux: `TCPI_OPT_WSCALE`.

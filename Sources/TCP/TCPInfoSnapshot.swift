@@ -28,6 +28,8 @@ extension TCPConnection {
     info.probes = timers.probesOut
     info.backoff = sender.rtt.backoff
     info.hasTimestamps = hasTimestamps
+    info.hasECN = sender.ecn.contains(.isOn)
+    info.hasSeenECN = sender.ecn.contains(.hasSeenMark)
     info.hasSACK = sender.hasSACK
     info.hasWindowScale = hasWindowScale
     info.isSynDataAcknowledged = fastOpen.contains(.synDataAcked)

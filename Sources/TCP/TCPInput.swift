@@ -61,6 +61,7 @@ extension TCPConnection {
         return .reset
       }
       let hadFin = receiver.peerFinSeen
+      if sender.ecn.contains(.isOn) && segment.sequence != segment.endSequence { noteECN(segment) }
       queueData(skb, host: &host)
       if receiver.peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
     } else {

@@ -158,7 +158,8 @@ extension TCPConnection {
         {
           break
         }
-        if !sender.urgentMode {
+        // What says that the window was reduced goes alone, too.
+        if !sender.urgentMode && !sender.ecn.contains(.owesCWR) {
           limit = sender.splitPoint(
             block, length: length, mss: mss, segments: min(quota, maxSegments), isLast: isLast, nagle: nagle)
         }

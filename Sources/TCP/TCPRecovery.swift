@@ -20,6 +20,8 @@ extension TCPSender {
     _ ack: borrowing Acknowledgment, isDuplicate: Bool, net: inout Net
   ) -> Retransmission {
     let flags = ack.flags
+    // Congestion that was told of is no mistake.
+    if flags.contains(.congestion) { recovery.prior = nil }
     var mayMark = isDuplicate || flags.contains(.dataSacked) && isHoleTooWide
     if recovery.state != .open && !sndUna.isBefore(recovery.highSeq) {
       switch recovery.state {
@@ -44,7 +46,7 @@ extension TCPSender {
       } else if undoPartial(priorUna: ack.priorUna, mayMark: &mayMark, net: &net) {
         return .none
       }
-      if undoDuplicateSACK(net: &net) { tryToOpen() }
+      if undoDuplicateSACK(net: &net) { tryToOpen(flags) }
       markRenoLosses(flags, net: &net)
       if recovery.state != .recovery {
         // Undone; but a loss that is plain all the same begins another episode.
@@ -66,7 +68,7 @@ extension TCPSender {
       }
       markRenoLosses(flags, net: &net)
       guard isTimeToRecover else {
-        tryToOpen()
+        tryToOpen(flags)
         return .none
       }
       enterRecovery(ack.socket, net: &net)
@@ -96,8 +98,9 @@ extension TCPSender {
   }
 
   /// Linux: `tcp_try_to_open()`.
-  private mutating func tryToOpen() {
+  private mutating func tryToOpen(_ flags: AckFlags) {
     if !hasRetransmissionsOut { retransmitStamp = .origin }
+    if flags.contains(.congestion) { enterCongestionWindowReduced() }
     if recovery.state != .congestionWindowReduced { keepOpen() }
   }
 
@@ -149,6 +152,7 @@ extension TCPSender {
     recovery.prrDelivered = 0
     recovery.prrOut = 0
     window.threshold = congestion.lost(window: window.segments)
+    if ecn.contains(.isOn) { ecn.insert(.owesCWR) }
   }
 
   /// Local congestion or ECN: reduce without retransmitting, and without undo. Linux: `tcp_enter_cwr()`.
@@ -213,6 +217,7 @@ extension TCPSender {
     }
     congestion.timedOut()
     setRecoveryState(.loss)
+    if ecn.contains(.isOn) { ecn.insert(.owesCWR) }
     recovery.highSeq = sndNxt
     recovery.isProbingTimeout = isNew || retransmits > 0
   }

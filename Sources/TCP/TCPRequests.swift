@@ -55,6 +55,7 @@ extension TCPLayer {
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: hasSACK,
       hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device,
+      isECN: Self.grantsECN(segment, net: host.net),
       authentication: segment.options.authentication.map {
         RequestAuthentication(keyID: $0.nextKeyID, nextKeyID: $0.keyID)
       },
@@ -92,7 +93,8 @@ extension TCPLayer {
     guard let signing = requestSigning(slot, requests[slot].initialSend) else { return }
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
-      flags: [.syn, .ack], device: requests[slot].device, signing: signing)
+      flags: requests[slot].isECN ? [.syn, .ack, .ece] : [.syn, .ack], device: requests[slot].device,
+      signing: signing)
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(
       truncatingIfNeeded: advertisedMSS(
@@ -345,6 +347,7 @@ extension TCPLayer {
     opening.options.hasTimestamps = requests[slot].hasTimestamps
     opening.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].peerMSS)
     child.acceptPeerSyn(opening, net: host.net)
+    if requests[slot].isECN { child.sender.ecn = .isOn }
     child.receiver.recent.value = requests[slot].timestampRecent
     child.sender.timestampOffset = requests[slot].timestampOffset
     let initial = requests[slot].initialSend

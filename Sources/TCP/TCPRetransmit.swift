@@ -111,6 +111,9 @@ extension TCPConnection {
     statistics.bytesRetransmitted += UInt64(sender.scoreboard.queue.length(at: place))
     host.net.counters.count(.TcpRetransSegs, by: UInt64(count))
     if block.flags.contains(.syn) { host.net.counters.count(.TcpExtTCPSynRetrans) }
+    if block.flags.isSuperset(of: [.syn, .ece, .cwr]) && host.net.settings.tcpECNFallback {
+      sender.scoreboard.giveUpECN(place)
+    }
     let result = transmitHead(place, in: .retransmit, host: &host)
     sender.scoreboard.retransmitted(place, hasLeft: !result.isLost)
     sender.recovery.undoRetransmissions = (sender.recovery.undoRetransmissions ?? 0) + count

@@ -34,6 +34,8 @@ struct TCPSender: ~Copyable {
   /// A writer was refused, and is told when there is room. Linux: `SOCK_NOSPACE`.
   var noSpace = false
 
+  var ecn: ECNState = []
+
   // What is queued.
   var writeQueue = SkBuffQueue()
   /// What is sent and not acknowledged, and its counters.

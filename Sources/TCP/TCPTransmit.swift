@@ -79,6 +79,11 @@ extension TCPConnection {
         header.flags.insert(.urg)
       }
     }
+    var networkMark = ECNCodepoint.notCapable
+    if sender.ecn.contains(.isOn) && !flags.contains(.syn) {
+      networkMark = markECN(
+        &header.flags, isNewData: payload > 0 && !block.sequence.isBefore(sender.sndNxt))
+    }
     // So that the receiver's GRO does not hold a burst back for more of it.
     if block.segmentCount > 1 && payload > Int(block.segmentSize) { header.flags.insert(.psh) }
     skb.priority = core.options.priority
@@ -113,19 +118,21 @@ extension TCPConnection {
       .tcp_transmit_skb, skb: skb.serial, socket: id.rawValue, UInt64(block.sequence.rawValue),
       UInt64(payload),
       UInt64(header.flags.rawValue))
-    let result = sendDown(skb, host: &host)
+    let result = sendDown(skb, networkMark: networkMark, host: &host)
     // The queue is full, or soon will be. Linux: any positive answer.
     if result == .congestion || result == .dropped { sender.enterCongestionWindowReduced() }
     return result
   }
 
-  private mutating func sendDown(_ skb: consuming SkBuff, host: inout Host) -> XmitResult {
+  private mutating func sendDown(
+    _ skb: consuming SkBuff, networkMark: UInt8, host: inout Host
+  ) -> XmitResult {
     guard var path = core.route else {
       skb.drop(.ipOutNoRoute)
       return .dropped
     }
     var sendOptions = IPv4SendOptions(protocol: .tcp)
-    sendOptions.typeOfService = core.options.typeOfService
+    sendOptions.typeOfService = core.options.typeOfService | networkMark
     sendOptions.timeToLive = core.options.timeToLive
     sendOptions.pmtuDiscovery = core.options.pathMTUDiscovery
     sendOptions.mark = core.packetMark

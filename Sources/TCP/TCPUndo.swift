@@ -35,6 +35,7 @@ extension TCPSender {
       } else {
         window.threshold = nil
       }
+      ecn.remove(.owesCWR)
     }
     recovery.prior = nil
     recovery.undoMarker = nil

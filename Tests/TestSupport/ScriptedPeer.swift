@@ -16,6 +16,8 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
   public var payload: [UInt8] = []
   /// The options of the IP header that it came with.
   public var networkOptions: [UInt8] = []
+  /// Of the IP header that it came with.
+  public var typeOfService: UInt8 = 0
 
   public init(_ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0) {
     self.flags = flags
@@ -335,6 +337,7 @@ public final class ScriptedPeer {
     segment.options = Array(tcp[20..<header])
     segment.payload = Array(tcp[header...])
     segment.networkOptions = Array(frame[34..<start])
+    segment.typeOfService = frame[15]
     let check = Self.checksum(Array(frame[26..<34]) + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
     precondition(check == 0, "the stack sent a TCP checksum that does not hold")
     arrived.append(segment)

@@ -18,6 +18,7 @@
     NAME shutdown r|w|rw
     NAME disconnect | close
     NAME sysctl SETTING VALUE            of the namespace, until the script ends
+    NAME mark in|out|none                packets that are fit for ECN come in or go out marked, until the script ends
     NAME move OTHER                      a connection becomes OTHER, by TCP_REPAIR
     NAME forget                          what is known of peers: cookies of Fast Open
     - reset                              closes all, and sets the settings back
@@ -44,7 +45,7 @@ TOLD_FLAGS = 0x2020
 
 
 # What needs no socket of that name.
-MAKERS = ("tcp", "udp", "ping", "echo", "raw", "reset", "sysctl", "forget")
+MAKERS = ("tcp", "udp", "ping", "echo", "raw", "reset", "sysctl", "mark", "forget")
 
 
 class Agent:
@@ -55,6 +56,8 @@ class Agent:
         # Memory that the kernel may still be reading.
         self.lent: list[bytes] = []
         self.echoes: set[str] = set()
+        # Whether there are nft rules.
+        self.marks = False
 
     def answer(self, name: str, verb: str, words: list[str]) -> str:
         if name not in self.sockets and verb not in MAKERS:
@@ -131,6 +134,18 @@ class Agent:
             write_setting(setting, value)
         self.settings = {}
         self.lent = []
+        self.do_mark("", "none")
+
+    def do_mark(self, _name: str, way: str) -> None:
+        if way == "none":
+            if self.marks:
+                subprocess.run(["nft", "delete", "table", "ip", "oracle"], check=True)
+            self.marks = False
+            return
+        hook = {"in": "prerouting", "out": "postrouting"}[way]
+        rules = f"table ip oracle {{ chain {way} {{ type filter hook {hook} priority 0; ip ecn {{ ect0, ect1 }} ip ecn set ce; }} }}"
+        subprocess.run(["nft", rules], check=True)
+        self.marks = True
 
     def do_sysctl(self, _name: str, setting: str, value: str) -> None:
         with open("/proc/sys/" + setting.replace(".", "/")) as file:

@@ -66,6 +66,10 @@ static inline int clinux_open(const char *path, int flags, unsigned mode) {
 static inline int clinux_fcntl(int fd, int command, int argument) {
   return fcntl(fd, command, argument);
 }
+/// tee(2), which glibc shows to C with _GNU_SOURCE only.
+static inline ssize_t clinux_tee(int from, int to, size_t count, unsigned flags) {
+  return syscall(SYS_tee, from, to, count, flags);
+}
 
 // --- namespaces, capabilities, entropy -----------------------------------------------------
 

@@ -134,6 +134,41 @@ extension Socket {
     return try splice([file.slice])
   }
 
+  /// Sends what waits in a pipe: packets carry one copy of its pages, and what they do not take stays in the pipe.
+  /// Linux: splice(2).
+  ///
+  /// Waits for a first byte of the pipe and for room, unless the socket is non-blocking or the header says `.dontWait`.
+  ///
+  /// - Parameters:
+  ///   - pipe: its reading end, which nobody else reads meanwhile.
+  ///   - count: most bytes to send; 0 sends none.
+  /// - Returns: how many were sent; 0 at the end of the pipe.
+  /// - Throws: EINVAL when it is no pipe; EAGAIN when nothing is in it, or there is no room; and as `send`.
+  @discardableResult
+  public func splice(
+    from pipe: Int32, count: Int, _ header: MessageHeader = MessageHeader()
+  ) throws(SocketError) -> Int {
+    guard count >= 0 else { throw SocketError("splice", .EINVAL) }
+    if count == 0 { return 0 }
+    let waits = !header.flags.contains(.dontWait) && !isNonBlocking
+    let bytes: [UInt8]
+    do { bytes = try PipePages.peek(pipe, upTo: count, waits: waits) } catch {
+      throw SocketError("splice", Errno(rawValue: error.code))
+    }
+    if bytes.isEmpty { return 0 }
+    let sent: Int
+    do {
+      sent = try splice([ExternalMemory(copying: bytes).slice], header, isShared: false)
+    } catch {
+      try? PipePages.consume(pipe, error.byteCount)
+      throw error
+    }
+    do { try PipePages.consume(pipe, sent) } catch {
+      throw SocketError("splice", Errno(rawValue: error.code), byteCount: sent)
+    }
+    return sent
+  }
+
   private static func splicing(_ header: MessageHeader, _ isShared: Bool) -> MessageHeader {
     var header = header
     header.internalFlags = isShared ? .splicePages : [.splicePages, .noSharedFragments]
