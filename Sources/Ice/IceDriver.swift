@@ -89,6 +89,17 @@ public struct IceDriver: ~Copyable {
       macAddress: configuration.macAddress)
   }
 
+  /// Lets packets carry memory that only the device reads. Linux: `net_devmem_bind_dmabuf()`.
+  ///
+  /// Safety: `device` is readable until `forgetMemory`.
+  @unsafe public func bindMemory(_ start: UInt, byteCount: Int, to device: UInt) -> Bool {
+    unsafe bus.iommu.bind(start, byteCount: byteCount, to: device)
+  }
+  /// The device refuses it from now on.
+  public func closeMemory(_ start: UInt) { bus.iommu.close(start) }
+  /// No packet carries it any more.
+  public func forgetMemory(_ start: UInt) { bus.iommu.unbind(start) }
+
   /// Posts receive buffers and enables the interrupt. Linux: `ice_open()`.
   public mutating func open(net: inout Net) {
     registers.write(

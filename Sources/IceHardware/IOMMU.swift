@@ -54,8 +54,17 @@
     @usableFromInline var nextFree: UInt32
   }
 
+  /// Memory that the device reaches elsewhere than processors do.
+  @frozen @usableFromInline struct Window: BitwiseCopyable {
+    @usableFromInline var start: UInt
+    @usableFromInline var byteCount: UInt
+    /// Where the device finds it; 0: it does not any more.
+    @usableFromInline var device: UInt
+  }
+
   @frozen @usableFromInline struct State: BitwiseCopyable {
     @usableFromInline var firstFree: UInt32
+    @usableFromInline var windowCount: UInt32
     @usableFromInline var mappedCount: Int
     @usableFromInline var fromDeviceUnmapCount: UInt64
     @usableFromInline var failuresToInject: Int
@@ -64,6 +73,9 @@
 
   @usableFromInline let slots: UnsafeMutablePointer<Slot>
   @usableFromInline let state: UnsafeMutablePointer<State>
+  @usableFromInline let windows: UnsafeMutablePointer<Window>
+  /// Most windows at once.
+  public static let maximumWindows = 16
   /// How many mappings can exist at once.
   public let capacity: Int
 
@@ -76,6 +88,7 @@
     self.capacity = capacity
     unsafe slots = UnsafeMutablePointer<Slot>.allocate(capacity: capacity)
     unsafe state = UnsafeMutablePointer<State>.allocate(capacity: 1)
+    unsafe windows = UnsafeMutablePointer<Window>.allocate(capacity: Self.maximumWindows)
     for index in 0..<capacity {
       let next = index + 1 < capacity ? UInt32(index + 1) : Self.none
       unsafe (slots + index).initialize(
@@ -83,13 +96,63 @@
     }
     unsafe state.initialize(
       to: State(
-        firstFree: 0, mappedCount: 0, fromDeviceUnmapCount: 0, failuresToInject: 0, mappingFailureCount: 0))
+        firstFree: 0, windowCount: 0, mappedCount: 0, fromDeviceUnmapCount: 0, failuresToInject: 0,
+        mappingFailureCount: 0))
   }
 
   /// Frees the table; only its owner calls this, last.
   func deallocate() {
     unsafe slots.deallocate()
     unsafe state.deallocate()
+    unsafe windows.deallocate()
+  }
+
+  // MARK: Memory of devices
+
+  /// Lets mappings of memory that no processor reads lead to where the device reads it.
+  ///
+  /// Safety: `device` is readable for as long as a mapping may lead there.
+  ///
+  /// - Returns: false when there are `maximumWindows` already.
+  @unsafe public func bind(_ start: UInt, byteCount: Int, to device: UInt) -> Bool {
+    let count = unsafe Int(state.pointee.windowCount)
+    guard count < Self.maximumWindows else { return false }
+    // count is below the windows' capacity.
+    unsafe (windows + count).initialize(to: Window(start: start, byteCount: UInt(byteCount), device: device))
+    unsafe state.pointee.windowCount += 1
+    return true
+  }
+
+  /// The device is not to reach it any more: further mappings are refused, those that there are stay.
+  public func close(_ start: UInt) {
+    let count = unsafe Int(state.pointee.windowCount)
+    for index in 0..<count where unsafe windows[index].start == start {
+      unsafe windows[index].device = 0
+    }
+  }
+
+  /// The memory ends.
+  public func unbind(_ start: UInt) {
+    let count = unsafe Int(state.pointee.windowCount)
+    for index in 0..<count where unsafe windows[index].start == start {
+      unsafe windows[index] = windows[count - 1]
+      unsafe state.pointee.windowCount -= 1
+      return
+    }
+  }
+
+  /// Where the device finds `byteCount` bytes; `nil`: nowhere.
+  @usableFromInline func devicePlace(_ address: UInt, byteCount: Int) -> UInt? {
+    let count = unsafe Int(state.pointee.windowCount)
+    for index in 0..<count {
+      // index is below windowCount.
+      let window = unsafe windows[index]
+      guard address >= window.start, address - window.start < window.byteCount else { continue }
+      let offset = address - window.start
+      guard window.device != 0, UInt(byteCount) <= window.byteCount - offset else { return nil }
+      return window.device + offset
+    }
+    return address
   }
 
   /// Lets the device reach bytes. Their owner keeps them until they are unmapped. Linux: `dma_map_single()`.
@@ -117,7 +180,14 @@
       return nil
     }
     let slot = unsafe slots + Int(index)
-    let address = UInt(bitPattern: base)
+    var address = UInt(bitPattern: base)
+    if unsafe state.pointee.windowCount > 0 {
+      guard let place = devicePlace(address, byteCount: byteCount) else {
+        unsafe state.pointee.mappingFailureCount += 1
+        return nil
+      }
+      address = place
+    }
     let pageOffset = UInt32(truncatingIfNeeded: address & 4095)
     unsafe state.pointee.firstFree = slot.pointee.nextFree
     unsafe state.pointee.mappedCount += 1

@@ -79,7 +79,7 @@ struct CaptureRing: ~Copyable {
   /// Copies the frame's first bytes into the next slot.
   mutating func record(_ skb: borrowing SkBuff, _ direction: CaptureDirection, now: Instant) {
     let slot = Int(written % UInt64(slots))
-    let captured = min(skb.length, snapByteCount)
+    let captured = min(skb.isUnreadable ? skb.headLength : skb.length, snapByteCount)
     // Safe: a slot has snapByteCount bytes, and this value owns them.
     var target = unsafe MutableRawSpan(_unsafeStart: bytes + slot * snapByteCount, byteCount: captured)
     guard skb.copyBits(from: 0, into: &target) else { return }

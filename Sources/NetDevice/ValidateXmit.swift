@@ -31,6 +31,12 @@ extension NetDevice {
       ready.append(skb)
       return
     }
+    // Linux: `validate_xmit_unreadable_skb()`.
+    if skb.isUnreadable {
+      statistics.sentDropped += 1
+      skb.drop(.deviceDMAMapping)
+      return
+    }
     if skb.isGSO {
       if GenericSegmentation.segment(skb, features: features, into: &ready) {
         statistics.softwareSegmented += 1

@@ -84,6 +84,8 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   package let filter = PacketFilter()
   package var hookClients: [UInt32: any HookClient] = [:]
   package var lastRuleHandle: UInt32 = 0
+  /// Memory that only the NIC reads.
+  package var deviceMemory: [BoundMemory] = []
   /// The rings are empty and the wire is gone.
   package var isDismantled = false
   /// Nobody may enter any more.

@@ -11,6 +11,7 @@ extension Shard {
     let bus = IceBus(txDescriptorCount: rings.tx, rxDescriptorCount: rings.rx)
     stopsTransmit(of: bus)
     host.link.devices[ethernet].reopenDriver(on: bus, mtu: mtu, net: &host.net)
+    showDeviceMemory()
     nic.reopen(on: bus, maxFrameByteCount: mtu + 14)
     hasMoreWork = true
   }

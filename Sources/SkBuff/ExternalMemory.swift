@@ -9,18 +9,24 @@ public final class ExternalMemory: @unchecked Sendable {
   public let bytes: UnsafeMutableRawBufferPointer
   let base: UnsafeMutableRawPointer
   public var byteCount: Int { unsafe bytes.count }
+  /// Processors may read it; else only a device does. Linux: `skb_frags_readable()`.
+  public let isReadable: Bool
   private let released: @Sendable () -> Void
 
   /// - Parameters:
   ///   - bytes: 1 to 2 GiB less one byte, valid until `released` is called.
+  ///   - isReadable: false: only a device reads it.
   ///   - released: called with the last reference, perhaps under the lock of the shard whose packets carried it: it must
   ///     not call into the stack.
-  public init(bytes: UnsafeMutableRawBufferPointer, released: @escaping @Sendable () -> Void) {
+  public init(
+    bytes: UnsafeMutableRawBufferPointer, isReadable: Bool = true, released: @escaping @Sendable () -> Void
+  ) {
     guard let base = bytes.baseAddress, bytes.count > 0, bytes.count <= Int(Int32.max) else {
       preconditionFailure("external memory has 1 to 2,147,483,647 bytes, not \(bytes.count)")
     }
     unsafe self.bytes = bytes
     unsafe self.base = base
+    self.isReadable = isReadable
     self.released = released
   }
 
@@ -87,6 +93,7 @@ extension SkBuffPool {
       to: PageHeader(byteCount: Int32(memory.byteCount), base: memory.base, pool: block, slab: nil))
     unsafe page.pointee.external = .passRetained(memory)
     unsafe page.pointee.isShared = isShared
+    unsafe page.pointee.isUnreadable = !memory.isReadable
     if let notification {
       notification.uses += 1
       unsafe page.pointee.notification = .passRetained(notification)

@@ -132,6 +132,16 @@ public struct IovIter: ~Copyable {
   /// Whether packets may carry the bytes as they lie.
   public var isLendable: Bool { if case .slices = backing { true } else { false } }
 
+  /// Some of the bytes only a device can read: they cannot be copied.
+  public var isUnreadable: Bool {
+    guard case .slices(let slices, let count) = backing else { return false }
+    for index in 0..<count {
+      // index is below the number of slices.
+      if unsafe !slices[index].memory.isReadable { return true }
+    }
+    return false
+  }
+
   /// The rest of the current slice; `nil` when nothing is left or packets may not carry it.
   var currentSlice: MemorySlice? {
     mutating get {

@@ -19,6 +19,8 @@ struct PageHeader {
   @usableFromInline var external: Unmanaged<ExternalMemory>? = nil
   /// What is in it may change under way. Linux: `SKBFL_SHARED_FRAG`.
   @usableFromInline var isShared = false
+  /// Only a device reads it.
+  @usableFromInline var isUnreadable = false
   /// Of whose uses the page is one.
   @usableFromInline var notification: Unmanaged<SendNotification>? = nil
 

@@ -8,7 +8,7 @@ extension SkBuff {
     guard checksumStatus == .partial else { return true }
     let start = checksumStart
     let field = start + checksumOffset
-    guard start >= 0, field >= start, field + 2 <= length, mayPull(field + 2) else {
+    guard start >= 0, field >= start, field + 2 <= length, !isUnreadable, mayPull(field + 2) else {
       return false
     }
     // What may change after it was summed is copied first.

@@ -153,7 +153,7 @@ extension SkBuff {
   }
 
   @usableFromInline mutating func pullTail(_ count: Int) -> Bool {
-    guard count <= length else { return false }
+    guard count <= length, !isUnreadable else { return false }
     let missing = count - headLength
     let capacity = unsafe Int(header.pointee.shared.pointee.headCapacity)
     let tail = unsafe Int(header.pointee.tail)

@@ -90,6 +90,14 @@ extension SkBuff {
     return false
   }
 
+  /// Some of the bytes only a device can read. Linux: `!skb_frags_readable()`.
+  public var isUnreadable: Bool {
+    for index in 0..<fragmentCount {
+      if unsafe header.pointee.shared.pointee.fragments[index].page.pointee.isUnreadable { return true }
+    }
+    return false
+  }
+
   /// Who is told of the lent bytes in this packet; `nil`: it has none. Linux: `skb_zcopy()`.
   public var notification: SendNotification? {
     for index in (0..<fragmentCount).reversed() {
@@ -117,6 +125,7 @@ extension SkBuff {
   /// - Returns: false when memory ran out; the packet is as it was, and said to be copied all the same.
   public mutating func orphanFragments() -> Bool {
     guard dataLength > 0, notification != nil else { return true }
+    if isUnreadable { return false }
     noteCopied()
     guard let copy = gathered() else { return false }
     self = copy

@@ -76,8 +76,11 @@ public enum ControlMessages {
       guard privileges.contains(.netAdmin) else { throw .EPERM }
       guard data.byteCount == 4 else { throw .EINVAL }
       control.mark = HostOrder.load32(data, 0)
-    // SO_TXTIME, SOF_TIMESTAMPING_OPT_ID and device memory cannot be switched on here, and TCP refuses the second.
-    case Kind.txTime, Kind.timestampID, Kind.devmemDMABuf: throw .EINVAL
+    // SO_TXTIME and SOF_TIMESTAMPING_OPT_ID cannot be switched on here, and TCP refuses the second.
+    case Kind.txTime, Kind.timestampID: throw .EINVAL
+    case Kind.devmemDMABuf:
+      guard data.byteCount == 4 else { throw .EINVAL }
+      control.deviceMemory = HostOrder.load32(data, 0)
     case Kind.rights, Kind.credentials: break
     case Kind.priority:
       guard data.byteCount == 4 else { throw .EINVAL }

@@ -20,6 +20,8 @@ public struct SocketLayer: ~Copyable {
   public var ping: PingLayer
   /// Sees every send first.
   public var policy = SendPolicy()
+  /// Memory that only a device reads, by its number, and which device. Linux: `net_devmem_dmabuf_bindings`.
+  public var deviceMemory: [UInt32: InterfaceIndex] = [:]
   /// Programs of every socket.
   var programs: SocketPrograms?
   public var privileges: SocketPrivileges = [.netAdmin, .netRaw]

@@ -18,6 +18,8 @@ extension SocketLayer {
     _ id: SocketID, header: MessageHeader = MessageHeader(), iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
     let flags = header.flags.subtracting(.internalFlags).union(header.internalFlags)
+    // What no processor reads cannot be copied.
+    if iter.isUnreadable && (id.kind != .tcp || (header.control.deviceMemory ?? 0) == 0) { throw .EFAULT }
     if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault

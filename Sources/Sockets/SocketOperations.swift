@@ -109,7 +109,10 @@ enum TCPOperations: SocketOperations {
     _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
     _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> Int {
-    try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
+    if header.control.deviceMemory != nil {
+      try layer.admitDeviceMemory(id, header, flags, iter, host: &host)
+    }
+    return try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
   }
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host

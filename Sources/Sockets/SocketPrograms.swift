@@ -50,7 +50,7 @@ extension SocketLayer {
     let destination = header.address ?? peer
     if let veto = policy.veto(id, destination: destination, byteCount: iter.count) { throw veto }
     guard let most = policy.inspectors.map(\.byteCount).max() else { return }
-    let bytes = iter.firstBytes(most)
+    let bytes = iter.isUnreadable ? [] : iter.firstBytes(most)
     for inspector in policy.inspectors {
       let message = OutgoingMessage(
         socket: id, destination: destination, flags: flags, control: header.control, byteCount: iter.count,

@@ -106,6 +106,12 @@ extension TCPSender {
 }
 
 extension TCPLayer {
+  /// Whether every segment is signed, for which its bytes are read.
+  public func isSigned(_ id: SocketID) -> Bool {
+    guard let index = try? slot(id) else { return false }
+    return sockets[index].signedByteCount > 0
+  }
+
   /// Whether the last packet that waits has bytes that may change, for tests.
   package mutating func isTailShared(_ id: SocketID) -> Bool {
     guard let index = try? slot(id), let tail = sockets[index].sender.writeQueue.last else { return false }

@@ -21,5 +21,8 @@ public struct SendControl: Sendable, Equatable {
   /// `UDP_SEGMENT`: 0 to 65,535, else the send is EINVAL.
   public var segmentByteCount: Int? = nil
 
+  /// `SCM_DEVMEM_DMABUF`: whose memory is sent, of a stream; `nil` or 0: none's.
+  public var deviceMemory: UInt32? = nil
+
   public init() {}
 }
