@@ -20,7 +20,7 @@ let floors: [(name: String, imports: [String])] = [
   ("Trace", ["Timers"]),
   ("SkBuff", ["Wire", "Timers", "Trace"]),
   ("NetNamespace", ["Tables", "UAPI", "Wire", "Timers", "Trace", "SkBuff"]),
-  ("Netfilter", ["Tables", "NetNamespace", "SkBuff", "Wire"]),
+  ("Netfilter", ["Tables", "NetNamespace", "SkBuff", "Wire", "Timers"]),
   ("IceHardware", []),
   ("IceModel", ["Tables", "IceHardware", "Wire", "Timers"]),
   ("Ice", ["Tables", "IceHardware", "SkBuff", "NetNamespace", "Wire", "Timers", "Trace"]),

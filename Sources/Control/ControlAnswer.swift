@@ -26,6 +26,8 @@ public enum ControlAnswerBody: Codable, Equatable, Sendable {
   case addr([InterfaceReport])
   case neigh([NeighbourReport])
   case route([RouteReport])
+  case rule([RoutingRuleReport])
+  case conntrack([ConnectionReport])
   case qdisc([QdiscReport])
   case filter([ChainReport])
   case nic([NICReport])

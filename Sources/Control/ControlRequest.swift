@@ -34,6 +34,10 @@ public enum ControlCommand: Codable, Equatable, Sendable {
   case addr
   case neigh
   case route
+  /// Rules about routing tables.
+  case rule
+  /// Tracked connections.
+  case conntrack
   case qdisc
   /// Rules at the hooks.
   case filter

@@ -30,10 +30,14 @@ final class StackConversation {
     case .sysctl(let name?):
       try client.send([SettingReport(name: name, value: try stack.setting(name))]) { .sysctl($0) }
     case .change(let words):
-      try stack.apply(StackChange(words: words, device: stack.configuration.name))
+      try stack.apply(
+        StackChange(
+          words: words, device: stack.configuration.name, others: stack.configuration.links.map(\.name)))
       try client.send(.done)
     case .neigh: try client.send(stack.neighbourReports) { .neigh($0) }
     case .route: try client.send(stack.routeReports) { .route($0) }
+    case .rule: try client.send(stack.ruleReports) { .rule($0) }
+    case .conntrack: try client.send(stack.hooks.connectionReports) { .conntrack($0) }
     case .filter: try client.send(stack.hooks.reports) { .filter($0) }
     case .qdisc: try client.send(stack.qdiscReports) { .qdisc($0) }
     case .nic: try client.send(stack.nicReports) { .nic($0) }

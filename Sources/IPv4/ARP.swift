@@ -155,6 +155,12 @@ extension IPv4Layer {
     }
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
     while let skb = link.neighbours.takeFailed() {
+      if let header = Self.header(of: skb), !isLocal(header.source) {
+        report(
+          skb, header, .neighbourFailed, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.host,
+          info: 0, link: &link, net: &net)
+        continue
+      }
       post(
         Self.localError(
           about: skb, code: ICMPHeader.Unreachable.host, mtu: nil, offender: primary, by: skb.interface))

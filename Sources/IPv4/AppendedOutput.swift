@@ -50,6 +50,8 @@ extension IPv4Layer {
       destination: route.destination)
     var result = XmitResult.success
     var permit: PiecesPermit?
+    var other: Route?
+    var isCongested = false
     let whole = Self.byteCount(of: packets)
     var loopCopy = loops(route, options) ? LoopCopy(header: header, net: &net) : nil
     while var skb = packets.popFirst() {
@@ -72,14 +74,30 @@ extension IPv4Layer {
         packet = permit.piece(skb)
       } else {
         // The hooks see the datagram, not its first piece. Linux: the list of fragments behind one packet.
-        switch localOut(skb, route: route, byteCount: whole, protocol: options.protocol, net: &net) {
-        case .passed(let passed):
-          permit = passed.permit()
-          packet = passed
-        case .stopped(let skb, let verdict):
-          packets.removeAll()
-          return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
+        leaves(skb, route: route, byteCount: whole, protocol: options.protocol, net: &net)
+        if hooks.isIdleOut {
+          packet = hooks.pass(skb)
+        } else {
+          switch ask(skb, route: route, byteCount: whole, link: link, net: &net) {
+          case .passed(let passed, let way, let says):
+            packet = passed
+            other = way
+            isCongested = says
+            // What was changed in the first piece holds for all of them.
+            if let changed = Self.header(of: packet.skb) {
+              header.source = changed.source
+              header.destination = changed.destination
+            }
+          case .stopped(let skb, let verdict):
+            packets.removeAll()
+            return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
+          case .ended(let result):
+            packets.removeAll()
+            return result
+          }
         }
+        passed(packet, route: other ?? route, byteCount: whole, protocol: options.protocol, net: &net)
+        permit = packet.permit()
       }
       loopCopy?.add(packet.skb, net: &net)
       if header.timeToLive == 0 {
@@ -87,7 +105,13 @@ extension IPv4Layer {
         packet.take().drop(.ipOutNoRoute)
         continue
       }
-      let sent = sendFragment(packet, header: header, route: &route, link: &link, net: &net)
+      let sent: XmitResult
+      if var way = other.take() {
+        sent = sendPieces(packet, header: header, route: &way, options: options, link: &link, net: &net)
+        other = way
+      } else {
+        sent = sendFragment(packet, header: header, route: &route, link: &link, net: &net)
+      }
       header.fragmentOffset += payload
       result = Self.worse(result, sent)
       if result.isLost {
@@ -98,7 +122,19 @@ extension IPv4Layer {
     }
     net.counters.count(.IpFragOKs)
     if let whole = loopCopy.take()?.finish() { loopAgain(whole, by: route.interface, net: &net) }
-    return result
+    return Self.result(result, isCongested: isCongested)
+  }
+
+  /// A piece that goes another way than it was cut for: it may have to be cut once more.
+  private mutating func sendPieces(
+    _ packet: consuming PassedPacket, header: IPv4Header, route: inout Route, options: IPv4SendOptions,
+    link: inout LinkLayer, net: inout Net
+  ) -> XmitResult {
+    let limit = options.pmtuDiscovery.usesPathMTU ? route.mtu : route.linkMTU
+    if packet.skb.length > limit {
+      return fragment(packet, header: header, limit: limit, route: &route, link: &link, net: &net)
+    }
+    return sendFragment(packet, header: header, route: &route, link: &link, net: &net)
   }
 
   /// The datagram that the packets make, with its IP header.

@@ -187,10 +187,18 @@ extension IPv4Layer {
       skb.drop(.noMemory)
       return
     }
-    switch localOut(skb, route: route, byteCount: total, protocol: .igmp, net: &net) {
-    case .passed(let packet): _ = finishOutput(packet, route: &route, link: &link, net: &net)
+    leaves(skb, route: route, byteCount: total, protocol: .igmp, net: &net)
+    guard !hooks.isIdleOut else {
+      _ = finishOutput(hooks.pass(skb), route: &route, link: &link, net: &net)
+      return
+    }
+    switch ask(skb, route: route, byteCount: total, link: link, net: &net) {
+    case .passed(let packet, let other, _):
+      if let other { route = other }
+      _ = finishOutput(packet, route: &route, link: &link, net: &net)
     case .stopped(let skb, let verdict):
       _ = refuse(skb, verdict: verdict, by: interface, link: &link, net: &net)
+    case .ended: break
     }
   }
 

@@ -218,40 +218,40 @@ extension IPv4Layer {
   ///
   /// - Parameters:
   ///   - skb: data at its transport header, network header marked; it ends here.
-  ///   - reason: why the packet is thrown away, whether its sender hears of it or not.
+  ///   - reason: why the packet is thrown away, whether its sender hears of it or not; `nil`: it is a copy.
   ///   - info: the last four bytes of the ICMP header: the MTU, or the pointer in the upper byte.
   public mutating func sendICMPError(
-    for skb: consuming SkBuff, reason: DropReason, kind: ICMPHeader.Kind, code: UInt8, info: UInt32,
+    for skb: consuming SkBuff, reason: DropReason?, kind: ICMPHeader.Kind, code: UInt8, info: UInt32,
     link: inout LinkLayer, net: inout Net
   ) {
     guard let offset = skb.networkHeaderOffset, offset <= 0, -offset <= skb.headroom else {
-      skb.drop(reason)
+      skb.end(reason)
       return
     }
     skb.push(-offset)
     guard let header = IPv4Header(parsing: skb.linear), mayReport(kind, about: skb, header) else {
-      skb.drop(reason)
+      skb.end(reason)
       return
     }
     let isLimited =
       !(kind == .destinationUnreachable && code == ICMPHeader.Unreachable.fragmentationNeeded)
-      && !header.source.isLoopback
+      && !header.source.isLoopback && kind != .redirect
     if isLimited {
       switch rateLimit.allow(header.source, net: net) {
       case .allowed: break
       case .globalLimit:
         net.counters.count(.IcmpOutRateLimitGlobal)
-        skb.drop(reason)
+        skb.end(reason)
         return
       case .hostLimit:
         net.counters.count(.IcmpOutRateLimitHost)
-        skb.drop(reason)
+        skb.end(reason)
         return
       }
     }
     let own = isLocal(header.destination) ? header.destination : nil
     guard var route = try? route(to: header.source, from: own, link: link, net: &net) else {
-      skb.drop(reason)
+      skb.end(reason)
       return
     }
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
@@ -261,7 +261,7 @@ extension IPv4Layer {
     let report = ICMPHeader(kind: kind, code: code, rest: info)
     guard var message = Self.message(report, quoting: skb, count: quoted, pool: net.pool) else {
       net.counters.count(.IcmpOutErrors)
-      skb.drop(reason)
+      skb.end(reason)
       return
     }
     message.setTransportHeader()
@@ -271,14 +271,14 @@ extension IPv4Layer {
     options.pmtuDiscovery = .dont
     options.optionByteCount = list.byteCount
     guard Self.push(list, onto: &message, route: route, destination: header.source, net: net) else {
-      skb.drop(reason)
+      skb.end(reason)
       message.drop(.noMemory)
       net.counters.count(.IcmpOutErrors)
       return
     }
     net.counters.countICMP(sent: kind.rawValue)
     net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
-    skb.drop(reason)
+    skb.end(reason)
     _ = output(message, route: &route, options: options, link: &link, net: &net)
   }
 
@@ -327,5 +327,12 @@ extension IPv4Layer {
       return Self.queries.contains(inner)
     }
     return true
+  }
+}
+
+extension SkBuff {
+  /// Ends a packet that something was said about; a copy, which has no reason, is no drop.
+  consuming func end(_ reason: DropReason?) {
+    if let reason { drop(reason) } else { consumed() }
   }
 }

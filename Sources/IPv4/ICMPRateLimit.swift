@@ -40,22 +40,33 @@ struct ICMPRateLimit {
     }
     guard credit > 0 else { return .globalLimit }
     let cost = net.settings.icmpRateLimit
-    if cost > .zero {
-      let full = cost * Self.hostBurst
-      let index =
-        Int(truncatingIfNeeded: keyed.tableHash(UInt64(host.rawValue), 0)) & (Self.bucketCount - 1)
-      var tokens = min(full, buckets[index].tokens + (now - buckets[index].last))
-      // A host takes over another's bucket only when that is full again; until then they share it.
-      if buckets[index].address != host && (buckets[index].address.isAny || tokens == full) {
-        buckets[index].address = host
-        tokens = full
-      }
-      buckets[index].last = now
-      let isAllowed = tokens >= cost
-      buckets[index].tokens = isAllowed ? tokens - cost : tokens
-      if !isAllowed { return .hostLimit }
-    }
+    if cost > .zero && !take(cost, of: host, burst: Self.hostBurst, now: now) { return .hostLimit }
     credit -= 1
     return .allowed
+  }
+
+  /// Whether a packet without a way on may be told of at all: that costs its sender as much as the message does, so that
+  /// half as many are sent. Linux: `ip_error()`, `ip_rt_error_cost`, `ip_rt_error_burst`.
+  mutating func allowRouteError(to host: IPv4Address, now: Instant) -> Bool {
+    take(.seconds(1), of: host, burst: 5, now: now)
+  }
+
+  /// Linux: `inet_peer_xrlim_allow()`.
+  private mutating func take(
+    _ cost: Nanoseconds, of host: IPv4Address, burst: Int64, now: Instant
+  ) -> Bool {
+    let full = cost * burst
+    let index =
+      Int(truncatingIfNeeded: keyed.tableHash(UInt64(host.rawValue), 0)) & (Self.bucketCount - 1)
+    var tokens = min(full, buckets[index].tokens + (now - buckets[index].last))
+    // A host takes over another's bucket only when that is full again; until then they share it.
+    if buckets[index].address != host && (buckets[index].address.isAny || tokens == full) {
+      buckets[index].address = host
+      tokens = full
+    }
+    buckets[index].last = now
+    let isAllowed = tokens >= cost
+    buckets[index].tokens = isAllowed ? tokens - cost : tokens
+    return isAllowed
   }
 }

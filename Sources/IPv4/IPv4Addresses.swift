@@ -58,6 +58,9 @@ extension IPv4Layer {
     routes.remove {
       isGone && $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
     }
+    policy.removeRoutes {
+      isGone && $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
+    }
     let heir = addresses.first {
       $0.prefix.length == prefix.length && $0.prefix.network == prefix.network
     }
@@ -71,6 +74,11 @@ extension IPv4Layer {
 
   mutating func rebuildLocal() {
     lastPlainSource = .any
+    let last = Int(addresses.map(\.interface.rawValue).max() ?? 0)
+    hooks.setAddresses(
+      (0...last).map { index in
+        addresses.filter { Int($0.interface.rawValue) == index && !$0.isHostScope }.map(\.prefix)
+      })
     local.remove { _ in true }
     addLocal(.broadcast, 32, .broadcast, .none)
     for own in addresses {
@@ -167,6 +175,8 @@ extension IPv4Layer {
       for own in addresses where own.interface == interface { addNetwork(of: own, isUp: true) }
     } else {
       routes.remove { $0.kind == .unicast && $0.interface == interface }
+      policy.removeRoutes { $0.kind == .unicast && $0.interface == interface }
+      hooks.forgetMasquerade(of: interface, net: &net)
       link.neighbours.flush(interface, keepingPermanent: false, net: &net)
     }
     routesChanged()

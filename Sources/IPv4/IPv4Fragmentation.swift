@@ -33,7 +33,8 @@ extension IPv4Layer {
     let headroom = NetDevice.neededHeadroom + headerByteCount
     let later = Self.laterOptions(of: skb, from: IPv4Header.minimumByteCount, to: headerByteCount)
     var current = skb
-    var offset = 0
+    // It may be a piece itself.
+    var offset = header.fragmentOffset
     var result = XmitResult.success
     while current.length - headerByteCount > room {
       guard var rest = current.split(at: headerByteCount + room, headroom: headroom) else {
@@ -45,7 +46,9 @@ extension IPv4Layer {
       current.moveOwner(to: &rest)
       part.fragmentOffset = offset
       part.moreFragments = true
-      let sent = sendPiece(current, permit, header: part, later, route: &route, link: &link, net: &net)
+      // The first piece has its options already.
+      let options = offset == header.fragmentOffset ? [] : later
+      let sent = sendPiece(current, permit, header: part, options, route: &route, link: &link, net: &net)
       result = Self.worse(result, sent)
       offset += room
       rest.push(headerByteCount)
@@ -54,8 +57,9 @@ extension IPv4Layer {
       current = rest
     }
     part.fragmentOffset = offset
-    part.moreFragments = false
-    let sent = sendPiece(current, permit, header: part, later, route: &route, link: &link, net: &net)
+    part.moreFragments = header.moreFragments
+    let options = offset == header.fragmentOffset ? [] : later
+    let sent = sendPiece(current, permit, header: part, options, route: &route, link: &link, net: &net)
     result = Self.worse(result, sent)
     net.counters.count(.IpFragOKs)
     return result
@@ -78,7 +82,7 @@ extension IPv4Layer {
 
   /// Writes the header of a piece, whose data is at its place, and sends it.
   ///
-  /// - Parameter options: of a piece that is not the first, which has its own.
+  /// - Parameter options: of a piece that is not the first; empty: it has its own.
   private mutating func sendPiece(
     _ skb: consuming SkBuff, _ permit: PiecesPermit, header: IPv4Header, _ options: [UInt8],
     route: inout Route,
@@ -86,9 +90,7 @@ extension IPv4Layer {
   ) -> XmitResult {
     var header = header
     header.totalByteCount = skb.length
-    let isReady =
-      header.fragmentOffset == 0 || Self.write(options, to: &skb, at: IPv4Header.minimumByteCount)
-    guard isReady, skb.write(header) else {
+    guard Self.write(options, to: &skb, at: IPv4Header.minimumByteCount), skb.write(header) else {
       skb.drop(.noMemory)
       return .failed(.ENOBUFS)
     }

@@ -77,33 +77,70 @@ extension IPv4Layer {
       }
     }
     if !hooks.isEmpty(.prerouting) {
-      if hooks.verdict(.prerouting, on: &skb, interface: skb.interface) != .accept {
-        skb.drop(.netfilterDrop)
-        return .consumed
-      }
+      return receiveAsked(skb, header: header, isLooped: isLooped, link: &link, net: &net)
     }
+    return receivePassed(skb, header: header, isLooped: isLooped, link: &link, net: &net)
+  }
+
+  /// A packet that somebody wants to look at before its way is chosen.
+  @inline(never)
+  private mutating func receiveAsked(
+    _ skb: consuming SkBuff, header: IPv4Header, isLooped: Bool, link: inout LinkLayer, net: inout Net
+  ) -> Input {
+    // Connections are told by ports, which only whole packets have. Linux: `nf_ct_ipv4_gather_frags()`.
+    if header.isFragment && hooks.tracksConnections {
+      return receiveFragment(skb, header: header, user: .tracking(isLooped: isLooped), link: &link, net: &net)
+    }
+    return passPrerouting(
+      skb, header: header, isLooped: isLooped, largestFragment: 0, link: &link, net: &net)
+  }
+
+  /// - Parameter largestFragment: of what it was put together from just now; 0: it came whole.
+  mutating func passPrerouting(
+    _ skb: consuming SkBuff, header: IPv4Header, isLooped: Bool, largestFragment: Int, link: inout LinkLayer,
+    net: inout Net
+  ) -> Input {
+    let interface = skb.interface
+    let verdict = hooks.verdict(.prerouting, on: &skb, header, interface: interface, net: &net)
+    guard verdict.passes else {
+      skb.drop(.netfilterDrop)
+      return .consumed
+    }
+    guard let header = Self.header(of: skb) else {
+      skb.drop(.ipHeader)
+      return .consumed
+    }
+    return receivePassed(
+      skb, header: header, isLooped: isLooped, largestFragment: largestFragment, link: &link, net: &net)
+  }
+
+  /// Where to, and there. Linux: `ip_rcv_finish()`.
+  @inline(__always)
+  private mutating func receivePassed(
+    _ skb: consuming SkBuff, header: IPv4Header, isLooped: Bool, largestFragment: Int = 0,
+    link: inout LinkLayer, net: inout Net
+  ) -> Input {
     // Most packets: for our first address, from a plain unicast source, no options, whole.
     let isPlain =
       header.destination == primary && !primary.isAny && skb.packetType == .host
-      && headerByteCount == IPv4Header.minimumByteCount && !header.isFragment
+      && header.headerByteCount == IPv4Header.minimumByteCount && !header.isFragment
+      && net.settings.reversePathFilter == .off
     if !isPlain || !isPlainSource(header.source) {
-      if let reason = refusal(header, of: skb, isLooped: isLooped, net: &net) {
+      switch destination(header, of: skb, isLooped: isLooped, net: &net) {
+      case .here: break
+      case .elsewhere:
+        forward(skb, header: header, largestFragment: largestFragment, link: &link, net: &net)
+        return .consumed
+      case .nowhere(let reason):
         skb.drop(reason)
         return .consumed
       }
-      if headerByteCount > IPv4Header.minimumByteCount {
-        switch IPv4Options.check(skb.linear, headerByteCount: headerByteCount) {
-        case .valid: recordOptions(of: &skb, header, to: headerByteCount, net: net)
-        case .sourceRoute:
-          skb.drop(.ipHeader)
-          return .consumed
-        case .malformed(let offset):
-          net.counters.count(.IpInHdrErrors)
-          recordOptions(of: &skb, header, to: offset, net: net)
-          skb.pull(headerByteCount)
-          sendICMPError(
-            for: skb, reason: .ipHeader, kind: .parameterProblem, code: 0, info: UInt32(offset) << 24,
-            link: &link, net: &net)
+      if header.headerByteCount > IPv4Header.minimumByteCount {
+        var recorded = IPv4Options.Recorded()
+        switch takeOptions(of: &skb, header, &recorded, net: &net) {
+        case .valid: break
+        case let verdict:
+          refuseOptions(verdict, of: skb, header, link: &link, net: &net)
           return .consumed
         }
       }
@@ -112,16 +149,49 @@ extension IPv4Layer {
     return deliver(skb, header: header, link: &link, net: &net)
   }
 
-  /// Linux: `ip_rcv_options()`, as far as they are well-formed. Without memory they stay as they came.
-  private func recordOptions(of skb: inout SkBuff, _ header: IPv4Header, to end: Int, net: borrowing Net) {
+  /// Looks at a packet's options, and writes what they ask for, as far as they are well-formed. Linux: `ip_rcv_options()`.
+  func takeOptions(
+    of skb: inout SkBuff, _ header: IPv4Header, _ recorded: inout IPv4Options.Recorded, net: inout Net
+  ) -> IPv4Options.Verdict {
+    let verdict = IPv4Options.check(skb.linear, headerByteCount: header.headerByteCount)
+    switch verdict {
+    case .valid: recordOptions(of: &skb, header, to: header.headerByteCount, &recorded, net: net)
+    case .sourceRoute: break
+    case .malformed(let offset):
+      net.counters.count(.IpInHdrErrors)
+      recordOptions(of: &skb, header, to: offset, &recorded, net: net)
+    }
+    return verdict
+  }
+
+  mutating func refuseOptions(
+    _ verdict: IPv4Options.Verdict, of skb: consuming SkBuff, _ header: IPv4Header, link: inout LinkLayer,
+    net: inout Net
+  ) {
+    guard case .malformed(let offset) = verdict else {
+      skb.drop(.ipHeader)
+      return
+    }
+    skb.pull(header.headerByteCount)
+    sendICMPError(
+      for: skb, reason: .ipHeader, kind: .parameterProblem, code: 0, info: UInt32(offset) << 24, link: &link,
+      net: &net)
+  }
+
+  /// Without memory they stay as they came.
+  private func recordOptions(
+    of skb: inout SkBuff, _ header: IPv4Header, to end: Int, _ recorded: inout IPv4Options.Recorded,
+    net: borrowing Net
+  ) {
     let own =
       isLocal(header.destination)
       ? header.destination : specificDestination(of: header.source, by: skb.interface)
     let time = net.millisecondsSinceMidnight
     guard skb.unclone(), var bytes = skb.writable() else { return }
-    IPv4Options.record(
+    recorded = IPv4Options.record(
       in: &bytes, to: end, own: own, time: time,
       isElsewhere: { isElsewhere($0) })
+    recorded.isChanged = true
   }
 
   /// Whether an address is another single host's. Linux: `inet_addr_type() == RTN_UNICAST`.
@@ -145,12 +215,17 @@ extension IPv4Layer {
     return true
   }
 
+  /// What a received packet's destination is to us.
+  private enum Destination {
+    case here, elsewhere
+    case nowhere(DropReason)
+  }
+
   /// Source and destination validation. Linux: `ip_route_input_slow()`, `fib_validate_source()`.
   ///
-  /// - Returns: why the packet is not accepted; `nil` when it is.
-  private func refusal(
+  private func destination(
     _ header: IPv4Header, of skb: borrowing SkBuff, isLooped: Bool, net: inout Net
-  ) -> DropReason? {
+  ) -> Destination {
     let source = header.source
     let destination = header.destination
     let isGroup = destination.isMulticast
@@ -169,38 +244,60 @@ extension IPv4Layer {
       guard
         isMember(
           of: destination, from: source, by: skb.interface, isIGMP: header.protocol == .igmp)
-      else { return .ipNotForUs }
+      else { return .nowhere(.ipNotForUs) }
       net.counters.count(.IpExtInMcastPkts)
       net.counters.count(.IpExtInMcastOctets, by: UInt64(skb.length))
-      return nil
+      return .here
+    }
+    if !isLooped && net.settings.reversePathFilter != .off && !isExpected(header, of: skb, net: net) {
+      net.counters.count(.TcpExtIPReversePathFilter)
+      return .nowhere(.ipReversePathFilter)
     }
     if isBroadcast {
       net.counters.count(.IpExtInBcastPkts)
       net.counters.count(.IpExtInBcastOctets, by: UInt64(skb.length))
-      return nil
+      return .here
     }
     // What came by lo was sent there by a local route, or by one over lo. Linux: `skb_valid_dst()`.
-    if isLooped || isLocal(destination) { return nil }
-    // A host does not forward (RFC 1122 3.2.1.3).
-    return martian(.ipNotForUs, net: &net)
+    if isLooped || isLocal(destination) { return .here }
+    // A host does not forward (RFC 1122 3.2.1.3), and nobody what is for no host (RFC 1812 section 5.3.7).
+    if !net.settings.forwards || destination.isZeroNet || destination.rawValue >> 28 == 0xF {
+      return martian(.ipNotForUs, net: &net)
+    }
+    return .elsewhere
   }
 
-  private func martian(_ reason: DropReason, net: inout Net) -> DropReason {
+  /// Whether packets to a packet's source would go where it came from. Linux: `__fib_validate_source()`.
+  private func isExpected(_ header: IPv4Header, of skb: borrowing SkBuff, net: borrowing Net) -> Bool {
+    // Who has no address yet.
+    if header.source.isAny { return true }
+    let key = RouteKey(
+      destination: header.source, source: header.destination, inputInterface: skb.interface,
+      typeOfService: header.typeOfService)
+    guard let way = findRoute(key), way.kind == .unicast else { return false }
+    return net.settings.reversePathFilter == .loose || way.interface == skb.interface
+  }
+
+  private func martian(_ reason: DropReason, net: inout Net) -> Destination {
     net.counters.count(.IpInAddrErrors)
-    return reason
+    return .nowhere(reason)
   }
 
   /// Linux: `ip_local_deliver_finish()`. The packet's data is at its network header.
   mutating func deliver(_ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net)
     -> Input
   {
+    var header = header
     if !hooks.isEmpty(.input) {
       let interface = skb.interface
-      let verdict = hooks.verdict(.input, on: &skb, interface: interface)
-      if verdict != .accept {
+      let verdict = hooks.verdict(.input, on: &skb, header, interface: interface, net: &net)
+      guard verdict.passes, let own = Self.header(of: skb) else {
         refuse(skb, verdict: verdict, by: interface, link: &link, net: &net)
         return .consumed
       }
+      header = own
+      // What a sender of this host left to the device is right. Linux: `skb_csum_unnecessary()`.
+      if skb.checksumStatus == .partial { skb.checksumStatus = .unnecessary }
     }
     // Linux: `inet_iif()`.
     if skb.interface == .loopback { skb.interface = skb.routeInterface }

@@ -27,6 +27,11 @@ public struct IPv4Layer: ~Copyable {
   /// Linux: the `main` table, and the `local` one before it.
   public internal(set) var routes = RouteTable()
   var local = RouteTable()
+  /// Rules about other tables.
+  public internal(set) var policy = RoutingPolicy()
+  /// Where the last forwarded packet went: most follow it.
+  var lastForwarded = Route.none
+  var redirects = RedirectLimit()
 
   /// Routes made before the last change are looked up again. Linux: `rt_genid`.
   public internal(set) var generation: UInt32 = 1
@@ -95,6 +100,7 @@ public struct IPv4Layer: ~Copyable {
   /// Lets go of every packet, before the packet pool ends.
   public mutating func close(net: inout Net) {
     reassembly.removeAll(net: &net)
+    hooks.connections.removeAll(net: &net)
   }
 
   // MARK: Timers
@@ -110,6 +116,7 @@ public struct IPv4Layer: ~Copyable {
       if key.id == Self.groupTimerID { return groupTimer(due: due, link: &link, net: &net) }
       link.neighbours.timerExpired(key, due: due, net: &net)
       serveNeighbours(link: &link, net: &net)
+    case .connection: hooks.connections.timerExpired(key, due: due, net: &net)
     default:
       if key.id == Self.pathMTUTimerID {
         expirePathMTUs(due: due, net: &net)

@@ -1,3 +1,4 @@
+import SkBuff
 import Wire
 
 /// IPv4 header options (RFC 791 section 3.1). Linux: `ip_options_compile()`.
@@ -123,11 +124,13 @@ public enum IPv4Options {
   ///   - bytes: from the IP header on; its options were checked, up to `end`.
   ///   - own: the address of ours that the packet was for.
   ///   - time: milliseconds since midnight UT.
+  /// - Returns: where it wrote an address of ours.
   @_lifetime(bytes: copy bytes)
   static func record(
     in bytes: inout MutableRawSpan, to end: Int, own: IPv4Address, time: UInt32,
     isElsewhere: (IPv4Address) -> Bool
-  ) {
+  ) -> Recorded {
+    var recorded = Recorded()
     var places: [(kind: UInt8, offset: Int, length: Int)] = []
     forEach(bytes.bytes, from: IPv4Header.minimumByteCount, to: end) {
       places.append(($0, $1, $2))
@@ -138,6 +141,7 @@ public enum IPv4Options {
         guard pointer <= length else { continue }
         bytes.store32(own.rawValue, offset + pointer - 1)
         bytes.store8(UInt8(pointer + 4), offset + 2)
+        recorded.route = offset + pointer - 1
         continue
       }
       let flags = bytes.bytes.load8(offset + 3)
@@ -154,12 +158,38 @@ public enum IPv4Options {
         bytes.store32(own.rawValue, offset + pointer - 1)
         bytes.store32(time, offset + pointer + 3)
         bytes.store8(UInt8(pointer + 8), offset + 2)
+        recorded.timestamp = offset + pointer - 1
       case Stamp.prespecified:
         guard !isElsewhere(bytes.bytes.loadIPv4(offset + pointer - 1)) else { continue }
         bytes.store32(time, offset + pointer + 3)
         bytes.store8(UInt8(pointer + 8), offset + 2)
       default: break
       }
+    }
+    return recorded
+  }
+
+  /// Where a packet's options have taken an address of ours, which on the way on is that of the link it leaves by.
+  struct Recorded {
+    /// Offsets in the header; 0: none.
+    var route = 0
+    var timestamp = 0
+    /// The options are not as they came.
+    var isChanged = false
+
+    /// Linux: `ip_forward_options()`.
+    ///
+    /// - Parameters:
+    ///   - source: the address that we have on the way on.
+    ///   - skb: data at its IP header.
+    /// - Returns: false without memory.
+    func write(_ source: IPv4Address, to skb: inout SkBuff) -> Bool {
+      guard isChanged else { return true }
+      guard var bytes = skb.writable(), let header = IPv4Header(parsing: bytes.bytes) else { return false }
+      if route != 0 { bytes.store32(source.rawValue, route) }
+      if timestamp != 0 { bytes.store32(source.rawValue, timestamp) }
+      header.write(to: &bytes)
+      return true
     }
   }
 

@@ -64,12 +64,14 @@ extension IPv4Layer {
       skb.drop(.noMemory)
       return .failed(.ENOBUFS)
     }
-    let packet: PassedPacket
-    switch localOut(skb, route: route, byteCount: total, protocol: options.protocol, net: &net) {
-    case .passed(let passed): packet = passed
-    case .stopped(let skb, let verdict):
-      return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
+    leaves(skb, route: route, byteCount: total, protocol: options.protocol, net: &net)
+    if !hooks.isIdleOut {
+      return outputAsked(
+        skb, route: &route, total: total, largest: largest, limit: limit, options: options, link: &link,
+        net: &net)
     }
+    let packet = hooks.pass(skb)
+    passed(packet, route: route, byteCount: total, protocol: options.protocol, net: &net)
     if route.kind == .unicast && largest <= limit {
       return finishOutput(packet, route: &route, link: &link, net: &net)
     }
@@ -113,25 +115,61 @@ extension IPv4Layer {
     return true
   }
 
-  /// What every packet of our own passes once, its data at its IP header: whole, or the first piece of a datagram that
-  /// was cut before. Linux: `__ip_local_out()`, `ip_output()`.
+  /// Every packet of our own comes by once, its data at its IP header: whole, or the first piece of a datagram that was cut
+  /// before. Linux: `__ip_local_out()`.
   ///
-  /// - Parameter byteCount: of the whole, for those who look at it.
+  /// - Parameter byteCount: of the whole.
   @inline(__always)
-  mutating func localOut(
-    _ skb: consuming SkBuff, route: Route, byteCount: Int, protocol number: IPProtocol, net: inout Net
-  ) -> Hooks.Passage {
+  func leaves(
+    _ skb: borrowing SkBuff, route: Route, byteCount: Int, protocol number: IPProtocol, net: inout Net
+  ) {
     net.counters.count(.IpOutRequests)
     net.tracer.record(
       .ip_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(byteCount), UInt64(number.rawValue),
       UInt64(route.destination.rawValue))
-    switch hooks.leave(skb, interface: route.interface, byteCount: byteCount) {
-    case .stopped(let skb, let verdict): return .stopped(skb, verdict)
-    case .passed(let packet):
-      net.tracer.record(
-        .ip_output, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(byteCount),
-        UInt64(number.rawValue), UInt64(route.nextHop.rawValue))
-      return .passed(packet)
+  }
+
+  /// As it has passed the hooks. Linux: `ip_output()`.
+  @inline(__always)
+  func passed(
+    _ packet: borrowing PassedPacket, route: Route, byteCount: Int, protocol number: IPProtocol,
+    net: inout Net
+  ) {
+    net.tracer.record(
+      .ip_output, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(byteCount),
+      UInt64(number.rawValue), UInt64(route.nextHop.rawValue))
+  }
+
+  /// The rest of `output` where somebody waits at a hook, who may change all that was decided before.
+  @inline(never)
+  private mutating func outputAsked(
+    _ skb: consuming SkBuff, route: inout Route, total: Int, largest: Int, limit: Int,
+    options: IPv4SendOptions, link: inout LinkLayer, net: inout Net
+  ) -> XmitResult {
+    switch ask(skb, route: route, byteCount: total, link: link, net: &net) {
+    case .ended(let result): return result
+    case .stopped(let skb, let verdict):
+      return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
+    case .passed(let packet, let other, let isCongested):
+      guard let header = Self.header(of: packet.skb) else {
+        packet.take().drop(.ipHeader)
+        return .dropped
+      }
+      passed(packet, route: other ?? route, byteCount: total, protocol: options.protocol, net: &net)
+      let sent: XmitResult
+      if var other {
+        let limit = options.pmtuDiscovery.usesPathMTU ? other.mtu : other.linkMTU
+        sent = outputSlowly(
+          packet, route: &other, header: header, largest: largest, limit: limit, options: options,
+          link: &link,
+          net: &net)
+      } else {
+        sent = outputSlowly(
+          packet, route: &route, header: header, largest: largest, limit: limit, options: options,
+          link: &link,
+          net: &net)
+      }
+      return Self.result(sent, isCongested: isCongested)
     }
   }
 
@@ -237,8 +275,10 @@ extension IPv4Layer {
   /// Our copy of what goes out to many, which passes the last hook by itself, and no device.
   /// Linux: `ip_mc_output()`, `dev_loopback_xmit()`.
   mutating func loopAgain(_ copy: consuming SkBuff, by interface: InterfaceIndex, net: inout Net) {
-    switch hooks.leaveAgain(copy, interface: interface) {
-    case .stopped(let copy, _): copy.drop(.netfilterDrop)
+    switch hooks.postrouting(copy, interface: interface, nextHop: .any, net: &net) {
+    case .stopped(let stopped, let verdict):
+      precondition(!verdict.passes, "what was stopped does not go on")
+      stopped.drop(.netfilterDrop)
     case .passed(let packet):
       var skb = packet.take()
       skb.interface = interface

@@ -8,7 +8,8 @@ import Wire
 extension IPv4Layer {
   /// A fragment for us, data at its IP header, trimmed.
   mutating func receiveFragment(
-    _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
+    _ skb: consuming SkBuff, header: IPv4Header, user: ReassemblyUser = .delivery, link: inout LinkLayer,
+    net: inout Net
   ) -> Input {
     net.counters.count(.IpReasmReqds)
     net.tracer.record(
@@ -35,7 +36,7 @@ extension IPv4Layer {
       skb.drop(.fragmentTooFar)
       return .consumed
     }
-    let slot = reassembly.find(ReassemblyKey(header), net: &net)
+    let slot = reassembly.find(ReassemblyKey(header, user), net: &net)
     switch insert(skb, header: header, start: start, end: end, cost: cost, slot: slot) {
     case .waiting:
       guard reassembly.queues[slot].total == reassembly.queues[slot].received else { return .consumed }
@@ -100,6 +101,10 @@ extension IPv4Layer {
     reassembly.queues[slot].ecn |= 1 << (header.typeOfService & 3)
     reassembly.queues[slot].largestFragment = max(
       reassembly.queues[slot].largestFragment, header.totalByteCount)
+    if header.dontFragment {
+      reassembly.queues[slot].largestUncut = max(
+        reassembly.queues[slot].largestUncut, header.totalByteCount)
+    }
     reassembly.queues[slot].memory += cost
     reassembly.memory += cost
     if let place {
@@ -129,6 +134,8 @@ extension IPv4Layer {
       reassembly.remove(slot, reason: .fragmentInvalid, net: &net)
       return .consumed
     }
+    let user = reassembly.queues[slot].key.user
+    let largest = max(reassembly.queues[slot].largestFragment, reassembly.queues[slot].largestUncut)
     guard let whole = join(slot, ecn: ecn, net: &net) else {
       net.counters.count(.IpReasmFails)
       reassembly.remove(slot, reason: .noMemory, net: &net)
@@ -140,6 +147,10 @@ extension IPv4Layer {
       return .consumed
     }
     net.counters.count(.IpReasmOKs)
+    if case .tracking(let isLooped) = user {
+      return passPrerouting(
+        whole, header: header, isLooped: isLooped, largestFragment: largest, link: &link, net: &net)
+    }
     return deliver(whole, header: header, link: &link, net: &net)
   }
 
@@ -188,6 +199,10 @@ extension IPv4Layer {
     header.moreFragments = false
     header.fragmentOffset = 0
     header.typeOfService = header.typeOfService & ~3 | ecn
+    // It must not be cut into smaller pieces again if the largest must not. Linux: `IPSKB_FRAG_PMTU`.
+    header.dontFragment =
+      reassembly.queues[slot].largestUncut > 0
+      && reassembly.queues[slot].largestUncut == reassembly.queues[slot].largestFragment
     guard whole.write(header) else { return nil }
     return whole
   }

@@ -19,11 +19,12 @@ extension IPv4Layer {
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
   ///   - asked: the device to send by, whatever the routes say: without one over it the destination is taken to be on its
   ///     link. `.none`: any. Linux: `flowi4_oif`.
+  ///   - mark: of the socket, for rules. `typeOfService` likewise.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
   ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
     to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none,
-    link: borrowing LinkLayer, net: inout Net
+    mark: UInt32 = 0, typeOfService: UInt8 = 0, link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     if asked != .none {
       guard link.devices.contains(asked) else { throw .ENODEV }
@@ -49,7 +50,10 @@ extension IPv4Layer {
     if destination.isMulticast || destination.isBroadcast || own != nil {
       return try routeToMany(destination, source: wanted, own: own, by: asked, link: link, net: &net)
     }
-    guard let entry = routes.lookup(destination, by: asked) else {
+    let key = RouteKey(
+      destination: destination, source: wanted ?? .any, asked: asked, mark: mark, typeOfService: typeOfService
+    )
+    guard let entry = findRoute(key) else {
       guard asked != .none else { throw noRoute(.ENETUNREACH, net: &net) }
       return try routeOnLink(destination, source: wanted, by: asked, link: link, net: &net)
     }
@@ -140,8 +144,17 @@ extension IPv4Layer {
   /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
   ///   ENODEV, ENETDOWN while the link is down, EEXIST when a route with this prefix and metric is there, ENOBUFS for too
   ///   many.
-  public mutating func addRoute(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) {
+  ///
+  /// - Parameter table: its number; `main` when none is said.
+  public mutating func addRoute(
+    _ entry: RouteEntry, table: UInt32 = RoutingTableName.main, link: borrowing LinkLayer
+  ) throws(Errno) {
     let entry = try checked(entry, link: link)
+    guard table == RoutingTableName.main else {
+      guard table != RoutingTableName.local else { throw .EINVAL }
+      try policy.insert(entry, in: table, limit: Self.routeLimit)
+      return routesChanged()
+    }
     guard routes.count < Self.routeLimit else { throw .ENOBUFS }
     try routes.insert(entry)
     routesChanged()
@@ -150,9 +163,17 @@ extension IPv4Layer {
   /// Adds a route in the place of the one with its prefix and metric, if there is one. Linux: `NLM_F_REPLACE`.
   ///
   /// - Throws: as `addRoute`, without EEXIST.
-  public mutating func replaceRoute(_ entry: RouteEntry, link: borrowing LinkLayer) throws(Errno) {
+  public mutating func replaceRoute(
+    _ entry: RouteEntry, table: UInt32 = RoutingTableName.main, link: borrowing LinkLayer
+  ) throws(Errno) {
     let entry = try checked(entry, link: link)
     let old = RouteSelector(entry.prefix, metric: entry.metric)
+    guard table == RoutingTableName.main else {
+      guard table != RoutingTableName.local else { throw .EINVAL }
+      policy.removeRoutes(of: table) { old.fits($0) }
+      try policy.insert(entry, in: table, limit: Self.routeLimit)
+      return routesChanged()
+    }
     if routes.remove(where: { old.fits($0) }) == 0 {
       guard routes.count < Self.routeLimit else { throw .ENOBUFS }
     }
@@ -196,7 +217,14 @@ extension IPv4Layer {
   /// Removes one route. Linux: `fib_table_delete()`.
   ///
   /// - Throws: ESRCH when none fits.
-  public mutating func removeRoute(_ selector: RouteSelector) throws(Errno) {
+  public mutating func removeRoute(
+    _ selector: RouteSelector, table: UInt32 = RoutingTableName.main
+  ) throws(Errno) {
+    guard table == RoutingTableName.main else {
+      guard let found = policy.entries(of: table)?.first(where: { selector.fits($0) }) else { throw .ESRCH }
+      policy.removeRoutes(of: table) { $0 == found }
+      return routesChanged()
+    }
     // Of one prefix no two have the same metric.
     guard let found = routes.entries.first(where: { selector.fits($0) }) else { throw .ESRCH }
     routes.remove { $0 == found }

@@ -5,14 +5,24 @@ import Tables
 import Timers
 import Wire
 
+/// Who collects fragments, each those of its own: a packet for us is put together once more where it is not whole.
+/// Linux: `enum ip_defrag_users`.
+enum ReassemblyUser: Hashable {
+  case delivery
+  /// Before prerouting, for whom connections are tracked.
+  case tracking(isLooped: Bool)
+}
+
 /// Names a datagram whose fragments are being collected (RFC 791 section 3.2).
 struct ReassemblyKey: Equatable {
   var source: IPv4Address
   var destination: IPv4Address
   var identification: UInt16
   var `protocol`: IPProtocol
+  var user: ReassemblyUser
 
-  init(_ header: IPv4Header) {
+  init(_ header: IPv4Header, _ user: ReassemblyUser) {
+    self.user = user
     source = header.source
     destination = header.destination
     identification = header.identification
@@ -37,6 +47,8 @@ struct ReassemblyQueue: ~Copyable {
   var ecn: UInt8 = 0
   /// Packet bytes of the largest fragment.
   var largestFragment = 0
+  /// Of those that must not be cut. Linux: `max_df_size`.
+  var largestUncut = 0
   var memory = 0
   var timer = TimerSlot()
   var deadline: Instant

@@ -37,4 +37,11 @@ public struct Route: Sendable {
   public var addressInterface: InterfaceIndex
   /// The device by which answers come in. Linux: `inet_iif()`.
   var answerInterface: InterfaceIndex { kind == .local ? addressInterface : interface }
+
+  /// A route that never is current.
+  static var none: Route {
+    Route(
+      destination: .any, source: .any, nextHop: .any, kind: .unicast, isMTULocked: false, interface: .none,
+      mtu: 0, linkMTU: 0, generation: 0, neighbour: .none, identification: 0, addressInterface: .none)
+  }
 }

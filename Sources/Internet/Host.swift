@@ -80,12 +80,16 @@ public struct Host: ~Copyable {
   ///   - from: the source address the sender insists on.
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
   ///   - asked: the device to send by, whatever the routes say; `.none`: any. Linux: `flowi4_oif`.
+  ///   - mark: what rules about routing tables ask for, as for `typeOfService`.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
   ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
-    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none
+    to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none,
+    mark: UInt32 = 0, typeOfService: UInt8 = 0
   ) throws(Errno) -> Route {
-    try internet.route(to: to, from: from, onLink: onLink, by: asked, link: link, net: &net)
+    try internet.route(
+      to: to, from: from, onLink: onLink, by: asked, mark: mark, typeOfService: typeOfService, link: link,
+      net: &net)
   }
 
   /// As the other, of any family.
@@ -93,10 +97,13 @@ public struct Host: ~Copyable {
   /// - Parameter from: any: the sender insists on none.
   /// - Throws: EAFNOSUPPORT for a family that the host does not have, and for ends of two.
   public mutating func route(
-    to: IPAddress, from: IPAddress, onLink: Bool = false, by asked: InterfaceIndex = .none
+    to: IPAddress, from: IPAddress, onLink: Bool = false, by asked: InterfaceIndex = .none,
+    mark: UInt32 = 0, typeOfService: UInt8 = 0
   ) throws(Errno) -> Route {
     guard let to = to.v4, let from = from.v4 else { throw .EAFNOSUPPORT }
-    return try route(to: to, from: from.isAny ? nil : from, onLink: onLink, by: asked)
+    return try route(
+      to: to, from: from.isAny ? nil : from, onLink: onLink, by: asked, mark: mark,
+      typeOfService: typeOfService)
   }
 
   /// Whether an address is one of ours. Linux: `inet_addr_type() == RTN_LOCAL`.
@@ -212,6 +219,9 @@ public struct Host: ~Copyable {
     _ address: IPv4Address, on interface: InterfaceIndex? = nil
   ) throws(Errno) {
     try internet.removeAddress(address, on: interface, link: link)
+    for device in link.devices.indices where interface == nil || interface == device {
+      internet.hooks.forgetMasquerade(of: device, net: &net)
+    }
   }
 
   /// Brings a link up or takes it down, with the routes over it. Linux: `dev_change_flags()`.
@@ -239,15 +249,21 @@ public struct Host: ~Copyable {
   ///
   /// - Throws: EINVAL when the gateway is one of our addresses or no host's, ENETUNREACH when it is not on the link,
   ///   ENODEV, EEXIST when a route with this prefix and metric is there, ENOBUFS for too many.
-  public mutating func addRoute(_ entry: RouteEntry) throws(Errno) {
-    try internet.addRoute(entry, link: link)
+  ///
+  /// - Parameter table: its number; the main one when none is said.
+  public mutating func addRoute(
+    _ entry: RouteEntry, table: UInt32 = RoutingTableName.main
+  ) throws(Errno) {
+    try internet.addRoute(entry, table: table, link: link)
   }
 
   /// Adds a route in the place of the one with its prefix and metric, if there is one. Linux: `NLM_F_REPLACE`.
   ///
   /// - Throws: as `addRoute`, without EEXIST.
-  public mutating func replaceRoute(_ entry: RouteEntry) throws(Errno) {
-    try internet.replaceRoute(entry, link: link)
+  public mutating func replaceRoute(
+    _ entry: RouteEntry, table: UInt32 = RoutingTableName.main
+  ) throws(Errno) {
+    try internet.replaceRoute(entry, table: table, link: link)
   }
 
   /// Sets a neighbour by hand; packets that waited for it go out. Linux: `ip neigh replace`.

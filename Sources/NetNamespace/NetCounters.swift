@@ -4,24 +4,28 @@ public struct NetCounters: Sendable {
   @frozen
   /// The counters, each named as `nstat` has it.
   public enum Name: UInt8, CaseIterable, Sendable {
-    case IpInReceives, IpInHdrErrors, IpInAddrErrors, IpInUnknownProtos, IpInDiscards, IpInDelivers
+    case IpInReceives, IpInHdrErrors, IpInAddrErrors, IpForwDatagrams, IpInUnknownProtos, IpInDiscards,
+      IpInDelivers
     case IpOutRequests, IpOutDiscards, IpOutNoRoutes, IpOutTransmits
     case IpReasmTimeout, IpReasmReqds, IpReasmOKs, IpReasmFails, IpFragOKs, IpFragFails, IpFragCreates
     case IcmpInSrcQuenchs, IcmpInRedirects, IcmpInTimestamps, IcmpInTimestampReps, IcmpInAddrMasks
     case IcmpInAddrMaskReps, IcmpOutTimestampReps
     case IcmpMsgInType0, IcmpMsgInType3, IcmpMsgInType4, IcmpMsgInType5, IcmpMsgInType8, IcmpMsgInType11
     case IcmpMsgInType12, IcmpMsgInType13, IcmpMsgInType14, IcmpMsgInType17, IcmpMsgInType18
-    case IcmpMsgOutType0, IcmpMsgOutType3, IcmpMsgOutType8, IcmpMsgOutType11, IcmpMsgOutType12
+    case IcmpMsgOutType0, IcmpMsgOutType3, IcmpMsgOutType5, IcmpMsgOutType8, IcmpMsgOutType11,
+      IcmpMsgOutType12
     case IcmpMsgOutType14
     case IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInParmProbs
     case IcmpInEchos, IcmpInEchoReps, IcmpOutMsgs, IcmpOutErrors, IcmpOutRateLimitGlobal, IcmpOutRateLimitHost
-    case IcmpOutDestUnreachs, IcmpOutTimeExcds, IcmpOutParmProbs, IcmpOutEchos, IcmpOutEchoReps
+    case IcmpOutDestUnreachs, IcmpOutTimeExcds, IcmpOutParmProbs, IcmpOutRedirects, IcmpOutEchos,
+      IcmpOutEchoReps
     case TcpActiveOpens, TcpPassiveOpens, TcpAttemptFails, TcpEstabResets, TcpCurrEstab, TcpInSegs, TcpOutSegs
     case TcpRetransSegs, TcpInErrs, TcpOutRsts, TcpInCsumErrors
     case UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors
     case UdpInCsumErrors, UdpIgnoredMulti, UdpMemErrors
     case TcpExtTW, TcpExtTWRecycled, TcpExtPAWSEstab, TcpExtPAWSActive, TcpExtDelayedACKs,
       TcpExtDelayedACKLost
+    case TcpExtIPReversePathFilter
     case TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPPureAcks
     case TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPTSReorder
     case TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo
@@ -45,6 +49,7 @@ public struct NetCounters: Sendable {
     case TcpExtTCPRcvQDrop, TcpExtTCPWinProbe, TcpExtTCPReqQFullDrop, TcpExtTCPSpuriousRtxHostQueues
     case IpExtInOctets, IpExtOutOctets, IpExtInBcastPkts, IpExtOutBcastPkts, IpExtInMcastPkts,
       IpExtOutMcastPkts
+    case IpExtInNoRoutes
     case IpExtInCsumErrors, IpExtInNoECTPkts, IpExtInCEPkts, IpExtInECT0Pkts, IpExtInECT1Pkts
     case IpExtInTruncatedPkts, IpExtReasmOverlaps, IpExtInMcastOctets, IpExtOutMcastOctets
     case IpExtInBcastOctets, IpExtOutBcastOctets
@@ -83,6 +88,7 @@ public struct NetCounters: Sendable {
     switch type {
     case 0: count(.IcmpOutEchoReps, .IcmpMsgOutType0)
     case 3: count(.IcmpOutDestUnreachs, .IcmpMsgOutType3)
+    case 5: count(.IcmpOutRedirects, .IcmpMsgOutType5)
     case 8: count(.IcmpOutEchos, .IcmpMsgOutType8)
     case 11: count(.IcmpOutTimeExcds, .IcmpMsgOutType11)
     case 12: count(.IcmpOutParmProbs, .IcmpMsgOutType12)

@@ -64,6 +64,18 @@ public struct NetSettings: Sendable {
   /// `net.ipv4.route.mtu_expires`, `min_pmtu`.
   public var pathMTUExpires = Nanoseconds.seconds(600)
   public var leastPathMTU = 552
+  /// `net.ipv4.ip_forward`: the stack is a router.
+  public var forwards = false
+  /// `net.ipv4.ip_forward_use_pmtu`: what was learned of a path's MTU counts for packets of others, too.
+  public var forwardUsesPathMTU = false
+  /// `net.ipv4.ip_forward_update_priority`: a forwarded packet's priority is that of its type of service.
+  public var forwardUpdatesPriority = true
+  /// `net.ipv4.conf.all.send_redirects`.
+  public var sendsRedirects = true
+  /// `net.ipv4.conf.all.rp_filter`.
+  public var reversePathFilter = ReversePathFilter.off
+  /// `net.netfilter.nf_conntrack_*`.
+  public var connections = ConnectionSettings()
   /// `net.ipv4.icmp_ratelimit` per destination and `icmp_msgs_per_sec` overall.
   public var icmpRateLimit = Nanoseconds.seconds(1)
   public var icmpMessagesPerSecond = 1000
@@ -86,6 +98,16 @@ public struct NetSettings: Sendable {
   public var maximumSockets = 1 << 20
 
   public init() {}
+}
+
+/// Whether a packet's source has to be where packets to it would go (RFC 3704). Linux: `rp_filter`.
+@frozen
+public enum ReversePathFilter: Int, Sendable {
+  case off = 0
+  /// By the device that it came in by.
+  case strict = 1
+  /// By any device.
+  case loose = 2
 }
 
 /// Which congestion control a socket uses; `TCP_CONGESTION`.

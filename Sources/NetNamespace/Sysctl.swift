@@ -23,6 +23,7 @@ public struct Sysctl: Sendable {
     case congestionControl(Path<CongestionControlKind>)
     case fastOpen(Path<FastOpenUse>)
     case fastOpenKeys(Path<FastOpenKeys?>)
+    case reversePathFilter(Path<ReversePathFilter>)
   }
 
   private init(_ name: String, _ kind: Kind) {
@@ -51,6 +52,7 @@ public struct Sysctl: Sendable {
     case .fastOpenKeys(let path):
       // As Linux shows a key that was not picked yet.
       return "\(settings[keyPath: path] ?? FastOpenKeys(primary: .init(0, 0)))"
+    case .reversePathFilter(let path): return "\(settings[keyPath: path].rawValue)"
     }
   }
 
@@ -92,6 +94,8 @@ public struct Sysctl: Sendable {
           name, text, .EINVAL, "a key is four words of hexadecimal digits with - between them")
       }
       settings[keyPath: path] = keys
+    case .reversePathFilter(let path):
+      settings[keyPath: path] = ReversePathFilter(rawValue: try number(text, in: 0...2)) ?? .off
     }
   }
 
@@ -136,6 +140,8 @@ public struct Sysctl: Sendable {
     Sysctl("net.core.wmem_default", .count(\.defaultWriteMemory, sendBuffers)),
     Sysctl("net.core.wmem_max", .count(\.maximumWriteMemory, sendBuffers)),
     Sysctl("net.ipv4.conf.all.force_igmp_version", .count(\.forceIGMPVersion, 0...3)),
+    Sysctl("net.ipv4.conf.all.rp_filter", .reversePathFilter(\.reversePathFilter)),
+    Sysctl("net.ipv4.conf.all.send_redirects", .flag(\.sendsRedirects)),
     Sysctl("net.ipv4.icmp_echo_ignore_broadcasts", .flag(\.icmpIgnoreBroadcasts)),
     Sysctl("net.ipv4.icmp_msgs_per_sec", .count(\.icmpMessagesPerSecond, 0...most)),
     Sysctl("net.ipv4.icmp_ratelimit", .time(\.icmpRateLimit, unit: 1_000_000, 0...most)),
@@ -144,6 +150,9 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.igmp_max_msf", .count(\.maximumSources, 0...most)),
     Sysctl("net.ipv4.igmp_qrv", .count(\.igmpRobustness, 1...255)),
     Sysctl("net.ipv4.ip_default_ttl", .byte(\.defaultTimeToLive, 1...255)),
+    Sysctl("net.ipv4.ip_forward", .flag(\.forwards)),
+    Sysctl("net.ipv4.ip_forward_update_priority", .flag(\.forwardUpdatesPriority)),
+    Sysctl("net.ipv4.ip_forward_use_pmtu", .flag(\.forwardUsesPathMTU)),
     Sysctl("net.ipv4.ip_local_port_range", .ports(\.localPorts)),
     Sysctl("net.ipv4.ipfrag_high_thresh", .count(\.reassemblyMemory, 0...most)),
     Sysctl("net.ipv4.ipfrag_time", .time(\.reassemblyTime, unit: second, seconds)),
@@ -178,6 +187,48 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_window_scaling", .flag(\.tcpWindowScaling)),
     Sysctl("net.ipv4.tcp_wmem", .buffer(\.tcpWriteMemory)),
     Sysctl("net.ipv4.udp_rmem_min", .count(\.udpReadMemoryLeast, 1...most)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_generic_timeout", .time(\.connections.generic, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_icmp_timeout", .time(\.connections.icmp, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_close", .time(\.connections.tcpClose, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+      .time(\.connections.tcpCloseWait, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_established",
+      .time(\.connections.tcpEstablished, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_fin_wait",
+      .time(\.connections.tcpFinWait, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_last_ack",
+      .time(\.connections.tcpLastAck, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_max_retrans",
+      .time(\.connections.tcpMaximumRetransmissions, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_syn_recv",
+      .time(\.connections.tcpSynReceived, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_syn_sent",
+      .time(\.connections.tcpSynSent, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_time_wait",
+      .time(\.connections.tcpTimeWait, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_tcp_timeout_unacknowledged",
+      .time(\.connections.tcpUnacknowledged, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_udp_timeout", .time(\.connections.udp, unit: second, seconds)),
+    Sysctl(
+      "net.netfilter.nf_conntrack_udp_timeout_stream", .time(\.connections.udpStream, unit: second, seconds)),
+    Sysctl("net.netfilter.nf_conntrack_checksum", .flag(\.connections.verifiesChecksums)),
+    Sysctl("net.netfilter.nf_conntrack_max", .count(\.connections.most, 0...1_000_000)),
+    Sysctl("net.netfilter.nf_conntrack_tcp_be_liberal", .flag(\.connections.tcpLiberal)),
+    Sysctl("net.netfilter.nf_conntrack_tcp_loose", .flag(\.connections.tcpLoose)),
+    Sysctl("net.netfilter.nf_conntrack_tcp_max_retrans", .count(\.connections.tcpRetransmissions, 0...255)),
   ]
 }
 

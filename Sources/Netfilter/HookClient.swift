@@ -9,6 +9,21 @@ public protocol HookClient: AnyObject {
   func verdict(on packet: borrowing HookPacket) -> HookVerdict
 }
 
+/// Somebody who is asked about every packet of our own before it is cut and leaves. Linux: `BPF_CGROUP_INET_EGRESS`.
+public protocol EgressClient: AnyObject {
+  func egress(on packet: borrowing HookPacket) -> EgressVerdict
+}
+
+/// What an egress program says of a packet. Linux: what `BPF_CGROUP_RUN_PROG_INET_EGRESS()` returns.
+@frozen
+public enum EgressVerdict: UInt8, Sendable {
+  case pass
+  /// It goes, and its sender hears of congestion: TCP reduces. Linux: `NET_XMIT_CN`.
+  case passCongested
+  /// It is thrown away, and its sender gets EPERM.
+  case drop
+}
+
 /// A packet at a hook. Linux: `struct sk_buff` with `struct nf_hook_state`.
 public struct HookPacket: ~Copyable, ~Escapable {
   public let hook: Hook
@@ -18,34 +33,48 @@ public struct HookPacket: ~Copyable, ~Escapable {
   /// TCP's and UDP's; `nil` for other protocols and for a fragment that does not begin with them.
   public let sourcePort: UInt16?
   public let destinationPort: UInt16?
-  /// Where the packet came in, on the way in; where it goes out, on the way out.
+  /// Of an ICMP message; `nil` for other protocols.
+  public let icmpType: UInt8?
+  /// Where the packet came in, on the way in and on; where it goes out, on the way out and on.
   public let inputInterface: String?
   public let outputInterface: String?
   /// IP header and payload of the whole packet.
   public let byteCount: Int
+  /// What was given it by a rule before, or by its socket (SO_MARK).
+  public let mark: UInt32
+  /// What the packet is to its connection; `nil` where connections are not tracked.
+  public let connectionState: ConnectionState?
+  /// It is the first packet of its connection, and a translation can still be chosen here.
+  public let beginsConnection: Bool
   /// The first bytes of the packet from its IP header on, with at least the ports; the rest of it may lie elsewhere.
   public let bytes: RawSpan
 
   /// - Parameter bytes: from an IPv4 header that was checked.
   @_lifetime(copy bytes)
-  init(_ hook: Hook, _ header: IPv4Header, bytes: RawSpan, byteCount: Int, interface: String) {
+  init(
+    _ hook: Hook, _ header: IPv4Header, bytes: RawSpan, byteCount: Int, input: String?, output: String?,
+    mark: UInt32, state: ConnectionState?, beginsConnection: Bool
+  ) {
     self.hook = hook
     self.protocol = header.protocol
     source = IPAddress(header.source)
     destination = IPAddress(header.destination)
-    if header.protocol == .tcp || header.protocol == .udp, header.fragmentOffset == 0,
-      bytes.byteCount >= header.headerByteCount + 4
-    {
-      sourcePort = bytes.load16(header.headerByteCount)
-      destinationPort = bytes.load16(header.headerByteCount + 2)
+    let start = header.headerByteCount
+    let hasTransport = header.fragmentOffset == 0 && bytes.byteCount >= start + 4
+    if header.protocol == .tcp || header.protocol == .udp, hasTransport {
+      sourcePort = bytes.load16(start)
+      destinationPort = bytes.load16(start + 2)
     } else {
       sourcePort = nil
       destinationPort = nil
     }
-    let isComingIn = hook == .prerouting || hook == .input
-    inputInterface = isComingIn ? interface : nil
-    outputInterface = isComingIn ? nil : interface
+    icmpType = header.protocol == .icmp && hasTransport ? bytes.load8(start) : nil
+    inputInterface = input
+    outputInterface = output
     self.byteCount = byteCount
+    self.mark = mark
+    connectionState = state
+    self.beginsConnection = beginsConnection
     self.bytes = bytes
   }
 }

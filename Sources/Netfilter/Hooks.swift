@@ -1,4 +1,6 @@
+import NetNamespace
 import SkBuff
+import Timers
 import Wire
 
 /// Those who wait at the hooks of one shard, in their order. Linux: `struct nf_hook_entries` of a network namespace.
@@ -13,10 +15,19 @@ public struct Hooks: ~Copyable {
   /// Where somebody waits.
   @usableFromInline private(set) var active: HookSet = []
   private var entries: [Entry] = []
+  private var egress: [any EgressClient] = []
   /// Counted while somebody waits.
   public private(set) var counts = [HookCounts](repeating: HookCounts(), count: Hook.allCases.count)
+  /// Packets that egress programs threw away.
+  public private(set) var egressDropped: UInt64 = 0
   /// The interfaces' names by their index; the first is every host's loopback.
   private var interfaces = ["", "lo"]
+  /// The interfaces' addresses by their index.
+  private var addresses: [[IPv4Prefix]] = []
+  /// Which connection each packet is of.
+  public var connections = ConnectionTracking()
+  /// Whether that is looked for.
+  public private(set) var tracksConnections = false
 
   public init() {}
 
@@ -24,6 +35,24 @@ public struct Hooks: ~Copyable {
   public mutating func name(_ interface: InterfaceIndex, _ name: String) {
     while interfaces.count <= Int(interface.rawValue) { interfaces.append("") }
     interfaces[Int(interface.rawValue)] = name
+  }
+
+  /// What each interface has, by its index, in the order in which it was added.
+  ///
+  /// - Parameter net: connections whose packets were given an address that is gone are forgotten.
+  public mutating func setAddresses(_ list: [[IPv4Prefix]]) { addresses = list }
+
+  /// Connections that had an address of a device which is gone now, or of one that is down. Linux: `masq_device_event()`.
+  public mutating func forgetMasquerade(of interface: InterfaceIndex, net: inout Net) {
+    guard tracksConnections else { return }
+    connections.removeAll(net: &net) { $0.masquerade == interface }
+  }
+
+  /// The address that packets by a device to a next hop have. Linux: `inet_select_addr()`.
+  private func address(of interface: InterfaceIndex, towards nextHop: IPv4Address) -> IPv4Address? {
+    guard Int(interface.rawValue) < addresses.count else { return nil }
+    let own = addresses[Int(interface.rawValue)]
+    return (own.first { $0.contains(nextHop) } ?? own.first)?.address
   }
 
   /// Puts a client where it wants to be asked; one that is there already moves. Of two with one priority the newer is asked
@@ -44,72 +73,182 @@ public struct Hooks: ~Copyable {
     update()
   }
 
-  private mutating func update() { active = entries.reduce(into: []) { $0.formUnion($1.hooks) } }
+  /// The newer ones are asked last. Linux: `BPF_F_ALLOW_MULTI`.
+  public mutating func register(egress client: any EgressClient) {
+    unregister(egress: client)
+    egress.append(client)
+    update()
+  }
+
+  public mutating func unregister(egress client: any EgressClient) {
+    egress.removeAll { $0 === client }
+    update()
+  }
+
+  /// Begins to look for each packet's connection, or ends it and forgets all. Linux: `nf_ct_netns_get()`.
+  public mutating func trackConnections(_ isWanted: Bool, net: inout Net) {
+    guard isWanted != tracksConnections else { return }
+    tracksConnections = isWanted
+    if !isWanted { connections.removeAll(net: &net) }
+    update()
+  }
+
+  private mutating func update() {
+    active = entries.reduce(into: []) { $0.formUnion($1.hooks) }
+    if tracksConnections { active.formUnion([.prerouting, .input, .output, .postrouting]) }
+    if !egress.isEmpty { active.formUnion(.egress) }
+  }
 
   @inlinable public func isEmpty(_ hook: Hook) -> Bool { !active.contains(hook) }
 
-  // MARK: The way in
+  // MARK: One packet
 
-  /// What is to become of a packet that comes in, data at its IP header, which was checked. Asked only where the hook is not
-  /// empty. Linux: `nf_hook_slow()`.
+  /// What is to become of a packet, data at its IP header, which was checked. What clients change is changed when it comes
+  /// back: its mark, and where connections are tracked its addresses and ports. Asked only where the hook is not empty.
+  /// Linux: `nf_hook_slow()`.
+  ///
+  /// - Parameters:
+  ///   - given: its header, where the caller has it.
+  ///   - interface: the device that it came in by, or at `output` and `postrouting` leaves by.
+  ///   - output: at `forward`, the device that it leaves by.
+  ///   - nextHop: to whom, on the way out.
+  ///   - byteCount: of the datagram that `skb` is the first piece of; `nil`: it is the whole.
+  @inline(never)
   public mutating func verdict(
-    _ hook: Hook, on skb: inout SkBuff, interface: InterfaceIndex, byteCount: Int? = nil
+    _ hook: Hook, on skb: inout SkBuff, _ given: IPv4Header? = nil, interface: InterfaceIndex,
+    output: InterfaceIndex = .none, nextHop: IPv4Address = .any, byteCount: Int? = nil, net: inout Net
   ) -> HookVerdict {
-    guard skb.mayPull(IPv4Header.minimumByteCount), let header = IPv4Header(parsing: skb.linear) else {
+    guard skb.mayPull(IPv4Header.minimumByteCount), let header = given ?? IPv4Header(parsing: skb.linear)
+    else {
       return .drop
     }
     _ = skb.mayPull(min(skb.length, header.headerByteCount + 4))
-    let packet = HookPacket(
-      hook, header, bytes: skb.linear, byteCount: byteCount ?? skb.length,
-      interface: interfaces[Int(interface.rawValue)])
-    for entry in entries where entry.hooks.contains(hook) {
-      let verdict = entry.client.verdict(on: packet)
-      guard verdict != .accept else { continue }
-      counts[Int(hook.rawValue)].dropped += 1
-      return verdict
+    let isFirst = hook == .prerouting || hook == .output
+    if tracksConnections && isFirst && !connections.track(&skb, header, at: hook, net: &net) {
+      return count(.drop, hook)
     }
-    counts[Int(hook.rawValue)].accepted += 1
-    return .accept
+    var wanted: Translation?
+    for entry in entries where entry.hooks.contains(hook) {
+      let verdict = ask(
+        entry.client, hook, header, skb, interface: interface, output: output, byteCount: byteCount)
+      if let mark = verdict.mark { skb.mark = mark }
+      switch verdict.action {
+      case .accept: continue
+      case .translate(let translation): wanted = wanted ?? translation
+      case .drop, .reject: return count(verdict, hook)
+      }
+    }
+    if tracksConnections && hook != .forward && skb.connection != 0 {
+      let place = ConnectionTracking.Place(
+        hook: hook, address: address(of: interface, towards: nextHop), interface: interface)
+      guard connections.translate(&skb, header, wanted, at: place, net: &net),
+        isFirst || connections.confirm(skb, net: &net)
+      else { return count(.drop, hook) }
+      // Beyond the last hook nobody asks for it, but those of the way in when it comes back.
+      if hook == .input || hook == .postrouting && interface != .loopback { skb.connection = 0 }
+    }
+    return count(.accept, hook)
+  }
+
+  private mutating func count(_ verdict: HookVerdict, _ hook: Hook) -> HookVerdict {
+    if verdict.passes {
+      counts[Int(hook.rawValue)].accepted += 1
+    } else {
+      counts[Int(hook.rawValue)].dropped += 1
+    }
+    return verdict
+  }
+
+  private func ask(
+    _ client: any HookClient, _ hook: Hook, _ header: IPv4Header, _ skb: borrowing SkBuff,
+    interface: InterfaceIndex, output: InterfaceIndex, byteCount: Int?
+  ) -> HookVerdict {
+    let packet = look(hook, header, skb, interface: interface, output: output, byteCount: byteCount)
+    return client.verdict(on: packet)
+  }
+
+  @_lifetime(borrow skb)
+  private func look(
+    _ hook: Hook, _ header: IPv4Header, _ skb: borrowing SkBuff, interface: InterfaceIndex,
+    output: InterfaceIndex, byteCount: Int?
+  ) -> HookPacket {
+    let name = interfaces[Int(interface.rawValue)]
+    let comesIn = hook == .prerouting || hook == .input || hook == .forward
+    return HookPacket(
+      hook, header, bytes: skb.linear, byteCount: byteCount ?? skb.length, input: comesIn ? name : nil,
+      output: hook == .forward ? interfaces[Int(output.rawValue)] : comesIn ? nil : name, mark: skb.mark,
+      state: tracksConnections ? connections.state(of: skb) : nil,
+      beginsConnection: tracksConnections
+        && connections.begins(skb, isSource: hook == .postrouting || hook == .input))
   }
 
   // MARK: The way out
 
   /// What became of a packet that is to go out.
-  @frozen
   public enum Passage: ~Copyable {
     case passed(PassedPacket)
     /// Thrown away, or to be; its sender is told as the verdict says.
     case stopped(SkBuff, HookVerdict)
   }
 
-  /// Asks at `output` and, when the packet may go on, at `postrouting`: here, too, nothing is between the two but the route
-  /// that was chosen before. Linux: `__ip_local_out()`, `ip_output()`.
+  /// Whether nobody waits on the way out.
+  @inlinable public var isIdleOut: Bool { active.isDisjoint(with: [.output, .postrouting, .egress]) }
+
+  /// Lets a packet of our own go that nobody is to be asked about.
   ///
-  /// - Parameters:
-  ///   - skb: data at its IP header.
-  ///   - byteCount: of the datagram that `skb` is the first piece of; `nil`: it is the whole.
+  /// - Precondition: `isIdleOut`.
   @inlinable @inline(__always)
-  public mutating func leave(_ skb: consuming SkBuff, interface: InterfaceIndex, byteCount: Int? = nil)
-    -> Passage
-  {
-    if active.isDisjoint(with: [.output, .postrouting]) { return .passed(PassedPacket(skb)) }
-    return leaveSlowly(skb, [.output, .postrouting], interface: interface, byteCount: byteCount)
+  public func pass(_ skb: consuming SkBuff) -> PassedPacket {
+    precondition(isIdleOut, "who waits at the hooks is asked")
+    return PassedPacket(skb)
   }
 
-  /// Asks at `postrouting` about the copy of a packet that comes back to ourselves. Linux: `ip_mc_output()`.
-  public mutating func leaveAgain(_ skb: consuming SkBuff, interface: InterfaceIndex) -> Passage {
-    leaveSlowly(skb, .postrouting, interface: interface, byteCount: nil)
+  /// Asks at `postrouting`, the last hook. Linux: `ip_output()`.
+  ///
+  /// - Parameter byteCount: of the datagram that `skb` is the first piece of; `nil`: it is the whole.
+  @inlinable @inline(__always)
+  public mutating func postrouting(
+    _ skb: consuming SkBuff, interface: InterfaceIndex, nextHop: IPv4Address, byteCount: Int? = nil,
+    net: inout Net
+  ) -> Passage {
+    if isEmpty(.postrouting) { return .passed(PassedPacket(skb)) }
+    return postroutingAsked(skb, interface: interface, nextHop: nextHop, byteCount: byteCount, net: &net)
   }
 
   @usableFromInline @inline(never)
-  mutating func leaveSlowly(
-    _ skb: consuming SkBuff, _ hooks: HookSet, interface: InterfaceIndex, byteCount: Int?
+  mutating func postroutingAsked(
+    _ skb: consuming SkBuff, interface: InterfaceIndex, nextHop: IPv4Address, byteCount: Int?, net: inout Net
   ) -> Passage {
-    for hook in [Hook.output, .postrouting] where hooks.contains(hook) && !isEmpty(hook) {
-      let answer = verdict(hook, on: &skb, interface: interface, byteCount: byteCount)
-      if answer != .accept { return .stopped(skb, hook == .output ? answer : .drop) }
+    let verdict = verdict(
+      .postrouting, on: &skb, interface: interface, nextHop: nextHop, byteCount: byteCount, net: &net)
+    if verdict.passes { return .passed(PassedPacket(skb)) }
+    return .stopped(skb, .drop)
+  }
+
+  /// Asks the egress programs about a packet of our own that has passed all hooks. Linux: `ip_finish_output()`.
+  public mutating func egressVerdict(
+    _ packet: borrowing PassedPacket, interface: InterfaceIndex, byteCount: Int
+  ) -> EgressVerdict {
+    guard !egress.isEmpty, let header = IPv4Header(parsing: packet.skb.linear) else { return .pass }
+    var answer = EgressVerdict.pass
+    for client in egress {
+      switch run(client, header, packet.skb, interface, byteCount) {
+      case .pass: break
+      case .passCongested: answer = .passCongested
+      case .drop:
+        egressDropped &+= 1
+        return .drop
+      }
     }
-    return .passed(PassedPacket(skb))
+    return answer
+  }
+
+  private func run(
+    _ client: any EgressClient, _ header: IPv4Header, _ skb: borrowing SkBuff, _ interface: InterfaceIndex,
+    _ byteCount: Int
+  ) -> EgressVerdict {
+    let packet = look(.postrouting, header, skb, interface: interface, output: .none, byteCount: byteCount)
+    return client.egress(on: packet)
   }
 }
 

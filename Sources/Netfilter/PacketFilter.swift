@@ -1,9 +1,11 @@
 import NetNamespace
 import Wire
 
-/// Rules that decide about packets: the hooks' client that `swiftstack filter` sets. Linux: `iptables`' filter table.
+/// Rules that decide about packets: the hooks' client that `swiftstack filter` sets. Linux: one chain of `nft` at each hook.
 ///
-/// The first rule that matches decides; a packet that none matches is accepted.
+/// The rules of a hook are asked in their order until one decides; a packet about which none does is accepted. A rule that only
+/// sets a mark decides nothing. One that translates addresses is asked about the first packet of a connection alone, and
+/// whatever it says holds for all the others. Rules see a packet as it is before addresses are translated at their hook.
 public final class PacketFilter: HookClient {
   /// What has to match, and what becomes of the packet then. What is `nil` matches everything.
   public struct Rule: Sendable, Equatable {
@@ -16,18 +18,28 @@ public final class PacketFilter: HookClient {
     /// TCP's or UDP's; a later fragment has none and does not match.
     public var sourcePorts: ClosedRange<UInt16>?
     public var destinationPorts: ClosedRange<UInt16>?
-    /// Where the packet came in: for `prerouting` and `input`.
+    /// Of an ICMP message.
+    public var icmpType: UInt8?
+    /// Where the packet came in: for `prerouting`, `input` and `forward`.
     public var inputInterface: String?
-    /// Where it goes out: for `output` and `postrouting`.
+    /// Where it goes out: for `forward`, `output` and `postrouting`.
     public var outputInterface: String?
-    public var verdict: HookVerdict
+    /// The packet's mark, of which the bits of `markMask` are compared.
+    public var mark: UInt32?
+    public var markMask: UInt32 = .max
+    /// What the packet may be to its connection. A rule that asks has connections tracked.
+    public var states: Set<ConnectionState>?
+    /// What becomes of the packet; `nil`: the rule only sets a mark, and the next one is asked.
+    public var verdict: HookVerdict?
+    /// A mark that the packet gets.
+    public var setsMark: UInt32?
     /// Names the rule; given when it is added.
     public internal(set) var handle: UInt32 = 0
-    /// Packets the rule decided about, and their bytes from the IP header on.
+    /// Packets the rule matched, and their bytes from the IP header on.
     public internal(set) var packetCount: UInt64 = 0
     public internal(set) var byteCount: UInt64 = 0
 
-    public init(_ hook: Hook, _ verdict: HookVerdict) {
+    public init(_ hook: Hook, _ verdict: HookVerdict?) {
       self.hook = hook
       self.verdict = verdict
     }
@@ -37,6 +49,13 @@ public final class PacketFilter: HookClient {
       packetCount += other.packetCount
       byteCount += other.byteCount
     }
+
+    /// Whether the rule works only where connections are tracked.
+    public var needsConnections: Bool { states != nil || translation != nil }
+
+    public var translation: Translation? {
+      if case .translate(let translation) = verdict?.action { translation } else { nil }
+    }
   }
 
   public private(set) var rules: [Rule] = []
@@ -45,10 +64,10 @@ public final class PacketFilter: HookClient {
 
   /// Adds a rule behind the others.
   ///
-  /// - Throws: EINVAL for a rule that cannot be: `reject` elsewhere than at `input` and `output`, an interface on the other
-  ///   way, ports without TCP or UDP.
+  /// - Throws: EINVAL for a rule that cannot be: `reject` elsewhere than at `input`, `forward` and `output`, a translation
+  ///   where its kind has no place, an interface on the other way, ports without TCP or UDP, and a rule that does nothing.
   public func append(_ rule: Rule, handle: UInt32) throws(Errno) {
-    guard rule.isPossible else { throw .EINVAL }
+    guard rule.isPossible, rule.verdict != nil || rule.setsMark != nil else { throw .EINVAL }
     var rule = rule
     rule.handle = handle
     rules.append(rule)
@@ -64,27 +83,45 @@ public final class PacketFilter: HookClient {
 
   /// Where there are rules.
   public var hooks: HookSet { rules.reduce(into: []) { $0.insert(HookSet($1.hook)) } }
+  /// Whether some work only where connections are tracked.
+  public var needsConnections: Bool { rules.contains { $0.needsConnections } }
 
   public func verdict(on packet: borrowing HookPacket) -> HookVerdict {
-    for index in rules.indices where rules[index].matches(packet) {
+    var mark: UInt32?
+    for index in rules.indices where rules[index].matches(packet, mark: mark ?? packet.mark) {
+      if rules[index].translation != nil && !packet.beginsConnection { continue }
       rules[index].packetCount &+= 1
       rules[index].byteCount &+= UInt64(packet.byteCount)
-      return rules[index].verdict
+      if let new = rules[index].setsMark { mark = new }
+      if let verdict = rules[index].verdict { return HookVerdict(verdict.action, mark: verdict.mark ?? mark) }
     }
-    return .accept
+    return HookVerdict(.accept, mark: mark)
   }
 }
 
 extension PacketFilter.Rule {
   var isPossible: Bool {
-    let comesIn = hook == .prerouting || hook == .input
-    if verdict == .reject && hook != .input && hook != .output { return false }
-    if comesIn ? outputInterface != nil : inputInterface != nil { return false }
+    switch verdict?.action {
+    case .reject(let kind):
+      if hook != .input && hook != .output && hook != .forward { return false }
+      if kind == .tcpReset && self.protocol != .tcp { return false }
+    case .translate(let translation):
+      guard Translation.isPossible(translation.kind, at: hook), translation.isWhole else { return false }
+      if translation.ports != nil && self.protocol != .tcp && self.protocol != .udp && self.protocol != .icmp
+      {
+        return false
+      }
+    case .accept, .drop, nil: break
+    }
+    if inputInterface != nil && (hook == .output || hook == .postrouting) { return false }
+    if outputInterface != nil && (hook == .prerouting || hook == .input) { return false }
+    if icmpType != nil && self.protocol != .icmp { return false }
     let hasPorts = sourcePorts != nil || destinationPorts != nil
     return !hasPorts || self.protocol == .tcp || self.protocol == .udp
   }
 
-  func matches(_ packet: borrowing HookPacket) -> Bool {
+  /// - Parameter mark: the packet's, as the rules before have set it.
+  func matches(_ packet: borrowing HookPacket, mark current: UInt32) -> Bool {
     if packet.hook != hook { return false }
     if let number = self.protocol, number != packet.protocol { return false }
     if let source, !(packet.source.v4.map { source.contains($0) } ?? false) { return false }
@@ -95,8 +132,13 @@ extension PacketFilter.Rule {
     if let destinationPorts {
       guard let port = packet.destinationPort, destinationPorts.contains(port) else { return false }
     }
+    if let icmpType, icmpType != packet.icmpType { return false }
     if let inputInterface, inputInterface != packet.inputInterface { return false }
     if let outputInterface, outputInterface != packet.outputInterface { return false }
+    if let mark, current & markMask != mark { return false }
+    if let states {
+      guard let state = packet.connectionState, states.contains(state) else { return false }
+    }
     return true
   }
 }

@@ -8,6 +8,7 @@ import NetDevice
 import Netfilter
 import SkBuff
 import Sockets
+import Tables
 import Trace
 import UDP
 import TCP
@@ -26,6 +27,9 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   /// The NIC that the driver's rings lead to.
   package var nic: IceDevice
   package var port: WirePort
+
+  /// The NICs of further interfaces.
+  package var cards = UniqueArray<Card>(capacity: 1)
 
   /// The frame that the NIC is putting on the wire, and the posted buffers that the wire reads into.
   package var outgoing = FrameVector(capacity: 64)
@@ -83,6 +87,9 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   /// What `swiftstack filter` sets, at the hooks while there are rules.
   package let filter = PacketFilter()
   package var hookClients: [UInt32: any HookClient] = [:]
+  package var egressClients: [UInt32: any EgressClient] = [:]
+  /// Somebody wants connections tracked, whatever the rules need.
+  package var tracksConnections = false
   package var lastRuleHandle: UInt32 = 0
   /// Memory that only the NIC reads.
   package var deviceMemory: [BoundMemory] = []
@@ -97,10 +104,11 @@ public struct Shard: ~Copyable, @unchecked Sendable {
   package static let retryInterval = Nanoseconds.microseconds(200)
 
   package init(
-    _ configuration: StackConfiguration, wire: Wire, lendsEngines: Bool,
+    _ configuration: StackConfiguration, wire: Wire, links: [Wire] = [], lendsEngines: Bool,
     seed: (UInt64, UInt64, UInt64), now: Instant, timeOfDayOffset: @escaping @Sendable () -> UInt64?
   ) throws(Errno) {
     readTimeOfDayOffset = timeOfDayOffset
+    precondition(links.count == configuration.links.count, "every interface has a wire")
     memory = ShardMemory(limit: configuration.packetMemory)
     var net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
@@ -128,6 +136,13 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     port = WirePort(wire)
     stopsTransmit(of: bus)
     try host.addAddress(configuration.address, on: ethernet)
+    for (link, wire) in zip(configuration.links, links) {
+      let card = Card.make(link, wire: wire, rings: rings, lendsEngines: lendsEngines, host: &host)
+      let interface = card.interface
+      _ = cards.append(card)
+      host.internet.hooks.name(interface, link.name)
+      try host.addAddress(link.address, on: interface)
+    }
     if let gateway = configuration.gateway, let anywhere = IPv4Prefix(.any, length: 0) {
       try host.addRoute(RouteEntry(anywhere, gateway: gateway))
     }

@@ -33,6 +33,7 @@ extension Shard {
         deliver()
         isQuiet = false
       }
+      if cards.count > 0 && drainCards() { isQuiet = false }
       if host.net.hasBacklog {
         host.pollBacklog(into: &input)
         deliver()
@@ -67,6 +68,7 @@ extension Shard {
   private mutating func armDeviceTimer() {
     var due = retryAt
     if let interrupt = nic.nextInterruptDeadline, interrupt < due { due = interrupt }
+    if cards.count > 0 { due = min(due, cardDeadline) }
     deviceTimer.arm(TimerKey(kind: .device, id: 0), at: due, in: &host.net.timers)
   }
 
@@ -186,7 +188,7 @@ extension Shard {
     unsafe nic.receive(bytes, metadata: metadata, now: host.net.now)
   }
 
-  private mutating func deliver() {
+  mutating func deliver() {
     while let skb = input.popFirst() { receive(skb) }
     // Only what comes in from the wire tells of one.
     if hasConflictToReport { reportConflicts() }
@@ -203,7 +205,7 @@ extension Shard {
     while let (key, due) = host.net.timers.popExpired(now: host.net.now) {
       switch key.kind {
       case .tcp: sockets.timerExpired(key, due: due, host: &host)
-      case .neighbour, .reassembly, .qdisc, .watchdog:
+      case .neighbour, .reassembly, .connection, .qdisc, .watchdog:
         host.timerExpired(key, due: due)
       // What is due is found when the shard is drained.
       case .device: _ = deviceTimer.expire(at: due)

@@ -25,6 +25,10 @@ extension Shard {
     guard isClosed, !isDismantled else { return }
     isDismantled = true
     host.link.devices[ethernet].close()
+    for index in 0..<cards.count {
+      host.link.devices[cards[index].interface].close()
+      cards[index].port = WirePort(Wire())
+    }
     sockets.tellCompleted(net: &host.net)
     port = WirePort(Wire())
   }

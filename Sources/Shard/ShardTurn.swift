@@ -23,6 +23,10 @@ extension Shard {
     var mayHaveMore = false
     // What is taken from the wire is followed by a drain already.
     if isReadable { mayHaveMore = receiveFromWire(limit: frameLimit) } else { drain() }
+    if isReadable && cards.count > 0 {
+      if receiveFromCards(limit: frameLimit) { mayHaveMore = true }
+      drain()
+    }
     let deadline = mayHaveMore ? nextDeadline : settledDeadline
     let isAwake = staysAwake && !owners.woken.isEmpty
     if !isAwake { loopWakesAt = deadline }

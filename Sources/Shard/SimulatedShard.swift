@@ -33,7 +33,8 @@ public final class SimulatedShard {
     var source = RandomSource(seed: seed)
     do throws(Errno) {
       let made = try Shard(
-        configuration, wire: SimulatedWirePort(), lendsEngines: lendsEngines,
+        configuration, wire: SimulatedWirePort(), links: configuration.links.map { _ in SimulatedWirePort() },
+        lendsEngines: lendsEngines,
         seed: (source.next(), source.next(), source.next()), now: now, timeOfDayOffset: { nil })
       memory = made.memory
       unsafe shard = .allocate(capacity: 1)

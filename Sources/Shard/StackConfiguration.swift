@@ -34,6 +34,8 @@ public struct StackConfiguration: Sendable {
   public var announcesAddress = true
   /// Answer on echo, discard, daytime and chargen.
   public var services = false
+  /// Further interfaces, which a router has.
+  public var links: [LinkConfiguration] = []
 
   /// The NIC's limits. Linux: `ICE_MAX_MTU`, `ETH_MIN_MTU`.
   public static let mtuRange = 68...9702
@@ -93,6 +95,7 @@ public struct StackConfiguration: Sendable {
           + "try 02:00:00:00:00:02")
     }
     try Self.checkHost(address, "address")
+    try validateLinks()
     guard let gateway else { return }
     guard address.contains(gateway) else {
       throw StackError("gateway \(gateway) is not in the stack's network \(address)")
@@ -101,6 +104,29 @@ public struct StackConfiguration: Sendable {
       throw StackError("gateway \(gateway) is the stack's own address")
     }
   }
+
+  private func validateLinks() throws(StackError) {
+    var names = [name, "lo"]
+    for link in links {
+      guard !names.contains(link.name), !link.name.isEmpty else {
+        throw StackError("two interfaces cannot both be called \"\(link.name)\"")
+      }
+      names.append(link.name)
+      guard Self.mtuRange.contains(link.mtu) else {
+        throw StackError("MTU \(link.mtu) of \(link.name) is out of range: the NIC takes 68 to 9702 bytes")
+      }
+      guard link.macAddress.isValidStation else {
+        throw StackError("MAC address \(link.macAddress) of \(link.name) cannot be a station's")
+      }
+      try Self.checkHost(link.address, "address of \(link.name)")
+    }
+    guard links.count <= Self.linkLimit else {
+      throw StackError("\(links.count) further interfaces are not possible: at most \(Self.linkLimit)")
+    }
+  }
+
+  /// Most further interfaces.
+  public static let linkLimit = 16
 
   /// Whether an interface can have this address.
   package static func checkHost(_ prefix: IPv4Prefix, _ name: String) throws(StackError) {
@@ -117,6 +143,41 @@ public struct StackConfiguration: Sendable {
     if let broadcast = prefix.broadcast, address == broadcast {
       throw StackError("\(name) \(prefix) is the network's broadcast address; take one inside it")
     }
+  }
+}
+
+/// A further interface of a stack: each of its shards has one queue of it, too.
+public struct LinkConfiguration: Sendable, Equatable {
+  /// The interface's name.
+  public var name: String
+  /// The stack's address there and its network.
+  public var address: IPv4Prefix
+  /// The stack's station address there; one that nobody chose is made from the IP address, as the first interface's.
+  public var macAddress: MACAddress {
+    get {
+      chosenMACAddress
+        ?? MACAddress(0x0200_0100_0000 | UInt64(address.address.rawValue ^ address.network.rawValue))
+    }
+    set { chosenMACAddress = newValue }
+  }
+  private var chosenMACAddress: MACAddress?
+  /// Bytes of the largest IP packet.
+  public var mtu: Int
+  /// Linux's address on a TAP; `nil`: none.
+  public var hostAddress: IPv4Prefix?
+  /// The namespace that a TAP is created in; `nil`: that of the first one.
+  public var namespace: String?
+
+  public init(
+    name: String, address: IPv4Prefix, macAddress: MACAddress? = nil, mtu: Int = 1500,
+    hostAddress: IPv4Prefix? = nil, namespace: String? = nil
+  ) {
+    self.name = name
+    self.address = address
+    chosenMACAddress = macAddress
+    self.mtu = mtu
+    self.hostAddress = hostAddress
+    self.namespace = namespace
   }
 }
 

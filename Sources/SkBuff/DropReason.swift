@@ -10,8 +10,11 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case ipNoProtocol
   case ipInvalidSource
   case ipNotForUs
+  case ipReversePathFilter
   case ipOutNoRoute
   case netfilterDrop
+  /// An egress program said so.
+  case bpfCgroupEgress
   case fragmentTimeout
   case fragmentInvalid
   case fragmentTooFar
@@ -70,6 +73,7 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .ipHeader: "IP_INHDR"
     case .ipNoProtocol: "IP_NOPROTO"
     case .ipNotForUs: "IP_INADDRERRORS"
+    case .ipReversePathFilter: "IP_RPFILTER"
     case .ipOutNoRoute: "IP_OUTNOROUTES"
     case .fragmentTimeout: "FRAG_REASM_TIMEOUT"
     case .fragmentInvalid: "FRAG_INVALID"

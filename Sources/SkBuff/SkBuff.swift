@@ -120,6 +120,11 @@ public struct SkBuff: ~Copyable {
     get { unsafe header.pointee.socket }
     set { unsafe header.pointee.socket = newValue }
   }
+  /// The tracked connection that the packet is of, as its table names it; 0: none yet. Linux: `skb->_nfct`.
+  @inlinable public var connection: UInt32 {
+    get { unsafe header.pointee.connection }
+    set { unsafe header.pointee.connection = newValue }
+  }
   /// Arrival time, or earliest departure time. Linux: `skb->tstamp`.
   @inlinable public var timestamp: Instant {
     get { unsafe header.pointee.timestamp }

@@ -111,6 +111,7 @@ struct SkBuffHeader {
   @usableFromInline var mark: UInt32 = 0
   @usableFromInline var hash: UInt32 = 0
   @usableFromInline var socket: UInt32 = 0
+  @usableFromInline var connection: UInt32 = 0
   @usableFromInline var timestamp: Instant = .origin
 
   @usableFromInline

@@ -70,6 +70,7 @@ extension SkBuff {
     unsafe header.pointee.mark = other.header.pointee.mark
     unsafe header.pointee.hash = other.header.pointee.hash
     unsafe header.pointee.socket = other.header.pointee.socket
+    unsafe header.pointee.connection = other.header.pointee.connection
     unsafe header.pointee.timestamp = other.header.pointee.timestamp
     unsafe header.pointee.confirmsNeighbour = other.header.pointee.confirmsNeighbour
     unsafe header.pointee.controlBlock = other.header.pointee.controlBlock

@@ -97,6 +97,37 @@ public final class SimulatedStack: Sendable {
     return shards.flatMap { $0.inspect { $0.takeFrames() } }
   }
 
+  // MARK: Further interfaces
+
+  /// A frame arrives from the wire of an interface, without its frame check sequence.
+  ///
+  /// - Parameters:
+  ///   - name: the interface's.
+  ///   - queue: the one it arrives at; `nil`: by its flow.
+  /// - Throws: `StackError` with ENODEV for a name that is none.
+  public func receive(_ frame: SimulatedFrame, on name: String, queue: Int? = nil) throws(StackError) {
+    guard let card = try self.card(name) else { return receive(frame, queue: queue) }
+    shards[queue ?? self.queue(of: frame.bytes)].enter { $0.receive(frame, card: card) }
+    settle()
+  }
+
+  /// The frames that the stack has sent by an interface since the last call; see `takeFrames()`.
+  ///
+  /// - Throws: `StackError` with ENODEV for a name that is none.
+  public func takeFrames(on name: String) throws(StackError) -> [SimulatedFrame] {
+    guard let card = try self.card(name) else { return takeFrames() }
+    settle()
+    return shards.flatMap { $0.inspect { $0.takeFrames(card: card) } }
+  }
+
+  private func card(_ name: String) throws(StackError) -> Int? {
+    if name == stack.configuration.name { return nil }
+    guard let place = stack.configuration.links.firstIndex(where: { $0.name == name }) else {
+      throw StackError("Cannot find device \"\(name)\"", code: .ENODEV)
+    }
+    return place
+  }
+
   /// Plugs the cable in or out: frames that are sent meanwhile are lost.
   public func setCarrier(_ isUp: Bool) {
     for shard in shards { shard.inspect { $0.setCarrier(isUp) } }

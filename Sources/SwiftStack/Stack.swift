@@ -26,8 +26,8 @@ public final class Stack: Sendable {
   private let threads: Guarded<[LoopThread]>
   /// The settings as they are now. Its lock is held while shards are changed one after the other.
   let administered: Guarded<NetSettings>
-  /// What to put back on an interface that outlives the stack; `nil` when nothing, or when that is done.
-  private let restoration: Guarded<TapRestoration?>
+  /// What to put back on interfaces that outlive the stack.
+  private let restorations: Guarded<[HeldRestoration]>
   /// Whether somebody closes the stack, and who waits until that is done.
   private let isClosing = Atomic<Bool>(false)
   private let hasClosed = Atomic<Bool>(false)
@@ -60,23 +60,31 @@ public final class Stack: Sendable {
     var configuration = configuration
     configuration.name = tap.interface.text
     try configuration.validate(queues: tap.queues)
-    var setup = try TapSetup.make(tap, network: configuration.address, mtu: configuration.mtu)
-    offloads = setup.device.offloads ?? []
-    let hasHeader = setup.device.headerByteCount > 0
+    let inboxes = try (0..<tap.queues).map { _ in ShardInbox(wakeUp: try WakeDescriptor()) }
+    let first = try TapWires.make(tap, configuration.address, mtu: configuration.mtu, inboxes)
+    offloads = first.offloads
+    var restorations = first.restoration.map { [$0] } ?? []
+    let links: [TapWires]
+    do {
+      links = try TapWires.make(configuration.links, beside: tap, inboxes)
+    } catch {
+      for restoration in restorations { restoration.apply() }
+      throw error
+    }
+    restorations += links.compactMap(\.restoration)
     var shards: [LockedShard] = []
     var seats: [EventLoop.Seat] = []
     let wireLoss = try WakeDescriptor()
     let notices = StackNotices(event: try WakeDescriptor())
-    for index in 0..<tap.queues {
-      guard let queue = setup.device.takeQueue() else { break }
-      let wire = queue.descriptor.rawValue
+    for index in first.wires.indices {
       let own = Self.configuration(of: index, among: tap.queues, configuration)
-      let inbox = ShardInbox(wakeUp: try WakeDescriptor())
       let shard = try Self.makeShard(
-        own, wire: TapWire(queue: queue, hasHeader: hasHeader, inbox: inbox), lendsEngines: hasHeader,
-        clock: .monotonic, seed: nil, inbox: inbox, notices: notices)
+        own, wire: first.wires[index], links: links.map { $0.wires[index] }, lendsEngines: first.hasHeader,
+        clock: .monotonic, seed: nil, inbox: inboxes[index], notices: notices)
       shards.append(shard)
-      seats.append(EventLoop.Seat(shard: shard, wire: wire))
+      seats.append(
+        EventLoop.Seat(
+          shard: shard, wire: first.descriptors[index], links: links.map { $0.descriptors[index] }))
     }
     let loopCount = min(seats.count, Processors.availableCount)
     let loops = try (0..<loopCount).map { loop in
@@ -91,10 +99,8 @@ public final class Stack: Sendable {
     self.wireLoss = wireLoss
     self.notices = notices
     threads = Guarded([])
-    let restoration = setup.restoration.take()
-    let hasMoreToSet = restoration != nil
-    self.restoration = Guarded(restoration)
-    try beforeThreads(hasMoreToSet)
+    self.restorations = Guarded(restorations)
+    try beforeThreads(!restorations.isEmpty)
     if configuration.services { try startServices() }
     for loop in loops {
       let thread = LoopThread(try StackThread.startJoinable { loop.run() })
@@ -118,7 +124,8 @@ public final class Stack: Sendable {
       let own = Self.configuration(of: index, among: queues, configuration)
       shards.append(
         try Self.makeShard(
-          own, wire: SimulatedWirePort(), lendsEngines: lendsEngines, clock: .manual(time),
+          own, wire: SimulatedWirePort(), links: configuration.links.map { _ in SimulatedWirePort() },
+          lendsEngines: lendsEngines, clock: .manual(time),
           seed: seed &+ UInt64(index) &* 0x9E37_79B9, inbox: ShardInbox(), notices: notices))
     }
     Self.join(shards)
@@ -127,7 +134,7 @@ public final class Stack: Sendable {
     wireLoss = nil
     self.notices = notices
     threads = Guarded([])
-    restoration = Guarded(nil)
+    restorations = Guarded([])
     if configuration.services { try startServices() }
     begin()
   }
@@ -161,14 +168,14 @@ public final class Stack: Sendable {
   }
 
   private static func makeShard(
-    _ configuration: StackConfiguration, wire: Wire, lendsEngines: Bool, clock: StackClock,
+    _ configuration: StackConfiguration, wire: Wire, links: [Wire], lendsEngines: Bool, clock: StackClock,
     seed: UInt64?, inbox: ShardInbox, notices: StackNotices
   ) throws -> LockedShard {
     var source = RandomSource(seed: seed ?? SystemEntropy.next())
     let seeds = (source.next(), source.next(), source.next())
     let now = clock.now
     let state = try Shard(
-      configuration, wire: wire, lendsEngines: lendsEngines, seed: seeds, now: now,
+      configuration, wire: wire, links: links, lendsEngines: lendsEngines, seed: seeds, now: now,
       timeOfDayOffset: { clock.timeOfDayOffset })
     return LockedShard(state, clock: clock, inbox: inbox, notices: notices)
   }
@@ -255,7 +262,7 @@ public final class Stack: Sendable {
     let threads: Guarded<[LoopThread]>
     let wireLoss: WakeDescriptor?
     let notices: StackNotices
-    let restoration: Guarded<TapRestoration?>
+    let restorations: Guarded<[HeldRestoration]>
 
     func end() {
       for shard in shards { shard.closeAll() }
@@ -276,14 +283,14 @@ public final class Stack: Sendable {
       }
       wireLoss?.close()
       notices.event?.close()
-      if let restoration = restoration.withLock({ $0.take() }) { restoration.apply() }
+      for restoration in restorations.withLock({ $0 }) { restoration.apply() }
     }
   }
 
   private var parts: Parts {
     Parts(
       shards: shards, loops: loops, threads: threads, wireLoss: wireLoss, notices: notices,
-      restoration: restoration)
+      restorations: restorations)
   }
 
   private func waitUntilClosed() {

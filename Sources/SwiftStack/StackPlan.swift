@@ -12,7 +12,7 @@ public struct StackPlan: Sendable {
   public init(
     interface: String, address: String? = nil, hostAddress: String? = nil, gateway: String? = nil,
     mac: String? = nil, mtu: Int = 1500, queues: Int = 1, netns: String? = nil, services: Bool = true,
-    ring: Int? = nil, offload: Bool = true
+    ring: Int? = nil, links: [String] = [], offload: Bool = true
   ) throws {
     let name = try InterfaceName(interface)
     let own = try address.map { text throws(StackError) in try Self.prefix(text, "--address") }
@@ -28,6 +28,7 @@ public struct StackPlan: Sendable {
       configuration.gateway = hop
     }
     configuration.services = services
+    configuration.links = try links.map { text throws in try Self.link(text) }
     try configuration.validate()
     guard (1...64).contains(queues) else {
       throw StackError("--queues \(queues) is out of range: 1 to 64")
@@ -42,6 +43,40 @@ public struct StackPlan: Sendable {
       throw StackError("\(option) \(text) is not an address with its prefix length such as 10.0.0.2/24")
     }
     return prefix
+  }
+
+  /// `NAME,address=CIDR[,host-address=CIDR][,netns=NAME][,mtu=N][,mac=MAC]`
+  private static func link(_ text: String) throws -> LinkConfiguration {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    let name = try InterfaceName(parts[0])
+    var values: [String: String] = [:]
+    for part in parts.dropFirst() {
+      let word = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      guard word.count == 2, ["address", "host-address", "netns", "mtu", "mac"].contains(word[0]),
+        values.updateValue(word[1], forKey: word[0]) == nil
+      else {
+        throw StackError(
+          "--link \(text): \"\(part)\" is not one of address=, host-address=, netns=, mtu= and mac=, each once"
+        )
+      }
+    }
+    guard let address = values["address"] else {
+      throw StackError("--link \(text) needs an address, such as \(name),address=10.1.0.2/24")
+    }
+    let ends = try Self.pair(
+      try prefix(address, "address of \(name)"),
+      try values["host-address"].map { value throws(StackError) in
+        try prefix(value, "host-address of \(name)")
+      })
+    var link = LinkConfiguration(
+      name: name.text, address: ends.own,
+      macAddress: try macAddress(values["mac"], of: name, values["netns"]),
+      hostAddress: ends.host, namespace: values["netns"])
+    if let mtu = values["mtu"] {
+      guard let value = Int(mtu) else { throw StackError("--link \(text): mtu \(mtu) is not a number") }
+      link.mtu = value
+    }
+    return link
   }
 
   private static func macAddress(

@@ -63,7 +63,8 @@ extension TCPLayer {
     sockets[index].core.labelFlow(to: remote, from: bound.address, by: device)
     let route = try host.route(
       to: hop ?? remote.address, from: bound.address,
-      onLink: sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute, by: device)
+      onLink: sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute, by: device,
+      mark: sockets[index].core.options.mark, typeOfService: sockets[index].core.options.typeOfService)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = hop == nil ? SocketAddress(IPAddress(route.destination), port: remote.port) : remote

@@ -68,7 +68,8 @@ extension TCPConnection {
     do {
       let fresh = try host.route(
         to: core.firstHop ?? tuple.remote.address, from: tuple.local.address,
-        onLink: core.options.dontRoute || core.isStrictRoute, by: core.options.boundDevice)
+        onLink: core.options.dontRoute || core.isStrictRoute, by: core.options.boundDevice,
+        mark: core.options.mark, typeOfService: core.options.typeOfService)
       core.route = fresh
       sender.syncMSS(mtu: fresh.mtu)
       return nil

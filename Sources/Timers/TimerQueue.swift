@@ -7,6 +7,8 @@ public enum TimerKind: UInt8, Sendable {
   case neighbour
   /// Fragment reassembly time limit.
   case reassembly
+  /// A tracked connection's end.
+  case connection
   /// A queueing discipline's packets that wait for their time.
   case qdisc
   /// Transmit watchdog.

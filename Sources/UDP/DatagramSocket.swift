@@ -21,6 +21,7 @@ struct DatagramSocket: ~Copyable {
   /// The source that `core.route` was looked up for.
   var routeSource: IPv4Address = .any
   var routeAsked = InterfaceIndex.none
+  var routeMark: UInt32 = 0
 
   /// The datagram that is corked. Linux: `inet->cork` and `sk_write_queue`.
   var pending: AppendData?
@@ -141,21 +142,24 @@ struct DatagramSocket: ~Copyable {
   /// Linux: `sk_dst_check()`, `ip_route_output_flow()`.
   mutating func findRoute(
     to destination: IPv4Address, from source: IPv4Address, by asked: InterfaceIndex = .none, onLink: Bool,
-    host: inout Host
+    mark: UInt32? = nil, host: inout Host
   ) throws(Errno) {
     if let route = core.route, route.destination == destination, routeSource == source,
-      routeAsked == asked, !onLink,
+      routeAsked == asked, !onLink, routeMark == mark ?? core.options.mark,
       host.internet.isCurrent(route)
     {
       return try checkBroadcast(route)
     }
-    let found = try host.route(to: destination, from: source.isAny ? nil : source, by: asked)
+    let found = try host.route(
+      to: destination, from: source.isAny ? nil : source, by: asked, mark: mark ?? core.options.mark,
+      typeOfService: core.options.typeOfService)
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)
     core.route = found
     routeSource = source
     routeAsked = asked
+    routeMark = mark ?? core.options.mark
   }
 
   /// The device that a send asks for: with its control message, or that of the socket, or with `IP_UNICAST_IF`, which is

@@ -109,7 +109,7 @@ extension UDPLayer {
     table.sockets[index].core.labelFlow(
       to: SocketAddress(target.destination, port: target.port), from: IPAddress(target.source), by: device)
     try table.sockets[index].findRoute(
-      to: target.hop, from: target.source, by: device, onLink: onLink, host: &host)
+      to: target.hop, from: target.source, by: device, onLink: onLink, mark: control.mark, host: &host)
     target.interface = table.sockets[index].core.route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].core.route {
@@ -141,7 +141,8 @@ extension UDPLayer {
     let target = table.sockets[index].pendingTarget
     try table.sockets[index].findRoute(
       to: target.hop, from: target.source,
-      by: table.sockets[index].device(for: target.destination, target.control), onLink: false, host: &host)
+      by: table.sockets[index].device(for: target.destination, target.control), onLink: false,
+      mark: target.control.mark, host: &host)
     guard var route = table.sockets[index].core.route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum

@@ -3,7 +3,8 @@
 
 /// An IPv4 address, its value in host byte order: 10.0.0.1 is 0x0A000001.
 @frozen
-public struct IPv4Address: Hashable, Sendable, CustomStringConvertible, LosslessStringConvertible {
+public struct IPv4Address: Hashable, Comparable, Sendable, CustomStringConvertible, LosslessStringConvertible
+{
   public var rawValue: UInt32
 
   @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
@@ -33,6 +34,8 @@ public struct IPv4Address: Hashable, Sendable, CustomStringConvertible, Lossless
   @inlinable public var isBroadcast: Bool { rawValue == 0xFFFF_FFFF }
   @inlinable public var isMulticast: Bool { rawValue >> 28 == 0xE }
   @inlinable public var isLoopback: Bool { rawValue >> 24 == 127 }
+  /// By value: the order of the addresses of a range.
+  @inlinable public static func < (a: IPv4Address, b: IPv4Address) -> Bool { a.rawValue < b.rawValue }
   /// 0.0.0.0/8 (RFC 1122 3.2.1.3).
   @inlinable public var isZeroNet: Bool { rawValue >> 24 == 0 }
 

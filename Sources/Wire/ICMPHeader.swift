@@ -43,10 +43,15 @@ public struct ICMPHeader: Sendable {
     public static let port: UInt8 = 3
     public static let fragmentationNeeded: UInt8 = 4
     public static let sourceRouteFailed: UInt8 = 5
+    public static let networkProhibited: UInt8 = 9
+    public static let hostProhibited: UInt8 = 10
     public static let administrativelyProhibited: UInt8 = 13
     /// RFC 1812 section 5.2.7.1: precedence cutoff. Linux: `NR_ICMP_UNREACH`.
     public static let highest: UInt8 = 15
   }
+
+  /// Code of `redirect`: for one host (RFC 1812 section 5.2.7.2).
+  public static let redirectHost: UInt8 = 1
 
   public var kind: Kind
   public var code: UInt8

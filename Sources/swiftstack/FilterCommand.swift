@@ -12,8 +12,10 @@ struct FilterCommand: ParsableCommand {
       filter add send \(SendPolicy.Rule.usage)
       filter del HOOK|send handle N
 
-      The first rule that matches decides; what none matches is accepted. A local sender whose packet is dropped gets \
-      EPERM. reject is for input and output. There is no forward hook: the stack forwards nothing.
+      The first rule with a verdict that matches decides; what none matches is accepted. A local sender whose packet is dropped gets \
+      EPERM. reject is for input, forward and output. A rule that translates addresses is asked about the first packet of \
+      a connection and holds for all of them; rules see packets as they are before addresses are translated at their hook. \
+      forward is for packets of others, when sysctl net.ipv4.ip_forward is 1.
       """)
   @Argument(parsing: .allUnrecognized, help: "list, add or del, and the rule.") var words: [String] = []
   @OptionGroup var options: ReportOptions

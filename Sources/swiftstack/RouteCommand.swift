@@ -5,9 +5,10 @@ struct RouteCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "route", abstract: "Show or change the stack's routes, as \"ip route\" does.",
     discussion: """
-      route [show] [dev IFNAME]
+      route [show] [table TABLE|all] [dev IFNAME]
       route add | replace [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]
-      route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N]
+        [table TABLE]
+      route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N] [table TABLE]
       TYPE: unicast, blackhole (senders get EINVAL), unreachable (EHOSTUNREACH), prohibit (EACCES)
       """)
   @Argument(parsing: .allUnrecognized, help: "add, replace or del, and the route.") var words: [String] = []
@@ -26,12 +27,15 @@ struct RouteCommand: ParsableCommand {
   }
 
   func run() throws {
+    var words = self.words
+    let table = try Self.takeTable(&words)
     guard let shown = try ShownDevice(words, takesName: false) else {
       return try options.change("route", words)
     }
     var client = try options.client.connect()
     let all = try client.table(.route) { if case .route(let rows) = $0 { rows } else { nil } }
-    let routes = try shown.rows(all, of: &client) { $0.device }
+    let wanted = all.filter { table == "all" || $0.table == (table == "main" ? nil : table) }
+    let routes = try shown.rows(wanted, of: &client) { $0.device }
     if options.json {
       return try JSONOutput.print(
         routes.map {
@@ -41,7 +45,27 @@ struct RouteCommand: ParsableCommand {
             metrics: $0.mtu.map { [["mtu": $0]] })
         })
     }
-    for route in routes { try StandardOutput.print(line(route)) }
+    for route in routes {
+      try StandardOutput.print(line(route) + (table == "all" ? route.table.map { " table \($0)" } ?? "" : ""))
+    }
+  }
+
+  /// Takes `table TABLE` out of what is to be shown.
+  ///
+  /// - Returns: the table's name; `nil` for a change, and `main` where none was said.
+  private static func takeTable(_ words: inout [String]) throws -> String? {
+    if let first = words.first, !["show", "list", "table", "dev"].contains(first) { return nil }
+    guard let place = words.firstIndex(of: "table") else { return "main" }
+    guard place + 1 < words.count else {
+      throw ValidationError("\"table\" needs a table's number or name, or all")
+    }
+    let name = words[place + 1]
+    words.removeSubrange(place...place + 1)
+    if name == "all" { return name }
+    guard let number = RoutingTableName.number(name) else {
+      throw ValidationError("argument \"\(name)\" is wrong: table id value is invalid")
+    }
+    return RoutingTableName.text(number)
   }
 
   private func line(_ route: RouteReport) -> String {

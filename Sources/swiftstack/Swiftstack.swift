@@ -16,7 +16,8 @@ struct Swiftstack: ParsableCommand {
       UpCommand.self, DownCommand.self, PingCommand.self, NetcatCommand.self, PerfCommand.self,
       SSCommand.self, AddrCommand.self, LinkCommand.self, NeighCommand.self, ArpCommand.self,
       SysctlCommand.self,
-      RouteCommand.self, QdiscCommand.self, FilterCommand.self, NICCommand.self,
+      RouteCommand.self, RuleCommand.self, ConntrackCommand.self, QdiscCommand.self, FilterCommand.self,
+      NICCommand.self,
       StatsCommand.self, TraceCommand.self, CaptureCommand.self,
     ])
 }

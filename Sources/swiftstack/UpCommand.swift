@@ -25,6 +25,11 @@ struct UpCommand: ParsableCommand {
   @Option(help: ArgumentHelp("TAP queues, each with a shard of the stack.", valueName: "n"))
   var queues: Int = 1
   @Option(help: ArgumentHelp("Network namespace for Linux's side.", valueName: "name")) var netns: String?
+  @Option(
+    help: ArgumentHelp(
+      "A further interface: NAME,address=CIDR[,host-address=CIDR][,netns=NAME][,mtu=N][,mac=MAC]. May be given again.",
+      valueName: "link"))
+  var link: [String] = []
   @Flag(help: "Do not answer on echo, discard, chargen and daytime.") var noServices = false
   @Option(
     help: ArgumentHelp(
@@ -105,7 +110,7 @@ struct UpCommand: ParsableCommand {
   private func plan() throws -> StackPlan {
     try StackPlan(
       interface: interface, address: address, hostAddress: hostAddress, gateway: gateway, mac: mac,
-      mtu: mtu, queues: queues, netns: netns, services: !noServices, ring: ring,
+      mtu: mtu, queues: queues, netns: netns, services: !noServices, ring: ring, links: link,
       offload: offload == .auto)
   }
 }

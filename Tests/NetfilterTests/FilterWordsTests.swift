@@ -29,6 +29,38 @@ import Testing
         "input", "tcp sport 1 tcp dport 2-3 drop",
         "tcp sport 1 tcp dport 2-3 counter packets 0 bytes 0 drop"
       ),
+      (
+        "forward", "iifname a oifname b icmp type echo-request meta mark 1 ct state related,new accept",
+        "iifname \"a\" oifname \"b\" icmp type echo-request meta mark 0x00000001 ct state new,related "
+          + "counter packets 0 bytes 0 accept"
+      ),
+      ("output", "meta mark set 0x10", "counter packets 0 bytes 0 meta mark set 0x00000010"),
+      (
+        "prerouting", "meta mark 1/0xff meta mark set 2 accept",
+        "meta mark 0x00000001/0xff counter packets 0 bytes 0 meta mark set 0x00000002 accept"
+      ),
+      (
+        "forward", "reject with icmp type port-unreachable",
+        "counter packets 0 bytes 0 reject with icmp type port-unreachable"
+      ),
+      (
+        "input", "tcp dport 1 reject with tcp reset",
+        "tcp dport 1 counter packets 0 bytes 0 reject with tcp reset"
+      ),
+      (
+        "postrouting", "udp dport 1 snat to 10.0.0.1-10.0.0.9:5-7",
+        "udp dport 1 counter packets 0 bytes 0 snat to 10.0.0.1-10.0.0.9:5-7"
+      ),
+      ("output", "dnat to 10.0.0.1", "counter packets 0 bytes 0 dnat to 10.0.0.1"),
+      ("postrouting", "masquerade", "counter packets 0 bytes 0 masquerade"),
+      (
+        "postrouting", "tcp dport 1 masquerade to :5-9",
+        "tcp dport 1 counter packets 0 bytes 0 masquerade to :5-9"
+      ),
+      (
+        "prerouting", "tcp dport 1 redirect to :8080",
+        "tcp dport 1 counter packets 0 bytes 0 redirect to :8080"
+      ),
     ])
   func rules(hook: String, _ text: String, _ printed: String) throws {
     var rest = words(text)
@@ -57,8 +89,24 @@ import Testing
       ("input", "oifname tap0 drop", "\"oifname\" cannot match at input: a packet there comes in"),
       ("output", "iifname tap0 drop", "\"iifname\" cannot match at output: a packet there goes out"),
       ("prerouting", "reject", "\"reject\" cannot stand at prerouting: expected accept or drop"),
+      ("input", "masquerade", "\"masquerade\" cannot stand at input: expected accept, drop or reject"),
+      ("postrouting", "dnat to 10.0.0.1", "\"dnat\" cannot stand at postrouting"),
+      ("output", "snat to 10.0.0.1", "\"snat\" cannot stand at output"),
+      ("forward", "redirect", "\"redirect\" cannot stand at forward"),
+      ("postrouting", "snat to 10.0.0.1:80", "\"snat\" with ports is for tcp, udp and icmp: say which"),
+      ("postrouting", "snat to 10.0.0.9-10.0.0.1", "illegal value for \"snat to\""),
+      ("postrouting", "snat to :80", "illegal value for \"snat to\""),
+      ("prerouting", "tcp dport 1 redirect to 10.0.0.1:80", "illegal value for \"redirect to\""),
+      ("input", "reject with tcp reset", "\"reject with tcp reset\" is for TCP"),
+      (
+        "input", "reject with icmp type echo",
+        "illegal value for \"icmp\": \"echo\": expected net-unreachable"
+      ),
+      ("input", "ct state old drop", "illegal value for \"ct state\": \"old\""),
+      ("input", "meta mark 0xg drop", "illegal value for \"mark\": \"0xg\""),
+      ("input", "icmp type 256 drop", "illegal value for \"icmp type\": \"256\""),
       ("input", "drop now", "nothing follows \"drop\", there is \"now\""),
-      ("input", "mark 5 drop", "unknown word \"mark\": expected iifname, oifname, ip saddr"),
+      ("input", "marks 5 drop", "unknown word \"mark\": expected iifname, oifname, ip saddr"),
     ])
   func bad(hook: String, _ text: String, _ sentence: String) throws {
     var rest = words(text)

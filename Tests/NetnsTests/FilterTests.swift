@@ -47,8 +47,8 @@ extension Netns {
         try filter(world, "del prerouting handle 1")
         try filter(world, "add output tcp sport 7 drop")
         #expect(try world.tryInside(connect).status != 0)
-        let wrong = try world.swiftstack("filter", ["add", "forward", "drop"])
-        #expect(wrong.status == 64 && wrong.errors.contains("no forward hook"), "\(wrong.summary)")
+        let wrong = try world.swiftstack("filter", ["add", "forwards", "drop"])
+        #expect(wrong.status == 64 && wrong.errors.contains("unknown hook"), "\(wrong.summary)")
         #expect(try world.swiftstack("filter", ["del", "input", "handle", "9"]).status == 1)
       }
     }

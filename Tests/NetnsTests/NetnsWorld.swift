@@ -82,7 +82,26 @@ final class NetnsWorld: @unchecked Sendable {
       interface, "--netns", namespace, "--address", options.address, "--host-address", options.hostAddress,
       "--mtu",
       String(options.mtu), "--offload", options.offload,
-    ] + options.more
+    ] + options.more + linkArguments
+  }
+
+  /// `--link` and so on, for interfaces in namespaces that are made after the world.
+  var linkArguments: [String] = []
+
+  /// A program in another namespace, to its end.
+  ///
+  /// - Parameter far: what `addFarNamespace()` returned.
+  func inNamespace(_ far: [String], _ arguments: [String]) throws -> ChildProcess.Result {
+    let child = try startInNamespace(far, arguments)
+    defer { child.stop() }
+    return child.wait(seconds: 30)
+  }
+
+  /// The same, left running.
+  func startInNamespace(_ far: [String], _ arguments: [String]) throws -> ChildProcess {
+    let child = try ChildProcess(far + arguments, directory: directory)
+    children.add(child)
+    return child
   }
 
   /// Named for the interface and its namespace.

@@ -187,8 +187,8 @@ private final class FlagCounter: HookClient {
   @Test(
     "filter: words that cannot be are refused with a sentence",
     arguments: [
-      ("filter", "add, del"), ("filter add", "prerouting, input, output, postrouting or send"),
-      ("filter add forward drop", "there is no forward hook: this stack forwards nothing"),
+      ("filter", "add, del"), ("filter add", "prerouting, input, forward, output, postrouting or send"),
+      ("filter add forwards drop", "unknown hook \"forwards\": expected prerouting, input, forward, output"),
       ("filter add sideways drop", "unknown hook \"sideways\""),
       ("filter add input jump", "filter add input: unknown word"),
       ("filter del input", "handle"), ("filter del input handle 0", "1 to 4294967295"),

@@ -18,6 +18,25 @@ public struct ChainReport: Codable, Equatable, Sendable {
   }
 }
 
+/// A rule about routing tables.
+public struct RoutingRuleReport: Codable, Equatable, Sendable {
+  /// Lower ones are asked first.
+  public var priority: UInt32
+  /// The rule in `ip rule`'s words.
+  public var text: String
+  public init(priority: UInt32, text: String) {
+    self.priority = priority
+    self.text = text
+  }
+}
+
+/// A tracked connection.
+public struct ConnectionReport: Codable, Equatable, Sendable {
+  /// As `conntrack -L` prints it.
+  public var line: String
+  public init(line: String) { self.line = line }
+}
+
 /// One rule, as `filter add` takes it, with its counters.
 public struct RuleReport: Codable, Equatable, Sendable {
   /// Names it for `filter del`.

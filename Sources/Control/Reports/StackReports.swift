@@ -139,10 +139,13 @@ public struct RouteReport: Codable, Equatable, Sendable {
   public var metric: Int
   /// Bytes of the largest packet this way; `nil`: the link's.
   public var mtu: Int?
+  /// The routing table; `nil` for the main one.
+  public var table: String?
   public init(
     kind: String, destination: String, gateway: String?, device: String?, scope: String, source: String?,
-    metric: Int, mtu: Int? = nil
+    metric: Int, mtu: Int? = nil, table: String? = nil
   ) {
+    self.table = table
     self.kind = kind
     self.destination = destination
     self.gateway = gateway

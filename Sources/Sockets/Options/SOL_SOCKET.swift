@@ -127,7 +127,11 @@ extension OptionTable {
       },
       set: { (value, id, layer, _) throws(Errno) in
         guard layer.privileges.contains(.netAdmin) else { throw .EPERM }
-        try layer.withCore(id) { (core) throws(Errno) in core.options.mark = UInt32(bitPattern: value) }
+        try layer.withCore(id) { (core) throws(Errno) in
+          // Rules about routing tables may ask for it.
+          if core.options.mark != UInt32(bitPattern: value) { core.route = nil }
+          core.options.mark = UInt32(bitPattern: value)
+        }
       })
     table.add(
       SocketOptionName.protocol, "SO_PROTOCOL", .int,

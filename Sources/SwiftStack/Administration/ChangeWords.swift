@@ -1,3 +1,4 @@
+import IPv4
 import Shard
 import Tables
 
@@ -11,7 +12,11 @@ struct ChangeWords {
   /// The interface that `dev` named; `nil`: none.
   private(set) var named: String?
 
-  init(_ words: [String], device: String?) {
+  /// The stack's further interfaces.
+  private let others: [String]
+
+  init(_ words: [String], device: String?, others: [String]) {
+    self.others = others
     self.words = Words(words)
     object = words.first ?? ""
     self.device = device
@@ -67,7 +72,7 @@ struct ChangeWords {
   // MARK: The interface
 
   private mutating func note(device name: String) throws(StackError) {
-    if let device, name != device, name != Stack.loopbackName {
+    if let device, name != device, name != Stack.loopbackName, !others.contains(name) {
       throw StackError("Cannot find device \"\(name)\"", code: .ENODEV)
     }
     named = name
@@ -99,6 +104,14 @@ struct ChangeWords {
       throw StackError("inet address is expected rather than \"\(text)\"")
     }
     return address
+  }
+
+  /// A routing table by its number or name.
+  static func table(_ text: String) throws(StackError) -> UInt32 {
+    guard let number = RoutingTableName.number(text) else {
+      throw StackError("argument \"\(text)\" is wrong: table id value is invalid")
+    }
+    return number
   }
 
   static func station(_ text: String) throws(StackError) -> MACAddress {

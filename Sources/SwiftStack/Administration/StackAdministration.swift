@@ -114,20 +114,26 @@ extension Stack {
 
   /// Adds a route. Linux: `ip route add`.
   ///
-  /// - Parameter device: the interface it leads over: `lo`, or the stack's; `nil`: what the entry says.
+  /// - Parameters:
+  ///   - device: the interface it leads over; `nil`: what the entry says.
+  ///   - table: where it is looked up; a rule has to say when, but for the main one.
   /// - Throws: `StackError` with EINVAL for a gateway or source that cannot be, ENETUNREACH for a gateway that is not on
   ///   the link, EEXIST for a prefix that has a route with this metric, ENOBUFS beyond 65,536 routes; ENODEV, ENETDOWN for
   ///   the interface.
-  public func addRoute(_ entry: RouteEntry, on device: String? = nil) throws(StackError) {
+  public func addRoute(
+    _ entry: RouteEntry, on device: String? = nil, table: UInt32 = RoutingTableName.main
+  ) throws(StackError) {
     try change("route add \(entry)", entry, on: device) { (entry, state) throws(Errno) in
-      try state.host.addRoute(entry)
+      try state.host.addRoute(entry, table: table)
     }
   }
 
   /// As `addRoute`, in the place of the one with this prefix and metric, if any. Linux: `ip route replace`.
-  public func replaceRoute(_ entry: RouteEntry, on device: String? = nil) throws(StackError) {
+  public func replaceRoute(
+    _ entry: RouteEntry, on device: String? = nil, table: UInt32 = RoutingTableName.main
+  ) throws(StackError) {
     try change("route replace \(entry)", entry, on: device) { (entry, state) throws(Errno) in
-      try state.host.replaceRoute(entry)
+      try state.host.replaceRoute(entry, table: table)
     }
   }
 
@@ -148,13 +154,15 @@ extension Stack {
   ///
   /// - Parameter device: the interface it leads over; `nil`: any.
   /// - Throws: `StackError` with ESRCH when none fits; ENODEV.
-  public func removeRoute(_ selector: RouteSelector, on device: String? = nil) throws(StackError) {
+  public func removeRoute(
+    _ selector: RouteSelector, on device: String? = nil, table: UInt32 = RoutingTableName.main
+  ) throws(StackError) {
     let isNamed = device != nil
     let device = try known(device)
     try change("route del \(selector.prefix)") { (state) throws(Errno) in
       var selector = selector
       if isNamed { selector.interface = device ?? state.ethernet }
-      try state.host.internet.removeRoute(selector)
+      try state.host.internet.removeRoute(selector, table: table)
     }
   }
 
@@ -214,15 +222,17 @@ extension Stack {
   /// The name of every stack's loopback.
   static let loopbackName = "lo"
 
-  /// The loopback for `lo`, `nil` for the stack's own interface, named or not.
+  /// The loopback for `lo`, a further interface by its name, `nil` for the stack's own, named or not.
   ///
   /// - Throws: `StackError` with ENODEV for any other name.
   func known(_ device: String?) throws(StackError) -> InterfaceIndex? {
     guard let device, device != configuration.name else { return nil }
-    guard device == Self.loopbackName else {
+    if device == Self.loopbackName { return .loopback }
+    guard let place = configuration.links.firstIndex(where: { $0.name == device }) else {
       throw StackError("Cannot find device \"\(device)\"", code: .ENODEV)
     }
-    return .loopback
+    // Behind the loopback and the stack's own, in every shard.
+    return InterfaceIndex(rawValue: InterfaceIndex.loopback.rawValue + 2 + UInt16(place))
   }
 
   // MARK: All of them
@@ -233,9 +243,13 @@ extension Stack {
     case .setting(let name, let value): try set(name, to: value)
     case .addAddress(let prefix, let device): try addAddress(prefix, on: device)
     case .removeAddress(let prefix, let device): try removeAddress(prefix, on: device)
-    case .addRoute(let entry, let device): try addRoute(entry, on: device)
-    case .replaceRoute(let entry, let device): try replaceRoute(entry, on: device)
-    case .removeRoute(let selector, let device): try removeRoute(selector, on: device)
+    case .addRoute(let entry, let device, let table): try addRoute(entry, on: device, table: table)
+    case .replaceRoute(let entry, let device, let table): try replaceRoute(entry, on: device, table: table)
+    case .removeRoute(let selector, let device, let table):
+      try removeRoute(selector, on: device, table: table)
+    case .addRoutingRule(let rule): try addRule(rule)
+    case .removeRoutingRule(let rule): try removeRule(rule)
+    case .forgetConnections: try hooks.forgetConnections()
     case .replaceNeighbour(let address, let station, let state, let device):
       try replaceNeighbour(address, hardwareAddress: station, state: state, on: device)
     case .removeNeighbour(let address, let device): try removeNeighbour(address, on: device)

@@ -10,11 +10,17 @@ public enum StackChange: Equatable, Sendable {
   /// `addr add ADDRESS/LENGTH [dev IFNAME]`, `addr del ADDRESS/LENGTH [dev IFNAME]`
   case addAddress(IPv4Prefix, on: String? = nil)
   case removeAddress(IPv4Prefix, on: String? = nil)
-  /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]`
-  case addRoute(RouteEntry, on: String? = nil)
-  case replaceRoute(RouteEntry, on: String? = nil)
-  /// `route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N]`
-  case removeRoute(RouteSelector, on: String? = nil)
+  /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N] [table TABLE]`
+  case addRoute(RouteEntry, on: String? = nil, table: UInt32 = RoutingTableName.main)
+  case replaceRoute(RouteEntry, on: String? = nil, table: UInt32 = RoutingTableName.main)
+  /// `route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N] [table TABLE]`
+  case removeRoute(RouteSelector, on: String? = nil, table: UInt32 = RoutingTableName.main)
+  /// `rule add|del [not] [from PREFIX] [to PREFIX] [fwmark MARK[/MASK]] [iif IFNAME] [oif IFNAME] [tos TOS] [priority N]
+  /// ACTION`
+  case addRoutingRule(NamedRule)
+  case removeRoutingRule(NamedRule)
+  /// `conntrack flush`
+  case forgetConnections
   /// `neigh replace ADDRESS lladdr MAC [nud STATE] [dev IFNAME]`
   case replaceNeighbour(IPv4Address, MACAddress, NeighbourState, on: String? = nil)
   /// `neigh del ADDRESS [dev IFNAME]`
@@ -47,13 +53,18 @@ public enum StackChange: Equatable, Sendable {
   /// - Parameters:
   ///   - words: the object (`route`), the verb (`add`), and what follows; any words at all give a change or a sentence.
   ///   - device: the stack's interface, which `dev` has to name, or `lo`; `nil`: not known here.
-  public init(words: [String], device: String?) throws(StackError) {
-    var words = ChangeWords(words, device: device)
+  ///   - others: further interfaces that `dev` may name.
+  public init(words: [String], device: String?, others: [String] = []) throws(StackError) {
+    var words = ChangeWords(words, device: device, others: others)
     let object = try words.next("an object such as addr, route or neigh")
     switch object {
     case "sysctl": self = try Self.setting(&words)
     case "addr": self = try Self.address(&words)
     case "route": self = try Self.route(&words)
+    case "rule": self = try Self.rule(&words)
+    case "conntrack":
+      try words.expect(["flush"])
+      self = .forgetConnections
     case "neigh": self = try Self.neighbour(&words)
     case "link": self = try Self.link(&words)
     case "nic": self = try Self.nic(&words)
@@ -64,7 +75,7 @@ public enum StackChange: Equatable, Sendable {
       self = .announceAddresses
     default:
       throw StackError(
-        "object \"\(object)\" is unknown: addr, link, route, neigh, arp, nic, qdisc, filter and sysctl can change"
+        "object \"\(object)\" is unknown: addr, link, route, rule, neigh, arp, nic, qdisc, filter, conntrack and sysctl can change"
       )
     }
     try words.end()
@@ -129,18 +140,20 @@ public enum StackChange: Equatable, Sendable {
     var gateway: IPv4Address?
     var metric: UInt32?
     let isRemoval = verb == "del"
-    let names = ["via", "dev", "metric"] + (isRemoval ? [] : ["src", "mtu"])
+    var table = RoutingTableName.main
+    let names = ["via", "dev", "metric", "table"] + (isRemoval ? [] : ["src", "mtu"])
     try words.options(names) { (name, value) throws(StackError) in
       switch name {
       case "via": gateway = try ChangeWords.address(value)
       case "src": entry.source = try ChangeWords.address(value)
+      case "table": table = try ChangeWords.table(value)
       case "metric": metric = UInt32(try ChangeWords.number(value, "metric", 0...Int(UInt32.max)))
       default: entry.mtu = try ChangeWords.number(value, "mtu", 68...65535)
       }
     }
     if isRemoval {
       return .removeRoute(
-        RouteSelector(prefix, kind: kind, gateway: gateway, metric: metric), on: words.named)
+        RouteSelector(prefix, kind: kind, gateway: gateway, metric: metric), on: words.named, table: table)
     }
     if entry.kind == .unicast {
       guard gateway != nil || words.named != nil else {
@@ -153,6 +166,7 @@ public enum StackChange: Equatable, Sendable {
       prefix, kind: entry.kind, gateway: gateway, source: entry.source, metric: metric ?? 0, mtu: entry.mtu)
     // A gateway has to be on that device; without one it is the usual one all the same.
     let device = gateway == nil ? words.other : words.named
-    return verb == "add" ? .addRoute(entry, on: device) : .replaceRoute(entry, on: device)
+    return verb == "add"
+      ? .addRoute(entry, on: device, table: table) : .replaceRoute(entry, on: device, table: table)
   }
 }

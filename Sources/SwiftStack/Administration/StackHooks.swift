@@ -56,6 +56,9 @@ public struct StackHooks: Sendable {
   /// - Throws: `StackError` with ENOENT when they went before.
   public func unregister(_ registration: HookRegistration) throws(StackError) {
     try stack.change("unregister a client") { (state) throws(Errno) in
+      if let program = state.egressClients.removeValue(forKey: registration.handle) {
+        return state.host.internet.hooks.unregister(egress: program)
+      }
       guard let client = state.hookClients.removeValue(forKey: registration.handle) else { throw .ENOENT }
       state.host.internet.hooks.unregister(client)
     }
@@ -122,9 +125,11 @@ public struct StackHooks: Sendable {
   /// Adds a rule behind the others at its hook.
   ///
   /// - Returns: the handle that names it.
-  /// - Throws: `StackError` with EINVAL for a rule that cannot be, see `PacketFilter`.
+  /// - Throws: `StackError` with EINVAL for a rule that cannot be, see `PacketFilter`; EOPNOTSUPP for one that needs
+  ///   connections in a stack of several queues.
   @discardableResult
   public func add(_ rule: PacketFilter.Rule) throws(StackError) -> UInt32 {
+    if rule.needsConnections { try checkTracking("filter add \(rule.hook.name)") }
     var handle: UInt32 = 0
     try stack.change("filter add \(rule.hook.name)") { (state) throws(Errno) in
       // A number that was refused is not taken: the other shards were not asked.
@@ -163,6 +168,70 @@ public struct StackHooks: Sendable {
       }
     }
     return sum
+  }
+
+  // MARK: Connections
+
+  /// Connections are found by the shard that their packets pass, and the two directions of one come in by different queues:
+  /// with several queues they are not tracked.
+  private func checkTracking(_ what: String) throws(StackError) {
+    guard stack.queueCount == 1 else {
+      throw StackError(
+        "\(what): \(Errno.EOPNOTSUPP): connections are tracked in a stack of one queue only, this one has "
+          + "\(stack.queueCount)", code: .EOPNOTSUPP)
+    }
+  }
+
+  /// Has connections tracked, whether a rule needs it or not, so that clients know what a packet is to its connection; or
+  /// only as long as a rule needs it, as at first. Linux: `nf_ct_netns_get()`.
+  ///
+  /// - Throws: `StackError` with EOPNOTSUPP in a stack of several queues.
+  public func trackConnections(_ isWanted: Bool) throws(StackError) {
+    if isWanted { try checkTracking("track connections") }
+    try stack.change("track connections") { (state) throws(Errno) in
+      state.tracksConnections = isWanted
+      state.updateFilter()
+    }
+  }
+
+  /// The tracked connections, as `conntrack -L` lists them.
+  public var connections: [ConnectionSnapshot] {
+    stack.shards.flatMap { shard in
+      shard.inspect { $0.host.internet.hooks.connections.snapshot(now: $0.host.net.now) }
+    }
+  }
+
+  /// What was counted about them.
+  public var connectionStatistics: ConnectionStatistics {
+    stack.shards[0].inspect { $0.host.internet.hooks.connections.statistics }
+  }
+
+  /// Forgets all tracked connections: what comes of them begins them anew. Linux: `conntrack -F`.
+  public func forgetConnections() throws(StackError) {
+    try stack.change("conntrack flush") { (state) throws(Errno) in
+      state.host.internet.hooks.connections.removeAll(net: &state.host.net)
+    }
+  }
+
+  /// As `swiftstack conntrack` prints them.
+  package var connectionReports: [ConnectionReport] { connections.map { ConnectionReport(line: $0.line) } }
+
+  // MARK: Egress programs
+
+  /// Has a program of every shard, each of which has one of its own, asked about packets of the stack's own before they are
+  /// cut and leave.
+  ///
+  /// - Parameter make: called once for each shard, which it must not enter.
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
+  public func registerEgress(_ make: () -> any EgressClient) throws(StackError) -> HookRegistration {
+    var handle: UInt32 = 0
+    try stack.change("register an egress program") { (state) throws(Errno) in
+      handle = state.takeRuleHandle()
+      let client = make()
+      state.egressClients[handle] = client
+      state.host.internet.hooks.register(egress: client)
+    }
+    return HookRegistration(handle: handle)
   }
 
   // MARK: Sends
@@ -225,7 +294,10 @@ extension Shard {
   }
 
   /// Where there are no rules nobody waits.
-  mutating func updateFilter() { host.internet.hooks.register(filter, at: filter.hooks) }
+  mutating func updateFilter() {
+    host.internet.hooks.register(filter, at: filter.hooks)
+    host.internet.hooks.trackConnections(tracksConnections || filter.needsConnections, net: &host.net)
+  }
 }
 
 extension StackChange {
@@ -236,7 +308,6 @@ extension StackChange {
     let chain = try words.next(chains)
     let hook = Hook(name: chain)
     guard hook != nil || chain == "send" else {
-      if chain == "forward" { throw StackError("there is no forward hook: this stack forwards nothing") }
       throw StackError("unknown hook \"\(chain)\": expected \(chains)")
     }
     if verb == "del" {

@@ -7,19 +7,19 @@ import Wire
 /// For one thread at a time.
 public final class StackCapture {
   private let shards: [LockedShard]
-  private let isLoopback: Bool
+  private let interface: InterfaceIndex?
   private var places: [UInt64]
   private var isOver = false
   /// What the rings of all queues keep: enough for what passes while a client's disk does not take any.
   private static let slots = 4096
   private static let snapByteCount = 65600
 
-  init(_ shards: [LockedShard], isLoopback: Bool) {
+  init(_ shards: [LockedShard], interface: InterfaceIndex?) {
     self.shards = shards
-    self.isLoopback = isLoopback
+    self.interface = interface
     places = shards.map { shard in
       shard.inspect { state in
-        let interface = isLoopback ? .loopback : state.ethernet
+        let interface = interface ?? state.ethernet
         state.captureUsers[interface, default: 0] += 1
         if state.captureUsers[interface] == 1 {
           state.host.link.devices[interface].startCapture(
@@ -40,8 +40,8 @@ public final class StackCapture {
   /// - Returns: the frames in their order, and how many before them came too fast.
   public func read(queue: Int, limit: Int) -> (frames: [CapturedFrame], lost: UInt64) {
     let start = places[queue]
-    let (frames, next) = shards[queue].inspect { [isLoopback] state in
-      state.host.link.devices[isLoopback ? .loopback : state.ethernet].capturedFrames(
+    let (frames, next) = shards[queue].inspect { [interface] state in
+      state.host.link.devices[interface ?? state.ethernet].capturedFrames(
         from: start, limit: limit)
     }
     places[queue] = next
@@ -52,8 +52,8 @@ public final class StackCapture {
   public func end() {
     guard !isOver else { return }
     isOver = true
-    shards.inspectEach { [isLoopback] _, state in
-      let interface = isLoopback ? .loopback : state.ethernet
+    shards.inspectEach { [interface] _, state in
+      let interface = interface ?? state.ethernet
       state.captureUsers[interface, default: 0] -= 1
       if state.captureUsers[interface] == 0 { state.host.link.devices[interface].stopCapture() }
     }
@@ -63,12 +63,13 @@ public final class StackCapture {
 extension Stack {
   /// Has every queue keep the frames that pass an interface.
   ///
-  /// - Parameter device: the stack's interface, or `lo` for what it sends to itself; `nil`: the former.
+  /// - Parameter device: an interface of the stack, `lo` for what it sends to itself; `nil`: its first.
   /// - Throws: `StackError` with ENODEV for another name.
   public func startCapture(on device: String? = nil) throws(StackError) -> StackCapture {
-    guard device == nil || device == configuration.name || device == "lo" else {
+    let interface: InterfaceIndex?
+    do throws(StackError) { interface = try known(device) } catch {
       throw StackError("capture on \(device ?? ""): \(Errno.ENODEV)", code: .ENODEV)
     }
-    return StackCapture(shards, isLoopback: device == "lo")
+    return StackCapture(shards, interface: interface)
   }
 }

@@ -160,7 +160,15 @@ extension Shard {
   }
 
   var routeReports: [RouteReport] {
-    host.internet.routes.entries.map { entry in
+    reports(of: host.internet.routes.entries, in: nil)
+      + host.internet.policy.tableNumbers.flatMap { table in
+        reports(of: host.internet.policy.entries(of: table) ?? [], in: RoutingTableName.text(table))
+      }
+  }
+
+  /// - Parameter table: its name; `nil` for the main one.
+  private func reports(of entries: [RouteEntry], in table: String?) -> [RouteReport] {
+    entries.map { entry in
       let prefix = entry.prefix
       let isLink = entry.kind == .unicast && entry.gateway == nil
       return RouteReport(
@@ -169,7 +177,7 @@ extension Shard {
         gateway: entry.gateway.map { "\($0)" },
         device: entry.kind == .unicast ? host.link.devices[entry.interface].name : nil,
         scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
-        mtu: entry.mtu)
+        mtu: entry.mtu, table: table)
     }
   }
 

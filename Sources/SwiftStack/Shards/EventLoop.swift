@@ -11,6 +11,8 @@ final class EventLoop: Sendable {
   struct Seat {
     let shard: LockedShard
     let wire: Int32
+    /// Those of further interfaces.
+    let links: [Int32]
   }
 
   /// What the loop knows of a seat.
@@ -42,6 +44,11 @@ final class EventLoop: Sendable {
     for (index, seat) in seats.enumerated() {
       // Told as long as there are frames: a turn may leave some.
       try epoll.add(rawDescriptor: seat.wire, for: [.readable], token: EventToken(index, .wire).rawValue)
+      // Told once: a turn takes what the further links have until there is no more, or is followed by another.
+      for link in seat.links {
+        try epoll.add(
+          rawDescriptor: link, for: [.readable, .edgeTriggered], token: EventToken(index, .wire).rawValue)
+      }
       if let wakeUp = seat.shard.inbox.wakeUpDescriptor {
         try epoll.add(rawDescriptor: wakeUp, for: [.readable], token: EventToken(index, .wakeUp).rawValue)
       }
@@ -127,6 +134,7 @@ final class EventLoop: Sendable {
       if event.readiness.contains(.error) {
         // The interface is gone for good; its descriptor has nothing more to tell.
         try? epoll.remove(rawDescriptor: seats[token.seat].wire)
+        for link in seats[token.seat].links { try? epoll.remove(rawDescriptor: link) }
         seats[token.seat].shard.linkGone()
         wireLoss.signal()
       } else {

@@ -1,0 +1,267 @@
+import NetNamespace
+import Tables
+import Wire
+
+/// What a route is looked up by. Linux: `struct flowi4`.
+public struct RouteKey: Sendable {
+  public var destination: IPv4Address
+  /// Any: not chosen yet.
+  public var source: IPv4Address
+  /// The device to send by, whatever the routes say; `.none`: any. Linux: `flowi4_oif`.
+  public var asked: InterfaceIndex
+  /// The device that the packet came in by; the loopback for our own. Linux: `flowi4_iif`.
+  public var inputInterface: InterfaceIndex
+  public var mark: UInt32
+  public var typeOfService: UInt8
+
+  public init(
+    destination: IPv4Address, source: IPv4Address = .any, asked: InterfaceIndex = .none,
+    inputInterface: InterfaceIndex = .loopback, mark: UInt32 = 0, typeOfService: UInt8 = 0
+  ) {
+    self.destination = destination
+    self.source = source
+    self.asked = asked
+    self.inputInterface = inputInterface
+    self.mark = mark
+    self.typeOfService = typeOfService
+  }
+}
+
+/// One line of `ip rule`. Linux: `struct fib4_rule`.
+public struct RoutingRule: Hashable, Sendable, CustomStringConvertible {
+  /// What is done with a packet that fits. Linux: `FR_ACT_*`.
+  public enum Action: Hashable, Sendable {
+    /// Its way is looked up in a table; if there is none in it, the next rule is asked.
+    case lookup(UInt32)
+    case unreachable, blackhole, prohibit
+  }
+  /// Lower ones are asked first.
+  public var priority: UInt32
+  public var source: IPv4Prefix?
+  public var destination: IPv4Prefix?
+  public var mark: UInt32
+  /// Which bits of the mark have to be alike; 0: it is not asked.
+  public var markMask: UInt32
+  /// The device that a packet came in by; `lo` for our own.
+  public var inputInterface: InterfaceIndex?
+  /// The device that the sender asked for.
+  public var outputInterface: InterfaceIndex?
+  public var typeOfService: UInt8
+  public var isInverted: Bool
+  public var action: Action
+
+  public init(priority: UInt32, action: Action) {
+    self.priority = priority
+    self.action = action
+    mark = 0
+    markMask = 0
+    typeOfService = 0
+    isInverted = false
+  }
+
+  /// Bits of the type of service that are compared. Linux: `INET_DSCP_MASK`, which ECN is no part of.
+  static let typeOfServiceMask: UInt8 = 0xFC
+
+  func matches(_ key: RouteKey) -> Bool { fits(key) != isInverted }
+
+  /// Linux: `fib_rule_match()`, `fib4_rule_match()`.
+  private func fits(_ key: RouteKey) -> Bool {
+    if let inputInterface, inputInterface != key.inputInterface { return false }
+    if let outputInterface, outputInterface != key.asked { return false }
+    if (key.mark ^ mark) & markMask != 0 { return false }
+    if let source, !source.contains(key.source) { return false }
+    if let destination, !destination.contains(key.destination) { return false }
+    return typeOfService == 0 || (key.typeOfService & Self.typeOfServiceMask) == typeOfService
+  }
+
+  /// As `ip rule` prints it, but for devices, which are numbers here.
+  public var description: String { "\(priority):\t\(text { "\($0.rawValue)" })" }
+
+  /// - Parameter name: of a device.
+  public func text(_ name: (InterfaceIndex) -> String) -> String {
+    var words = isInverted ? ["not"] : []
+    words.append("from \(source.map(Self.text) ?? "all")")
+    if let destination { words.append("to \(Self.text(destination))") }
+    if typeOfService != 0 { words.append("tos 0x\(String(typeOfService, radix: 16))") }
+    if markMask != 0 {
+      let mask = markMask == .max ? "" : "/0x\(String(markMask, radix: 16))"
+      words.append("fwmark 0x\(String(mark, radix: 16))\(mask)")
+    }
+    if let inputInterface { words.append("iif \(name(inputInterface))") }
+    if let outputInterface { words.append("oif \(name(outputInterface))") }
+    switch action {
+    case .lookup(let table): words.append("lookup \(RoutingTableName.text(table))")
+    case .unreachable: words.append("unreachable")
+    case .blackhole: words.append("blackhole")
+    case .prohibit: words.append("prohibit")
+    }
+    return words.joined(separator: " ")
+  }
+
+  private static func text(_ prefix: IPv4Prefix) -> String {
+    prefix.length == 32 ? "\(prefix.address)" : "\(prefix)"
+  }
+}
+
+/// The tables that have names. Linux: `/etc/iproute2/rt_tables`.
+public enum RoutingTableName {
+  public static let `default`: UInt32 = 253
+  public static let main: UInt32 = 254
+  public static let local: UInt32 = 255
+  private static let names: [(UInt32, String)] = [(`default`, "default"), (main, "main"), (local, "local")]
+
+  public static func text(_ table: UInt32) -> String { names.first { $0.0 == table }?.1 ?? "\(table)" }
+  public static func number(_ text: String) -> UInt32? {
+    names.first { $0.1 == text }?.0 ?? UInt32(text).flatMap { $0 == 0 ? nil : $0 }
+  }
+}
+
+/// A routing table beside the main one. Linux: `struct fib_table`.
+struct NumberedTable: ~Copyable {
+  var number: UInt32
+  var routes = RouteTable()
+}
+
+/// Which of several routing tables a packet's way is looked up in. Linux: `net/ipv4/fib_rules.c`.
+///
+/// The rule with priority 0, which has our own addresses looked up before all else, is always there and not in the list.
+public struct RoutingPolicy: ~Copyable {
+  /// By priority, of equal ones the older first.
+  public private(set) var rules: [RoutingRule] = Self.usual
+  /// All is as without rules: the main table, and no other.
+  public private(set) var isDefault = true
+  private var tables = UniqueArray<NumberedTable>(capacity: 4)
+
+  static let usual = [
+    RoutingRule(priority: 32766, action: .lookup(RoutingTableName.main)),
+    RoutingRule(priority: 32767, action: .lookup(RoutingTableName.default)),
+  ]
+  /// Most rules, which a packet may have to pass one by one, and most tables.
+  static let ruleLimit = 4096
+  static let tableLimit = 1024
+
+  init() {}
+
+  // MARK: Rules
+
+  /// Linux: `fib_nl_newrule()`.
+  ///
+  /// - Throws: EEXIST for one that is there, ENOBUFS for too many.
+  mutating func add(_ rule: RoutingRule) throws(Errno) {
+    guard !rules.contains(rule) else { throw .EEXIST }
+    guard rules.count < Self.ruleLimit else { throw .ENOBUFS }
+    rules.insert(rule, at: rules.firstIndex { $0.priority > rule.priority } ?? rules.endIndex)
+    update()
+  }
+
+  /// The priority of a rule that names none: in front of the first one. Linux: `fib_default_rule_pref()`.
+  public var nextPriority: UInt32 {
+    let second = rules.first?.priority ?? 0
+    return second == 0 ? 0 : second - 1
+  }
+
+  /// Linux: `fib_nl_delrule()`.
+  ///
+  /// - Throws: ENOENT when there is no such rule.
+  mutating func remove(where fits: (RoutingRule) -> Bool) throws(Errno) {
+    guard let index = rules.firstIndex(where: fits) else { throw .ENOENT }
+    rules.remove(at: index)
+    update()
+  }
+
+  private mutating func update() {
+    isDefault = rules == Self.usual && tables.count == 0
+  }
+
+  // MARK: Tables
+
+  /// The number of every table beside `main`, and `local`, that has routes.
+  public var tableNumbers: [UInt32] {
+    (0..<tables.count).filter { tables[$0].routes.count > 0 }.map { tables[$0].number }.sorted()
+  }
+
+  /// A table's routes; `nil`: there is none.
+  public func entries(of number: UInt32) -> [RouteEntry]? {
+    place(of: number).map { tables[$0].routes.entries }
+  }
+
+  private func place(of number: UInt32) -> Int? {
+    (0..<tables.count).first { tables[$0].number == number }
+  }
+
+  /// - Throws: EEXIST, ENOBUFS.
+  mutating func insert(_ entry: RouteEntry, in number: UInt32, limit: Int) throws(Errno) {
+    let index: Int
+    if let found = place(of: number) {
+      index = found
+    } else {
+      guard tables.count < Self.tableLimit else { throw .ENOBUFS }
+      index = tables.append(NumberedTable(number: number))
+      update()
+    }
+    guard tables[index].routes.count < limit else { throw .ENOBUFS }
+    try tables[index].routes.insert(entry)
+  }
+
+  @discardableResult
+  mutating func removeRoutes(of number: UInt32, where isDoomed: (RouteEntry) -> Bool) -> Int {
+    guard let index = place(of: number) else { return 0 }
+    return tables[index].routes.remove(where: isDoomed)
+  }
+
+  /// In every table beside `main`.
+  mutating func removeRoutes(where isDoomed: (RouteEntry) -> Bool) {
+    for index in 0..<tables.count { tables[index].routes.remove(where: isDoomed) }
+  }
+
+  // MARK: Look-up
+
+  /// Linux: `__fib_lookup()`.
+  ///
+  /// - Returns: a route, or one that refuses because a rule says so; `nil`: none.
+  func lookup(_ key: RouteKey, main: borrowing RouteTable) -> RouteEntry? {
+    for rule in rules where rule.matches(key) {
+      switch rule.action {
+      case .lookup(RoutingTableName.main):
+        if let found = main.lookup(key.destination, by: key.asked) { return found }
+      case .lookup(let number):
+        guard let place = place(of: number) else { continue }
+        if let found = tables[place].routes.lookup(key.destination, by: key.asked) { return found }
+      case .unreachable: return Self.refusal(.unreachable)
+      case .blackhole: return Self.refusal(.blackhole)
+      case .prohibit: return Self.refusal(.prohibit)
+      }
+    }
+    return nil
+  }
+
+  private static func refusal(_ kind: RouteEntry.Kind) -> RouteEntry? {
+    IPv4Prefix(.any, length: 0).map { RouteEntry($0, kind: kind) }
+  }
+}
+
+extension IPv4Layer {
+  /// The route for a packet; our own addresses were looked for before. Linux: `fib_lookup()`.
+  @inline(__always)
+  func findRoute(_ key: RouteKey) -> RouteEntry? {
+    if policy.isDefault { return routes.lookup(key.destination, by: key.asked) }
+    return policy.lookup(key, main: routes)
+  }
+
+  /// Adds a rule. Linux: `ip rule add`.
+  ///
+  /// - Throws: EEXIST, ENOBUFS; EINVAL for the `local` table, which is always asked first.
+  public mutating func addRule(_ rule: RoutingRule) throws(Errno) {
+    if case .lookup(RoutingTableName.local) = rule.action { throw .EINVAL }
+    try policy.add(rule)
+    routesChanged()
+  }
+
+  /// Removes the first rule that fits. Linux: `ip rule del`.
+  ///
+  /// - Throws: ENOENT.
+  public mutating func removeRule(where fits: (RoutingRule) -> Bool) throws(Errno) {
+    try policy.remove(where: fits)
+    routesChanged()
+  }
+}

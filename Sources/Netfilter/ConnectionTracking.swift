@@ -1,0 +1,212 @@
+import NetNamespace
+import SkBuff
+import Timers
+import Wire
+
+/// Which connection each packet is of, and what becomes of that. Linux: `net/netfilter/nf_conntrack_core.c`.
+public struct ConnectionTracking: ~Copyable {
+  var table = ConnectionTable()
+
+  init() {}
+
+  /// What was counted.
+  public var statistics: ConnectionStatistics { table.statistics }
+  /// Connections that are kept.
+  public var count: Int { table.confirmedCount }
+  /// As `conntrack -L` lists them.
+  public func snapshot(now: Instant) -> [ConnectionSnapshot] { table.snapshot(now: now) }
+  /// Forgets all, or those that are named. Linux: `conntrack -F`, `conntrack -D`.
+  public mutating func removeAll(net: inout Net, where isDoomed: (Connection) -> Bool = { _ in true }) {
+    table.removeAll(net: &net, where: isDoomed)
+  }
+  public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
+    table.timerExpired(key, due: due, net: &net)
+  }
+
+  /// The connection of a packet, and what the packet is to it; `nil`: none.
+  func reference(of skb: borrowing SkBuff) -> ConnectionReference? {
+    guard let reference = ConnectionReference(rawValue: skb.connection), table.holds(reference) else {
+      return nil
+    }
+    return reference
+  }
+
+  func state(of skb: borrowing SkBuff) -> ConnectionState { reference(of: skb)?.state ?? .invalid }
+
+  /// Whether a packet is the first of its connection, about which this kind of translation has not been decided.
+  func begins(_ skb: borrowing SkBuff, isSource: Bool) -> Bool {
+    guard let reference = reference(of: skb), reference.state == .new, reference.direction == .original else {
+      return false
+    }
+    return !table[reference.slot].status.contains(.decided(isSource))
+  }
+
+  private mutating func attach(
+    _ slot: Int, _ state: ConnectionState, _ direction: ConnectionDirection, to skb: inout SkBuff
+  ) {
+    skb.connection =
+      ConnectionReference(
+        slot: slot, generation: table.generation(of: slot), state: state, direction: direction
+      ).rawValue
+  }
+
+  // MARK: A packet comes
+
+  /// Finds or makes the connection of a packet, data at its IP header, whole. Linux: `nf_conntrack_in()`.
+  ///
+  /// - Returns: false when it has to be dropped.
+  mutating func track(_ skb: inout SkBuff, _ header: IPv4Header, at hook: Hook, net: inout Net) -> Bool {
+    // Seen before, on its way out to ourselves.
+    if reference(of: skb) != nil { return true }
+    skb.connection = 0
+    guard skb.mayPull(min(skb.length, header.headerByteCount + Self.transportByteCount(header))),
+      let tuple = ConnectionTuple(header, bytes: skb.linear), isIntact(skb, header, at: hook, net: net)
+    else {
+      table.statistics.invalid &+= 1
+      return true
+    }
+    if header.protocol == .icmp && Self.isError(tuple.icmpType) {
+      relate(&skb, header, net: &net)
+      return true
+    }
+    var segment: TrackedSegment?
+    if header.protocol == .tcp {
+      segment = TrackedSegment(header, bytes: skb.linear)
+      guard segment != nil else {
+        table.statistics.invalid &+= 1
+        return true
+      }
+    }
+    return classify(&skb, tuple, segment, mayRepeat: true, net: &net)
+  }
+
+  private static func transportByteCount(_ header: IPv4Header) -> Int {
+    switch header.protocol {
+    case .tcp: TCPHeader.maximumByteCount
+    case .udp: UDPHeader.byteCount
+    case .icmp: ICMPHeader.byteCount
+    default: 0
+    }
+  }
+
+  static func isError(_ type: UInt8) -> Bool { ICMPHeader.Kind(rawValue: type).isError }
+
+  /// Whether a packet's checksum is right, as far as it was not looked at. Linux: `nf_checksum()`.
+  private func isIntact(
+    _ skb: borrowing SkBuff, _ header: IPv4Header, at hook: Hook, net: borrowing Net
+  ) -> Bool {
+    guard hook == .prerouting, net.settings.connections.verifiesChecksums, skb.checksumStatus == .none else {
+      return true
+    }
+    let start = header.headerByteCount
+    let count = skb.length - start
+    switch header.protocol {
+    case .icmp: return skb.checksum(from: start, count: count).isValid
+    case .tcp, .udp:
+      if header.protocol == .udp, skb.linear.load16(start + UDPHeader.Offset.checksum) == 0 { return true }
+      var sum = InternetChecksum.pseudoHeader(
+        source: header.source, destination: header.destination, protocol: header.protocol, byteCount: count)
+      sum.add(skb.checksum(from: start, count: count), at: 0)
+      return sum.isValid
+    default: return true
+    }
+  }
+
+  /// Linux: `resolve_normal_ct()`, `nf_conntrack_handle_packet()`.
+  private mutating func classify(
+    _ skb: inout SkBuff, _ tuple: ConnectionTuple, _ segment: TrackedSegment?, mayRepeat: Bool, net: inout Net
+  ) -> Bool {
+    let slot: Int
+    var direction = ConnectionDirection.original
+    if let found = table.find(tuple, net: &net) {
+      slot = found.slot
+      direction = found.direction
+    } else {
+      guard mayBegin(tuple, segment, net: net), let reply = tuple.inverted else {
+        table.statistics.invalid &+= 1
+        return true
+      }
+      guard let made = table.make(tuple, reply, net: &net) else { return false }
+      slot = made
+      if let segment { table[slot].tcp.begin(segment) }
+    }
+    let isAnswered = direction == .reply || table[slot].status.contains(.seenReply)
+    attach(slot, isAnswered ? .established : .new, direction, to: &skb)
+    var verdict = TrackedTCP.Verdict.accept
+    switch tuple.protocol {
+    case .tcp:
+      if let segment { verdict = takeSegment(segment, direction, slot, net: &net) }
+    case .udp: takeDatagram(slot, net: &net)
+    case .icmp: table.refresh(slot, net.settings.connections.icmp, net: &net)
+    default: table.refresh(slot, net.settings.connections.generic, net: &net)
+    }
+    switch verdict {
+    case .accept:
+      if direction == .reply { table[slot].status.insert(.seenReply) }
+      return true
+    case .invalid:
+      skb.connection = 0
+      table.statistics.invalid &+= 1
+      return true
+    case .ignore: return true
+    case .again:
+      // The connection is over, and its ends meet again.
+      skb.connection = 0
+      table.remove(slot, net: &net)
+      return mayRepeat ? classify(&skb, tuple, segment, mayRepeat: false, net: &net) : true
+    }
+  }
+
+  /// Linux: `tcp_new()`, `icmp_new()`.
+  private func mayBegin(
+    _ tuple: ConnectionTuple, _ segment: TrackedSegment?, net: borrowing Net
+  ) -> Bool {
+    switch tuple.protocol {
+    case .tcp:
+      guard let segment,
+        case .to(let state) = TrackedTCP.step(.none, TrackedTCP.Segment(segment.flags), .original)
+      else { return false }
+      return state == .synSent || net.settings.connections.tcpLoose
+    case .icmp: return ConnectionTuple.isQuestion(tuple.icmpType)
+    default: return true
+    }
+  }
+
+  /// Linux: `nf_conntrack_udp_packet()`.
+  private mutating func takeDatagram(_ slot: Int, net: inout Net) {
+    if !table[slot].status.contains(.confirmed) { table[slot].streamsFrom = net.now + .seconds(2) }
+    guard table[slot].status.contains(.seenReply) else {
+      return table.refresh(slot, net.settings.connections.udp, net: &net)
+    }
+    let isStream = net.now > table[slot].streamsFrom
+    table.refresh(
+      slot, isStream ? net.settings.connections.udpStream : net.settings.connections.udp, net: &net)
+    if isStream { table[slot].status.insert(.assured) }
+  }
+
+  /// An ICMP error belongs to the connection of what it quotes. Linux: `nf_conntrack_inet_error()`.
+  private mutating func relate(_ skb: inout SkBuff, _ header: IPv4Header, net: inout Net) {
+    let start = header.headerByteCount + ICMPHeader.byteCount
+    let most = start + IPv4Header.maximumByteCount + ICMPHeader.byteCount
+    guard skb.mayPull(min(skb.length, most)), skb.linear.byteCount > start,
+      let inner = IPv4Header(parsing: skb.linear.extracting(droppingFirst: start)),
+      let tuple = ConnectionTuple(inner, bytes: skb.linear.extracting(droppingFirst: start)),
+      let inverted = tuple.inverted, let found = table.find(inverted, net: &net)
+    else {
+      table.statistics.invalid &+= 1
+      return
+    }
+    // It goes the way of what would answer the packet that it quotes.
+    attach(found.slot, .related, found.direction, to: &skb)
+  }
+
+  // MARK: It got through
+
+  /// Linux: `nf_conntrack_confirm()`.
+  ///
+  /// - Returns: false when it has to be dropped.
+  mutating func confirm(_ skb: borrowing SkBuff, net: inout Net) -> Bool {
+    guard let reference = reference(of: skb), reference.direction == .original else { return true }
+    return table.confirm(reference.slot, net: &net)
+  }
+}
