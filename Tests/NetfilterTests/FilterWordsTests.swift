@@ -106,7 +106,7 @@ import Testing
       ("input", "meta mark 0xg drop", "illegal value for \"mark\": \"0xg\""),
       ("input", "icmp type 256 drop", "illegal value for \"icmp type\": \"256\""),
       ("input", "drop now", "nothing follows \"drop\", there is \"now\""),
-      ("input", "marks 5 drop", "unknown word \"mark\": expected iifname, oifname, ip saddr"),
+      ("input", "marks 5 drop", "unknown word \"marks\": expected iifname, oifname, ip saddr"),
     ])
   func bad(hook: String, _ text: String, _ sentence: String) throws {
     var rest = words(text)

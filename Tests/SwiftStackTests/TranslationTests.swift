@@ -26,15 +26,20 @@ private func end(_ packet: [UInt8], source: Bool) -> SocketAddress {
   }
 
   /// A connection from the client to the server, opened through a masquerade.
-  private func open(_ bench: RouterBench) throws {
+  ///
+  /// - Parameter isLent: the sums are left to the wire's engines.
+  private func open(_ bench: RouterBench, isLent: Bool = false) throws {
     let syn = try #require(try bench.forward(Hand.tcp(near, web, 2, sequence: 100)).first)
-    #expect(end(syn, source: true) == outside && end(syn, source: false) == web && Hand.isIntact(syn))
+    #expect(
+      end(syn, source: true) == outside && end(syn, source: false) == web && (isLent || Hand.isIntact(syn)))
     let answer = try #require(
       try bench.forward(Hand.tcp(web, outside, 0x12, sequence: 500, acknowledgment: 101), from: "sim1").first)
-    #expect(end(answer, source: false) == near && end(answer, source: true) == web && Hand.isIntact(answer))
+    #expect(
+      end(answer, source: false) == near && end(answer, source: true) == web
+        && (isLent || Hand.isIntact(answer)))
     let ack = try #require(
       try bench.forward(Hand.tcp(near, web, 0x10, sequence: 101, acknowledgment: 501)).first)
-    #expect(end(ack, source: true) == outside && Hand.isIntact(ack))
+    #expect(end(ack, source: true) == outside && (isLent || Hand.isIntact(ack)))
   }
 
   @Test(
@@ -334,7 +339,7 @@ private func end(_ packet: [UInt8], source: Bool) -> SocketAddress {
   func largePacket() throws {
     let bench = try RouterBench(lendsEngines: true)
     try bench.filter("postrouting oifname sim1 masquerade")
-    try open(bench)
+    try open(bench, isLent: true)
     var packet = Hand.tcp(
       near, web, 0x18, sequence: 101, acknowledgment: 501, [UInt8](repeating: 5, count: 4200))
     let pseudo = Hand.sum(Hand.pseudo(packet, packet.count - 20))
