@@ -11,7 +11,8 @@ extension IPv4Layer {
   /// An ARP packet, data at its first byte. Linux: `arp_rcv()`, `arp_process()`.
   mutating func receiveARP(_ skb: consuming SkBuff, link: inout LinkLayer, net: inout Net) {
     net.counters.count(.ArpInPackets)
-    guard skb.packetType != .otherHost else {
+    let interface = skb.interface
+    guard skb.packetType != .otherHost, link.devices[interface].resolvesAddresses else {
       skb.drop(.otherHost)
       return
     }
@@ -23,34 +24,33 @@ extension IPv4Layer {
       .arp_rcv, skb: skb.serial, UInt64(packet.operation.rawValue), UInt64(packet.senderAddress.rawValue))
     let wasSentToUs = skb.packetType == .host
     // With our own link-layer address: no answer would leave this host.
-    let interface = skb.interface
     guard packet.senderMAC != link.devices[interface].macAddress else {
       skb.drop(.ownLinkAddress)
       return
     }
     _ = consume skb
-    let sender = packet.senderAddress
-    let target = packet.targetAddress
     guard isPlausible(packet) else { return }
-    if sender.isAny {
-      // A probe: somebody wants to know whether the address is in use (RFC 5227 section 2.1).
-      if packet.operation == .request && isOwn(target) {
-        reply(to: packet, on: interface, link: &link, net: &net)
+    noteConflict(with: packet, on: interface, link: &link, net: &net)
+    let sender = packet.senderAddress
+    // A probe asks whether the address is in use (RFC 5227 section 2.1); who uses ours learns nothing from us.
+    if isOwn(sender) { return }
+    if packet.operation == .request && isOwn(packet.targetAddress) {
+      guard answers(packet, on: interface, net: &net) else { return }
+      // Who asks for us will want to hear from us: the only way a stranger gets into the table.
+      if !sender.isAny {
+        link.neighbours.update(
+          IPAddress(sender), hardwareAddress: packet.senderMAC, state: .stale, override: true,
+          create: isOnLink(sender, interface), device: &link.devices[interface], net: &net)
       }
-      return
-    }
-    if isOwn(sender) {
-      if conflicts.conflict(sender, with: packet.senderMAC, now: net.now) {
-        announceOnce(sender, link: &link, net: &net)
-      }
-      return
-    }
-    // Who asks for us will want to hear from us: the only way a stranger gets into the table.
-    learn(
-      packet, wasSentToUs: wasSentToUs, create: isOnLink(sender, interface), on: interface, link: &link,
-      net: &net)
-    if packet.operation == .request && isOwn(target) {
       reply(to: packet, on: interface, link: &link, net: &net)
+    } else if packet.operation == .request && !sender.isAny
+      && isProxied(packet.targetAddress, on: interface, net: net)
+    {
+      replyAsProxy(to: packet, wasSentToUs: wasSentToUs, on: interface, link: &link, net: &net)
+    } else if !sender.isAny {
+      learn(
+        packet, wasSentToUs: wasSentToUs, create: accepts(packet, on: interface, net: net), on: interface,
+        link: &link, net: &net)
     }
     if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
   }
@@ -67,10 +67,11 @@ extension IPv4Layer {
     let wasSentToUs = skb.packetType == .host
     let interface = skb.interface
     _ = consume skb
-    guard packet.senderMAC != link.devices[interface].macAddress, isPlausible(packet),
-      !packet.senderAddress.isAny,
-      !isOwn(packet.senderAddress)
-    else { return }
+    guard packet.senderMAC != link.devices[interface].macAddress, isPlausible(packet) else { return }
+    noteConflict(with: packet, on: interface, link: &link, net: &net, isOverheard: true)
+    guard !packet.senderAddress.isAny, !isOwn(packet.senderAddress) else { return }
+    let isForUs = packet.operation == .request && isOwn(packet.targetAddress)
+    if isForUs && !answers(packet, on: interface, net: &net) { return }
     learn(packet, wasSentToUs: wasSentToUs, create: false, on: interface, link: &link, net: &net)
     if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
   }
@@ -91,20 +92,74 @@ extension IPv4Layer {
     let sender = packet.senderAddress
     if packet.operation == .request && isOwn(packet.targetAddress) {
       link.neighbours.update(
-        IPAddress(sender), hardwareAddress: packet.senderMAC, state: .stale, override: true, create: create,
+        IPAddress(sender), hardwareAddress: packet.senderMAC, state: .stale, override: true,
         device: &link.devices[interface], net: &net)
       return
     }
-    let isGratuitous =
-      sender == packet.targetAddress
-      && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
     link.neighbours.learn(
       IPAddress(sender), hardwareAddress: packet.senderMAC,
       isReplyToUs: packet.operation == .reply && wasSentToUs,
-      isGratuitous: isGratuitous, device: &link.devices[interface], net: &net)
+      isGratuitous: isGratuitous(packet), create: create, device: &link.devices[interface], net: &net)
   }
 
-  private mutating func reply(
+  /// Somebody announces himself. Linux: `arp_is_garp()`.
+  private func isGratuitous(_ packet: ARPPacket) -> Bool {
+    packet.senderAddress == packet.targetAddress
+      && (packet.operation == .request || packet.targetMAC == packet.senderMAC)
+  }
+
+  // MARK: Rules
+
+  /// Whether a request for an address of ours is answered: `arp_ignore`, `arp_filter`. Linux: `arp_ignore()`, `arp_filter()`.
+  private func answers(_ request: ARPPacket, on interface: InterfaceIndex, net: inout Net) -> Bool {
+    let (sender, target) = (request.senderAddress, request.targetAddress)
+    let isIgnored: Bool
+    switch net.settings.arpIgnore {
+    case 1: isIgnored = !addresses.contains { $0.address == target && $0.interface == interface }
+    case 2:
+      isIgnored =
+        !addresses.contains { $0.address == target && $0.interface == interface }
+        || !addresses.contains {
+          $0.interface == interface && $0.prefix.contains(target)
+            && (sender.isAny || $0.prefix.contains(sender))
+        }
+    case 3: isIgnored = !addresses.contains { $0.address == target && !$0.isHostScope }
+    case 8: isIgnored = true
+    default: isIgnored = false
+    }
+    if isIgnored { return false }
+    guard net.settings.arpFilter, !sender.isAny else { return true }
+    guard let way = routes.lookup(sender), way.kind == .unicast else { return false }
+    if way.interface == interface { return true }
+    net.counters.count(.TcpExtArpFilter)
+    return false
+  }
+
+  /// Whether somebody becomes a neighbour by announcing himself, or by an answer that nobody waits for. Linux:
+  /// `arp_accept()`.
+  private func accepts(_ packet: ARPPacket, on interface: InterfaceIndex, net: borrowing Net) -> Bool {
+    let sender = packet.senderAddress
+    guard net.settings.arpAccept > 0, packet.operation == .reply || isGratuitous(packet),
+      local.lookup(sender) == nil
+    else { return false }
+    return net.settings.arpAccept == 1
+      || addresses.contains { $0.interface == interface && $0.prefix.contains(sender) }
+  }
+
+  /// The sender of our own request. Linux: `arp_solicit()`, `arp_announce`.
+  private func sender(
+    of wanted: NeighbourSolicitation, for target: IPv4Address, net: borrowing Net
+  ) -> IPv4Address {
+    let best = selectSource(for: target, on: wanted.interface)
+    guard net.settings.arpAnnounce < 2, let source = wanted.source?.v4, isOwn(source) else { return best }
+    if net.settings.arpAnnounce == 0 { return source }
+    let isKnown = addresses.contains {
+      $0.interface == wanted.interface && $0.prefix.contains(target) && $0.prefix.contains(source)
+    }
+    return isKnown ? source : best
+  }
+
+  mutating func reply(
     to request: ARPPacket, on interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
   ) {
     sendARP(
@@ -113,10 +168,10 @@ extension IPv4Layer {
   }
 
   /// Not 127.0.0.0/8, which never is on a link.
-  private func isOwn(_ address: IPv4Address) -> Bool { !address.isLoopback && isLocal(address) }
+  func isOwn(_ address: IPv4Address) -> Bool { !address.isLoopback && isLocal(address) }
 
   /// Whether a neighbour may have this address: requests from elsewhere make no entry (Linux's source validation).
-  private func isOnLink(_ address: IPv4Address, _ interface: InterfaceIndex) -> Bool {
+  func isOnLink(_ address: IPv4Address, _ interface: InterfaceIndex) -> Bool {
     guard local.lookup(address) == nil, let way = routes.lookup(address) else { return false }
     return way.kind == .unicast && way.gateway == nil && way.interface == interface
   }
@@ -146,11 +201,8 @@ extension IPv4Layer {
   /// Sends the requests that the neighbour table asks for, and reports the packets it gave up.
   mutating func serveNeighbours(link: inout LinkLayer, net: inout Net) {
     while let wanted = link.neighbours.takeSolicitation(of: .inet), let target = wanted.address.v4 {
-      // `arp_announce` 0: the source of the packet that waits, when it is ours.
-      var sender = selectSource(for: target, on: wanted.interface)
-      if let source = wanted.source?.v4, isOwn(source) { sender = source }
       sendARP(
-        .request, to: wanted.hardwareAddress ?? .broadcast, sender: sender,
+        .request, to: wanted.hardwareAddress ?? .broadcast, sender: sender(of: wanted, for: target, net: net),
         target: wanted.hardwareAddress ?? .zero, target, on: wanted.interface, link: &link, net: &net)
     }
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
@@ -196,8 +248,8 @@ extension IPv4Layer {
     target targetMAC: MACAddress, _ target: IPv4Address, on interface: InterfaceIndex, link: inout LinkLayer,
     net: inout Net
   ) {
-    // Nobody is to be told on a device that is its own only station. Linux: IFF_NOARP in `arp_send_dst()`.
-    guard interface != .loopback else { return }
+    // Nobody is to be told on a device that does without. Linux: IFF_NOARP in `arp_send_dst()`.
+    guard link.devices[interface].resolvesAddresses else { return }
     let packet = ARPPacket(
       operation: operation, senderMAC: link.devices[interface].macAddress, senderAddress: sender,
       targetMAC: targetMAC,
@@ -208,44 +260,4 @@ extension IPv4Layer {
       .arp_send, skb: skb.serial, UInt64(operation.rawValue), UInt64(target.rawValue))
     _ = link.devices[interface].queueXmit(PassedPacket(arp: skb), net: &net)
   }
-
-  // MARK: Announcements and conflicts
-
-  /// Announces all addresses, twice each, 2 s apart, so that neighbours forget who had them before
-  /// (RFC 5227 section 2.3).
-  public mutating func announceAddresses(link: inout LinkLayer, net: inout Net) {
-    for own in addresses { conflicts.claim(own.address, at: net.now) }
-    announceDue(link: &link, net: &net)
-  }
-
-  /// As `announceAddresses`, one of them.
-  public mutating func announceAddress(_ address: IPv4Address, link: inout LinkLayer, net: inout Net) {
-    conflicts.claim(address, at: net.now)
-    announceDue(link: &link, net: &net)
-  }
-
-  mutating func announcementTimer(due: Instant, link: inout LinkLayer, net: inout Net) {
-    if conflicts.timer.expire(at: due) { announceDue(link: &link, net: &net) }
-  }
-
-  private mutating func announceDue(link: inout LinkLayer, net: inout Net) {
-    while let address = conflicts.takeDue(now: net.now) { announceOnce(address, link: &link, net: &net) }
-    if let next = conflicts.next {
-      conflicts.timer.arm(
-        TimerKey(kind: .neighbour, id: Self.conflictTimerID), at: next, in: &net.timers)
-    }
-  }
-
-  private mutating func announceOnce(_ address: IPv4Address, link: inout LinkLayer, net: inout Net) {
-    guard let interface = interface(of: address) else { return }
-    sendARP(
-      .request, to: .broadcast, sender: address, target: .zero, address, on: interface, link: &link, net: &net
-    )
-  }
-
-  /// Whether `takeAddressConflict()` has something to tell.
-  public var hasAddressConflict: Bool { conflicts.hasNews }
-
-  /// An address of ours that another station was found to use; each pair of them once. `nil`: none.
-  public mutating func takeAddressConflict() -> AddressConflict? { conflicts.takeNews() }
 }

@@ -62,6 +62,16 @@ extension IPv4Layer {
     return body(&groups)
   }
 
+  /// Changes the groups of a link, and sends what is to be said of it.
+  private mutating func change(
+    _ interface: InterfaceIndex, link: inout LinkLayer, net: inout Net,
+    _ body: (inout LinkGroups, GroupTerms) -> Void
+  ) {
+    let terms = GroupTerms(net: &net)
+    withGroups { body(&$0[interface], terms) }
+    serveGroups(link: &link, net: &net)
+  }
+
   // MARK: Membership
 
   /// Whether packets to a group that come in by a device are for us, or a copy of those that leave by it.
@@ -82,13 +92,11 @@ extension IPv4Layer {
     _ group: IPv4Address, on interface: InterfaceIndex, excluding: Bool = true, link: inout LinkLayer,
     net: inout Net
   ) {
-    let terms = GroupTerms(net: &net)
     let room = Self.reportRoom(link.mtu(of: interface))
-    withGroups {
-      $0[interface].room = room
-      $0[interface].join(group, excluding: excluding, terms)
+    change(interface, link: &link, net: &net) { (groups, terms) in
+      groups.room = room
+      groups.join(group, excluding: excluding, terms)
     }
-    serveGroups(link: &link, net: &net)
   }
 
   /// - Parameters:
@@ -98,9 +106,9 @@ extension IPv4Layer {
     _ group: IPv4Address, on interface: InterfaceIndex, excluding: Bool = true, sources: [IPv4Address] = [],
     link: inout LinkLayer, net: inout Net
   ) {
-    let terms = GroupTerms(net: &net)
-    withGroups { $0[interface].leave(group, excluding: excluding, sources: sources, terms) }
-    serveGroups(link: &link, net: &net)
+    change(interface, link: &link, net: &net) { (groups, terms) in
+      groups.leave(group, excluding: excluding, sources: sources, terms)
+    }
   }
 
   /// A socket in a group wants more sources, or blocks more. Linux: `ip_mc_add_src()`.
@@ -110,11 +118,9 @@ extension IPv4Layer {
     _ sources: [IPv4Address], of group: IPv4Address, on interface: InterfaceIndex, excluding: Bool,
     isSocket: Bool, link: inout LinkLayer, net: inout Net
   ) {
-    let terms = GroupTerms(net: &net)
-    withGroups {
-      $0[interface].add(sources, to: group, excluding: excluding, isSocket: isSocket, terms)
+    change(interface, link: &link, net: &net) { (groups, terms) in
+      groups.add(sources, to: group, excluding: excluding, isSocket: isSocket, terms)
     }
-    serveGroups(link: &link, net: &net)
   }
 
   /// The opposite of `addSources`. Linux: `ip_mc_del_src()`.
@@ -122,19 +128,15 @@ extension IPv4Layer {
     _ sources: [IPv4Address], of group: IPv4Address, on interface: InterfaceIndex, excluding: Bool,
     isSocket: Bool, link: inout LinkLayer, net: inout Net
   ) {
-    let terms = GroupTerms(net: &net)
-    withGroups {
-      $0[interface].remove(sources, of: group, excluding: excluding, isSocket: isSocket, terms)
+    change(interface, link: &link, net: &net) { (groups, terms) in
+      groups.remove(sources, of: group, excluding: excluding, isSocket: isSocket, terms)
     }
-    serveGroups(link: &link, net: &net)
   }
 
   mutating func groupsLinkChanged(
     _ interface: InterfaceIndex, up: Bool, link: inout LinkLayer, net: inout Net
   ) {
-    let terms = GroupTerms(net: &net)
-    withGroups { $0[interface].setLink(up: up, terms) }
-    serveGroups(link: &link, net: &net)
+    change(interface, link: &link, net: &net) { (groups, terms) in groups.setLink(up: up, terms) }
   }
 
   // MARK: IGMP

@@ -185,7 +185,10 @@ extension IPv4Layer {
     link: inout LinkLayer, net: inout Net
   ) {
     let source = isLocal(header.destination) ? header.destination : nil
-    guard var route = try? route(to: header.source, from: source, link: link, net: &net) else {
+    let hop = list.firstHop ?? header.source
+    guard
+      var route = try? route(to: hop, from: source, onLink: list.isStrictRoute, link: link, net: &net)
+    else {
       skb.drop(.ipOutNoRoute)
       return
     }

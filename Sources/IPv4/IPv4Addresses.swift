@@ -21,9 +21,7 @@ extension IPv4Layer {
     _ prefix: IPv4Prefix, on interface: InterfaceIndex, link: borrowing LinkLayer
   ) throws(Errno) {
     let address = prefix.address
-    guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
-      prefix.length > 0
-    else { throw .EINVAL }
+    try checkHost(prefix)
     guard !addresses.contains(where: { $0.address == address && $0.interface == interface }) else {
       throw .EEXIST
     }
@@ -33,6 +31,14 @@ extension IPv4Layer {
     rebuildLocal()
     addNetwork(of: InterfaceAddress(prefix: prefix, interface: interface), isUp: link.isUp(interface))
     routesChanged()
+  }
+
+  /// - Throws: EINVAL for an address that no host may have.
+  func checkHost(_ prefix: IPv4Prefix) throws(Errno) {
+    let address = prefix.address
+    guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
+      prefix.length > 0
+    else { throw .EINVAL }
   }
 
   /// Routes with this source go with it; with the last address, all that lead over the link.
@@ -159,6 +165,17 @@ extension IPv4Layer {
     _ address: MACAddress, of interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
   ) throws(Errno) {
     try link.devices[interface].setMACAddress(address)
+    link.neighbours.flush(interface, keepingPermanent: false, net: &net)
+    routesChanged()
+  }
+
+  /// Has neighbours of a device asked for their station addresses, or not: what was known of them goes. Linux: `IFF_NOARP` in
+  /// `arp_netdev_event()`.
+  public mutating func setResolving(
+    _ isOn: Bool, of interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
+  ) {
+    guard link.devices[interface].resolvesAddresses != isOn else { return }
+    link.devices[interface].setResolving(isOn)
     link.neighbours.flush(interface, keepingPermanent: false, net: &net)
     routesChanged()
   }

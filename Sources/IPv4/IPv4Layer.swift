@@ -42,6 +42,7 @@ public struct IPv4Layer: ~Copyable {
   var reassembly = ReassemblyTable()
   var rateLimit: ICMPRateLimit
   var conflicts = AddressConflictDetection()
+  var proxies = ARPProxies()
   var groups = HostGroups()
   var groupTimer = TimerSlot()
   /// Those of every shard; `nil`: there is one.
@@ -56,6 +57,7 @@ public struct IPv4Layer: ~Copyable {
   static let pathMTUTimerID = UInt32.max
   static let conflictTimerID = UInt32.max - 1
   static let groupTimerID = UInt32.max - 2
+  static let proxyTimerID = UInt32.max - 3
   /// Most addresses, 127.0.0.1 among them, and routes, so that a change stays quick.
   static let addressLimit = 1025
   static let routeLimit = 65536
@@ -110,9 +112,10 @@ public struct IPv4Layer: ~Copyable {
     switch key.kind {
     case .neighbour:
       if key.id == Self.conflictTimerID {
-        announcementTimer(due: due, link: &link, net: &net)
+        conflictTimer(due: due, link: &link, net: &net)
         return
       }
+      if key.id == Self.proxyTimerID { return proxyTimer(due: due, link: &link, net: &net) }
       if key.id == Self.groupTimerID { return groupTimer(due: due, link: &link, net: &net) }
       link.neighbours.timerExpired(key, due: due, net: &net)
       serveNeighbours(link: &link, net: &net)

@@ -5,7 +5,7 @@ import Wire
 public enum IPv4Options {
   enum Verdict: Equatable {
     case valid
-    /// LSRR or SSRR: refused, as `accept_source_route` 0 says.
+    /// LSRR or SSRR: refused, as `accept_source_route` 0 says, or because it does not end here.
     case sourceRoute
     /// Offset of the first wrong byte in the header: the pointer of a parameter problem message.
     case malformed(offset: Int)
@@ -31,8 +31,11 @@ public enum IPv4Options {
 
   /// Walks the options behind the 20 fixed bytes. Every step moves on by at least one byte.
   ///
-  /// - Parameter headerByteCount: at most the span's length.
-  static func check(_ bytes: RawSpan, headerByteCount: Int) -> Verdict {
+  /// - Parameters:
+  ///   - headerByteCount: at most the span's length.
+  ///   - acceptsSourceRoute: one that has led here, its last hop, is taken.
+  static func check(_ bytes: RawSpan, headerByteCount: Int, acceptsSourceRoute: Bool = false) -> Verdict {
+    var isRefused = false
     var offset = IPv4Header.minimumByteCount
     var hasSourceRoute = false
     var hasRecordRoute = false
@@ -55,6 +58,7 @@ public enum IPv4Options {
         // Loose and strict source route: one of them, once.
         wrong = hasSourceRoute ? 0 : wrongByte(inRoute: option, isRecorded: false)
         hasSourceRoute = true
+        if wrong == nil { isRefused = !acceptsSourceRoute || Int(option.load8(2)) <= length }
       case 7:
         wrong = hasRecordRoute ? 0 : wrongByte(inRoute: option, isRecorded: true)
         hasRecordRoute = true
@@ -70,7 +74,7 @@ public enum IPv4Options {
       if let wrong { return .malformed(offset: offset + wrong) }
       offset += length
     }
-    return hasSourceRoute ? .sourceRoute : .valid
+    return isRefused ? .sourceRoute : .valid
   }
 
   /// Kind, length, pointer (4 or more), addresses of 4 bytes. An address still to be recorded must fit.
@@ -193,15 +197,19 @@ public enum IPv4Options {
     }
   }
 
-  /// The options that an answer to a packet carries, as a user would give them: a recorded route and a time stamp go on, all
-  /// else stays behind. A source route would be turned around, but such packets are not accepted.
-  /// Linux: `ip_options_echo()`.
+  /// The options that an answer to a packet carries, as a user would give them: a recorded route and a time stamp go on, a
+  /// source route is turned around, all else stays behind. Linux: `ip_options_echo()`.
   ///
   /// - Parameter header: an IP header with its options.
   public static func echo(of header: RawSpan) -> [UInt8] {
     var record: [UInt8] = []
     var stamp: [UInt8] = []
+    var route: [UInt8] = []
+    let source = header.loadIPv4(IPv4Header.Offset.source)
     forEach(header, from: IPv4Header.minimumByteCount, to: header.byteCount) { kind, offset, length in
+      if kind == Kind.looseRoute || kind == Kind.strictRoute, route.isEmpty {
+        route = turnedRound(header.extracting(offset..<offset + length), from: source)
+      }
       guard kind == Kind.recordRoute || kind == Kind.timestamp else { return }
       let option = (offset..<offset + length).map { header.load8($0) }
       if kind == Kind.recordRoute {
@@ -210,8 +218,23 @@ public enum IPv4Options {
         stamp = option
       }
     }
-    let both = record + stamp
+    let both = route + record + stamp
     return both + [UInt8](repeating: 0, count: -both.count & 3)
+  }
+
+  /// The way back: the hops that were passed, the last first. Empty: there were none.
+  private static func turnedRound(_ option: RawSpan, from source: IPv4Address) -> [UInt8] {
+    let length = option.byteCount
+    let end = min(Int(option.load8(2)), length + 1) - 1
+    guard end >= 7 else { return [] }
+    var hops: [IPv4Address] = stride(from: 3, through: end - 4, by: 4).map { option.loadIPv4($0) }
+    // RFC 1812 section 5.2.4.1: some senders put themselves first.
+    if hops.first == source { hops.removeFirst() }
+    guard !hops.isEmpty else { return [] }
+    return [option.load8(0), UInt8(3 + 4 * hops.count), 4]
+      + hops.reversed().flatMap { hop in
+        (0..<4).map { UInt8(truncatingIfNeeded: hop.rawValue >> (24 - 8 * UInt32($0))) }
+      }
   }
 
   /// A list of a user's as its socket keeps it: nothing behind the end of the list, and a multiple of 4 bytes.

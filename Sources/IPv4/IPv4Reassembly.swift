@@ -16,7 +16,10 @@ extension IPv4Layer {
       .ip_defrag, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
       UInt64(header.fragmentOffset))
     let cost = skb.truesize
-    guard reassembly.memory + cost <= net.settings.reassemblyMemory, !net.pool.isExhausted else {
+    // What has been begun may be finished; nothing more is begun. Linux: `inet_frag_alloc()`.
+    let limit = net.settings.reassemblyMemory
+    let isFull = limit == 0 || reassembly.memory > limit
+    guard !net.pool.isExhausted, !isFull || reassembly.has(ReassemblyKey(header), net: &net) else {
       net.counters.count(.IpReasmFails)
       skb.drop(.reassemblyMemory)
       return .consumed
@@ -37,6 +40,10 @@ extension IPv4Layer {
       return .consumed
     }
     let slot = reassembly.find(ReassemblyKey(header, user), net: &net)
+    if reassembly.isTooFar(slot, most: net.settings.reassemblyDistance) {
+      net.counters.count(.IpReasmFails)
+      reassembly.restart(slot, net: &net)
+    }
     switch insert(skb, header: header, start: start, end: end, cost: cost, slot: slot) {
     case .waiting:
       guard reassembly.queues[slot].total == reassembly.queues[slot].received else { return .consumed }

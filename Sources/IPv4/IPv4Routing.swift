@@ -57,12 +57,7 @@ extension IPv4Layer {
       guard asked != .none else { throw noRoute(.ENETUNREACH, net: &net) }
       return try routeOnLink(destination, source: wanted, by: asked, link: link, net: &net)
     }
-    switch entry.kind {
-    case .unreachable: throw noRoute(.EHOSTUNREACH, net: &net)
-    case .prohibit: throw noRoute(.EACCES, net: &net)
-    case .blackhole: throw noRoute(.EINVAL, net: &net)
-    case .unicast, .local, .broadcast: break
-    }
+    try check(entry, net: &net)
     if onLink && entry.gateway != nil { throw noRoute(.ENETUNREACH, net: &net) }
     let nextHop = entry.gateway ?? destination
     // A host that has no address yet sends from 0.0.0.0.
@@ -79,6 +74,16 @@ extension IPv4Layer {
     return route
   }
 
+  /// Whether a route leads somewhere. Linux: `fib_props`.
+  private func check(_ way: RouteEntry, net: inout Net) throws(Errno) {
+    switch way.kind {
+    case .unreachable: throw noRoute(.EHOSTUNREACH, net: &net)
+    case .prohibit: throw noRoute(.EACCES, net: &net)
+    case .blackhole: throw noRoute(.EINVAL, net: &net)
+    case .unicast, .local, .broadcast: break
+    }
+  }
+
   /// By a device that no route leads over.
   private func routeOnLink(
     _ destination: IPv4Address, source wanted: IPv4Address?, by interface: InterfaceIndex,
@@ -91,17 +96,19 @@ extension IPv4Layer {
       interface: interface, addressInterface: interface, mtu: link.mtu(of: interface), link: link, net: &net)
   }
 
-  /// To a group or a broadcast address: by the device that is asked for, else by the device it belongs to, or that the source or a route names.
+  /// To a group or a broadcast address: by the device that is asked for, else by the device it belongs to, or that the
+  /// source or a route names; without any of them it cannot be reached.
   private mutating func routeToMany(
     _ destination: IPv4Address, source wanted: IPv4Address?, own: RouteEntry?, by asked: InterfaceIndex,
     link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     let way = routes.lookup(destination, by: asked)
     var interface = asked == .none ? own?.interface ?? .none : asked
+    if interface == .none, let wanted { interface = self.interface(of: wanted) ?? .none }
     if interface == .none {
-      interface =
-        wanted.flatMap { self.interface(of: $0) } ?? way.flatMap { $0.kind == .unicast ? $0.interface : nil }
-        ?? usualInterface(link)
+      guard let way else { throw noRoute(.ENETUNREACH, net: &net) }
+      try check(way, net: &net)
+      interface = way.interface
     }
     guard link.isUp(interface) else { throw noRoute(.ENETUNREACH, net: &net) }
     var source = wanted ?? .any

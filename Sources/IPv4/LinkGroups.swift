@@ -60,26 +60,26 @@ struct LinkGroups: Sendable {
   private static let moment = Nanoseconds.milliseconds(2)
 
   /// The latest first.
-  private(set) var entries: [Entry] = []
+  var entries: [Entry] = []
   /// Those that were left, until that has been reported.
-  private var left: [Entry] = []
+  var left: [Entry] = []
   private(set) var outbox: [GroupMessage] = []
   private var isUp = true
   /// Bytes of an IGMP message that fit into a packet.
   var room = 1476
 
   // The querier.
-  private var oldQuerier1 = Instant.origin
-  private var oldQuerier2 = Instant.origin
+  var oldQuerier1 = Instant.origin
+  var oldQuerier2 = Instant.origin
   /// What the querier said; `nil`: the settings hold.
-  private var queriedRobustness: Int?
-  private var queryInterval = Self.queryInterval
-  private var responseInterval = Self.responseInterval
+  var queriedRobustness: Int?
+  var queryInterval = Self.queryInterval
+  var responseInterval = Self.responseInterval
   /// The answer to a question about all groups.
-  private var generalDue: Instant?
+  var generalDue: Instant?
   /// The next report of changes, and how many follow.
-  private var changeDue: Instant?
-  private var changeReports = 0
+  var changeDue: Instant?
+  var changeReports = 0
   private var draws: UInt64 = 0
 
   // MARK: Membership
@@ -91,7 +91,7 @@ struct LinkGroups: Sendable {
     return entry.filter.accepts(source)
   }
 
-  private func index(_ group: IPv4Address) -> Int? { entries.firstIndex { $0.group == group } }
+  func index(_ group: IPv4Address) -> Int? { entries.firstIndex { $0.group == group } }
 
   /// One socket more. Linux: `____ip_mc_inc_group()`.
   mutating func join(_ group: IPv4Address, excluding: Bool, _ terms: GroupTerms) {
@@ -210,9 +210,9 @@ struct LinkGroups: Sendable {
     return first
   }
 
-  private func robustness(_ terms: GroupTerms) -> Int { queriedRobustness ?? terms.robustness }
+  func robustness(_ terms: GroupTerms) -> Int { queriedRobustness ?? terms.robustness }
 
-  private func isReported(_ group: IPv4Address, _ terms: GroupTerms) -> Bool {
+  func isReported(_ group: IPv4Address, _ terms: GroupTerms) -> Bool {
     guard group != Self.allHosts else { return false }
     return terms.reportsLinkLocal || group.rawValue & 0xFFFF_FF00 != 0xE000_0000
   }
@@ -227,7 +227,7 @@ struct LinkGroups: Sendable {
     version(terms) < 3 ? Self.unaskedIntervals.old : Self.unaskedIntervals.new
   }
 
-  private mutating func draw(within most: Nanoseconds, _ terms: GroupTerms) -> Instant {
+  mutating func draw(within most: Nanoseconds, _ terms: GroupTerms) -> Instant {
     draws &+= 1
     // The finaliser of SplitMix64: every draw is another number.
     var word = terms.seed &+ draws &* 0x9E37_79B9_7F4A_7C15
@@ -238,7 +238,7 @@ struct LinkGroups: Sendable {
     return terms.now + Nanoseconds(Int64(word.multipliedFullWidth(by: span).high)) + Self.moment
   }
 
-  private mutating func start(_ index: Int, within most: Nanoseconds, _ terms: GroupTerms) {
+  mutating func start(_ index: Int, within most: Nanoseconds, _ terms: GroupTerms) {
     entries[index].due = draw(within: most, terms)
   }
 
@@ -344,79 +344,5 @@ struct LinkGroups: Sendable {
       }
     }
     return records
-  }
-
-  // MARK: Questions and others' reports
-
-  /// Somebody else has told an old querier what we would have (RFC 2236 section 3). Linux: `igmp_heard_report()`.
-  mutating func hear(report group: IPv4Address, _ terms: GroupTerms) {
-    guard isReported(group, terms), let index = index(group) else { return }
-    entries[index].due = nil
-    entries[index].isReporter = false
-    entries[index].unasked = 0
-  }
-
-  /// A querier asks. Linux: `igmp_heard_query()`.
-  mutating func hear(_ query: IGMPQuery, _ terms: GroupTerms) {
-    var group = query.group
-    var most = query.responseTime
-    switch query.version {
-    case 1:
-      most = Self.responseInterval
-      oldQuerier1 = oldQuerierEnd(terms)
-      group = .any
-      forgetChanges()
-    case 2:
-      oldQuerier2 = oldQuerierEnd(terms)
-      forgetChanges()
-    default:
-      switch version(terms) {
-      case 1:
-        most = Self.responseInterval
-        group = .any
-      case 2: break
-      default:
-        queriedRobustness = query.robustness == 0 ? nil : query.robustness
-        queryInterval = query.interval == .zero ? Self.queryInterval : query.interval
-        if responseInterval >= queryInterval { responseInterval = queryInterval - .seconds(1) }
-        if group.isAny {
-          guard query.sources.isEmpty else { return }
-          let due = draw(within: most, terms)
-          if due < generalDue ?? .distantFuture { generalDue = due }
-          return
-        }
-      }
-    }
-    for index in entries.indices where isReported(entries[index].group, terms) {
-      if !group.isAny && entries[index].group != group { continue }
-      answer(index, sources: version(terms) == 3 ? query.sources : [], within: most, terms)
-    }
-  }
-
-  private mutating func answer(
-    _ index: Int, sources: [IPv4Address], within most: Nanoseconds, _ terms: GroupTerms
-  ) {
-    let isBySource = !sources.isEmpty && (entries[index].due == nil || entries[index].isAskedBySource)
-    entries[index].isAskedBySource = isBySource
-    if isBySource {
-      let answer = entries[index].filter.mark(asked: sources)
-      entries[index].isAskedBySource = answer.isBySource
-      guard answer.answers else { return }
-    }
-    entries[index].unasked = 0
-    if let due = entries[index].due, due - terms.now < most { return }
-    start(index, within: most, terms)
-  }
-
-  private func oldQuerierEnd(_ terms: GroupTerms) -> Instant {
-    terms.now + queryInterval * Int64(robustness(terms)) + responseInterval
-  }
-
-  /// An old querier does not understand reports of changes.
-  private mutating func forgetChanges() {
-    changeDue = nil
-    changeReports = 0
-    left = []
-    for index in entries.indices { entries[index].filter.forgetGone() }
   }
 }

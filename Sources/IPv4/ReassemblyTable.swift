@@ -50,6 +50,8 @@ struct ReassemblyQueue: ~Copyable {
   /// Of those that must not be cut. Linux: `max_df_size`.
   var largestUncut = 0
   var memory = 0
+  /// The number of its latest fragment among all of its sender's. Linux: `rid`.
+  var arrival: UInt32 = 0
   var timer = TimerSlot()
   var deadline: Instant
 
@@ -72,6 +74,37 @@ struct ReassemblyTable: ~Copyable {
   var memory = 0
   private(set) var count = 0
   private var keyed: SipHash?
+  /// Those from whom fragments wait: how many datagrams, and how many fragments have come from them. Linux: `struct inet_peer`.
+  private var peers: [IPv4Address: (queues: Int, fragments: UInt32)] = [:]
+
+  /// Whether the fragments that wait of a datagram are too old: more of other datagrams than this have come from its sender
+  /// since the last of it, so that the identification may be another's by now. Counts the fragment. Linux:
+  /// `ip_frag_too_far()`.
+  mutating func isTooFar(_ slot: Int, most: Int) -> Bool {
+    let source = queues[slot].key.source
+    guard most > 0, var peer = peers[source] else { return false }
+    peer.fragments &+= 1
+    peers[source] = peer
+    let before = queues[slot].arrival
+    queues[slot].arrival = peer.fragments
+    return !queues[slot].fragments.isEmpty && peer.fragments &- before > UInt32(clamping: most)
+  }
+
+  /// Begins a datagram anew: what has come of it is dropped. Linux: `ip_frag_reinit()`.
+  mutating func restart(_ slot: Int, net: inout Net) {
+    while let skb = queues[slot].fragments.popFirst() { skb.drop(.fragmentTooFar) }
+    memory -= queues[slot].memory
+    let deadline = net.now + net.settings.reassemblyTime
+    var fresh = ReassemblyQueue(
+      key: queues[slot].key, generation: queues[slot].generation, deadline: deadline)
+    fresh.next = queues[slot].next
+    fresh.arrival = queues[slot].arrival
+    queues[slot].timer.cancel(in: &net.timers)
+    queues[slot] = fresh
+    queues[slot].timer.arm(
+      TimerKey(kind: .reassembly, id: UInt32(slot), generation: queues[slot].generation), at: deadline,
+      in: &net.timers)
+  }
 
   private mutating func bucket(_ key: ReassemblyKey, net: inout Net) -> Int {
     let keyed = self.keyed ?? net.random.nextKey()
@@ -80,6 +113,16 @@ struct ReassemblyTable: ~Copyable {
       UInt64(key.source.rawValue) << 32 | UInt64(key.destination.rawValue),
       UInt64(key.identification) << 8 | UInt64(key.protocol.rawValue))
     return Int(truncatingIfNeeded: hash) & (Self.bucketCount - 1)
+  }
+
+  /// Whether something of the datagram waits.
+  mutating func has(_ key: ReassemblyKey, net: inout Net) -> Bool {
+    var index = buckets[bucket(key, net: &net)]
+    while index >= 0 {
+      if queues[Int(index)].key == key { return true }
+      index = queues[Int(index)].next
+    }
+    return false
   }
 
   /// The datagram's queue, made when there is none.
@@ -103,6 +146,10 @@ struct ReassemblyTable: ~Copyable {
     queues[slot].next = buckets[bucket]
     buckets[bucket] = Int32(slot)
     count += 1
+    var peer = peers[key.source] ?? (0, 0)
+    peer.queues += 1
+    peers[key.source] = peer
+    queues[slot].arrival = peer.fragments
     queues[slot].timer.arm(
       TimerKey(kind: .reassembly, id: UInt32(slot), generation: queues[slot].generation), at: deadline,
       in: &net.timers)
@@ -120,6 +167,11 @@ struct ReassemblyTable: ~Copyable {
     queues[slot].timer.cancel(in: &net.timers)
     memory -= queues[slot].memory
     queues[slot].memory = 0
+    let source = queues[slot].key.source
+    if var peer = peers[source] {
+      peer.queues -= 1
+      peers[source] = peer.queues == 0 ? nil : peer
+    }
     let bucket = bucket(queues[slot].key, net: &net)
     if buckets[bucket] == Int32(slot) {
       buckets[bucket] = queues[slot].next

@@ -142,6 +142,9 @@ public struct Host: ~Copyable {
   /// Sends what waits in a device's queueing discipline. Linux: `net_tx_action()`.
   public mutating func runQdisc(_ interface: InterfaceIndex) { link.devices[interface].runQdisc(net: &net) }
 
+  /// The settings have changed: what keeps a part of them takes it over.
+  public mutating func settingsChanged() { link.neighbours.apply(net.settings.neighbours, net: &net) }
+
   // MARK: What transports learn
 
   /// A router's "fragmentation needed" was about a packet of the transport's own. Linux: `__ip_rt_update_pmtu()`.
@@ -298,6 +301,23 @@ public struct Host: ~Copyable {
 
   /// Announces all addresses, twice each, 2 s apart (RFC 5227 section 2.3).
   public mutating func announceAddresses() { internet.announceAddresses(link: &link, net: &net) }
+
+  /// Asks whether anybody has an address, before it is made ours (RFC 5227 section 2.1).
+  ///
+  /// - Throws: EINVAL, EEXIST, ENODEV, ENOBUFS: see `IPv4Layer`.
+  public mutating func probeAddress(_ prefix: IPv4Prefix, on interface: InterfaceIndex) throws(Errno) {
+    try internet.probeAddress(prefix, on: interface, link: &link, net: &net)
+  }
+
+  /// Announces the addresses of an interface once. Linux: `NETDEV_NOTIFY_PEERS`.
+  public mutating func notifyPeers(of interface: InterfaceIndex) {
+    internet.notifyPeers(of: interface, link: &link, net: &net)
+  }
+
+  /// Linux: `IFF_NOARP`.
+  public mutating func setResolving(_ isOn: Bool, of interface: InterfaceIndex) {
+    internet.setResolving(isOn, of: interface, link: &link, net: &net)
+  }
 
   /// As `announceAddresses`, one of them.
   public mutating func announceAddress(_ address: IPv4Address) {

@@ -21,16 +21,16 @@ extension NeighbourTable {
   /// - Returns: false when no entry can be added.
   mutating func makeRoom(net: inout Net) -> Bool {
     let collectable = count - permanentCount
-    let limits = parameters.collectionThresholds
-    if collectable < limits.soft { return true }
+    let (soft, hard) = (parameters.softLimit, parameters.hardLimit)
+    if collectable < soft { return true }
     let isDue = lastCollection.map { net.now - $0 > .seconds(5) } ?? true
-    if collectable < limits.hard && !isDue { return true }
+    if collectable < hard && !isDue { return true }
     if let last = lastCollection, net.now - last < .milliseconds(100) {
       // The table was walked just now: a flood must not buy a walk per packet.
-      return collectable < limits.hard
+      return collectable < hard
     }
-    forcedCollection(downTo: limits.soft, net: &net)
-    return count - permanentCount < limits.hard
+    forcedCollection(downTo: soft, net: &net)
+    return count - permanentCount < hard
   }
 
   /// Evicts entries, the most dispensable kind first. Linux: `neigh_forced_gc()`.
@@ -53,7 +53,7 @@ extension NeighbourTable {
   /// Every half reachable time: removes failed and long unused entries. Linux: `neigh_periodic_work()`.
   mutating func periodicWork(net: inout Net) {
     if net.now - reachableTimeDrawn > .seconds(300) { drawReachableTime(net: &net) }
-    if count - permanentCount >= parameters.collectionThresholds.least {
+    if count - permanentCount >= parameters.leastCollected {
       for index in 0..<entries.count where entries[index].isInUse {
         let state = entries[index].state
         if state.isTimed || state == .permanent { continue }

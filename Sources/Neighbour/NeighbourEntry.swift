@@ -52,6 +52,13 @@ public struct NeighbourSolicitation: Sendable {
   public var source: IPAddress?
 }
 
+/// A neighbour that a program is asked for (`app_solicit`).
+public struct NeighbourQuery: Hashable, Sendable {
+  public var address: IPAddress
+  /// The device at whose link it is.
+  public var interface: InterfaceIndex
+}
+
 /// What `ip neigh` shows of one neighbour.
 public struct NeighbourSnapshot: Sendable {
   public var address: IPAddress

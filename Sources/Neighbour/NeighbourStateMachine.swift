@@ -12,7 +12,7 @@ extension NeighbourTable {
   mutating func eventSend(_ index: Int, source: IPAddress?, net: inout Net) {
     switch entries[index].state {
     case .none, .failed:
-      if parameters.multicastProbes == 0 {
+      if parameters.multicastProbes + parameters.applicationProbes == 0 {
         change(index, to: .failed, net: &net)
         invalidate(index)
         return
@@ -36,12 +36,19 @@ extension NeighbourTable {
   private mutating func solicit(_ index: Int, source: IPAddress?) {
     var source = source
     if source == nil { source = entries[index].waiting.withFirst { Self.source(of: $0) } ?? nil }
-    let isUnicast = Int(entries[index].probes) < parameters.unicastProbes && entries[index].state.isValid
+    let probes = Int(entries[index].probes)
+    entries[index].probes &+= 1
+    let isUnicast = probes < parameters.unicastProbes && entries[index].state.isValid
+    if !isUnicast && probes < parameters.unicastProbes + parameters.applicationProbes {
+      // Linux: `neigh_app_ns()`.
+      let query = NeighbourQuery(address: entries[index].address, interface: entries[index].interface)
+      if queries.count < Self.queryLimit { queries.append(query) }
+      return
+    }
     solicitations.append(
       NeighbourSolicitation(
         address: entries[index].address, interface: entries[index].interface,
         hardwareAddress: isUnicast ? entries[index].hardwareAddress : nil, source: source))
-    entries[index].probes &+= 1
   }
 
   /// Linux: `neigh_timer_handler()`.
@@ -72,8 +79,10 @@ extension NeighbourTable {
         arm(index, after: parameters.retransmitTime, net: &net)
       }
     case .incomplete, .probe:
+      // Linux: `neigh_max_probes()`.
       let limit =
-        parameters.unicastProbes + (entries[index].state == .incomplete ? parameters.multicastProbes : 0)
+        parameters.unicastProbes + parameters.applicationProbes
+        + (entries[index].state == .incomplete ? parameters.multicastProbes : parameters.multicastReprobes)
       if Int(entries[index].probes) >= limit {
         change(index, to: .failed, net: &net)
         entries[index].updated = net.now
@@ -196,15 +205,17 @@ extension NeighbourTable {
   /// - Parameters:
   ///   - isReplyToUs: a reply, sent to our link-layer address: proves reachability.
   ///   - isGratuitous: an announcement; overrides at once.
+  ///   - isCreating: whoever is not known becomes a neighbour (`arp_accept`).
   public mutating func learn(
     _ address: IPAddress, hardwareAddress: MACAddress, isReplyToUs: Bool, isGratuitous: Bool,
-    device: inout NetDevice, net: inout Net
+    create isCreating: Bool = false, device: inout NetDevice, net: inout Net
   ) {
-    guard let index = find(address, device.interface) else { return }
-    let override = isGratuitous || net.now - entries[index].updated > parameters.lockTime
+    let index = find(address, device.interface)
+    guard index != nil || isCreating else { return }
+    let isLocked = index.map { net.now - entries[$0].updated <= parameters.lockTime } ?? false
     update(
       address, hardwareAddress: hardwareAddress, state: isReplyToUs ? .reachable : .stale,
-      override: override, device: &device, net: &net)
+      override: isGratuitous || !isLocked, create: isCreating, device: &device, net: &net)
   }
 
   /// An upper layer has proof that packets arrive: forward progress, `MSG_CONFIRM`. Linux: `neigh_confirm()`.

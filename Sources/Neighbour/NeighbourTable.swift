@@ -18,7 +18,8 @@ public struct NeighbourTable: ~Copyable {
   var buckets: [Int32]
   var freeSlots: Int32 = -1
   private let keyed: SipHash
-  public var parameters = NeighbourParameters()
+  /// Linux: `struct neigh_parms`.
+  public private(set) var parameters: NeighbourParameters
   /// Drawn anew every 300 s. Linux: `reachable_time`.
   var reachableTime: Nanoseconds
   var reachableTimeDrawn: Instant
@@ -29,6 +30,10 @@ public struct NeighbourTable: ~Copyable {
   var collectionTimer = TimerSlot()
   var solicitations: [NeighbourSolicitation] = []
   var failed = SkBuffQueue()
+  /// Neighbours that a program is asked for.
+  var queries: [NeighbourQuery] = []
+  /// Most questions that wait for the program; later ones are asked again anyway.
+  static let queryLimit = 64
 
   /// The collection timer's slot in `TimerKey`.
   static let collectionID = UInt32.max
@@ -36,10 +41,18 @@ public struct NeighbourTable: ~Copyable {
   public init(net: inout Net) {
     buckets = Array(repeating: -1, count: 256)
     keyed = net.random.nextKey()
+    parameters = net.settings.neighbours
     reachableTime = parameters.baseReachableTime
     reachableTimeDrawn = net.now
     solicitations.reserveCapacity(64)
     drawReachableTime(net: &net)
+  }
+
+  /// The settings have changed: what begins from now on goes by the new ones. Linux: `neigh_sysctl_register()`'s handlers.
+  public mutating func apply(_ new: NeighbourParameters, net: inout Net) {
+    let isNewTime = new.baseReachableTime != parameters.baseReachableTime
+    parameters = new
+    if isNewTime { drawReachableTime(net: &net) }
   }
 
   // MARK: Output
@@ -59,9 +72,9 @@ public struct NeighbourTable: ~Copyable {
       || entries[index].address != nextHop || entries[index].interface != device.interface
     {
       let interface = device.interface
-      guard let found = find(nextHop, interface) ?? create(nextHop, interface, net: &net) else {
-        packet.take().drop(.neighbourFailed)
-        return .dropped
+      guard let found = find(nextHop, interface) ?? construct(nextHop, on: device, net: &net) else {
+        packet.take().drop(.neighbourCreateFailed)
+        return .failed(.ENOBUFS)
       }
       index = found
       cache = NeighbourHandle(index: UInt32(index), generation: entries[index].generation)
@@ -119,6 +132,11 @@ public struct NeighbourTable: ~Copyable {
     if entries[index].state.isValid {
       return transmit(packet, header: entries[index].hardwareHeader, device: &device, net: &net)
     }
+    if entries[index].state == .failed {
+      // Nobody may be asked.
+      packet.take().drop(.neighbourFailed)
+      return .success
+    }
     keep(packet, index: index, isShort: net.pool.isExhausted)
     return .success
   }
@@ -161,6 +179,12 @@ public struct NeighbourTable: ~Copyable {
 
   /// A packet whose neighbour did not answer: its sender is owed EHOSTUNREACH. Linux: `arp_error_report()`.
   public mutating func takeFailed() -> SkBuff? { failed.popFirst() }
+
+  /// The neighbours that a program was asked for since the last call. Linux: RTM_GETNEIGH to `arpd`.
+  public mutating func takeQueries() -> [NeighbourQuery] {
+    defer { queries = [] }
+    return queries
+  }
 
   // MARK: Look-up
 
@@ -220,6 +244,22 @@ public struct NeighbourTable: ~Copyable {
     entries[index].next = buckets[bucket]
     buckets[bucket] = Int32(index)
     armCollection(net: &net)
+    return index
+  }
+
+  /// As `create`, for a packet to it. On a device that does not resolve addresses nobody is asked: the station is the
+  /// device's own. Linux: `arp_constructor()`.
+  private mutating func construct(
+    _ address: IPAddress, on device: borrowing NetDevice, net: inout Net
+  ) -> Int? {
+    guard let index = create(address, device.interface, net: &net) else { return nil }
+    if !device.resolvesAddresses {
+      entries[index].state = .noARP
+      entries[index].hardwareAddress = device.macAddress
+      entries[index].hardwareHeader = Self.hardwareHeader(
+        destination: device.macAddress, source: device.macAddress,
+        type: address.family == .inet ? .ipv4 : .ipv6)
+    }
     return index
   }
 

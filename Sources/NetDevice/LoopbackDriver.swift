@@ -27,10 +27,13 @@ public struct LoopbackDriver: Sendable {
 extension NetDevice {
   /// A host's first device. Linux: `loopback_net_init()`.
   public static func loopback(net: inout Net) -> NetDevice {
-    NetDevice(
+    var device = NetDevice(
       configuration: NetDeviceConfiguration(
         name: "lo", macAddress: .zero, mtu: LoopbackDriver.mtu,
         features: [.scatterGather, .checksum, .tsoV4], qdisc: .noqueue),
       driver: NetDriver(LoopbackDriver()), net: &net)
+    // It is its own only station. Linux: `arp_constructor()` with IFF_LOOPBACK.
+    device.resolvesAddresses = false
+    return device
   }
 }

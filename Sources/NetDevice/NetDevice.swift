@@ -28,6 +28,8 @@ public struct NetDevice: ~Copyable {
   public let transmitQueueLength: Int
   /// Whether packets are taken at all. Linux: `IFF_UP` with carrier.
   public internal(set) var isUp = true
+  /// Whether neighbours are asked for their station addresses. Linux: not `IFF_NOARP`.
+  public internal(set) var resolvesAddresses = true
   public var driver: NetDriver
 
   var qdisc: Qdisc
@@ -129,6 +131,9 @@ public struct NetDevice: ~Copyable {
       resetIngress(now: now)
     }
   }
+
+  /// Linux: `IFF_NOARP`.
+  public mutating func setResolving(_ isOn: Bool) { resolvesAddresses = isOn }
 
   /// Drops what waits. Linux: `qdisc_reset()`.
   mutating func resetQueue(now: Instant) {

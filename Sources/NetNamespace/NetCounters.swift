@@ -23,6 +23,14 @@ public struct NetCounters: Sendable {
     case TcpRetransSegs, TcpInErrs, TcpOutRsts, TcpInCsumErrors
     case UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors
     case UdpInCsumErrors, UdpIgnoredMulti, UdpMemErrors
+    case TcpExtArpFilter, TcpExtEmbryonicRsts, TcpExtOutOfWindowIcmps
+    case TcpExtPAWSOldAck, TcpExtPAWSTimewait, TcpExtTSEcrRejected
+    case TcpExtTCPACKSkippedSynRecv, TcpExtTCPACKSkippedPAWS, TcpExtTCPACKSkippedSeq
+    case TcpExtTCPACKSkippedTimeWait, TcpExtTCPACKSkippedChallenge
+    case TcpExtTCPDeferAcceptDrop, TcpExtTCPTimeWaitOverflow, TcpExtTCPAbortFailed
+    case TcpExtTCPRenoFailures, TcpExtTCPSackFailures, TcpExtTCPLossFailures
+    case TcpExtTCPRenoRecoveryFail, TcpExtTCPSackRecoveryFail
+    case TcpExtTCPDSACKIgnoredOld, TcpExtTCPDSACKIgnoredNoUndo
     case TcpExtTW, TcpExtTWRecycled, TcpExtPAWSEstab, TcpExtPAWSActive, TcpExtDelayedACKs,
       TcpExtDelayedACKLost
     case TcpExtIPReversePathFilter
@@ -53,7 +61,7 @@ public struct NetCounters: Sendable {
     case IpExtInCsumErrors, IpExtInNoECTPkts, IpExtInCEPkts, IpExtInECT0Pkts, IpExtInECT1Pkts
     case IpExtInTruncatedPkts, IpExtReasmOverlaps, IpExtInMcastOctets, IpExtOutMcastOctets
     case IpExtInBcastOctets, IpExtOutBcastOctets
-    case ArpInPackets, ArpOutRequests, ArpOutReplies, NeighTableFulls
+    case ArpInPackets, ArpOutRequests, ArpOutReplies, ArpConflicts, NeighTableFulls
   }
   private var values: InlineArray<256, UInt64> = .init(repeating: 0)
 

@@ -61,6 +61,9 @@ public struct NetSettings: Sendable {
   /// `net.ipv4.ipfrag_time`, `ipfrag_high_thresh` in bytes, `ipfrag_max_dist`.
   public var reassemblyTime = Nanoseconds.seconds(30)
   public var reassemblyMemory = 4 << 20
+  /// `ipfrag_low_thresh`, which Linux keeps for those who set it; nothing looks at it.
+  public var reassemblyLowMemory = 3 << 20
+  public var reassemblyDistance = 64
   /// `net.ipv4.route.mtu_expires`, `min_pmtu`.
   public var pathMTUExpires = Nanoseconds.seconds(600)
   public var leastPathMTU = 552
@@ -92,8 +95,15 @@ public struct NetSettings: Sendable {
   public var forceIGMPVersion = 0
   /// `net.core.optmem_max`: bytes of an option's value; what a socket's notifications of sends that did not copy may take.
   public var maximumOptionMemory = 131_072
+  /// `net.ipv4.ip_forward`: the stack is a router.
+  public var forwards = false
   /// `net.ipv4.ip_default_ttl`.
   public var defaultTimeToLive: UInt8 = 64
+  /// `net.ipv4.conf.all`, and of the interface.
+  public var allInterfaces = InterfaceSettings(acceptsSourceRoute: false)
+  public var interface = InterfaceSettings()
+  /// `net.ipv4.neigh.default`.
+  public var neighbours = NeighbourParameters()
   /// Most sockets of all kinds, and most connections.
   public var maximumSockets = 1 << 20
 

@@ -4,8 +4,8 @@ import Timers
 ///
 /// Where Linux takes a value that means nothing (a negative time), the range here begins where it means something.
 public struct Sysctl: Sendable {
-  /// `net.ipv4.ip_default_ttl` and so on.
-  public let name: String
+  /// `net.ipv4.ip_default_ttl` and so on; of an interface with IFNAME in its place, see `of(interface:)`.
+  public private(set) var name: String
   private let kind: Kind
 
   private typealias Path<Value> = any WritableKeyPath<NetSettings, Value> & Sendable
@@ -13,6 +13,9 @@ public struct Sysctl: Sendable {
   /// What kind of value it is, where it lives, and what it may be.
   private enum Kind: Sendable {
     case count(Path<Int>, ClosedRange<Int>)
+    /// A number that is not below another setting's, and one that is not above it.
+    case atLeast(Path<Int>, Path<Int>)
+    case atMost(Path<Int>, Path<Int>)
     case byte(Path<UInt8>, ClosedRange<Int>)
     case flag(Path<Bool>)
     /// A time in units of so many nanoseconds.
@@ -32,12 +35,26 @@ public struct Sysctl: Sendable {
   }
 
   /// The setting of a name; `nil`: there is none.
-  public static func named(_ name: String) -> Sysctl? { all.first { $0.name == name } }
+  ///
+  /// - Parameter interface: what IFNAME stands for.
+  public static func named(_ name: String, interface: String = "IFNAME") -> Sysctl? {
+    all.lazy.map { $0.of(interface: interface) }.first { $0.name == name }
+  }
+
+  /// The same, with the interface's name in its own.
+  public func of(interface: String) -> Sysctl {
+    let start = "net.ipv4.conf.IFNAME."
+    guard name.hasPrefix(start) else { return self }
+    var own = self
+    own.name = "net.ipv4.conf.\(interface)." + name.dropFirst(start.count)
+    return own
+  }
 
   /// The value as `sysctl(8)` shows it.
   public func value(in settings: NetSettings) -> String {
     switch kind {
     case .count(let path, _): return "\(settings[keyPath: path])"
+    case .atLeast(let path, _), .atMost(let path, _): return "\(settings[keyPath: path])"
     case .byte(let path, _): return "\(settings[keyPath: path])"
     case .flag(let path): return settings[keyPath: path] ? "1" : "0"
     case .time(let path, let unit, _): return "\(settings[keyPath: path].rawValue / unit)"
@@ -63,6 +80,10 @@ public struct Sysctl: Sendable {
   public func set(_ text: String, in settings: inout NetSettings) throws(SysctlError) {
     switch kind {
     case .count(let path, let range): settings[keyPath: path] = try number(text, in: range)
+    case .atLeast(let path, let least):
+      settings[keyPath: path] = try number(text, in: settings[keyPath: least]...Self.most)
+    case .atMost(let path, let most):
+      settings[keyPath: path] = try number(text, in: 0...settings[keyPath: most])
     case .byte(let path, let range): settings[keyPath: path] = UInt8(try number(text, in: range))
     case .flag(let path): settings[keyPath: path] = try number(text, in: 0...1) == 1
     case .time(let path, let unit, let range):
@@ -128,6 +149,11 @@ public struct Sysctl: Sendable {
   private static let sendBuffers = 4608...most
   private static let receiveBuffers = 2304...most
   private static let second: Int64 = 1_000_000_000
+  private static let millisecond: Int64 = 1_000_000
+  /// Linux: `USER_HZ` is 100.
+  private static let jiffy: Int64 = 10_000_000
+  /// Most questions of one kind: their sum is counted in a byte.
+  private static let probes = 0...80
   /// Linux: `INT_MAX / HZ`.
   private static let seconds = 0...2_147_483
 
@@ -139,7 +165,21 @@ public struct Sysctl: Sendable {
     Sysctl("net.core.somaxconn", .count(\.maximumBacklog, 0...most)),
     Sysctl("net.core.wmem_default", .count(\.defaultWriteMemory, sendBuffers)),
     Sysctl("net.core.wmem_max", .count(\.maximumWriteMemory, sendBuffers)),
+    Sysctl("net.ipv4.conf.IFNAME.accept_source_route", .flag(\.interface.acceptsSourceRoute)),
+    Sysctl("net.ipv4.conf.IFNAME.arp_accept", .count(\.interface.arpAccept, 0...2)),
+    Sysctl("net.ipv4.conf.IFNAME.arp_announce", .count(\.interface.arpAnnounce, 0...2)),
+    Sysctl("net.ipv4.conf.IFNAME.arp_filter", .flag(\.interface.arpFilter)),
+    Sysctl("net.ipv4.conf.IFNAME.arp_ignore", .count(\.interface.arpIgnore, 0...8)),
+    Sysctl("net.ipv4.conf.IFNAME.arp_notify", .flag(\.interface.arpNotify)),
+    Sysctl("net.ipv4.conf.IFNAME.proxy_arp", .flag(\.interface.proxyARP)),
+    Sysctl("net.ipv4.conf.all.accept_source_route", .flag(\.allInterfaces.acceptsSourceRoute)),
+    Sysctl("net.ipv4.conf.all.arp_accept", .count(\.allInterfaces.arpAccept, 0...2)),
+    Sysctl("net.ipv4.conf.all.arp_announce", .count(\.allInterfaces.arpAnnounce, 0...2)),
+    Sysctl("net.ipv4.conf.all.arp_filter", .flag(\.allInterfaces.arpFilter)),
+    Sysctl("net.ipv4.conf.all.arp_ignore", .count(\.allInterfaces.arpIgnore, 0...8)),
+    Sysctl("net.ipv4.conf.all.arp_notify", .flag(\.allInterfaces.arpNotify)),
     Sysctl("net.ipv4.conf.all.force_igmp_version", .count(\.forceIGMPVersion, 0...3)),
+    Sysctl("net.ipv4.conf.all.proxy_arp", .flag(\.allInterfaces.proxyARP)),
     Sysctl("net.ipv4.conf.all.rp_filter", .reversePathFilter(\.reversePathFilter)),
     Sysctl("net.ipv4.conf.all.send_redirects", .flag(\.sendsRedirects)),
     Sysctl("net.ipv4.icmp_echo_ignore_broadcasts", .flag(\.icmpIgnoreBroadcasts)),
@@ -154,8 +194,35 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.ip_forward_update_priority", .flag(\.forwardUpdatesPriority)),
     Sysctl("net.ipv4.ip_forward_use_pmtu", .flag(\.forwardUsesPathMTU)),
     Sysctl("net.ipv4.ip_local_port_range", .ports(\.localPorts)),
-    Sysctl("net.ipv4.ipfrag_high_thresh", .count(\.reassemblyMemory, 0...most)),
+    Sysctl(
+      "net.ipv4.ipfrag_high_thresh",
+      .atLeast(\.reassemblyMemory, \.reassemblyLowMemory)),
+    Sysctl(
+      "net.ipv4.ipfrag_low_thresh",
+      .atMost(\.reassemblyLowMemory, \.reassemblyMemory)),
+    Sysctl("net.ipv4.ipfrag_max_dist", .count(\.reassemblyDistance, 0...most)),
     Sysctl("net.ipv4.ipfrag_time", .time(\.reassemblyTime, unit: second, seconds)),
+    Sysctl("net.ipv4.neigh.default.app_solicit", .count(\.neighbours.applicationProbes, probes)),
+    Sysctl(
+      "net.ipv4.neigh.default.base_reachable_time_ms",
+      .time(\.neighbours.baseReachableTime, unit: millisecond, 1...most)),
+    Sysctl(
+      "net.ipv4.neigh.default.delay_first_probe_time",
+      .time(\.neighbours.delayProbeTime, unit: second, seconds)),
+    Sysctl("net.ipv4.neigh.default.gc_stale_time", .time(\.neighbours.staleTime, unit: second, seconds)),
+    Sysctl("net.ipv4.neigh.default.gc_thresh1", .count(\.neighbours.leastCollected, 0...most)),
+    Sysctl("net.ipv4.neigh.default.gc_thresh2", .count(\.neighbours.softLimit, 0...most)),
+    Sysctl("net.ipv4.neigh.default.gc_thresh3", .count(\.neighbours.hardLimit, 0...most)),
+    Sysctl("net.ipv4.neigh.default.locktime", .time(\.neighbours.lockTime, unit: jiffy, 0...most)),
+    Sysctl("net.ipv4.neigh.default.mcast_resolicit", .count(\.neighbours.multicastReprobes, probes)),
+    Sysctl("net.ipv4.neigh.default.mcast_solicit", .count(\.neighbours.multicastProbes, probes)),
+    Sysctl("net.ipv4.neigh.default.proxy_delay", .time(\.neighbours.proxyDelay, unit: jiffy, 0...most)),
+    Sysctl("net.ipv4.neigh.default.proxy_qlen", .count(\.neighbours.proxyQueueLength, 0...most)),
+    Sysctl(
+      "net.ipv4.neigh.default.retrans_time_ms",
+      .time(\.neighbours.retransmitTime, unit: millisecond, 1...most)),
+    Sysctl("net.ipv4.neigh.default.ucast_solicit", .count(\.neighbours.unicastProbes, probes)),
+    Sysctl("net.ipv4.neigh.default.unres_qlen_bytes", .count(\.neighbours.queueByteLimit, 0...most)),
     Sysctl("net.ipv4.route.min_pmtu", .count(\.leastPathMTU, 68...most)),
     Sysctl("net.ipv4.route.mtu_expires", .time(\.pathMTUExpires, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_autocorking", .flag(\.tcpAutocorking)),

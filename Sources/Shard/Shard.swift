@@ -135,6 +135,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     host.internet.hooks.name(ethernet, configuration.name)
     port = WirePort(wire)
     stopsTransmit(of: bus)
+    if configuration.probesAddress { return }
     try host.addAddress(configuration.address, on: ethernet)
     for (link, wire) in zip(configuration.links, links) {
       let card = Card.make(link, wire: wire, rings: rings, lendsEngines: lendsEngines, host: &host)

@@ -213,6 +213,8 @@ extension Shard {
       case .wait: waitTimerExpired(key, due: due)
       }
     }
+    // An address that was asked for is nobody's.
+    if host.internet.hasAddressNews { reportConflicts() }
   }
 }
 

@@ -159,6 +159,7 @@ extension Shard {
       case .copy(let packet): takeCopy(packet)
       case .overheard(let packet):
         if let skb = packet.makePacket(in: host.net.pool) { host.overhearARP(skb) }
+        if hasConflictToReport { reportConflicts() }
       case .segment(let packet, let asked): takeSegment(packet, asked: asked)
       }
       taken += 1

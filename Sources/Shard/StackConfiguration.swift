@@ -32,6 +32,9 @@ public struct StackConfiguration: Sendable {
   public var packetMemory = 512 << 20
   /// Tell the neighbours at the start who has the address (RFC 5227 section 2.3).
   public var announcesAddress = true
+  /// Ask whether another station has the address before it is used, which takes 4 to 7 seconds (RFC 5227 section 2.1). One
+  /// that is taken is not used; `Stack.takeAddressConflicts()` tells.
+  public var probesAddress = false
   /// Answer on echo, discard, daytime and chargen.
   public var services = false
   /// Further interfaces, which a router has.

@@ -25,6 +25,8 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case neighbourQueueFull
   case neighbourFailed
   case neighbourDead
+  /// The table of neighbours is full.
+  case neighbourCreateFailed
   /// A packet says that our own link-layer address is another station's.
   case ownLinkAddress
   case qdiscDrop
@@ -84,6 +86,7 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .neighbourQueueFull: "NEIGH_QUEUEFULL"
     case .neighbourFailed: "NEIGH_FAILED"
     case .neighbourDead: "NEIGH_DEAD"
+    case .neighbourCreateFailed: "NEIGH_CREATEFAIL"
     case .qdiscReset: "QUEUE_PURGE"
     case .deviceDown: "DEV_READY"
     case .deviceHeader: "DEV_HDR"

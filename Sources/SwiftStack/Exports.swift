@@ -14,6 +14,7 @@
 @_exported import struct Control.TCPValue
 @_exported import struct Control.TraceArgument
 @_exported import struct Control.TraceReport
+@_exported import struct IPv4.AddressConflict
 @_exported import struct IPv4.RouteEntry
 @_exported import struct IPv4.RouteSelector
 @_exported import struct IPv4.RoutingRule

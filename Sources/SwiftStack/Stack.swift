@@ -141,13 +141,21 @@ public final class Stack: Sendable {
 
   /// What every stack does first.
   private func begin() {
-    if configuration.announcesAddress {
+    notices.claim.withLock { $0 = { [weak self] prefix in self?.take(claimed: prefix) } }
+    if configuration.probesAddress {
+      let address = configuration.address
+      shards[0].enter { try? $0.host.probeAddress(address, on: $0.ethernet) }
+    } else if configuration.announcesAddress {
       shards[0].enter { $0.host.announceAddresses() }
     }
   }
 
   /// Sentences for whoever runs the stack, each once: addresses of ours that another station uses.
   public func takeNotices() -> [String] { notices.takeAll() }
+
+  /// Addresses that another station uses: of this stack, each pair once; or that it has asked for, which it does not take
+  /// then (RFC 5227). Those since the last call.
+  public func takeAddressConflicts() -> [AddressConflict] { notices.takeConflicts() }
 
   deinit {
     guard shards.areHeldHere else { return close() }

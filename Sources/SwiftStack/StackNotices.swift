@@ -1,3 +1,4 @@
+import IPv4
 import Shard
 
 /// What a stack has to tell whoever runs it: sentences, each once, kept until they are taken.
@@ -6,6 +7,9 @@ package final class StackNotices: Sendable {
   package let event: WakeDescriptor?
   private let texts = Guarded<[String]>([])
   private let said = Guarded<Set<String>>([])
+  private let conflicts = Guarded<[AddressConflict]>([])
+  /// Takes an address that was asked for and is nobody's.
+  let claim = Guarded<(@Sendable (IPv4Prefix) -> Void)?>(nil)
   private static let capacity = 64
 
   init(event: WakeDescriptor?) { self.event = event }
@@ -14,7 +18,18 @@ package final class StackNotices: Sendable {
   func post(_ notices: [ShardNotice]) {
     for notice in notices where !notice.isOnce || said.withLock({ $0.insert(notice.text).inserted }) {
       texts.withLock { list in if list.count < Self.capacity { list.append(notice.text) } }
+      if let conflict = notice.conflict {
+        conflicts.withLock { list in if list.count < Self.capacity { list.append(conflict) } }
+      }
+      if let prefix = notice.claimed, let claim = claim.withLock({ $0 }) { claim(prefix) }
       event?.signal()
+    }
+  }
+
+  func takeConflicts() -> [AddressConflict] {
+    conflicts.withLock { list in
+      defer { list = [] }
+      return list
     }
   }
 

@@ -12,7 +12,7 @@ public struct StackPlan: Sendable {
   public init(
     interface: String, address: String? = nil, hostAddress: String? = nil, gateway: String? = nil,
     mac: String? = nil, mtu: Int = 1500, queues: Int = 1, netns: String? = nil, services: Bool = true,
-    ring: Int? = nil, links: [String] = [], offload: Bool = true
+    ring: Int? = nil, links: [String] = [], offload: Bool = true, probesAddress: Bool = false
   ) throws {
     let name = try InterfaceName(interface)
     let own = try address.map { text throws(StackError) in try Self.prefix(text, "--address") }
@@ -29,6 +29,7 @@ public struct StackPlan: Sendable {
     }
     configuration.services = services
     configuration.links = try links.map { text throws in try Self.link(text) }
+    configuration.probesAddress = probesAddress
     try configuration.validate()
     guard (1...64).contains(queues) else {
       throw StackError("--queues \(queues) is out of range: 1 to 64")

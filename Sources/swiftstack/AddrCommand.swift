@@ -6,7 +6,9 @@ struct AddrCommand: ParsableCommand {
     commandName: "addr", abstract: "Show or change the stack's addresses, as \"ip addr\" does.",
     discussion: """
       addr [show] [dev IFNAME]
-      addr add | del ADDRESS/LENGTH [dev IFNAME]
+      addr add ADDRESS/LENGTH [probe] [dev IFNAME]
+      addr del ADDRESS/LENGTH [dev IFNAME]
+      probe: ask first whether another station has it
       IFNAME: the stack's interface, which is meant where none is named, or lo
       """)
   @Argument(parsing: .allUnrecognized, help: "add or del, and the address with its prefix length.") var words:

@@ -42,7 +42,9 @@ struct InterfaceEntry: Encodable {
   init(_ link: InterfaceReport, withAddresses: Bool, withStatistics: Bool = false) {
     ifindex = link.index
     ifname = link.device
-    flags = (link.isLoopback ? ["LOOPBACK"] : ["BROADCAST", "MULTICAST"]) + (link.isUp ? ["UP"] : [])
+    flags = link.isLoopback ? ["LOOPBACK"] : ["BROADCAST", "MULTICAST"]
+    if !link.resolvesAddresses { flags.append("NOARP") }
+    if link.isUp { flags.append("UP") }
     linkType = link.isLoopback ? "loopback" : "ether"
     broadcast = link.isLoopback ? link.macAddress : "ff:ff:ff:ff:ff:ff"
     mtu = link.mtu

@@ -6,7 +6,7 @@ struct LinkCommand: ParsableCommand {
     commandName: "link", abstract: "Show the stack's interfaces or change one, as \"ip link\" does.",
     discussion: """
       link [show] [dev IFNAME]
-      link set [dev IFNAME] [mtu N] [address MAC] [up | down]
+      link set [dev IFNAME] [mtu N] [address MAC] [arp on | off] [up | down]
       The stack's side only: Linux's side of the TAP keeps its own MTU, address and state.
       """)
   @Argument(parsing: .allUnrecognized, help: "set, and what.") var words: [String] = []

@@ -6,11 +6,12 @@ struct NeighCommand: ParsableCommand {
     commandName: "neigh", abstract: "Show or change the stack's neighbours, as \"ip neigh\" does.",
     discussion: """
       neigh [show] [dev IFNAME]
-      neigh replace ADDRESS lladdr MAC [nud permanent | noarp | reachable | stale] [dev IFNAME]
+      neigh add | replace ADDRESS lladdr MAC [nud permanent | noarp | reachable | stale] [dev IFNAME]
       neigh del ADDRESS [dev IFNAME]
+      neigh add | del proxy ADDRESS [dev IFNAME]
       neigh flush [all] [dev IFNAME]
       """)
-  @Argument(parsing: .allUnrecognized, help: "replace, del or flush, and the neighbour.") var words:
+  @Argument(parsing: .allUnrecognized, help: "add, replace, del or flush, and the neighbour.") var words:
     [String] = []
   @OptionGroup var options: ReportOptions
 

@@ -38,6 +38,8 @@ struct UpCommand: ParsableCommand {
   var ring: Int?
   @Option(help: ArgumentHelp("Lend the NIC's engines to the TAP (auto), or not (off).", valueName: "mode"))
   var offload: OffloadMode = .auto
+  @Flag(help: "Ask first whether another station has the stack's address, which takes 4 to 7 seconds.")
+  var probe = false
   @Flag(help: "Return once the stack is up.") var detach = false
   @Option(
     help: ArgumentHelp(
@@ -111,7 +113,7 @@ struct UpCommand: ParsableCommand {
     try StackPlan(
       interface: interface, address: address, hostAddress: hostAddress, gateway: gateway, mac: mac,
       mtu: mtu, queues: queues, netns: netns, services: !noServices, ring: ring, links: link,
-      offload: offload == .auto)
+      offload: offload == .auto, probesAddress: probe)
   }
 }
 

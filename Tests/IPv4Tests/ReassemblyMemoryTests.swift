@@ -67,7 +67,8 @@ struct ReassemblyMemoryTests {
       kept += 1
     }
     // A copied frame costs what an sk_buff with a small linear area costs, about 1.2 KiB.
-    #expect(kept == (64 << 10) / SkBuff.overhead + 1)
+    // One more is begun while the limit is not passed. Linux: `inet_frag_alloc()`.
+    #expect(kept == (64 << 10) / SkBuff.overhead + 2)
     let buffers = peer.host.buffersInUse
     for index in 0..<100 {
       peer.receive(FramePeer.fragments(17, payload, at: [104], identification: UInt16(2000 + index))[0])

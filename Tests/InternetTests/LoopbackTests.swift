@@ -66,7 +66,7 @@ struct LoopbackTests {
     #expect(broadcast.interface == .loopback && broadcast.kind == .broadcast)
     #expect("\(broadcast.source)" == "127.0.0.1")
     // Others are not told of 127.0.0.1.
-    let other = try two.route(to: .broadcast)
+    let other = try two.host.route(to: .broadcast, from: own)
     #expect(other.interface == two.nics[0].interface && other.source == own)
   }
 

@@ -11,7 +11,7 @@ final class OptionPair {
   private var others: [AnyObject] = []
 
   init(_ kind: OptionOracleTests.Kind) throws {
-    var configuration = StackConfiguration()
+    var configuration = StackConfiguration(gateway: IPv4Address(10, 0, 0, 1))
     configuration.settings.maximumWriteMemory = KernelSocket.setting("net/core/wmem_max")
     configuration.settings.maximumReadMemory = KernelSocket.setting("net/core/rmem_max")
     configuration.settings.defaultWriteMemory = KernelSocket.setting("net/core/wmem_default")

@@ -10,7 +10,11 @@ struct DatagramBench {
   static let own = IPv4Address(10, 0, 0, 2)
 
   init(queues: Int = 4, _ configure: (inout StackConfiguration) -> Void = { _ in }) throws {
-    peer = try FramePeer(queues: queues, configure)
+    peer = try FramePeer(queues: queues) {
+      // So that a route leads to groups.
+      $0.gateway = IPv4Address(10, 0, 0, 1)
+      configure(&$0)
+    }
     for queue in 0..<queues {
       peer.host.receive(
         FramePeer.arp(1, FramePeer.mac(1), [10, 0, 0, 1], [0, 0, 0, 0, 0, 0], [10, 0, 0, 2]), queue: queue)

@@ -25,7 +25,7 @@ import Wire
     arguments: ["10.0.0.2", "127.0.0.1", "10.0.0.255", "224.0.0.1"], [1, 4])
   func segmented(destination: String, queues: Int) throws {
     for lends in [false, true] {
-      let peer = try FramePeer(queues: queues, lendsEngines: lends)
+      let peer = try FramePeer(queues: queues, lendsEngines: lends) { $0.gateway = IPv4Address(10, 0, 0, 1) }
       let receiver = try socket(peer, port: 5000)
       let sender = try socket(peer, port: 6000)
       try sender.setBroadcast(true)

@@ -42,6 +42,8 @@ public struct InterfaceReport: Codable, Equatable, Sendable {
   public var macAddress: String
   /// Whether packets come and go. Linux: `IFF_UP`.
   public var isUp: Bool
+  /// Neighbours are asked for their station addresses. Linux: not `IFF_NOARP`.
+  public var resolvesAddresses: Bool
   /// The kind of its queueing discipline.
   public var qdisc: String
   /// Packets that the queueing discipline holds.
@@ -53,9 +55,11 @@ public struct InterfaceReport: Codable, Equatable, Sendable {
   /// As `received`.
   public var sent: LinkCounts
   public init(
-    index: Int, device: String, isLoopback: Bool, mtu: Int, macAddress: String, isUp: Bool, qdisc: String,
-    transmitQueueLength: Int, addresses: [String], received: LinkCounts, sent: LinkCounts
+    index: Int, device: String, isLoopback: Bool, mtu: Int, macAddress: String, isUp: Bool,
+    resolvesAddresses: Bool = true, qdisc: String, transmitQueueLength: Int, addresses: [String],
+    received: LinkCounts, sent: LinkCounts
   ) {
+    self.resolvesAddresses = resolvesAddresses
     self.index = index
     self.device = device
     self.isLoopback = isLoopback

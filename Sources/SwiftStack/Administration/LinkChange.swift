@@ -10,8 +10,14 @@ public struct LinkChange: Equatable, Sendable {
   public var isUp: Bool?
   /// The station address.
   public var macAddress: MACAddress?
+  /// Whether neighbours are asked for their station addresses; if not, frames go to the interface's own. Linux: not
+  /// `IFF_NOARP`.
+  public var resolvesAddresses: Bool?
 
-  public init(mtu: Int? = nil, isUp: Bool? = nil, macAddress: MACAddress? = nil) {
+  public init(
+    mtu: Int? = nil, isUp: Bool? = nil, macAddress: MACAddress? = nil, resolvesAddresses: Bool? = nil
+  ) {
+    self.resolvesAddresses = resolvesAddresses
     self.mtu = mtu
     self.isUp = isUp
     self.macAddress = macAddress

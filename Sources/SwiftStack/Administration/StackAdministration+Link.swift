@@ -24,7 +24,9 @@ extension Stack {
       throw StackError("link set address \(address): \(Errno.EADDRNOTAVAIL)", code: .EADDRNOTAVAIL)
     }
     let announces = configuration.announcesAddress
+    let notifies = administered.withLock { $0.arpNotify } && !announces
     try change("link set") { (state) throws(Errno) in
+      if let isOn = link.resolvesAddresses { state.host.setResolving(isOn, of: state.ethernet) }
       if let mtu = link.mtu {
         if mtu > state.host.link.devices[state.ethernet].driver.ice.configuration.mtu {
           state.reopenNIC(mtu: mtu)
@@ -40,6 +42,8 @@ extension Stack {
       let isNews = link.macAddress != nil || !wasUp
       if announces && isNews && state.host.link.devices[state.ethernet].isUp && state.queue == 0 {
         state.host.announceAddresses()
+      } else if notifies && isNews && state.host.link.devices[state.ethernet].isUp && state.queue == 0 {
+        state.host.notifyPeers(of: state.ethernet)
       }
     }
   }
@@ -51,6 +55,7 @@ extension Stack {
     try change("link set") { (state) throws(Errno) in
       if let mtu = link.mtu { try state.host.setMTU(mtu, of: .loopback) }
       if let address = link.macAddress { try state.host.setMACAddress(address, of: .loopback) }
+      // `lo` does without ARP whatever its flag says.
       if let isUp = link.isUp { state.host.setLink(.loopback, up: isUp) }
     }
   }

@@ -10,14 +10,17 @@ extension Stack {
   /// All settings with their values, as `sysctl -a`.
   public var settingReports: [SettingReport] {
     let settings = administered.withLock { $0 }
-    return Sysctl.all.map { SettingReport(name: $0.name, value: $0.value(in: settings)) }
+    return Sysctl.all.map {
+      let entry = $0.of(interface: configuration.name)
+      return SettingReport(name: entry.name, value: entry.value(in: settings))
+    }
   }
 
   /// The value of a setting, as `sysctl -n NAME`.
   ///
   /// - Throws: `StackError` with ENOENT for a name that is none.
   public func setting(_ name: String) throws(StackError) -> String {
-    let entry = try Self.sysctl(name)
+    let entry = try sysctl(name)
     return entry.value(in: administered.withLock { $0 })
   }
 
@@ -26,7 +29,7 @@ extension Stack {
   /// - Throws: `StackError` naming the value and its range: ENOENT for a name, or a congestion control, that does not
   ///   exist; EINVAL for a value that cannot be, or local ports that are fewer than the stack's queues.
   public func set(_ name: String, to value: String) throws(StackError) {
-    let entry = try Self.sysctl(name)
+    let entry = try sysctl(name)
     try administered.withLock { (settings) throws(StackError) in
       var new = settings
       do throws(SysctlError) { try entry.set(value, in: &new) } catch {
@@ -45,6 +48,7 @@ extension Stack {
             state.host.internet.forgetPathMTUs()
           }
           state.host.net.settings = own
+          state.host.settingsChanged()
         }
       }
       settings = new
@@ -56,58 +60,11 @@ extension Stack {
     for shard in shards { shard.inspect { $0.sockets.tcp.forgetFastOpenCookies() } }
   }
 
-  private static func sysctl(_ name: String) throws(StackError) -> Sysctl {
-    guard let entry = Sysctl.named(name) else {
+  private func sysctl(_ name: String) throws(StackError) -> Sysctl {
+    guard let entry = Sysctl.named(name, interface: configuration.name) else {
       throw StackError("\"\(name)\" is an unknown key", code: .ENOENT)
     }
     return entry
-  }
-
-  // MARK: Addresses
-
-  /// Gives the stack another address, and tells the neighbours if the stack announces itself. Linux: `ip addr add`.
-  ///
-  /// - Parameter device: the interface to have it: `lo`, or `nil` for the stack's. On `lo` the whole of its network is local.
-  /// - Throws: `StackError` with EINVAL for an address that no host may have, EEXIST when it is there already; ENODEV.
-  public func addAddress(_ prefix: IPv4Prefix, on device: String? = nil) throws(StackError) {
-    let device = try known(device)
-    if device != .loopback || !prefix.address.isLoopback {
-      do throws(StackError) { try StackConfiguration.checkHost(prefix, "address") } catch {
-        throw StackError(error.description, code: .EINVAL)
-      }
-    }
-    let announces = configuration.announcesAddress && device != .loopback
-    try change("addr add \(prefix)") { (state) throws(Errno) in
-      try state.host.addAddress(prefix, on: device ?? state.ethernet)
-      if announces && state.queue == 0 {
-        state.host.announceAddress(prefix.address)
-      }
-    }
-  }
-
-  /// Takes an address away, with the routes that have it as their source; with the last one, all that lead over the
-  /// interface. Sockets that use it find no route any more. Linux: `ip addr del`.
-  ///
-  /// - Parameter device: the interface that has it; `nil`: the stack's.
-  /// - Throws: `StackError` with EADDRNOTAVAIL when there is no such address with this length; ENODEV.
-  public func removeAddress(_ prefix: IPv4Prefix, on device: String? = nil) throws(StackError) {
-    let device = try known(device)
-    try change("addr del \(prefix)") { (state) throws(Errno) in
-      let interface = device ?? state.ethernet
-      guard
-        state.host.internet.addresses.contains(where: { $0.prefix == prefix && $0.interface == interface })
-      else { throw .EADDRNOTAVAIL }
-      try state.host.removeAddress(prefix.address, on: interface)
-    }
-  }
-
-  /// Tells the neighbours who has the stack's addresses: twice each, 2 s apart (RFC 5227 section 2.3). Linux: `arp_notify`.
-  ///
-  /// - Throws: `StackError` with ENETDOWN after `close()`.
-  public func announceAddresses() throws(StackError) {
-    try change("arp announce") { (state) throws(Errno) in
-      if state.queue == 0 { state.host.announceAddresses() }
-    }
   }
 
   // MARK: Routes
@@ -166,57 +123,6 @@ extension Stack {
     }
   }
 
-  // MARK: Neighbours
-
-  /// Sets a neighbour by hand, whatever was known of it; packets that wait for it go out. Linux: `ip neigh replace`.
-  ///
-  /// - Parameter device: the interface it is on; `nil`: the stack's. All that `lo` has is one, 0.0.0.0, as in Linux, which
-  ///   nothing asks for.
-  /// - Throws: `StackError` with EINVAL for a group address, on the link or above it, and for a state that is found out
-  ///   and not set; ENOBUFS when the table is full; ENODEV.
-  public func replaceNeighbour(
-    _ address: IPv4Address, hardwareAddress: MACAddress, state: NeighbourState = .permanent,
-    on device: String? = nil
-  ) throws(StackError) {
-    let device = try known(device)
-    try change("neigh replace \(address) lladdr \(hardwareAddress)") { (shard) throws(Errno) in
-      guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, !address.isLoopback,
-        state.isConnected || state == .stale
-      else { throw .EINVAL }
-      try shard.host.setNeighbour(
-        device == .loopback ? .any : address, on: device ?? shard.ethernet,
-        hardwareAddress: hardwareAddress, state: state)
-    }
-  }
-
-  /// Forgets a neighbour; the next packet for it asks anew. Linux: `ip neigh del`.
-  ///
-  /// - Parameter device: the interface it is on; `nil`: the stack's.
-  /// - Throws: `StackError` with ENOENT when no shard knows it; ENODEV.
-  public func removeNeighbour(_ address: IPv4Address, on device: String? = nil) throws(StackError) {
-    let device = try known(device)
-    let found = Guarded(false)
-    try change("neigh del \(address)") { (state) throws(Errno) in
-      let wasThere = state.host.deleteNeighbour(address, on: device ?? state.ethernet)
-      found.withLock { $0 = $0 || wasThere }
-    }
-    guard found.withLock({ $0 }) else {
-      throw StackError("neigh del \(address): \(Errno.ENOENT)", code: .ENOENT)
-    }
-  }
-
-  /// Forgets all neighbours but those that need no resolution: PERMANENT and NOARP. Linux: `ip neigh flush all`.
-  ///
-  /// - Parameter device: of this interface only; `nil`: of all.
-  /// - Throws: `StackError` with ENETDOWN after `close()`; ENODEV.
-  public func flushNeighbours(on device: String? = nil) throws(StackError) {
-    let isNamed = device != nil
-    let device = try known(device)
-    try change("neigh flush") { (state) throws(Errno) in
-      state.host.flushNeighbours(on: isNamed ? device ?? state.ethernet : nil)
-    }
-  }
-
   // MARK: Interfaces
 
   /// The name of every stack's loopback.
@@ -241,7 +147,8 @@ extension Stack {
   public func apply(_ change: StackChange) throws(StackError) {
     switch change {
     case .setting(let name, let value): try set(name, to: value)
-    case .addAddress(let prefix, let device): try addAddress(prefix, on: device)
+    case .addAddress(let prefix, let device, let probing):
+      try addAddress(prefix, on: device, probing: probing)
     case .removeAddress(let prefix, let device): try removeAddress(prefix, on: device)
     case .addRoute(let entry, let device, let table): try addRoute(entry, on: device, table: table)
     case .replaceRoute(let entry, let device, let table): try replaceRoute(entry, on: device, table: table)
@@ -250,6 +157,10 @@ extension Stack {
     case .addRoutingRule(let rule): try addRule(rule)
     case .removeRoutingRule(let rule): try removeRule(rule)
     case .forgetConnections: try hooks.forgetConnections()
+    case .addProxy(let address, let device): try addProxy(for: address, on: device)
+    case .removeProxy(let address, let device): try removeProxy(for: address, on: device)
+    case .addNeighbour(let address, let station, let state, let device):
+      try addNeighbour(address, hardwareAddress: station, state: state, on: device)
     case .replaceNeighbour(let address, let station, let state, let device):
       try replaceNeighbour(address, hardwareAddress: station, state: state, on: device)
     case .removeNeighbour(let address, let device): try removeNeighbour(address, on: device)

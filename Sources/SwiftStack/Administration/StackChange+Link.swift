@@ -14,10 +14,15 @@ extension StackChange {
       case "mtu": link.mtu = try ChangeWords.number(try words.next("an MTU"), "mtu", 0...65535)
       case "address":
         link.macAddress = try ChangeWords.station(try words.next("a MAC address"))
-      default: throw StackError("\"\(name)\" is unknown here: link set takes mtu N, address MAC, up and down")
+      case "arp": link.resolvesAddresses = try onOrOff(name, &words)
+      default:
+        throw StackError(
+          "\"\(name)\" is unknown here: link set takes mtu N, address MAC, arp on|off, up and down")
       }
     }
-    guard link != LinkChange() else { throw StackError("link set needs mtu N, address MAC, up or down") }
+    guard link != LinkChange() else {
+      throw StackError("link set needs mtu N, address MAC, arp on|off, up or down")
+    }
     return .setLink(link, on: words.other)
   }
 
@@ -41,11 +46,15 @@ extension StackChange {
     guard let feature = NICFeature(rawValue: name) else {
       throw StackError("feature \"\(name)\" is unknown: there are \(list)")
     }
+    return .setFeature(feature, on: try onOrOff(name, &words))
+  }
+
+  private static func onOrOff(_ name: String, _ words: inout ChangeWords) throws(StackError) -> Bool {
     let value = try words.next("on or off")
     guard value == "on" || value == "off" else {
       throw StackError("\(name) is on or off, not \"\(value)\"")
     }
-    return .setFeature(feature, on: value == "on")
+    return value == "on"
   }
 
   private static func fault(_ words: inout ChangeWords) throws(StackError) -> NICFault {

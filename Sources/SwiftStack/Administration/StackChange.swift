@@ -7,8 +7,8 @@ import Sockets
 public enum StackChange: Equatable, Sendable {
   /// `sysctl NAME=VALUE`
   case setting(name: String, value: String)
-  /// `addr add ADDRESS/LENGTH [dev IFNAME]`, `addr del ADDRESS/LENGTH [dev IFNAME]`
-  case addAddress(IPv4Prefix, on: String? = nil)
+  /// `addr add ADDRESS/LENGTH [probe] [dev IFNAME]`, `addr del ADDRESS/LENGTH [dev IFNAME]`
+  case addAddress(IPv4Prefix, on: String? = nil, probing: Bool = false)
   case removeAddress(IPv4Prefix, on: String? = nil)
   /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N] [table TABLE]`
   case addRoute(RouteEntry, on: String? = nil, table: UInt32 = RoutingTableName.main)
@@ -21,8 +21,13 @@ public enum StackChange: Equatable, Sendable {
   case removeRoutingRule(NamedRule)
   /// `conntrack flush`
   case forgetConnections
+  /// `neigh add ADDRESS lladdr MAC [nud STATE] [dev IFNAME]`: as `replace`, for one that is not known yet
+  case addNeighbour(IPv4Address, MACAddress, NeighbourState, on: String? = nil)
   /// `neigh replace ADDRESS lladdr MAC [nud STATE] [dev IFNAME]`
   case replaceNeighbour(IPv4Address, MACAddress, NeighbourState, on: String? = nil)
+  /// `neigh add proxy ADDRESS [dev IFNAME]`, `neigh del proxy ADDRESS [dev IFNAME]`
+  case addProxy(IPv4Address, on: String? = nil)
+  case removeProxy(IPv4Address, on: String? = nil)
   /// `neigh del ADDRESS [dev IFNAME]`
   case removeNeighbour(IPv4Address, on: String? = nil)
   /// `neigh flush`: all but the permanent ones
@@ -92,16 +97,25 @@ public enum StackChange: Equatable, Sendable {
   private static func address(_ words: inout ChangeWords) throws(StackError) -> StackChange {
     let verb = try words.expect(["add", "del"])
     let prefix = try words.hostPrefix()
+    let probes = verb == "add" && words.peek == "probe"
+    if probes { words.skip() }
     try words.options(["dev"]) { (_, _) throws(StackError) in }
-    return verb == "add" ? .addAddress(prefix, on: words.other) : .removeAddress(prefix, on: words.other)
+    return verb == "add"
+      ? .addAddress(prefix, on: words.other, probing: probes) : .removeAddress(prefix, on: words.other)
   }
 
   private static func neighbour(_ words: inout ChangeWords) throws(StackError) -> StackChange {
-    let verb = try words.expect(["replace", "del", "flush"])
+    let verb = try words.expect(["add", "replace", "del", "flush"])
     if verb == "flush" {
       if words.peek == "all" { words.skip() }
       try words.options(["dev"]) { (_, _) throws(StackError) in }
       return words.other.map { .flushNeighboursOf($0) } ?? .flushNeighbours
+    }
+    if verb != "replace" && words.peek == "proxy" {
+      words.skip()
+      let address = try words.address()
+      try words.options(["dev"]) { (_, _) throws(StackError) in }
+      return verb == "add" ? .addProxy(address, on: words.other) : .removeProxy(address, on: words.other)
     }
     let address = try words.address()
     if verb == "del" {
@@ -120,8 +134,10 @@ public enum StackChange: Equatable, Sendable {
         state = parsed
       }
     }
-    guard let station else { throw StackError("neigh replace \(address) needs lladdr MAC: Invalid argument") }
-    return .replaceNeighbour(address, station, state, on: words.other)
+    guard let station else { throw StackError("neigh \(verb) \(address) needs lladdr MAC: Invalid argument") }
+    return verb == "add"
+      ? .addNeighbour(address, station, state, on: words.other)
+      : .replaceNeighbour(address, station, state, on: words.other)
   }
 
   private static let states: [String: NeighbourState] = [

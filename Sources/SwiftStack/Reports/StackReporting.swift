@@ -151,6 +151,7 @@ extension Shard {
       index: Int(interface.rawValue), device: host.link.devices[interface].name,
       isLoopback: host.link.devices[interface].isLoopback, mtu: host.link.devices[interface].mtu,
       macAddress: "\(host.link.devices[interface].macAddress)", isUp: host.link.devices[interface].isUp,
+      resolvesAddresses: host.link.devices[interface].resolvesAddresses || interface == .loopback,
       qdisc: host.link.devices[interface].qdiscSnapshot.kind.rawValue,
       transmitQueueLength: host.link.devices[interface].transmitQueueLength,
       addresses: host.internet.addresses.filter { $0.interface == interface }.map { "\($0.prefix)" },

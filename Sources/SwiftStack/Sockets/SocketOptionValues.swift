@@ -25,6 +25,23 @@ extension Socket {
     try setsockopt(level: level, name: name, value: unsafe bytes.span.bytes)
   }
 
+  /// An option that is asked for with bytes in the place of its value: `IP_MSFILTER` (41) and `MCAST_MSFILTER` (48), which
+  /// name the group and say how many sources there is room for.
+  ///
+  /// - Parameter asked: the bytes, as `getsockopt(2)` finds them.
+  /// - Returns: at most as many bytes as Linux would write; there may be more sources than were asked for, and the count says.
+  /// - Throws: `EINVAL` for what is no group, `ENODEV`, `EADDRNOTAVAIL` when the socket is not in it there.
+  public func getsockopt(
+    level: Int32, name: Int32, asked: RawSpan, maximum: Int = 65536
+  ) throws(SocketError) -> [UInt8] {
+    try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in
+        try state.sockets.getsockopt(
+          id, level: level, name: name, asked: asked, maximum: maximum, host: &state.host)
+      }
+    }
+  }
+
   /// The option's bytes, at most `maximum` of them.
   public func getsockopt(level: Int32, name: Int32, maximum: Int = 256) throws(SocketError) -> [UInt8] {
     try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
