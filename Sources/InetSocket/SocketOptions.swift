@@ -70,6 +70,16 @@ public struct SocketOptions: Sendable {
     InterfaceIndex(rawValue: UInt16(clamping: boundIndex))
   }
 
+  /// What the IP header of a packet of the socket is made by, where nothing else is said for this packet.
+  @inlinable public func sendOptions(_ number: IPProtocol) -> IPv4SendOptions {
+    var send = IPv4SendOptions(protocol: number)
+    send.typeOfService = typeOfService
+    send.timeToLive = timeToLive
+    send.pmtuDiscovery = pathMTUDiscovery
+    send.mark = mark
+    return send
+  }
+
   /// `SO_LINGER`; `nil` when it is off. Zero: close resets.
   public var linger: Nanoseconds? { isLingering ? .seconds(Int64(lingerSeconds)) : nil }
 }

@@ -137,6 +137,25 @@ extension SocketLayer {
     try keep(membership, id)
   }
 
+  /// `IP_MSFILTER` and `MCAST_MSFILTER` as they are read. Linux: `ip_mc_msfget()`, `ip_mc_gsfget()`.
+  ///
+  /// - Parameter isOld: the interface is found as for a join; else it is the one of that number, and no other.
+  /// - Throws: ENODEV for an interface that is not there; EADDRNOTAVAIL when the socket is not in the group there.
+  mutating func filter(
+    _ id: SocketID, _ asked: FilterRequest, isOld: Bool, _ host: inout Host
+  ) throws(Errno) -> FilterAnswer {
+    let (group, index) = (asked.group.group, asked.group.index)
+    let interface = isOld ? try groupInterface(asked.group, &host) : nil
+    return try withCore(id) { (core) throws(Errno) in
+      let found = core.memberships.first {
+        guard $0.group == group else { return false }
+        return if let interface { $0.interface == interface } else { Int32($0.interface.rawValue) == index }
+      }
+      guard let found else { throw .EADDRNOTAVAIL }
+      return FilterAnswer(mode: found.isExcluding ? 0 : 1, sources: found.sources ?? [])
+    }
+  }
+
   private mutating func membership(
     _ id: SocketID, of group: IPv4Address, on interface: InterfaceIndex
   ) throws(Errno) -> GroupMembership {

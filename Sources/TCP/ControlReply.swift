@@ -15,9 +15,10 @@ struct ControlReply {
   var flags: TCPFlags
   var window: UInt16 = 0
   var options = TCPOptions()
-  var typeOfService: UInt8 = 0
-  /// 0: the stack's default.
-  var timeToLive: UInt8 = 0
+  /// What its IP header is made by.
+  var sendOptions = IPv4SendOptions(protocol: .tcp)
+  /// IP options that it has; with a source route it goes to the first hop.
+  var networkOptions = IPv4OptionList()
   /// The device to send by, that of the socket; `.none`: as the routes say.
   var device = InterfaceIndex.none
   var signing = SegmentSigning.none
@@ -28,7 +29,9 @@ struct ControlReply {
   @discardableResult
   func send(host: inout Host) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
-      var route = try? host.route(to: destination, from: source, by: device)
+      var route = try? host.route(
+        to: networkOptions.firstHop ?? destination, from: source, onLink: networkOptions.isStrictRoute,
+        by: device)
     else { return .dropped }
     guard var packet = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit)
     else {
@@ -44,9 +47,14 @@ struct ControlReply {
     }
     host.net.counters.count(.TcpOutSegs)
     if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
-    var sendOptions = IPv4SendOptions(protocol: .tcp)
-    sendOptions.typeOfService = typeOfService
-    sendOptions.timeToLive = timeToLive
+    var sendOptions = sendOptions
+    sendOptions.optionByteCount = networkOptions.byteCount
+    guard
+      IPv4Layer.push(networkOptions, onto: &packet, route: route, destination: destination, net: host.net)
+    else {
+      packet.drop(.noMemory)
+      return .dropped
+    }
     return host.output(packet, route: &route, options: sendOptions)
   }
 

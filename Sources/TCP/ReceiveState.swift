@@ -1,3 +1,4 @@
+import NetNamespace
 import Timers
 import Wire
 
@@ -27,13 +28,20 @@ struct AnswerLimit {
 
   /// Whether a segment that does not fit may be answered. One with data or a FIN is no part of a loop of ACKs, and its
   /// sender waits for the answer: always.
-  mutating func admits(_ segment: IncomingSegment, now: Instant) -> Bool {
-    segment.sequence != segment.endSequence && !segment.flags.contains(.syn) || admits(now: now)
+  ///
+  /// - Parameter skipped: counts the answer that is not given.
+  mutating func admits(
+    _ segment: IncomingSegment, _ skipped: NetCounters.Name, net: inout Net
+  ) -> Bool {
+    segment.sequence != segment.endSequence && !segment.flags.contains(.syn) || admits(skipped, net: &net)
   }
 
-  mutating func admits(now: Instant) -> Bool {
-    if let last, now - last < Self.interval { return false }
-    last = now
+  mutating func admits(_ skipped: NetCounters.Name, net: inout Net) -> Bool {
+    if let last, net.now - last < Self.interval {
+      net.counters.count(skipped)
+      return false
+    }
+    last = net.now
     return true
   }
 }

@@ -35,6 +35,8 @@ struct RequestSocket: ~Copyable {
   var authentication: RequestAuthentication?
   /// When the first SYN-ACK went.
   var sentAt: Instant
+  /// The clock of time stamps at the first SYN-ACK and at the latest. Linux: `snt_tsval_first`, `snt_tsval_last`.
+  var sentTimestamps: (first: UInt32, last: UInt32)
   /// Answers to repeated SYNs and to segments that do not fit.
   var outOfWindow = AnswerLimit()
   /// Neighbours in the order of arrival among the listener's requests.

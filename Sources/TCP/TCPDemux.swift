@@ -144,7 +144,8 @@ extension TCPLayer {
   ) {
     var answer = FastOpenAnswer()
     let refusal = requestConnection(
-      listener, segment, tuple, initial: initial, typeOfService: typeOfService, &answer, host: &host)
+      listener, segment, tuple, initial: initial, typeOfService: typeOfService,
+      options: Self.answerOptions(to: skb, host.internet), &answer, host: &host)
     if let refusal {
       skb.drop(refusal)
     } else if let child = answer.child {
@@ -152,6 +153,25 @@ extension TCPLayer {
     } else {
       skb.consumed()
     }
+  }
+
+  /// The IP options that the connection of a SYN has; `nil`: none. Linux: `tcp_v4_save_options()`.
+  private static func answerOptions(
+    to skb: borrowing SkBuff, _ internet: borrowing IPv4Layer
+  ) -> SocketIPOptions? {
+    guard let network = skb.networkHeaderOffset, let transport = skb.transportHeaderOffset,
+      transport - network > IPv4Header.minimumByteCount
+    else { return nil }
+    let header = skb.pulledHeaders()
+    guard header.count >= transport - network else { return nil }
+    // Safe: a byte has no padding.
+    let echo = IPv4Options.echo(of: unsafe header.span.bytes.extracting(0..<transport - network))
+    guard !echo.isEmpty,
+      // Safe: as above.
+      let list = try? IPv4OptionList(
+        sending: unsafe echo.span.bytes, isPrivileged: true, isElsewhere: { internet.isElsewhere($0) })
+    else { return nil }
+    return SocketIPOptions(echo, list)
   }
 
   /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.
@@ -204,7 +224,10 @@ extension TCPLayer {
     if sockets[index].authentication != nil && ignores(report, for: index, net: &host.net) { return }
     let quoted = SequenceNumber(report.sequence)
     guard report.isLocal || quoted.isBetween(sockets[index].sender.sndUna, sockets[index].sender.sndNxt)
-    else { return }
+    else {
+      host.net.counters.count(.TcpExtOutOfWindowIcmps)
+      return
+    }
     if let mtu = report.mtu {
       let discovery = sockets[index].core.options.pathMTUDiscovery
       if discovery.acceptsPathMTU { host.learnPathMTU(destination: tuple.remote.address, mtu: mtu) }
@@ -213,8 +236,11 @@ extension TCPLayer {
         sockets[index].pathMTUReduced(host: &host)
       }
     } else {
+      // One with Fast Open that was accepted is a connection like others. Linux: `fastopen && !fastopen->sk`.
+      let isAccepted =
+        sockets[index].fastOpen.contains(.isPassive) && sockets[index].connectPhase == .connected
       switch sockets[index].state {
-      case .synSent, .synReceived:
+      case .synSent where !isAccepted, .synReceived where !isAccepted:
         // Queued whoever asks, so that a connect() that fails can tell who refused it. Linux: `ip_icmp_error()`.
         sockets[index].core.queueError(ExtendedError(report))
         sockets[index].fail(report.errno, net: &host.net)

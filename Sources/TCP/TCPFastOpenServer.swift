@@ -110,10 +110,18 @@ extension TCPLayer {
     if isSyn && segment.sequence == sockets[index].receiver.initialReceive {
       // The SYN again: our SYN-ACK was lost.
       skb.drop(.tcpInvalidSYN)
-      if sockets[index].receiver.answers.admits(now: host.net.now) {
+      if sockets[index].receiver.answers.admits(.TcpExtTCPACKSkippedSynRecv, net: &host.net) {
         sockets[index].repeatSynAck(host: &host)
       }
       return []
+    }
+    let next = sockets[index].receiver.rcvNxt
+    if segment.flags.contains(.syn), !segment.flags.contains(.rst), !segment.sequence.isBefore(next),
+      !segment.sequence.isAfter(next + sockets[index].receiver.receiveWindow)
+    {
+      // Another SYN: its sender is reset, the connection is not. Linux: `embryonic_reset` of `tcp_check_req()`.
+      skb.drop(.tcpInvalidSYN)
+      return .reset
     }
     let wasOpen = sockets[index].state
     if let refusal = sockets[index].refuse(segment, host: &host) {
@@ -206,6 +214,7 @@ extension TCPConnection {
   /// Linux: `tcp_fastopen_synack_timer()`.
   mutating func synAckExpired(host: inout Host) {
     // One more than without Fast Open.
+    host.net.counters.count(.TcpExtTCPTimeouts)
     let most = options.synCount ?? host.net.settings.tcpSynackRetries + 1
     guard sender.retransmits < most else { return writeError(net: &host.net) }
     if sender.retransmits == 1 { sender.enterLoss(net: &host.net) }

@@ -24,6 +24,11 @@ extension TCPConnection {
     hasWindowScale = host.net.settings.tcpWindowScaling
     receiver.advertisedMSS = min(
       options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: core.route?.mtu ?? 1500))
+    // Until the peer names its own (RFC 9293 section 3.7.1).
+    sender.peerMSS = options.maximumSegment ?? 536
+    sender.segmentOptionByteCount = UInt8(
+      (host.net.settings.tcpTimestamps ? 12 : 0)
+        + (signatureKey == nil ? 0 : SegmentSignature.optionByteCount))
     sender.syncMSS(mtu: core.route?.mtu ?? 1500)
     selectInitialWindow(segment: receiver.advertisedMSS, net: host.net)
     // Until the peer has agreed.
@@ -157,6 +162,7 @@ extension TCPConnection {
     if hasTimestamps {
       receiver.recent = RecentTimestamp(value: segment.options.timestampValue, at: net.now)
     }
+    sender.segmentOptionByteCount = UInt8(fixedOptionByteCount)
     // TCP_MAXSEG counts until here: what the handshake has agreed on stays.
     sender.peerMSS = options.maximumSegment.map { min($0, segment.peerMSS) } ?? segment.peerMSS
     sender.sndWnd = segment.window

@@ -39,7 +39,7 @@ extension TCPConnection {
     info.receiveWindowScale = hasWindowScale ? receiver.rcvWscale : 0
     info.retransmissionTimeout = sender.rtt.timeout
     info.delayedAckTimeout = receiver.ack.timeout
-    info.sendMSS = sender.mssCache - (hasTimestamps ? 12 : 0)
+    info.sendMSS = sender.mssCache - Int(sender.segmentOptionByteCount)
     info.receiveMSS = receiver.rcvMSS
     info.advertisedMSS = receiver.advertisedMSS
     info.pathMTU = sender.mssPathMTU

@@ -118,11 +118,16 @@ extension TCPConnection {
         && !segment.flags.contains(.rst)
         && !isDuplicateAck(segment)
       {
-        host.net.counters.count(.TcpExtPAWSEstab)
         if segment.flags.contains(.syn) {
           challengeSyn(host: &host)
+        } else if segment.flags.contains(.ack) && segment.sequence == segment.endSequence
+          && segment.sequence.isBefore(receiver.rcvNxt)
+        {
+          // ACKs that others have overtaken are common, and their sender knows better by now.
+          host.net.counters.count(.TcpExtPAWSOldAck)
         } else {
-          sendDuplicateAck(segment, host: &host)
+          host.net.counters.count(.TcpExtPAWSEstab)
+          sendDuplicateAck(segment, .TcpExtTCPACKSkippedPAWS, host: &host)
         }
         return (.tcpPAWS, [])
       }
@@ -138,7 +143,7 @@ extension TCPConnection {
         challengeSyn(host: &host)
         return (.tcpInvalidSYN, [])
       }
-      sendDuplicateAck(segment, host: &host)
+      sendDuplicateAck(segment, .TcpExtTCPACKSkippedSeq, host: &host)
       return (.tcpInvalidSequence, [])
     }
     if segment.flags.contains(.rst) {
@@ -176,8 +181,7 @@ extension TCPConnection {
   mutating func resetByPeer(net: inout Net) {
     let error: Errno
     switch state {
-    case .synReceived where fastOpen.contains(.isPassive): error = .ECONNRESET
-    case .synSent, .synReceived: error = .ECONNREFUSED
+    case .synSent: error = .ECONNREFUSED
     case .closeWait: error = .EPIPE
     case .close: return
     default: error = .ECONNRESET
@@ -187,21 +191,24 @@ extension TCPConnection {
 
   /// RFC 5961 section 7: challenge ACKs are limited for each socket. Linux: `tcp_send_challenge_ack()`.
   private mutating func sendChallengeAck(host: inout Host) {
-    guard receiver.answers.admits(now: host.net.now) else { return }
+    guard receiver.answers.admits(.TcpExtTCPACKSkippedChallenge, net: &host.net) else { return }
     host.net.counters.count(.TcpExtTCPChallengeACK)
     sendAck(host: &host)
   }
 
   /// RFC 5961 4.2: a SYN never resets a connection that exists, wherever it lies.
   private mutating func challengeSyn(host: inout Host) {
+    host.net.counters.count(.TcpInErrs)
     host.net.counters.count(.TcpExtTCPSYNChallenge)
     sendChallengeAck(host: &host)
   }
 
   /// What an old or too new segment is owed, at a limited rate, so that two ends that disagree do not keep each other
   /// busy. Linux: `tcp_send_dupack()`.
-  private mutating func sendDuplicateAck(_ segment: IncomingSegment, host: inout Host) {
-    guard receiver.answers.admits(segment, now: host.net.now) else { return }
+  private mutating func sendDuplicateAck(
+    _ segment: IncomingSegment, _ skipped: NetCounters.Name, host: inout Host
+  ) {
+    guard receiver.answers.admits(segment, skipped, net: &host.net) else { return }
     if segment.sequence != segment.endSequence && segment.sequence.isBefore(receiver.rcvNxt) {
       host.net.counters.count(.TcpExtDelayedACKLost)
       receiver.enterQuickAck()

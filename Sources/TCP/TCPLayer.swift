@@ -13,6 +13,8 @@ public struct TCPLayer: ~Copyable {
   private let addressOnly = AddressOnly()
   var sockets = Slab<TCPConnection>()
   var requests = Slab<RequestSocket>()
+  /// IP options that requests' SYNs have brought along, by the request's slot: few have any.
+  var requestOptions: [Int: SocketIPOptions] = [:]
   var timeWaits = Slab<TimeWaitSocket>()
   var connections: ConnectionTable
   var listeners = Slab<TCPListener>()
@@ -202,6 +204,8 @@ public struct TCPLayer: ~Copyable {
       }
       net.counters.count(.TcpExtTW)
       armTimeWait(slot, net: &net)
+    } else {
+      net.counters.count(.TcpExtTCPTimeWaitOverflow)
     }
     sockets[index].sender.purge()
     sockets[index].timers.stop()
@@ -245,7 +249,7 @@ public struct TCPLayer: ~Copyable {
       if isExact { endTimeWait(slot, net: &host.net) }
       return
     }
-    if isOld { host.net.counters.count(.TcpExtPAWSEstab) }
+    if isOld { host.net.counters.count(.TcpExtPAWSTimewait) }
     let isBareAck = isExact && segment.sequence == segment.endSequence
     if isBareAck && timeWaits[slot].hasTimestamps && segment.options.hasTimestamps {
       timeWaits[slot].timestampRecent = segment.options.timestampValue
@@ -256,7 +260,9 @@ public struct TCPLayer: ~Copyable {
       timeWaits[slot].expires = host.net.now + TimeWaitSocket.duration
     }
     if isBareAck { return }
-    guard timeWaits[slot].outOfWindow.admits(segment, now: host.net.now) else { return }
+    guard timeWaits[slot].outOfWindow.admits(segment, .TcpExtTCPACKSkippedTimeWait, net: &host.net) else {
+      return
+    }
     acknowledgeInTimeWait(slot, segment, host: &host)
   }
 

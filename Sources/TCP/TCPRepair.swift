@@ -190,7 +190,9 @@ extension TCPConnection {
       receiver.rcvWscale = receive
       hasWindowScale = true
     case .sackPermitted: sender.scoreboard.hasSACK = true
-    case .timestamps: hasTimestamps = true
+    case .timestamps:
+      hasTimestamps = true
+      sender.segmentOptionByteCount = UInt8(fixedOptionByteCount)
     }
   }
 

@@ -15,7 +15,7 @@ extension TCPLayer {
   /// - Returns: why the SYN is to be dropped; `nil` when it was answered.
   mutating func requestConnection(
     _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, initial: SequenceNumber?,
-    typeOfService: UInt8, _ answer: inout FastOpenAnswer, host: inout Host
+    typeOfService: UInt8, options: SocketIPOptions?, _ answer: inout FastOpenAnswer, host: inout Host
   ) -> DropReason? {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
@@ -40,7 +40,7 @@ extension TCPLayer {
     let hasTimestamps =
       host.net.settings.tcpTimestamps && segment.options.hasTimestamps && !(isSigned && hasSACK)
     let device = sockets[listeners[listener].socket].core.options.boundDevice
-    let mss = advertisedMSS(listener, tuple, by: device, host: &host)
+    let mss = advertisedMSS(listener, tuple, hop: options?.list.firstHop, by: device, host: &host)
     // The child will offer the same.
     let parent = listeners[listener].socket
     let window = InitialWindow(
@@ -60,8 +60,10 @@ extension TCPLayer {
         RequestAuthentication(keyID: $0.nextKeyID, nextKeyID: $0.keyID)
       },
       sentAt: host.net.now,
+      sentTimestamps: (host.net.now.milliseconds32, host.net.now.milliseconds32),
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
+    if let options { requestOptions[slot] = options }
     enqueueRequest(slot)
     enter(tuple, .request(slot))
     if tryFastOpen(listener, segment, tuple, &answer, net: &host.net) {
@@ -74,6 +76,11 @@ extension TCPLayer {
     sendSynAck(slot, answer.cookie, host: &host)
     armRequest(slot, net: &host.net)
     return nil
+  }
+
+  /// What the options of a request's SYN answer with. Linux: `ireq_opt`.
+  private func networkOptions(ofRequest slot: Int) -> SocketIPOptions? {
+    requestOptions.isEmpty ? nil : requestOptions[slot]
   }
 
   private mutating func enqueueRequest(_ slot: Int) {
@@ -103,6 +110,7 @@ extension TCPLayer {
       reply.options.hasTimestamps = true
       reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
       reply.options.timestampEcho = requests[slot].timestampRecent
+      requests[slot].sentTimestamps.last = host.net.now.milliseconds32
     }
     reply.options.sackPermitted = requests[slot].sackPermitted
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
@@ -118,16 +126,25 @@ extension TCPLayer {
       reply.options.extraByteCount = UInt8(reply.extra.count)
     }
     let listener = listeners[requests[slot].listener].socket
-    reply.typeOfService = sockets[listener].core.options.typeOfService
-    reply.timeToLive = sockets[listener].core.options.timeToLive
+    reply.sendOptions = sockets[listener].core.options.sendOptions(.tcp)
+    if let options = networkOptions(ofRequest: slot) { reply.networkOptions = options.list }
     reply.send(host: &host)
   }
 
+  /// The SYN-ACK again, by the timer or because the SYN came again. Linux: `tcp_rtx_synack()`.
+  private mutating func repeatSynAck(_ slot: Int, host: inout Host) {
+    requests[slot].retransmits += 1
+    host.net.counters.count(.TcpRetransSegs)
+    host.net.counters.count(.TcpExtTCPSynRetrans)
+    sendSynAck(slot, host: &host)
+  }
+
   private func advertisedMSS(
-    _ listener: Int, _ tuple: FourTuple, by device: InterfaceIndex, host: inout Host
+    _ listener: Int, _ tuple: FourTuple, hop: IPv4Address? = nil, by device: InterfaceIndex, host: inout Host
   ) -> Int {
     var mtu = 1500
-    let route = try? host.route(to: tuple.remote.address, from: tuple.local.address, by: device)
+    let route = try? host.route(
+      to: hop.map { IPAddress($0) } ?? tuple.remote.address, from: tuple.local.address, by: device)
     if let route { mtu = route.mtu }
     return min(
       sockets[listeners[listener].socket].options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: mtu))
@@ -135,6 +152,8 @@ extension TCPLayer {
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
   mutating func requestExpired(_ slot: Int, host: inout Host) {
+    // Linux: `tcp_syn_ack_timeout()`.
+    host.net.counters.count(.TcpExtTCPTimeouts)
     guard !isHopeless(slot, net: host.net) else {
       removeRequest(slot, net: &host.net)
       return
@@ -145,9 +164,7 @@ extension TCPLayer {
     requests[slot].timeouts += 1
     requests[slot].timeout = min(requests[slot].timeout << 1, RTTEstimator.maximumTimeout)
     if isDue {
-      requests[slot].retransmits += 1
-      host.net.counters.count(.TcpRetransSegs)
-      sendSynAck(slot, host: &host)
+      repeatSynAck(slot, host: &host)
     }
     armRequest(slot, net: &host.net)
   }
@@ -164,6 +181,7 @@ extension TCPLayer {
   mutating func removeRequest(_ slot: Int, net: inout Net) {
     requests[slot].timer.cancel(in: &net.timers)
     let request = requests.remove(slot)
+    if !requestOptions.isEmpty { requestOptions[slot] = nil }
     connections.remove(request.tuple, .request(slot))
     if let older = request.older { requests[older].newer = request.newer }
     if let newer = request.newer { requests[newer].older = request.older }
@@ -201,13 +219,27 @@ extension TCPLayer {
 
   /// An ICMP error that quotes our SYN-ACK: the peer cannot be reached, so nobody waits for it. Linux: `tcp_req_err()`.
   mutating func requestFailed(_ slot: Int, _ report: TransportError, net: inout Net) {
-    guard report.isLocal || SequenceNumber(report.sequence) == requests[slot].initialSend else { return }
+    guard report.isLocal || SequenceNumber(report.sequence) == requests[slot].initialSend else {
+      net.counters.count(.TcpExtOutOfWindowIcmps)
+      return
+    }
     switch report.errno {
     case .EHOSTUNREACH, .ENETUNREACH, .EPROTO:
       net.counters.count(.TcpExtListenDrops)
       removeRequest(slot, net: &net)
     default: break
     }
+  }
+
+  /// Whether a segment echoes a time stamp that no SYN-ACK of the request had: it is forged, or another connection's.
+  private func echoesOtherTime(_ slot: Int, _ segment: IncomingSegment) -> Bool {
+    guard requests[slot].hasTimestamps, segment.options.hasTimestamps, !segment.flags.contains(.rst) else {
+      return false
+    }
+    let echo = segment.options.timestampEcho &- requests[slot].timestampOffset
+    guard segment.options.timestampEcho != 0 else { return false }
+    let (first, last) = requests[slot].sentTimestamps
+    return last &- first < echo &- first
   }
 
   /// A segment for a connection that waits for its last ACK. Linux: `tcp_check_req()`.
@@ -225,19 +257,24 @@ extension TCPLayer {
     if isSyn && segment.sequence == requests[slot].initialReceive && !isOld {
       // The SYN again: our SYN-ACK was lost. Not faster than twice a second (RFC 9293 3.10.7.4).
       skb.drop(.tcpInvalidSYN)
-      if requests[slot].outOfWindow.admits(now: host.net.now) {
-        requests[slot].retransmits += 1
-        host.net.counters.count(.TcpRetransSegs)
-        sendSynAck(slot, host: &host)
+      if requests[slot].outOfWindow.admits(.TcpExtTCPACKSkippedSynRecv, net: &host.net) {
+        repeatSynAck(slot, host: &host)
       }
       return
     }
     let end = next + max(requests[slot].receiveWindow, 1)
     let inWindow = segment.sequence.isBetween(next, end) || segment.endSequence.isBetween(next, end)
-    guard inWindow, !isOld else {
-      if isOld { host.net.counters.count(.TcpExtPAWSEstab) }
-      skb.drop(isOld ? .tcpPAWS : .tcpInvalidSequence)
-      if !segment.flags.contains(.rst) && requests[slot].outOfWindow.admits(segment, now: host.net.now) {
+    let isForeign = echoesOtherTime(slot, segment)
+    guard inWindow, !isOld, !isForeign else {
+      if isOld {
+        host.net.counters.count(.TcpExtPAWSEstab)
+      } else if isForeign {
+        host.net.counters.count(.TcpExtTSEcrRejected)
+      }
+      skb.drop(isOld || isForeign ? .tcpPAWS : .tcpInvalidSequence)
+      if !segment.flags.contains(.rst)
+        && requests[slot].outOfWindow.admits(segment, .TcpExtTCPACKSkippedSynRecv, net: &host.net)
+      {
         acknowledgeForRequest(slot, host: &host)
       }
       return
@@ -247,8 +284,10 @@ extension TCPLayer {
       skb.drop(.tcpReset)
       if segment.sequence == next {
         host.net.counters.count(.TcpAttemptFails)
+        host.net.counters.count(.TcpExtEmbryonicRsts)
         removeRequest(slot, net: &host.net)
-      } else if requests[slot].outOfWindow.admits(now: host.net.now) {
+      } else if requests[slot].outOfWindow.admits(.TcpExtTCPACKSkippedChallenge, net: &host.net) {
+        host.net.counters.count(.TcpExtTCPChallengeACK)
         acknowledgeForRequest(slot, host: &host)
       }
       return
@@ -257,6 +296,7 @@ extension TCPLayer {
       skb.drop(.tcpInvalidSYN)
       resetRequest(slot, segment, host: &host)
       host.net.counters.count(.TcpAttemptFails)
+      host.net.counters.count(.TcpExtEmbryonicRsts)
       removeRequest(slot, net: &host.net)
       return
     }
@@ -274,6 +314,7 @@ extension TCPLayer {
       && segment.payload == 0 && !segment.flags.contains(.fin)
     {
       requests[slot].isAcknowledged = true
+      host.net.counters.count(.TcpExtTCPDeferAcceptDrop)
       skb.drop(.tcpFlags)
       return
     }
@@ -331,6 +372,10 @@ extension TCPLayer {
     }
     takeAuthentication(slot, &child)
     child.noteSigning()
+    if let options = networkOptions(ofRequest: slot) {
+      child.core.ipOptions = options
+      child.sender.networkOptionByteCount = UInt8(options.list.byteCount)
+    }
     child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil

@@ -26,6 +26,7 @@ extension TCPSender {
     if isDuplicateSACK(blocks[0], count > 1 ? blocks[1] : nil, acknowledgment: segment.acknowledgment),
       noteDuplicateSACK(blocks[0], acknowledgment: segment.acknowledgment, &ack, tagging: &tagging, net: &net)
     {
+      if packetsOut > 0, let ignored = ignorance(of: blocks[0]) { net.counters.count(ignored) }
       for index in 1..<max(count, 1) { blocks[index - 1] = blocks[index] }
       count -= 1
     }
@@ -53,6 +54,19 @@ extension TCPSender {
   }
 
   // MARK: Duplicates (RFC 2883)
+
+  /// Why a duplicate tells nothing about this episode's retransmissions; `nil`: it does. Linux: `tcp_is_sackblock_valid()` with
+  /// `is_dsack`.
+  private func ignorance(of block: SACKBlock) -> NetCounters.Name? {
+    guard let marker = recovery.undoMarker else {
+      return block.start.isAfter(sndUna) && isPlausible(block) ? nil : .TcpExtTCPDSACKIgnoredNoUndo
+    }
+    if isPlausible(block) { return nil }
+    if block.end.isAfter(sndUna) { return .TcpExtTCPDSACKIgnoredOld }
+    if !block.start.isBefore(marker) { return nil }
+    let isRecent = block.end.isAfter(marker) && block.end.offset(from: block.start) <= maxWindow
+    return isRecent ? nil : .TcpExtTCPDSACKIgnoredOld
+  }
 
   /// RFC 2883: the first block lies below the ACK, or inside the second. Linux: `tcp_check_dsack()`.
   private func isDuplicateSACK(_ first: SACKBlock, _ second: SACKBlock?, acknowledgment: SequenceNumber)

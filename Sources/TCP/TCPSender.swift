@@ -53,6 +53,8 @@ struct TCPSender: ~Copyable {
 
   /// Bytes of IP options in every packet. Linux: `icsk_ext_hdr_len`.
   var networkOptionByteCount: UInt8 = 0
+  /// Bytes of TCP options in every segment; in SYN-SENT, of those that are hoped for. Linux: `tcp_header_len` beyond 20.
+  var segmentOptionByteCount: UInt8 = 0
 
   // Our time stamps.
   var timestampOffset: UInt32 = 0
@@ -127,10 +129,12 @@ struct TCPSender: ~Copyable {
   }
   static let leastSegmentSize = 48
 
-  /// Linux: `tcp_sync_mss()`.
+  /// Linux: `tcp_sync_mss()`, whose size is without the options that every segment has.
   mutating func syncMSS(mtu: Int) {
     mssPathMTU = mtu
-    mssCache = boundToHalfWindow(min(Self.segmentSize(mtu: mtu - Int(networkOptionByteCount)), peerMSS))
+    let size = min(Self.segmentSize(mtu: mtu - Int(networkOptionByteCount)), peerMSS)
+    let options = Int(segmentOptionByteCount)
+    mssCache = boundToHalfWindow(size - options) + options
   }
 
   /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.

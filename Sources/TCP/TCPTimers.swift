@@ -70,13 +70,14 @@ extension TCPConnection {
       clampToUserTimeout(since: sender.retransmitStamp, now: host.net.now)
       return
     }
+    host.net.counters.count(.TcpExtTCPTimeouts)
     let isExpired = hasGivenUp(net: host.net)
     detectBlackhole(isExpired: isExpired, &cache, net: &host.net)
     if isExpired {
       writeError(net: &host.net)
       return
     }
-    if sender.retransmits == 0 { host.net.counters.count(.TcpExtTCPTimeouts) }
+    if sender.retransmits == 0, let counter = sender.failure { host.net.counters.count(counter) }
     sender.enterLoss(net: &host.net)
     sender.retransmits += 1
     let mss = currentMSS(host: &host)
@@ -272,5 +273,18 @@ extension TCPConnection {
     }
     let idle = options.keepAliveIdle ?? net.settings.tcpKeepaliveTime
     timers.keepAliveDeadline = idleChanged ? max(net.now, receiver.lastReceived + idle) : net.now + idle
+  }
+}
+
+extension TCPSender {
+  /// What did not mend the loss before the timer did. Linux: `mib_idx` of `tcp_retransmit_timer()`.
+  fileprivate var failure: NetCounters.Name? {
+    switch recovery.state {
+    case .recovery: hasSACK ? .TcpExtTCPSackRecoveryFail : .TcpExtTCPRenoRecoveryFail
+    case .loss: .TcpExtTCPLossFailures
+    case .disorder: hasSACK ? .TcpExtTCPSackFailures : .TcpExtTCPRenoFailures
+    case .open, .congestionWindowReduced:
+      sackedOut == 0 ? nil : hasSACK ? .TcpExtTCPSackFailures : .TcpExtTCPRenoFailures
+    }
   }
 }

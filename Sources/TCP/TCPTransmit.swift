@@ -131,10 +131,8 @@ extension TCPConnection {
       skb.drop(.ipOutNoRoute)
       return .dropped
     }
-    var sendOptions = IPv4SendOptions(protocol: .tcp)
-    sendOptions.typeOfService = core.options.typeOfService | networkMark
-    sendOptions.timeToLive = core.options.timeToLive
-    sendOptions.pmtuDiscovery = core.options.pathMTUDiscovery
+    var sendOptions = core.options.sendOptions(.tcp)
+    sendOptions.typeOfService |= networkMark
     sendOptions.mark = core.packetMark
     var packet = skb
     if sender.networkOptionByteCount > 0, let list = core.ipOptions?.list {
@@ -267,7 +265,9 @@ extension TCPConnection {
   /// Tells the peer that the connection is gone. Linux: `tcp_send_active_reset()`.
   mutating func sendReset(host: inout Host) {
     host.net.counters.count(.TcpOutRsts)
-    sendControl([.rst, .ack], sequence: acceptableSequence, host: &host)
+    if sendControl([.rst, .ack], sequence: acceptableSequence, host: &host) != .success {
+      host.net.counters.count(.TcpExtTCPAbortFailed)
+    }
   }
 
   /// Queues a FIN behind the data: on the last unsent segment when there is one. Linux: `tcp_send_fin()`.

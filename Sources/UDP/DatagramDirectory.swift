@@ -41,11 +41,15 @@ public final class DatagramDirectory: Sendable {
 
   /// How many sockets are bound to a device.
   private let deviceOwners = Atomic<Int>(0)
+  /// How many are connected to port 0 of a host.
+  private let portlessOwners = Atomic<Int>(0)
 
   /// Whether any socket is bound to a device.
   fileprivate var hasDevices: Bool { deviceOwners.load(ordering: .acquiring) > 0 }
-  fileprivate func countDevice(_ one: Int) {
-    _ = deviceOwners.add(one, ordering: .acquiringAndReleasing)
+  fileprivate var hasPortless: Bool { portlessOwners.load(ordering: .acquiring) > 0 }
+  fileprivate func count(_ key: DatagramKey, _ one: Int) {
+    if key.device != .none { _ = deviceOwners.add(one, ordering: .acquiringAndReleasing) }
+    if key.remote?.port == 0 { _ = portlessOwners.add(one, ordering: .acquiringAndReleasing) }
   }
 
   private func hash(_ local: SocketAddress, _ remote: SocketAddress?) -> UInt64 {
@@ -107,7 +111,7 @@ struct DirectoryEntries {
     let count = counts[place, default: 0] + 1
     counts[place] = count
     directory.set(shard, isFirst: count == 1, reusePort: reusePort, at: place)
-    if key.device != .none { directory.countDevice(1) }
+    directory.count(key, 1)
   }
 
   mutating func remove(_ key: DatagramKey, reusePort: Bool) {
@@ -115,14 +119,14 @@ struct DirectoryEntries {
     let count = counts[place, default: 1] - 1
     counts[place] = count > 0 ? count : nil
     directory.clear(shard, isLast: count == 0, reusePort: reusePort, at: place)
-    if key.device != .none { directory.countDevice(-1) }
+    directory.count(key, -1)
   }
 }
 
 /// How far the search for a datagram's socket has come among the shards.
 public struct DatagramSearch: Sendable, Equatable {
-  /// The kind of key that is asked for: connected to the sender, bound to the address, bound to any; of each those that are
-  /// bound to the device first.
+  /// The kind of key that is asked for: connected to the sender, to any of its ports, bound to the address, bound to any; of
+  /// each those that are bound to the device first.
   fileprivate var step = 0
   /// Shards that do not have the key of this step, a bit for each.
   fileprivate var asked: UInt64 = 0
@@ -162,11 +166,18 @@ extension DatagramTable {
     }
     let anywhere = SocketAddress(.any(flow.local.address.family), port: flow.local.port)
     let hasDevices = directory.hasDevices
-    while search.step < 6 {
+    let hasPortless = directory.hasPortless && flow.remote.port != 0
+    while search.step < 8 {
+      let peer: SocketAddress? =
+        switch search.step / 2 {
+        case 0: flow.remote
+        case 1: flow.remote.withoutPort
+        default: nil
+        }
       let key = DatagramKey(
-        search.step >= 4 ? anywhere : flow.local, search.step < 2 ? flow.remote : nil,
-        search.step % 2 == 0 ? interface : .none)
-      let isOfUse = hasDevices || key.device == .none
+        search.step >= 6 ? anywhere : flow.local, peer, search.step % 2 == 0 ? interface : .none)
+      let isOfUse =
+        (hasDevices || key.device == .none) && (hasPortless || search.step / 2 != 1)
       let shards = isOfUse ? directory.shards(with: key) & users & ~search.asked : 0
       if shards == 0 {
         search.step += 1

@@ -193,18 +193,15 @@ struct DatagramSocket: ~Copyable {
   }
 
   func sendOptions(_ number: IPProtocol, _ control: SendControl) -> IPv4SendOptions {
-    var send = IPv4SendOptions(protocol: number)
-    send.typeOfService = control.typeOfService ?? core.options.typeOfService
+    var send = core.options.sendOptions(number)
+    if let type = control.typeOfService { send.typeOfService = type }
     if let timeToLive = control.timeToLive {
       send.timeToLive = timeToLive
     } else if core.route?.kind == .multicast {
       send.timeToLive = core.options.multicastTimeToLive
       send.staysHere = core.options.multicastTimeToLive == 0
-    } else {
-      send.timeToLive = core.options.timeToLive
     }
     if core.route?.kind == .multicast { send.multicastLoop = core.multicast.loop }
-    send.pmtuDiscovery = core.options.pathMTUDiscovery
     send.mark = control.mark ?? core.packetMark
     return send
   }

@@ -8,7 +8,8 @@ import Wire
 ///
 /// A datagram costs three probes at most, however many sockets there are: the connected four-tuple, the address it was
 /// sent to, any address. Sockets that share one key (SO_REUSEPORT) are a group; the flow's hash picks the member. One that
-/// is bound to a device is found by what comes in there only, and before those with its key that are bound to none.
+/// is bound to a device is found by what comes in there only, and before those with its key that are bound to none. One that is
+/// connected to port 0 hears every port of its peer.
 struct DemuxTable: ~Copyable {
   private struct Entry {
     var local: SocketAddress
@@ -23,6 +24,8 @@ struct DemuxTable: ~Copyable {
   private var bound = 0
   /// How many are bound to a device.
   private var deviceCount = 0
+  /// How many are connected to port 0 of a host.
+  private var portlessCount = 0
   /// What other shards are told; `nil`: there is one shard.
   var shared: DirectoryEntries?
   /// Keys the hash: a peer chooses ports and must not choose chains.
@@ -55,6 +58,7 @@ struct DemuxTable: ~Copyable {
     entries[slot] = Entry(
       local: local, remote: remote, next: heads[place], device: device, isReusePort: reusePort, isBound: true)
     if device != .none { deviceCount += 1 }
+    if remote?.port == 0 { portlessCount += 1 }
     heads[place] = Int32(slot)
     bound += 1
   }
@@ -77,6 +81,7 @@ struct DemuxTable: ~Copyable {
     entries[slot].isBound = false
     bound -= 1
     if entries[slot].device != .none { deviceCount -= 1 }
+    if entries[slot].remote?.port == 0 { portlessCount -= 1 }
     shared?.remove(
       DatagramKey(entries[slot].local, entries[slot].remote, entries[slot].device),
       reusePort: entries[slot].isReusePort)
@@ -150,6 +155,12 @@ struct DemuxTable: ~Copyable {
     } else if let slot = probe(local, remote, flow: remote, device: .none) {
       return slot
     }
+    // Linux: `compute_score()`, which asks for the peer's port only if there is one.
+    if portlessCount > 0,
+      let slot = probe(local, remote.withoutPort, flow: remote, by: interface)
+    {
+      return slot
+    }
     if let slot = probe(local, nil, flow: remote, by: interface) { return slot }
     let anywhere = SocketAddress(.any(local.address.family), port: local.port)
     return probe(anywhere, nil, flow: remote, by: interface)
@@ -174,14 +185,17 @@ struct DemuxTable: ~Copyable {
   ) -> Int? {
     let anywhere = SocketAddress(.any(local.address.family), port: local.port)
     var started = slot == nil
-    for step in 0..<4 {
-      let (key, peer): (SocketAddress, SocketAddress?) =
-        switch step {
-        case 0: (local, remote)
-        case 1: (local, nil)
-        case 2: (anywhere, remote)
-        default: (anywhere, nil)
-        }
+    let isPortlessOfUse = portlessCount > 0 && remote.port != 0
+    for step in 0..<6 {
+      let peer: SocketAddress?
+      switch step % 3 {
+      case 0: peer = remote
+      case 1: peer = nil
+      default:
+        guard isPortlessOfUse else { continue }
+        peer = remote.withoutPort
+      }
+      let key = step < 3 ? local : anywhere
       var from = Int(heads[bucket(key, peer)])
       if !started, let slot {
         guard entries[slot].local == key, entries[slot].remote == peer else { continue }

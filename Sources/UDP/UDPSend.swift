@@ -199,8 +199,9 @@ extension UDPLayer {
       &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
       options: options)
     table.sockets[index].core.route = route
-    if case .failed(let error) = result { throw error }
-    if result == .dropped {
+    // Want of room is told to who asks for errors only. Linux: `udp_send_skb()`.
+    if case .failed(let error) = result, error != .ENOBUFS { throw error }
+    if result.isLost {
       host.net.counters.count(.UdpSndbufErrors)
       if table.sockets[index].core.options.receiveErrors { throw .ENOBUFS }
     } else {

@@ -165,5 +165,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     self.port = port
   }
   @inlinable public init(_ address: IPv4Address, port: UInt16) { self.init(IPAddress(address), port: port) }
+  /// The host alone, with port 0.
+  @inlinable public var withoutPort: SocketAddress { SocketAddress(address, port: 0) }
   public var description: String { "\(address):\(port)" }
 }

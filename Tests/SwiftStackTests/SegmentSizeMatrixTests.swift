@@ -145,7 +145,7 @@ import Wire
       frames += peer.host.takeFrames()
       let answer = try #require(frames.last { $0.bytes[13] == 0 }).bytes
       next = answer[38..<42].reduce(0) { $0 << 8 | UInt32($1) } &+ 1
-      if test.hasTimestamps { stamp = answer[58..<62].reduce(0) { $0 << 8 | UInt32($1) } }
+      if test.hasTimestamps { stamp = answer[62..<66].reduce(0) { $0 << 8 | UInt32($1) } }
       send(16, 1001, options)
       let server = try listener.accept()
       server.isNonBlocking = true

@@ -134,6 +134,35 @@ struct FastOpenServerTests {
     #expect(try server.open().acknowledgment == server.initial &+ 4)
   }
 
+  @Test(
+    "T6 a child that was accepted is told of an ICMP error as any connection is; one that waits ends",
+    arguments: [true, false])
+  func icmp(isAccepted: Bool) throws {
+    let server = try FastOpenListener()
+    let answer = try server.open()
+    let accepted = isAccepted ? try server.listening.server.accept() : nil
+    server.peer.sendICMP(type: 3, code: 1, about: answer)
+    let child = try accepted ?? server.listening.server.accept()
+    #expect(child.tcpInfo?.state == (isAccepted ? .synReceived : .close))
+    #expect(child.takeError() == .EHOSTUNREACH)
+  }
+
+  @Test("T6 a child's reset wants the exact number; another SYN is reset, not the child") func exactReset()
+    throws
+  {
+    let server = try FastOpenListener()
+    _ = try server.open()
+    let child = try server.listening.server.accept()
+    server.peer.send(0x04, sequence: server.initial &+ 100)
+    #expect(server.peer.next()?.flags == 0x10 && child.tcpInfo?.state == .synReceived)
+    server.peer.send(0x02, sequence: server.initial &+ 4)
+    let reset = try #require(server.peer.next())
+    #expect(reset.flags == 0x14 && reset.sequence == 0 && reset.acknowledgment == server.initial &+ 5)
+    #expect(child.tcpInfo?.state == .synReceived)
+    server.peer.send(0x04, sequence: server.initial &+ 4)
+    #expect(child.tcpInfo?.state == .close && child.takeError() == .ECONNRESET)
+  }
+
   @Test("T6 a reset child that was accepted keeps its place for a minute", arguments: [true, false])
   func reset(isAccepted: Bool) throws {
     let server = try FastOpenListener(queue: 1)

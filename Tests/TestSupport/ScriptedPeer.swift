@@ -18,6 +18,8 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
   public var networkOptions: [UInt8] = []
   /// Of the IP header that it came with.
   public var typeOfService: UInt8 = 0
+  /// The destination of that header: with a source route the first hop.
+  public var networkDestination: [UInt8] = []
 
   public init(_ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0) {
     self.flags = flags
@@ -85,6 +87,8 @@ public final class ScriptedPeer {
   /// Whole frames that are neither ARP nor TCP.
   public private(set) var otherFrames: [[UInt8]] = []
   public var answersARP = true
+  /// Whose addresses ours is the station of: their last bytes.
+  public var stations: Set<UInt8> = [1]
   private static let ownMAC: [UInt8] = [2, 0, 0, 0, 0, 1]
   private static let hostMAC: [UInt8] = [2, 0, 0, 0, 0, 2]
 
@@ -234,6 +238,12 @@ public final class ScriptedPeer {
     collect()
   }
 
+  /// An IP packet to the stack, as it is.
+  public func receiveRaw(_ packet: [UInt8]) {
+    host.receive(Self.hostMAC + Self.ownMAC + [8, 0] + packet)
+    collect()
+  }
+
   public func send(
     _ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0, window: UInt16 = 65535,
     options: [UInt8] = [],
@@ -312,10 +322,10 @@ public final class ScriptedPeer {
   private func take(_ frame: [UInt8]) {
     guard frame.count >= 34 else { return }
     if frame[12] == 8, frame[13] == 6 {
-      // A request for our address.
-      if answersARP, frame[21] == 1, Array(frame[38..<42]) == [10, 0, 0, 1] {
+      // A request for our address, or for a router's that we stand for.
+      if answersARP, frame[21] == 1, frame[38] == 10, stations.contains(frame[41]) {
         host.receive(
-          Self.hostMAC + Self.ownMAC + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + Self.ownMAC + [10, 0, 0, 1]
+          Self.hostMAC + Self.ownMAC + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + Self.ownMAC + frame[38..<42]
             + Self.hostMAC + [10, 0, 0, 2])
       }
       return
@@ -338,7 +348,14 @@ public final class ScriptedPeer {
     segment.payload = Array(tcp[header...])
     segment.networkOptions = Array(frame[34..<start])
     segment.typeOfService = frame[15]
-    let check = Self.checksum(Array(frame[26..<34]) + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
+    segment.networkDestination = Array(frame[30..<34])
+    // The sum is over the last hop's address (RFC 793 section 3.1).
+    var addresses = Array(frame[26..<34])
+    if let kind = segment.networkOptions.first, kind == 131 || kind == 137 {
+      let length = Int(segment.networkOptions[1])
+      addresses.replaceSubrange(4..<8, with: segment.networkOptions[length - 4..<length])
+    }
+    let check = Self.checksum(addresses + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
     precondition(check == 0, "the stack sent a TCP checksum that does not hold")
     arrived.append(segment)
   }

@@ -36,6 +36,86 @@ struct GroupSocketTests {
     [2, 0, 0, 0] + address + [UInt8](repeating: 0, count: 120)
   }
 
+  private func filter(
+    _ bench: DatagramBench, _ socket: SocketID, _ name: Int32, _ asked: [UInt8], room: Int = 4096
+  ) throws(Errno) -> [UInt8] {
+    // Safe: a byte has no padding.
+    let span = unsafe asked.span.bytes
+    return try bench.sockets.getsockopt(
+      socket, level: 0, name: name, asked: span, maximum: room, host: &bench.host)
+  }
+
+  @Test(
+    "IP_MSFILTER and MCAST_MSFILTER read a filter back: its mode, how many sources, and as many as there is room for"
+  )
+  func readFilter() throws {
+    let bench = DatagramBench()
+    let socket = try bench.udp(port: 5000)
+    #expect(set(bench, socket, GroupOptionName.join, Self.group, Self.own) == nil)
+    let old = Self.group + Self.own + [9, 9, 9, 9]
+    // All sources: MCAST_EXCLUDE, none.
+    #expect(
+      try filter(bench, socket, GroupOptionName.filter, old + [5, 0, 0, 0])
+        == Self.group + Self.own + [0, 0, 0, 0, 0, 0, 0, 0])
+    for last in [UInt8(7), 8, 9] {
+      #expect(set(bench, socket, GroupOptionName.blockSource, Self.group, Self.own, [10, 0, 0, last]) == nil)
+    }
+    #expect(
+      try filter(bench, socket, GroupOptionName.filter, old + [2, 0, 0, 0])
+        == Self.group + Self.own + [0, 0, 0, 0, 3, 0, 0, 0, 10, 0, 0, 7, 10, 0, 0, 8])
+    let index: [UInt8] = [2, 0, 0, 0, 0, 0, 0, 0]
+    let head = index + storage(Self.group)
+    let answer = try filter(bench, socket, GroupOptionName.filterAny, head + [9, 9, 9, 9, 9, 0, 0, 0])
+    #expect(answer.count == 144 + 3 * 128 && Array(answer[..<136]) == head)
+    #expect(Array(answer[136..<144]) == [0, 0, 0, 0, 3, 0, 0, 0])
+    #expect(Array(answer[144..<152]) == [2, 0, 0, 0, 10, 0, 0, 7])
+    // Only these.
+    let only = Self.group + Self.own + [1, 0, 0, 0, 1, 0, 0, 0, 10, 0, 0, 5]
+    #expect(set(bench, socket, GroupOptionName.filter, only) == nil)
+    #expect(
+      try filter(bench, socket, GroupOptionName.filter, old + [1, 0, 0, 0]) == only)
+    #expect(try filter(bench, socket, GroupOptionName.filter, old + [0, 0, 0, 0]).count == 16)
+  }
+
+  @Test("a filter that cannot be read: EINVAL, ENODEV, EADDRNOTAVAIL as Linux has them") func unreadFilter()
+    throws
+  {
+    let bench = DatagramBench()
+    let socket = try bench.udp(port: 5000)
+    let name = GroupOptionName.filter
+    let count: [UInt8] = [0, 0, 0, 0, 1, 0, 0, 0]
+    #expect(throws: Errno.EADDRNOTAVAIL) { try filter(bench, socket, name, Self.group + Self.own + count) }
+    #expect(throws: Errno.EINVAL) { try filter(bench, socket, name, Self.own + Self.own + count) }
+    #expect(throws: Errno.EINVAL) { try filter(bench, socket, name, Self.group + Self.own + [0, 0, 0, 0]) }
+    #expect(throws: Errno.ENODEV) { try filter(bench, socket, name, Self.group + [10, 0, 0, 99] + count) }
+    #expect(set(bench, socket, GroupOptionName.join, Self.group, Self.own) == nil)
+    let any = GroupOptionName.filterAny
+    for (index, errno) in [(UInt8(0), Errno.EADDRNOTAVAIL), (1, .EADDRNOTAVAIL)] {
+      #expect(throws: errno) {
+        try filter(bench, socket, any, [index, 0, 0, 0, 0, 0, 0, 0] + storage(Self.group) + count)
+      }
+    }
+    #expect(throws: Errno.EINVAL) {
+      try filter(
+        bench, socket, any, [2, 0, 0, 0, 0, 0, 0, 0] + [10, 0] + storage(Self.group).dropFirst(2) + count)
+    }
+  }
+
+  @Test("U4 igmp_max_memberships and igmp_max_msf: no group and no source more, ENOBUFS") func mostGroups()
+    throws
+  {
+    let bench = DatagramBench()
+    bench.host.net.settings.maximumMemberships = 2
+    bench.host.net.settings.maximumSources = 1
+    let socket = try bench.udp(port: 5000)
+    for last in [UInt8(1), 2, 3] {
+      #expect(
+        set(bench, socket, GroupOptionName.join, [239, 1, 1, last], Self.own) == (last == 3 ? .ENOBUFS : nil))
+    }
+    #expect(set(bench, socket, GroupOptionName.blockSource, Self.group, Self.own, [10, 0, 0, 7]) == nil)
+    #expect(set(bench, socket, GroupOptionName.blockSource, Self.group, Self.own, [10, 0, 0, 8]) == .ENOBUFS)
+  }
+
   @Test("IP_MULTICAST_IF in three forms, and what cannot be") func interface() throws {
     let bench = DatagramBench()
     let socket = try bench.udp(port: 5000)

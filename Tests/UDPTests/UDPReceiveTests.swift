@@ -27,6 +27,38 @@ import Wire
     #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
   }
 
+  @Test(
+    "U3 a socket that is connected to port 0 hears every port of its peer, before one that is not connected")
+  func anyPort() throws {
+    let bench = DatagramBench()
+    let (plain, id) = (try bench.udp(), try bench.udp())
+    for socket in [plain, id] {
+      try bench.setFlag(socket, level: 1, name: 2)
+      try bench.sockets.bind(socket, to: SocketAddress(.any, port: 40000), host: &bench.host)
+    }
+    try bench.connect(id, 0)
+    for source in [5555, 1, 65535] {
+      bench.receive(Packet.udp(from: source, to: 40000, [7]))
+      #expect(try bench.receive(id).message.source?.port == UInt16(source))
+    }
+    // Of another host none; a socket that is connected to the port comes first.
+    bench.receive(Packet.udp(from: 5, to: 40000, [8], source: [10, 0, 0, 9]))
+    #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
+    #expect(try bench.receive(plain).bytes == [8])
+    #expect(throws: Errno.ENOTCONN) { try bench.sockets.remoteAddress(id) }
+    // What is sent goes to port 0.
+    bench.sent.removeAll()
+    try bench.send(id, [1])
+    bench.settle()
+    #expect(bench.sent.first.map { Array($0[22..<24]) } == [0, 0])
+    try bench.connect(plain, 5555)
+    bench.receive(pong)
+    #expect(try bench.receive(plain).bytes == Array("pong".utf8))
+    try bench.sockets.close(id, host: &bench.host)
+    bench.receive(Packet.udp(from: 6, to: 40000, [9]))
+    #expect(bench.count(.UdpNoPorts) == 1)
+  }
+
   @Test("R MSG_PEEK leaves the datagram, MSG_TRUNC tells its length")
   func peekAndTruncate() throws {
     let bench = DatagramBench()

@@ -29,8 +29,9 @@ extension OptionTable {
     add(
       SocketOption(
         name: TCPOptionName.authenticationKeys, label: "TCP_AO_GET_KEYS", takers: .all, refusal: .ENOPROTOOPT,
-        read: nil, set: nil,
-        answer: { (question, id, layer, room) throws(Errno) in
+        // Which keys are asked for stands in the caller's bytes, and none are brought along.
+        read: { (_, _, _, _) throws(Errno) in throw .EINVAL }, set: nil,
+        answer: { (question, id, layer, _, room) throws(Errno) in
           let question = try KeyQuestion(question)
           return question.answer(try layer.tcp.authenticationKeys(id), room: room)
         }))

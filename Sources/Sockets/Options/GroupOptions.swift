@@ -102,11 +102,20 @@ extension OptionTable {
   }
 
   private mutating func addFilter(_ name: Int32, _ label: String, _ type: OptionType<FilterRequest>) {
+    let isOld = name == GroupOptionName.filter
     add(
-      name, label, type,
-      // Which group is asked about stands in the caller's bytes, and none are brought along.
-      get: { (_, _, _) throws(Errno) in throw .EINVAL },
-      set: { (filter, id, layer, host) throws(Errno) in try layer.setFilter(id, filter, &host) })
+      SocketOption(
+        name: name, label: label, takers: .all, refusal: .ENOPROTOOPT,
+        // Which group is asked about stands in the caller's bytes, and none are brought along.
+        read: { (_, _, _, _) throws(Errno) in throw .EINVAL },
+        set: { (bytes, id, layer, host) throws(Errno) in
+          try layer.setFilter(id, type.decode(bytes), &host)
+        },
+        answer: { (bytes, id, layer, host, room) throws(Errno) in
+          let asked = try FilterRequest(asking: bytes, isOld: isOld)
+          let value = try layer.filter(id, asked, isOld: isOld, &host).bytes(answering: asked, bytes, isOld: isOld)
+          return value.count <= room ? value : Array(value[..<room])
+        }))
   }
 }
 
@@ -133,6 +142,47 @@ struct FilterRequest: Sendable {
   var isWhole: Bool
   /// `nil`: an address of another family is among them.
   var sources: [IPv4Address]?
+}
+
+extension FilterRequest {
+  /// What a reader has in its bytes: the group, and how many sources it has room for.
+  ///
+  /// - Throws: EINVAL for too few bytes or what is no group.
+  fileprivate init(asking bytes: RawSpan, isOld: Bool) throws(Errno) {
+    guard bytes.byteCount >= (isOld ? 16 : StorageLayout.second + 8) else { throw .EINVAL }
+    let group = isOld ? bytes.loadIPv4(0) : StorageLayout.address(bytes, StorageLayout.first)
+    guard let group, group.isMulticast else { throw .EINVAL }
+    self.init(
+      group: GroupRequest(
+        group: group, address: isOld ? bytes.loadIPv4(4) : .any,
+        index: isOld ? 0 : HostOrder.loadInt(bytes, 0)),
+      mode: 0, count: Int(HostOrder.load32(bytes, isOld ? 12 : StorageLayout.second + 4)),
+      byteCount: bytes.byteCount, isWhole: true, sources: nil)
+  }
+}
+
+/// The filter of a group as it is read.
+struct FilterAnswer {
+  var mode: UInt32
+  var sources: [IPv4Address]
+
+  /// As many sources as the reader has room for, and how many there are. Linux: `ip_mc_msfget()`, `ip_mc_gsfget()`.
+  fileprivate func bytes(answering asked: FilterRequest, _ head: RawSpan, isOld: Bool) -> [UInt8] {
+    let shown = sources.prefix(asked.count)
+    let start = isOld ? 8 : StorageLayout.second
+    var bytes = (0..<start).map { head.load8($0) }
+    bytes += SocketOptionValue.bytes(mode) + SocketOptionValue.bytes(UInt32(sources.count))
+    for source in shown {
+      let address = SocketOptionValue.bytes(source.rawValue.byteSwapped)
+      if isOld {
+        bytes += address
+      } else {
+        bytes += [UInt8(AddressFamily.inet.rawValue), 0, 0, 0] + address
+        bytes += [UInt8](repeating: 0, count: StorageLayout.byteCount - 8)
+      }
+    }
+    return bytes
+  }
 }
 
 extension OptionType<GroupRequest> {

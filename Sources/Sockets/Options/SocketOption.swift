@@ -29,8 +29,9 @@ struct SocketKinds: OptionSet, Sendable {
 struct SocketOption: Sendable {
   /// The bytes for a caller with so much room.
   typealias Reader = @Sendable (SocketID, inout SocketLayer, borrowing Host, Int) throws(Errno) -> [UInt8]
-  /// The room is that for each of several structs.
-  typealias Answerer = @Sendable (RawSpan, SocketID, inout SocketLayer, Int) throws(Errno) -> [UInt8]
+  /// The question's bytes, which stand where the value goes, and the caller's room for each struct of the value.
+  typealias Answerer =
+    @Sendable (RawSpan, SocketID, inout SocketLayer, inout Host, Int) throws(Errno) -> [UInt8]
   typealias Setter = @Sendable (RawSpan, SocketID, inout SocketLayer, inout Host) throws(Errno) -> Void
 
   let name: Int32
@@ -151,24 +152,27 @@ extension SocketLayer {
     try withCore(id) { (_) throws(Errno) in }
     // Linux: ip_getsockopt(), where every other level ends.
     guard let table = OptionTable.level(level, of: kind) else { throw .EOPNOTSUPP }
-    if let answer = table[name]?.answer { return try answer(RawSpan(), id, &self, maximum) }
     guard let read = table[name]?.read else { throw .ENOPROTOOPT }
     let value = try read(id, &self, host, maximum)
     return value.count <= maximum ? value : Array(value[..<maximum])
   }
 
-  /// The same for an option that is asked by what stands where its value is read into.
+  /// The same for an option that is asked by what stands where its value is read into: `TCP_AO_GET_KEYS`, `IP_MSFILTER`,
+  /// `MCAST_MSFILTER`.
   ///
-  /// - Parameter question: as long as the caller has room for a value.
+  /// - Parameters:
+  ///   - question: the bytes that the caller has put there.
+  ///   - maximum: the caller's room; the question's length when left out.
   public mutating func getsockopt(
-    _ id: SocketID, level: Int32, name: Int32, asking question: RawSpan, host: borrowing Host
+    _ id: SocketID, level: Int32, name: Int32, asking question: RawSpan, maximum: Int? = nil, host: inout Host
   ) throws(Errno) -> [UInt8] {
+    let room = maximum ?? question.byteCount
     guard let kind = id.kind else { throw .EBADF }
     guard let answer = OptionTable.level(level, of: kind)?[name]?.answer else {
-      return try getsockopt(id, level: level, name: name, maximum: question.byteCount, host: host)
+      return try getsockopt(id, level: level, name: name, maximum: room, host: host)
     }
+    guard room >= 0 else { throw .EINVAL }
     try withCore(id) { (_) throws(Errno) in }
-    guard question.byteCount > 0 else { throw .EINVAL }
-    return try answer(question, id, &self, question.byteCount)
+    return try answer(question, id, &self, &host, room)
   }
 }

@@ -25,23 +25,6 @@ extension Socket {
     try setsockopt(level: level, name: name, value: unsafe bytes.span.bytes)
   }
 
-  /// An option that is asked for with bytes in the place of its value: `IP_MSFILTER` (41) and `MCAST_MSFILTER` (48), which
-  /// name the group and say how many sources there is room for.
-  ///
-  /// - Parameter asked: the bytes, as `getsockopt(2)` finds them.
-  /// - Returns: at most as many bytes as Linux would write; there may be more sources than were asked for, and the count says.
-  /// - Throws: `EINVAL` for what is no group, `ENODEV`, `EADDRNOTAVAIL` when the socket is not in it there.
-  public func getsockopt(
-    level: Int32, name: Int32, asked: RawSpan, maximum: Int = 65536
-  ) throws(SocketError) -> [UInt8] {
-    try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
-      try enter { (state, id) throws(Errno) in
-        try state.sockets.getsockopt(
-          id, level: level, name: name, asked: asked, maximum: maximum, host: &state.host)
-      }
-    }
-  }
-
   /// The option's bytes, at most `maximum` of them.
   public func getsockopt(level: Int32, name: Int32, maximum: Int = 256) throws(SocketError) -> [UInt8] {
     try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
@@ -51,14 +34,22 @@ extension Socket {
     }
   }
 
-  /// The same for an option whose value answers a question, as TCP_AO_GET_KEYS.
+  /// The same for an option whose value answers a question: `TCP_AO_GET_KEYS`; `IP_MSFILTER` (41) and `MCAST_MSFILTER` (48),
+  /// which name the group and say how many sources there is room for.
   ///
-  /// - Parameter question: what `getsockopt(2)` finds where it is to put the value.
-  /// - Returns: what it puts there: of several structs, one after the other, each as long as the question at most.
-  public func getsockopt(level: Int32, name: Int32, asking question: RawSpan) throws(SocketError) -> [UInt8] {
+  /// - Parameters:
+  ///   - question: what `getsockopt(2)` finds where it is to put the value.
+  ///   - maximum: the room for the value, bytes; the question's length when left out.
+  /// - Returns: what it puts there: of several structs, one after the other, each as long as the question at most. A group may
+  ///   have more sources than were asked for; the count says.
+  /// - Throws: `EINVAL` for what is no question; for a group `ENODEV`, `EADDRNOTAVAIL` when the socket is not in it there.
+  public func getsockopt(
+    level: Int32, name: Int32, asking question: RawSpan, maximum: Int? = nil
+  ) throws(SocketError) -> [UInt8] {
     try Self.calling("getsockopt(\(SocketLayer.optionLabel(level: level, name: name)))") { () throws(Errno) in
       try enter { (state, id) throws(Errno) in
-        try state.sockets.getsockopt(id, level: level, name: name, asking: question, host: state.host)
+        try state.sockets.getsockopt(
+          id, level: level, name: name, asking: question, maximum: maximum, host: &state.host)
       }
     }
   }

@@ -92,6 +92,8 @@ extension CounterEvent {
     ) {
       let peer = try P.world()
       let socket = try P.datagramSocket(peer)
+      // IP_MULTICAST_IF: no route leads there.
+      try socket.setsockopt(level: 0, name: 32, Int32(bitPattern: UInt32(0x0200_000A)))
       return Prepared(host: peer.host) {
         _ = try socket.send([1, 2, 3], to: SocketAddress(IPv4Address(239, 1, 1, 1), port: 7))
       }

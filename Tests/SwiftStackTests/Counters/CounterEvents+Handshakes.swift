@@ -112,7 +112,10 @@ extension CounterEvent {
     },
     CounterEvent(
       "a SYN-ACK is repeated",
-      ["IpExtOutOctets": 44, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpOutSegs": 1, "TcpRetransSegs": 1]
+      [
+        "TcpExtTCPTimeouts": 1, "TcpExtTCPSynRetrans": 1, "IpExtOutOctets": 44, "IpOutRequests": 1,
+        "IpOutTransmits": 1, "TcpOutSegs": 1, "TcpRetransSegs": 1,
+      ]
     ) {
       let (peer, listener) = try listening()
       _ = open(peer)
@@ -223,6 +226,7 @@ extension CounterEvent {
     CounterEvent(
       "a SYN in an established connection is challenged",
       [
+        "TcpInErrs": 1,
         "IpExtInNoECTPkts": 1, "IpExtInOctets": 44, "IpExtOutOctets": 40, "IpInDelivers": 1,
         "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPChallengeACK": 1,
         "TcpExtTCPSYNChallenge": 1, "TcpInSegs": 1, "TcpOutSegs": 1,
@@ -324,6 +328,7 @@ extension CounterEvent {
     CounterEvent(
       "nobody answers a connection's data for 16 minutes",
       [
+        "TcpExtTCPTimeouts": 2,
         "ArpInPackets": 1, "ArpOutRequests": 1, "IpExtOutOctets": 43, "IpOutRequests": 1, "IpOutTransmits": 1,
         "TcpCurrEstab": -1, "TcpEstabResets": 1, "TcpExtTCPAbortOnTimeout": 1, "TcpExtTCPLostRetransmit": 1,
         "TcpRetransSegs": 1,

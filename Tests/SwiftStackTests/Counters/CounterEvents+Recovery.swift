@@ -58,7 +58,11 @@ extension CounterEvent {
     ) { $0.acknowledge($0.acknowledgment &+ 1000) },
     inFlight(
       "a receiver throws away what it had SACKed",
-      again(1, ["TcpExtTCPSACKReneging": 1, "TcpExtTCPTimeouts": 1]),
+      again(
+        1,
+        [
+          "TcpExtTCPSackFailures": 1, "TcpExtTCPSACKReneging": 1, "TcpExtTCPTimeouts": 1,
+        ]),
       before: { connection in
         sack(connection, 1..<3)
         connection.acknowledge(connection.acknowledgment &+ 1000)

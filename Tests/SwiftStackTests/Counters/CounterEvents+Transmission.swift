@@ -85,6 +85,7 @@ extension CounterEvent {
     inFlight(
       "a second timeout for the same segment",
       [
+        "TcpExtTCPTimeouts": 1,
         "IpExtOutOctets": 1040, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPLostRetransmit": 1,
         "TcpRetransSegs": 1,
       ], before: { $0.peer.advance(.milliseconds(400)) }
