@@ -169,10 +169,11 @@ extension IPv4Layer {
     return header.count > IPv4Header.minimumByteCount
       ? answerOptions(toHeader: unsafe header.span.bytes) : IPv4OptionList()
   }
-  private func answerOptions(toHeader header: RawSpan) -> IPv4OptionList {
+  /// - Parameter turnsRoute: not in an error, which may be about the route itself.
+  private func answerOptions(toHeader header: RawSpan, turnsRoute: Bool = true) -> IPv4OptionList {
     let end = Int(header.load8(IPv4Header.Offset.versionAndLength) & 0xF) * 4
     guard end > IPv4Header.minimumByteCount, end <= header.byteCount else { return IPv4OptionList() }
-    let echo = IPv4Options.echo(of: header.extracting(0..<end))
+    let echo = IPv4Options.echo(of: header.extracting(0..<end), turnsRoute: turnsRoute)
     // Safe: a byte has no padding.
     let list = try? IPv4OptionList(
       sending: unsafe echo.span.bytes, isPrivileged: true, isElsewhere: { isElsewhere($0) })
@@ -258,7 +259,7 @@ extension IPv4Layer {
       return
     }
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
-    let list = answerOptions(toHeader: skb.linear)
+    let list = answerOptions(toHeader: skb.linear, turnsRoute: false)
     let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - list.byteCount - ICMPHeader.byteCount
     let quoted = min(room, skb.length)
     let report = ICMPHeader(kind: kind, code: code, rest: info)

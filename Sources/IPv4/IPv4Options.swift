@@ -200,14 +200,16 @@ public enum IPv4Options {
   /// The options that an answer to a packet carries, as a user would give them: a recorded route and a time stamp go on, a
   /// source route is turned around, all else stays behind. Linux: `ip_options_echo()`.
   ///
-  /// - Parameter header: an IP header with its options.
-  public static func echo(of header: RawSpan) -> [UInt8] {
+  /// - Parameters:
+  ///   - header: an IP header with its options, which need not be well-formed.
+  ///   - turnsRoute: a source route has been accepted, and goes into the answer.
+  public static func echo(of header: RawSpan, turnsRoute: Bool = true) -> [UInt8] {
     var record: [UInt8] = []
     var stamp: [UInt8] = []
     var route: [UInt8] = []
     let source = header.loadIPv4(IPv4Header.Offset.source)
     forEach(header, from: IPv4Header.minimumByteCount, to: header.byteCount) { kind, offset, length in
-      if kind == Kind.looseRoute || kind == Kind.strictRoute, route.isEmpty {
+      if turnsRoute, kind == Kind.looseRoute || kind == Kind.strictRoute, route.isEmpty {
         route = turnedRound(header.extracting(offset..<offset + length), from: source)
       }
       guard kind == Kind.recordRoute || kind == Kind.timestamp else { return }
@@ -225,6 +227,7 @@ public enum IPv4Options {
   /// The way back: the hops that were passed, the last first. Empty: there were none.
   private static func turnedRound(_ option: RawSpan, from source: IPv4Address) -> [UInt8] {
     let length = option.byteCount
+    guard length >= 3 else { return [] }
     let end = min(Int(option.load8(2)), length + 1) - 1
     guard end >= 7 else { return [] }
     var hops: [IPv4Address] = stride(from: 3, through: end - 4, by: 4).map { option.loadIPv4($0) }
