@@ -154,7 +154,8 @@ extension IPv4Layer {
     of skb: inout SkBuff, _ header: IPv4Header, _ recorded: inout IPv4Options.Recorded, net: inout Net
   ) -> IPv4Options.Verdict {
     let verdict = IPv4Options.check(
-      skb.linear, headerByteCount: header.headerByteCount, acceptsSourceRoute: net.settings.acceptsSourceRoute)
+      skb.linear, headerByteCount: header.headerByteCount, acceptsSourceRoute: net.settings.acceptsSourceRoute
+    )
     switch verdict {
     case .valid: recordOptions(of: &skb, header, to: header.headerByteCount, &recorded, net: net)
     case .sourceRoute: break

@@ -95,8 +95,6 @@ public struct NetSettings: Sendable {
   public var forceIGMPVersion = 0
   /// `net.core.optmem_max`: bytes of an option's value; what a socket's notifications of sends that did not copy may take.
   public var maximumOptionMemory = 131_072
-  /// `net.ipv4.ip_forward`: the stack is a router.
-  public var forwards = false
   /// `net.ipv4.ip_default_ttl`.
   public var defaultTimeToLive: UInt8 = 64
   /// `net.ipv4.conf.all`, and of the interface.

@@ -113,7 +113,8 @@ extension OptionTable {
         },
         answer: { (bytes, id, layer, host, room) throws(Errno) in
           let asked = try FilterRequest(asking: bytes, isOld: isOld)
-          let value = try layer.filter(id, asked, isOld: isOld, &host).bytes(answering: asked, bytes, isOld: isOld)
+          let value = try layer.filter(id, asked, isOld: isOld, &host).bytes(
+            answering: asked, bytes, isOld: isOld)
           return value.count <= room ? value : Array(value[..<room])
         }))
   }
