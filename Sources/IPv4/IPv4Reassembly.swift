@@ -19,7 +19,7 @@ extension IPv4Layer {
     // What has been begun may be finished; nothing more is begun. Linux: `inet_frag_alloc()`.
     let limit = net.settings.reassemblyMemory
     let isFull = limit == 0 || reassembly.memory > limit
-    guard !net.pool.isExhausted, !isFull || reassembly.has(ReassemblyKey(header), net: &net) else {
+    guard !net.pool.isExhausted, !isFull || reassembly.has(ReassemblyKey(header, user), net: &net) else {
       net.counters.count(.IpReasmFails)
       skb.drop(.reassemblyMemory)
       return .consumed
