@@ -143,8 +143,9 @@ class Agent:
             self.marks = False
             return
         hook = {"in": "prerouting", "out": "postrouting"}[way]
-        rules = f"table ip oracle {{ chain {way} {{ type filter hook {hook} priority 0; ip ecn {{ ect0, ect1 }} ip ecn set ce; }} }}"
-        subprocess.run(["nft", rules], check=True)
+        chain = f"type filter hook {hook} priority 0\nip ecn {{ ect0, ect1 }} ip ecn set ce"
+        rules = f"table ip oracle {{\nchain {way} {{\n{chain}\n}}\n}}\n"
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
         self.marks = True
 
     def do_sysctl(self, _name: str, setting: str, value: str) -> None:
