@@ -42,7 +42,7 @@ struct GroupSocketTests {
     // Safe: a byte has no padding.
     let span = unsafe asked.span.bytes
     return try bench.sockets.getsockopt(
-      socket, level: 0, name: name, asked: span, maximum: room, host: &bench.host)
+      socket, level: 0, name: name, asking: span, maximum: room, host: &bench.host)
   }
 
   @Test(
