@@ -36,9 +36,15 @@ final class DatagramBench {
     sockets = SocketLayer(net: net, secret: (3, 4))
     host = Host(net: net)
     ethernet = host.link.devices.add(device)
-    guard let prefix = IPv4Prefix("10.0.0.2/24") else { fatalError("a prefix parses") }
-    do { try host.addAddress(prefix, on: ethernet) } catch {
-      fatalError("an address is added: \(error)")
+    // Groups and 255.255.255.255 have a way; other networks have none.
+    guard let prefix = IPv4Prefix("10.0.0.2/24"), let many = IPv4Prefix("224.0.0.0/3") else {
+      fatalError("a prefix parses")
+    }
+    do {
+      try host.addAddress(prefix, on: ethernet)
+      try host.addRoute(RouteEntry(many, interface: ethernet))
+    } catch {
+      fatalError("an address and a route are added: \(error)")
     }
     settle()
     sent.removeAll()
