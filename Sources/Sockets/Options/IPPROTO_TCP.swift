@@ -50,9 +50,10 @@ extension OptionTable {
       TCPOptionName.maximumSegment, "TCP_MAXSEG", .int,
       get: { (id, layer, host) throws(Errno) in
         let info = try layer.tcp.info(id, now: host.net.now)
-        // Before the handshake: what was asked for, else the default (RFC 9293 section 3.7.1).
+        // Without a connection what was asked for; else that of the connection, also one that has ended, or the default.
         let isOpen = info.state != .close && info.state != .listen
-        return Int32(clamping: isOpen ? info.sendMSS : try layer.tcp.options(id).maximumSegment ?? 536)
+        let asked = isOpen ? nil : try layer.tcp.options(id).maximumSegment
+        return Int32(clamping: asked ?? info.sendMSS)
       },
       set: { (size, id, layer, _) throws(Errno) in
         // Linux: TCP_MIN_MSS, MAX_TCP_WINDOW; 0 takes the limit away.
