@@ -106,7 +106,7 @@ import Wire
   @Test("D12 D5 Buffers fetched ahead are used in order, fetched once, and not once one of them is unmapped")
   func fetchedAhead() {
     let driver = HandDriver(engines: .lent)
-    driver.postBuffers(40)
+    driver.postBuffers(40, maxFrame: 9018)
     // 33 buffers of 2 KiB for 64 KiB and a header.
     #expect(driver.offer())
     #expect(driver.vector.count == 33)

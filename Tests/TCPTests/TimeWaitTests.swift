@@ -87,13 +87,13 @@ struct TimeWaitTests {
     try server.setsockopt(level: 1, name: 2, 1)
     try server.bind(to: SocketAddress(.any, port: open.peer.hostPort))
     try server.listen()
-    let rejected = open.peer.host.counter("TcpExtPAWSEstab")
+    let rejected = open.peer.host.counter("TcpExtPAWSTimewait")
     open.timestamp -= 1
     open.peer.send(0x02, sequence: open.sequence &+ 100_000, options: open.standing)
     let answer = try #require(open.peer.next())
     #expect(answer.flags == 0x10)
     #expect(answer.acknowledgment == open.sequence)
-    #expect(open.peer.host.counter("TcpExtPAWSEstab") == rejected + 1)
+    #expect(open.peer.host.counter("TcpExtPAWSTimewait") == rejected + 1)
     // A reset of that age does not end it either.
     open.peer.send(0x04, sequence: open.sequence, options: open.standing)
     #expect(open.peer.host.timeWaitCount == 1)

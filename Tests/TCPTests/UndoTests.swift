@@ -216,6 +216,7 @@ struct UndoTests {
     #expect(open.info.congestionWindow == 1)
     open.peer.advance(.milliseconds(3000))
     #expect(open.info.slowStartThreshold == 14)
-    #expect(open.counter(.TcpExtTCPTimeouts) == 1)
+    // 400, 800 and 1,600 ms after the first.
+    #expect(open.counter(.TcpExtTCPTimeouts) == 4)
   }
 }
