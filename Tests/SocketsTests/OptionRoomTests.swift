@@ -16,7 +16,7 @@ struct OptionRoomTests {
     "S a value is cut, narrowed or refused for want of room as Linux does",
     arguments: OptionOracleTests.Kind.allCases)
   func rooms(_ kind: OptionOracleTests.Kind) throws {
-    for option in OptionList.all where !OptionOracleTests.notOffered.contains(option.name) {
+    for option in OptionList.all where OptionOracleTests.isCompared(option.name) {
       let pair = try OptionPair(kind)
       let comparesValues = OptionOracleTests.readsOtherwise[kind]?[option.name] == nil
       func compare(_ moment: String) {
