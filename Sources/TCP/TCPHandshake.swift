@@ -26,9 +26,7 @@ extension TCPConnection {
       options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: core.route?.mtu ?? 1500))
     // Until the peer names its own (RFC 9293 section 3.7.1).
     sender.peerMSS = options.maximumSegment ?? 536
-    sender.segmentOptionByteCount = UInt8(
-      (host.net.settings.tcpTimestamps ? 12 : 0)
-        + (signatureKey == nil ? 0 : SegmentSignature.optionByteCount))
+    sender.segmentOptionByteCount = host.net.settings.tcpTimestamps ? 12 : 0
     sender.syncMSS(mtu: core.route?.mtu ?? 1500)
     selectInitialWindow(segment: receiver.advertisedMSS, net: host.net)
     // Until the peer has agreed.
@@ -162,7 +160,7 @@ extension TCPConnection {
     if hasTimestamps {
       receiver.recent = RecentTimestamp(value: segment.options.timestampValue, at: net.now)
     }
-    sender.segmentOptionByteCount = UInt8(fixedOptionByteCount)
+    sender.segmentOptionByteCount = UInt8(headerOptionByteCount)
     // TCP_MAXSEG counts until here: what the handshake has agreed on stays.
     sender.peerMSS = options.maximumSegment.map { min($0, segment.peerMSS) } ?? segment.peerMSS
     sender.sndWnd = segment.window

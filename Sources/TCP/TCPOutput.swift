@@ -29,6 +29,12 @@ extension TCPConnection {
     (hasTimestamps ? 12 : 0) + Int(signedByteCount)
   }
 
+  /// Those that the segment size of TCP_MAXSEG and TCP_INFO is without; an MD5 signature is not among them.
+  /// Linux: `tcp_header_len`.
+  var headerOptionByteCount: Int {
+    fixedOptionByteCount - (signatureKey == nil ? 0 : SegmentSignature.optionByteCount)
+  }
+
   /// Bytes of options on a data segment now.
   var establishedOptionByteCount: Int {
     var count = fixedOptionByteCount

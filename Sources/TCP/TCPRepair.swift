@@ -192,7 +192,7 @@ extension TCPConnection {
     case .sackPermitted: sender.scoreboard.hasSACK = true
     case .timestamps:
       hasTimestamps = true
-      sender.segmentOptionByteCount = UInt8(fixedOptionByteCount)
+      sender.segmentOptionByteCount = UInt8(headerOptionByteCount)
     }
   }
 
