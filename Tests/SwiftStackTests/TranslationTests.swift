@@ -15,7 +15,7 @@ private func end(_ packet: [UInt8], source: Bool) -> SocketAddress {
   return SocketAddress(address, port: UInt16(word(packet, source ? 20 : 22)))
 }
 
-/// Connections that are tracked and whose addresses are translated, in virtual time. Lines and numbers as the kernel's (6.18).
+/// Connections that are tracked and whose addresses are translated, in virtual time. Lines as conntrack(8) prints them.
 @Suite struct TranslationTests {
   private let near = SocketAddress(client, port: 4000)
   private let web = SocketAddress(server, port: 80)
