@@ -1,5 +1,6 @@
 import NetNamespace
 import SkBuff
+import Timers
 import Wire
 
 /// One datagram while its bytes are being collected. Linux: `struct inet_cork` with its queue, `ip_append_data()`.
@@ -26,10 +27,17 @@ public struct AppendData: ~Copyable {
   private let headroom: Int
   private let scatterGather: Bool
   private let isSummed: Bool
+  /// The payload is summed while it is copied: it will be wanted, and nobody else can make it.
+  private let sumsCopies: Bool
+  /// The sum over the payload of the last packet, and whether all of that was summed.
+  private var tailSum = InternetChecksum()
+  private var isTailSummed = false
   /// The datagram was whole with its first bytes: the device makes its checksum. Linux: `CHECKSUM_PARTIAL`.
   public private(set) var isLeftToDevice = false
   /// Who is told of the memory that the datagram carries. Linux: `skb_zcopy()`.
   public private(set) var notification: SendNotification?
+  /// Whom the first packet's times are told, and its number.
+  public var stamp: (request: StampRequest, key: UInt32) = ([], 0)
 
   /// - Parameters:
   ///   - mtu: of the path, or of the device when the path's is not to be used.
@@ -37,10 +45,11 @@ public struct AppendData: ~Copyable {
   ///   - headroom: bytes the device needs in front of the IP header.
   ///   - scatterGather: whether the device takes page fragments.
   ///   - isSummed: whether the payload's sum will be asked for when the datagram is cut.
+  ///   - sumsCopies: unless the device makes the sum, it is wanted whether or not the datagram is cut.
   ///   - optionByteCount: bytes of IP options that each packet will have.
   public init(
     transportHeaderByteCount: Int, mtu: Int, refusesFragments: Bool, headroom: Int, scatterGather: Bool,
-    isSummed: Bool, optionByteCount: Int = 0
+    isSummed: Bool, sumsCopies: Bool = false, optionByteCount: Int = 0
   ) {
     self.transportHeaderByteCount = transportHeaderByteCount
     let headerByteCount = (IPv4Header.minimumByteCount + optionByteCount)
@@ -50,6 +59,7 @@ public struct AppendData: ~Copyable {
     self.headroom = headroom + headerByteCount
     self.scatterGather = scatterGather
     self.isSummed = isSummed
+    self.sumsCopies = sumsCopies && isSummed
   }
 
   /// Of an empty datagram: `count` bytes are all that it will have, unless `more` are to come, and its device can sum them.
@@ -99,7 +109,10 @@ public struct AppendData: ~Copyable {
       guard var skb = allocate(linear, pool) else { throw .ENOBUFS }
       skb.put(header)
       skb.setTransportHeader()
+      skb.stamps = stamp.request
+      skb.stampKey = stamp.key
       byteCount = header
+      isTailSummed = sumsCopies && !isLeftToDevice
       packets.append(skb)
     }
     var left = count
@@ -123,11 +136,17 @@ public struct AppendData: ~Copyable {
       let gap = last.length - alignedPayload
       let linear = isLent ? gap : linearBytes(min(gap + left, wholePayload))
       guard var next = allocate(max(linear, gap), pool) else { throw .ENOBUFS }
+      // What moves on is summed again. Linux: `skb_copy_and_csum_bits()`.
+      var moved = InternetChecksum()
       if gap > 0 {
         next.put(copying: last, from: alignedPayload, count: gap)
+        moved.add(last.checksum(from: alignedPayload, count: gap), at: 0)
+        tailSum.subtract(moved)
         guard last.trim(to: alignedPayload) else { throw .ENOBUFS }
       }
       settle(&last, account: account, socket: socket, summing: isSummed)
+      tailSum = moved
+      isTailSummed = sumsCopies && !isLeftToDevice
       packets.append(last)
       packets.append(next)
     }
@@ -151,34 +170,45 @@ public struct AppendData: ~Copyable {
     return skb
   }
 
-  private func fill(_ skb: inout SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
+  private mutating func fill(_ skb: inout SkBuff, from iter: inout IovIter, count: Int) -> Errno? {
+    let header = truesize == 0 ? transportHeaderByteCount : 0
     if count <= skb.tailroom && (count <= SkBuff.smallHeadByteCount || !scatterGather) {
-      return skb.put(from: &iter, count: count) ? nil : .EFAULT
+      let place = skb.length - header
+      var sum: InternetChecksum? = isTailSummed ? InternetChecksum() : nil
+      guard skb.put(from: &iter, count: count, sum: &sum) else { return .EFAULT }
+      if let sum { tailSum.add(sum, at: place) }
+      return nil
     }
     var left = count
     while left > 0 {
-      let (added, fault) = skb.append(from: &iter, count: left, use: use)
+      let place = skb.length - header
+      var sum: InternetChecksum? = isTailSummed ? InternetChecksum() : nil
+      let (added, fault) = skb.append(from: &iter, count: left, use: use, sum: &sum)
+      if let sum { tailSum.add(sum, at: place) }
       if fault { return .EFAULT }
-      if added == 0 { return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOBUFS }
+      if added == 0 { return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOMEM }
       left -= added
     }
     return nil
   }
 
-  private func lend(
+  private mutating func lend(
     _ skb: inout SkBuff, from iter: inout IovIter, count: Int, _ notification: SendNotification?,
     isShared: Bool
   ) -> Errno? {
+    isTailSummed = false
     let added = skb.lend(from: &iter, count: count, notification, isShared: isShared, use: use)
     if added == count { return nil }
-    return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOBUFS
+    return skb.fragmentCount == SkBuff.maximumFragments ? .EMSGSIZE : .ENOMEM
   }
 
-  /// The packet is complete: its bytes are summed while they are warm, and the socket pays for it.
+  /// The packet is complete: its bytes are summed, unless they were when they were copied, and the socket pays for it.
   private mutating func settle(
     _ skb: inout SkBuff, account: borrowing SocketAccount, socket: UInt32, summing: Bool
   ) {
-    if summing {
+    if summing && isTailSummed {
+      sum.add(tailSum, at: 0)
+    } else if summing {
       // Packets before it carry multiples of 8 bytes, so this one begins at an even offset.
       let header = truesize == 0 ? transportHeaderByteCount : 0
       sum.add(skb.checksum(from: header, count: skb.length - header), at: 0)
@@ -209,5 +239,43 @@ public struct FinishedDatagram: ~Copyable {
   /// Transport header and payload.
   public let byteCount: Int
   /// Sum over the payload, transport header left out.
-  public let sum: InternetChecksum
+  public private(set) var sum: InternetChecksum
+
+  init(packets: consuming SkBuffQueue, byteCount: Int, sum: InternetChecksum) {
+    self.packets = packets
+    self.byteCount = byteCount
+    self.sum = sum
+  }
+
+  /// Sums the first `end` bytes of the datagram only, transport header left out.
+  ///
+  /// - Parameter first: the first packet, which is already taken off.
+  public mutating func sumAgain(_ first: borrowing SkBuff, upTo end: Int, transportHeader: Int) {
+    var sum = InternetChecksum()
+    var left = end
+    let part = min(left, first.length)
+    if part > transportHeader {
+      sum.add(first.checksum(from: transportHeader, count: part - transportHeader), at: 0)
+    }
+    left -= part
+    var place = packets.first
+    while let here = place, left > 0 {
+      // Packets before the last carry multiples of 8 bytes.
+      let count = min(left, packets.length(at: here))
+      sum.add(packets.withPacket(at: here) { $0.checksum(from: 0, count: count) }, at: 0)
+      left -= count
+      place = packets.position(after: here)
+    }
+    self.sum = sum
+  }
+
+  /// When its packets may leave, of which `first` is already taken off. Linux: `skb->tstamp` in `__ip_make_skb()`.
+  public mutating func setDeparture(of first: inout SkBuff, _ time: Instant) {
+    first.timestamp = time
+    var place = packets.first
+    while let here = place {
+      packets.withMutablePacket(at: here) { $0.timestamp = time }
+      place = packets.position(after: here)
+    }
+  }
 }

@@ -309,7 +309,7 @@ extension IPv4Layer {
     case .tcp:
       net.counters.count(.IpInDelivers)
       return .tcp(skb, header)
-    case .udp:
+    case .udp, .udpLite:
       net.counters.count(.IpInDelivers)
       return .udp(skb, header)
     case .icmp:

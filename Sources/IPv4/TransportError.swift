@@ -7,6 +7,15 @@ public struct ReportBearer: Sendable, Equatable {
   public var interface: InterfaceIndex
   public var timeToLive: UInt8
   public var typeOfService: UInt8
+
+  public init(
+    destination: IPv4Address, interface: InterfaceIndex, timeToLive: UInt8, typeOfService: UInt8
+  ) {
+    self.destination = destination
+    self.interface = interface
+    self.timeToLive = timeToLive
+    self.typeOfService = typeOfService
+  }
 }
 
 /// News about a packet that was sent earlier: an ICMP error, or a failure of our own. Linux: what an
@@ -57,7 +66,7 @@ public struct TransportError: Sendable {
       remotePort = packet.load16(start + 2)
       sequence = packet.load32(start + 4)
       payload = Self.bytes(packet, from: start, header)
-    case .udp:
+    case .udp, .udpLite:
       localPort = packet.load16(start)
       remotePort = packet.load16(start + 2)
       payload = Self.bytes(packet, from: start + 8, header)

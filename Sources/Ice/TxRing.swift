@@ -144,6 +144,7 @@ struct TxRing: ~Copyable {
     }
     tracer.record(
       .ice_tx_map, skb: skb.serial, socket: skb.socket, UInt64(last), linear.rawValue, UInt64(head))
+    skb.stamp(.sent)
     // The last descriptor ends the packet and asks for the write-back: EOP 0x1 and RS 0x2, from bit 4.
     let words = ring[last]
     ring[last] = TxQuadWords(

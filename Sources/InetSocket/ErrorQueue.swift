@@ -3,6 +3,11 @@ import SkBuff
 
 /// The queue of errors about what was sent: those that `IP_RECVERR` asks for, and those that end a TCP handshake. Bounded
 /// by the receive buffer, in which its entries count; between them stand completions of sends, which count elsewhere. Linux: `sk_error_queue`.
+extension ExtendedError {
+  /// Something failed; else a send is done or a packet came by.
+  var isError: Bool { origin != .zeroCopy && origin != .timestamping }
+}
+
 extension SocketCore {
   /// What an entry costs in the receive buffer beside the bytes it quotes: Linux's `truesize` of an empty packet.
   static let errorEntryByteCount = 832
@@ -16,11 +21,15 @@ extension SocketCore {
   public var queuedErrorByteCount: Int { rare?.errorQueue.first?.payload.count ?? 0 }
 
   /// Puts an error at the end of the queue; one that finds the receive buffer full is lost. Linux: `sock_queue_err_skb()`.
-  public mutating func queueError(_ error: ExtendedError) {
+  ///
+  /// - Returns: whether there was room.
+  @discardableResult
+  public mutating func queueError(_ error: ExtendedError) -> Bool {
     let byteCount = Self.memory(of: error)
-    guard account.receiveAllocated + byteCount < receiveBuffer else { return }
+    guard account.receiveAllocated + byteCount < receiveBuffer else { return false }
     account.chargeReceive(by: byteCount)
     withRare { $0.errorQueue.append(error) }
+    return true
   }
 
   private static func memory(of error: ExtendedError) -> Int { errorEntryByteCount + error.payload.count }
@@ -34,17 +43,20 @@ extension SocketCore {
     }
   }
 
-  /// `IP_RECVERR` was switched off: errors that wait are thrown away, completions stay. Linux: `skb_errqueue_purge()`.
+  /// `IP_RECVERR` was switched off: errors that wait are thrown away, completions and times stay. Linux: `skb_errqueue_purge()`.
   public mutating func purgeErrorQueue() {
     guard let rare else { return }
-    for entry in rare.errorQueue where entry.origin != .zeroCopy { discharge(entry) }
-    rare.errorQueue.removeAll { $0.origin != .zeroCopy }
+    for entry in rare.errorQueue where entry.isError { discharge(entry) }
+    rare.errorQueue.removeAll { $0.isError }
   }
 
   /// Takes the first entry, as a receive with `MSG_ERRQUEUE` does. Linux: `ip_recv_error()`.
   ///
+  /// - Parameter now: nanoseconds since 1970 in UT.
   /// - Throws: EAGAIN when there is none; EFAULT when the buffer cannot be written.
-  public mutating func receiveError(into iter: inout IovIter) throws(Errno) -> ReceivedMessage {
+  public mutating func receiveError(
+    into iter: inout IovIter, now: UInt64
+  ) throws(Errno) -> ReceivedMessage {
     guard let rare, !rare.errorQueue.isEmpty else { throw .EAGAIN }
     var entry = rare.errorQueue.removeFirst()
     discharge(entry)
@@ -66,7 +78,11 @@ extension SocketCore {
       message.control.describe(
         bearer.destination, bearer.interface, timeToLive: bearer.timeToLive,
         typeOfService: bearer.typeOfService, by: options)
+      if entry.origin == .timestamping && options.packetInfo {
+        message.control.specificDestination = entry.offender
+      }
     }
+    message.control.times = times(of: entry.time, now: now, isReport: true)
     message.control.error = entry
     return message
   }

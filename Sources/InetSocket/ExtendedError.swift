@@ -9,6 +9,8 @@ public struct ExtendedError: Sendable, Equatable {
   public enum Origin: UInt8, Sendable {
     case local = 1
     case icmp = 2
+    /// No error: the time at which a packet came by. Linux: `SO_EE_ORIGIN_TIMESTAMPING`.
+    case timestamping = 4
     /// No error: sends that did not copy are done with their memory. Linux: `SO_EE_ORIGIN_ZEROCOPY`.
     case zeroCopy = 5
   }
@@ -30,6 +32,8 @@ public struct ExtendedError: Sendable, Equatable {
   public var destination: SocketAddress?
   /// What the report quoted of the datagram's bytes, which a receive from the error queue returns.
   public var payload: [UInt8] = []
+  /// When it came or happened, in nanoseconds since 1970 in UT; 0: not known.
+  public var time: UInt64 = 0
   /// What brought it, which the options of the one who asks tell of.
   var bearer: ReportBearer?
 

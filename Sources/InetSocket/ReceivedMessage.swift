@@ -38,6 +38,10 @@ public struct ReceivedControl: Sendable, Equatable {
   public var options: [UInt8]? = nil
   /// `IP_RETOPTS`: those that an answer would carry; `nil` also when none came.
   public var returnOptions: [UInt8]? = nil
+  /// `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_TIMESTAMPING`.
+  public var times: MessageTimes? = nil
+  /// `UDP_GRO`: bytes of payload in each of the datagrams that came as one, but for the last; `nil` also for a single one.
+  public var segmentByteCount: Int? = nil
   /// `IP_RECVERR`, from the error queue.
   public var error: ExtendedError? = nil
 

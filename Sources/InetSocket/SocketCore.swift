@@ -2,6 +2,7 @@ import IPv4
 import NetNamespace
 import SkBuff
 import Tables
+import Timers
 import Wire
 
 /// What every socket has, whatever its protocol: a connection, a listener and a datagram socket each contain one.
@@ -50,7 +51,7 @@ public struct SocketCore: ~Copyable {
     let nowhere = SocketAddress(.any(family), port: 0)
     tuple = FourTuple(local: nowhere, remote: nowhere)
     boundTo = nowhere
-    account = SocketAccount(pool: net.pool, socket: id.rawValue)
+    account = SocketAccount(pool: net.pool, socket: id.rawValue, generation: id.generation)
     self.sendBuffer = sendBuffer
     self.receiveBuffer = receiveBuffer
   }
@@ -119,6 +120,15 @@ final class RareState {
   var ipOptions: SocketIPOptions?
   var flowLabel: UInt32 = 0
   var ipOptionReports = IPOptionReports()
+  /// `SO_TIMESTAMPING`.
+  var timestamping: TimestampingFlags = []
+  /// `SO_TIMESTAMP`, `SO_TIMESTAMPNS`.
+  var arrivalReport: ArrivalReport = []
+  /// The number of the next stamped datagram, or of a stream the sequence number that its byte numbers count from.
+  /// Linux: `sk_tskey`.
+  var stampKey: UInt32 = 0
+  var arrival = Instant.origin
+  var transmitTime: TransmitTimeOptions?
 }
 
 extension SocketCore {

@@ -9,8 +9,10 @@ enum DatagramSegmentation {
 
   /// Adds the datagrams to `queue`; a frame that is not what its metadata says is dropped.
   ///
-  /// - Parameter skb: data at the network header.
-  static func receive(_ skb: consuming SkBuff, into queue: inout SkBuffQueue) {
+  /// - Parameters:
+  ///   - skb: data at the network header.
+  ///   - keepsWhole: some socket takes datagrams as they came; for another they are cut apart there.
+  static func receive(_ skb: consuming SkBuff, into queue: inout SkBuffQueue, keepsWhole: Bool = false) {
     let hasGoodChecksum = skb.checksumStatus == .unnecessary
     guard !skb.etherType.isVLAN || skb.removePriorityTags() else {
       skb.drop(.unknownEtherType)
@@ -18,6 +20,10 @@ enum DatagramSegmentation {
     }
     guard prepare(&skb) else {
       skb.drop(.deviceHeader)
+      return
+    }
+    if keepsWhole && hasGoodChecksum && skb.packetType == .host {
+      queue.append(skb)
       return
     }
     var datagrams = SkBuffQueue()

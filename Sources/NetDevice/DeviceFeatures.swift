@@ -12,9 +12,6 @@ public struct DeviceFeatures: OptionSet, Hashable, Sendable, CustomStringConvert
   @inlinable public static var tsoV4: DeviceFeatures { DeviceFeatures(rawValue: 4) }
   /// Cuts UDP into datagrams. Linux: `NETIF_F_GSO_UDP_L4`.
   @inlinable public static var udpSegmentation: DeviceFeatures { DeviceFeatures(rawValue: 8) }
-  /// Senders copy payload past the cache. Linux: `NETIF_F_NOCACHE_COPY`.
-  @inlinable public static var nocacheCopy: DeviceFeatures { DeviceFeatures(rawValue: 16) }
-
   /// Received segments of a flow are put together, in software. Linux: `NETIF_F_GRO`.
   @inlinable public static var gro: DeviceFeatures { DeviceFeatures(rawValue: 32) }
 
@@ -29,7 +26,7 @@ public struct DeviceFeatures: OptionSet, Hashable, Sendable, CustomStringConvert
 
   private static let names: [(DeviceFeatures, String)] = [
     (.scatterGather, "tx-scatter-gather"), (.checksum, "tx-checksum-ipv4"), (.tsoV4, "tx-tcp-segmentation"),
-    (.udpSegmentation, "tx-udp-segmentation"), (.nocacheCopy, "tx-nocache-copy"), (.gro, "rx-gro"),
+    (.udpSegmentation, "tx-udp-segmentation"), (.gro, "rx-gro"),
   ]
   /// `ethtool -k`'s names of what is on.
   public var description: String { list.joined(separator: " ") }

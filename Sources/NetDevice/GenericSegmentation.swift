@@ -52,6 +52,9 @@ public enum GenericSegmentation {
         return false
       }
       let isLast = offset + count == payloadEnd
+      if !skb.stamps.isEmpty && isStamped(skb, layout, from: offset, count: count) {
+        segment.copyStamps(from: skb)
+      }
       writeHeaders(
         &segment, layout, index: index, payloadOffset: offset - layout.headerByteCount, isLast: isLast)
       if layout.hasChecksum {
@@ -72,6 +75,16 @@ public enum GenericSegmentation {
       .skb_gso_segment, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(size), UInt64(index))
     queue.append(contentsOf: &segments)
     return true
+  }
+
+  /// Of a stream the segment with the byte that the stamps are named after, of datagrams the first.
+  /// Linux: `tcp_gso_tstamp()`, `__udp_gso_segment()`.
+  private static func isStamped(
+    _ skb: borrowing SkBuff, _ layout: Layout, from offset: Int, count: Int
+  ) -> Bool {
+    let start = offset - layout.headerByteCount
+    guard layout.isTCP else { return start == 0 }
+    return (0..<count).contains(SequenceNumber(skb.stampKey).offset(from: layout.sequence + start))
   }
 
   private static func layout(of skb: inout SkBuff) -> Layout? {

@@ -17,6 +17,7 @@ public struct LoopbackDriver: Sendable {
   /// - Parameter skb: data at its Ethernet header, network header marked.
   /// - Returns: `.delivered`, with the bytes that came back, from the network header on; 0 when the backlog is full.
   func startXmit(_ skb: consuming SkBuff, net: inout Net) -> NetdevTx {
+    skb.stamp(.sent)
     skb.pull(EthernetHeader.byteCount)
     let byteCount = skb.length
     skb.interface = .loopback

@@ -27,7 +27,7 @@ extension NetDevice {
     if ingress.isActive {
       pollHeldBack(&fresh, into: &queue, net: &net)
     } else {
-      merge(&fresh, into: &queue)
+      merge(&fresh, into: &queue, mergesDatagrams: net.datagramOffloadUsers > 0)
     }
     return !result.isComplete
   }
@@ -37,22 +37,28 @@ extension NetDevice {
     _ fresh: inout SkBuffQueue, into queue: inout SkBuffQueue, net: inout Net
   ) {
     var merged = SkBuffQueue()
-    merge(&fresh, into: &merged)
+    merge(&fresh, into: &merged, mergesDatagrams: net.datagramOffloadUsers > 0)
     holdBack(&merged, net: &net)
     runIngress(into: &queue, net: &net)
   }
 
   /// Makes few packets of many, and of what a sender's kernel handed over in one the datagrams that it stands for.
   @inline(__always)
-  private func merge(_ fresh: inout SkBuffQueue, into queue: inout SkBuffQueue) {
+  private func merge(
+    _ fresh: inout SkBuffQueue, into queue: inout SkBuffQueue, mergesDatagrams: Bool
+  ) {
     let before = queue.count
     while let skb = fresh.popFirst() {
       if skb.gsoType == .udpL4 {
-        DatagramSegmentation.receive(skb, into: &queue)
+        DatagramSegmentation.receive(skb, into: &queue, keepsWhole: mergesDatagrams)
         continue
       }
       guard features.contains(.gro) else {
         queue.append(skb)
+        continue
+      }
+      if mergesDatagrams && DatagramReceiveOffload.isCandidate(skb) {
+        DatagramReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)
         continue
       }
       GenericReceiveOffload.receive(skb, into: &queue, newest: queue.count - before)

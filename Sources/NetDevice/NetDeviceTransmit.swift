@@ -16,6 +16,10 @@ extension NetDevice {
     net.tracer.record(
       .dev_queue_xmit, skb: skb.serial, socket: skb.socket, UInt64(skb.length), UInt64(queueLength),
       UInt64(interface.rawValue))
+    if !skb.stamps.isEmpty {
+      skb.interface = interface
+      skb.stamp(.scheduled)
+    }
     guard isUp else {
       // Its queueing discipline is gone until it is up again, and what is sent with it. Linux: `noop_enqueue()`.
       _ = refuse(skb, .deviceDown)

@@ -37,6 +37,12 @@ public struct Net: ~Copyable {
   /// What to add to `now` for the time of day in UT; `nil`: not known.
   public var timeOfDayOffset: UInt64? = nil
 
+  /// Sockets with `UDP_GRO`: while there are none, no device puts datagrams together. Linux: `udp_encap_needed_key`.
+  public var datagramOffloadUsers = 0
+
+  /// Nanoseconds since 1970 in UT at `instant`, by this clock where the time of day is not known.
+  public func timeOfDay(at instant: Instant) -> UInt64 { instant.nanoseconds &+ (timeOfDayOffset ?? 0) }
+
   /// For ICMP timestamps (RFC 792): when the time of day is not known, any clock's time with the high bit set.
   public var millisecondsSinceMidnight: UInt32 {
     let day: UInt64 = 86_400_000
@@ -86,6 +92,7 @@ public struct Net: ~Copyable {
     // Nothing can have damaged it on the way.
     skb.checksumStatus = .unnecessary
     skb.timestamp = .origin
+    skb.stamps = []
     backlog.append(skb)
     return true
   }

@@ -31,6 +31,8 @@ public struct NetCounters: Sendable {
     case TcpExtTCPRenoFailures, TcpExtTCPSackFailures, TcpExtTCPLossFailures
     case TcpExtTCPRenoRecoveryFail, TcpExtTCPSackRecoveryFail
     case TcpExtTCPDSACKIgnoredOld, TcpExtTCPDSACKIgnoredNoUndo
+    case UdpLiteInDatagrams, UdpLiteNoPorts, UdpLiteInErrors, UdpLiteOutDatagrams, UdpLiteRcvbufErrors
+    case UdpLiteSndbufErrors, UdpLiteInCsumErrors, UdpLiteIgnoredMulti, UdpLiteMemErrors
     case TcpExtTW, TcpExtTWRecycled, TcpExtPAWSEstab, TcpExtPAWSActive, TcpExtDelayedACKs,
       TcpExtDelayedACKLost
     case TcpExtIPReversePathFilter

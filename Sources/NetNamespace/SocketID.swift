@@ -15,19 +15,22 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
     case udp = 1
     /// ICMP echo sockets. Linux: `net/ipv4/ping.c`.
     case ping = 2
+    /// Linux: `net/ipv4/udplite.c`.
+    case udpLite = 3
   }
   @inlinable public init(rawValue: UInt32, generation: UInt32 = 0) {
     self.rawValue = rawValue
     self.generation = generation
   }
-  /// - Parameter index: slot, below 2^30 - 1.
+  /// - Parameter index: slot, below 2^29 - 1.
   @inlinable public init(_ kind: Kind, index: Int, generation: UInt32 = 0) {
-    rawValue = kind.rawValue << 30 | (UInt32(truncatingIfNeeded: index) &+ 1) & 0x3FFF_FFFF
+    rawValue = kind.rawValue << 29 | (UInt32(truncatingIfNeeded: index) &+ 1) & 0x1FFF_FFFF
     self.generation = generation
   }
   @inlinable public static var none: SocketID { SocketID(rawValue: 0) }
-  @inlinable public var kind: Kind? { Kind(rawValue: rawValue >> 30) }
-  @inlinable public var index: Int { Int(rawValue & 0x3FFF_FFFF) - 1 }
+  /// `nil`: what it names is no socket.
+  @inlinable public var kind: Kind? { Kind(rawValue: rawValue >> 29) }
+  @inlinable public var index: Int { Int(rawValue & 0x1FFF_FFFF) - 1 }
   public var description: String { "\(kind.map { "\($0)" } ?? "?")#\(index)" }
 }
 

@@ -18,7 +18,10 @@ extension Shard {
       sockets.receive(.udp(skb, header), host: &host)
       return
     }
-    let (others, isOwn) = sockets.udp.table.users(of: skb.linear.load16(UDPHeader.Offset.destinationPort))
+    let port = skb.linear.load16(UDPHeader.Offset.destinationPort)
+    let (others, isOwn) =
+      header.protocol == .udpLite
+      ? sockets.udpLite.table.users(of: port) : sockets.udp.table.users(of: port)
     // One that is damaged is counted once, here.
     if others != 0 && UDPLayer.isIntact(&skb, header: header) {
       if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
@@ -42,10 +45,7 @@ extension Shard {
         remote: SocketAddress(
           header.source, port: isEcho ? 0 : skb.linear.load16(UDPHeader.Offset.sourcePort)))
       var search = search
-      let shard =
-        isEcho
-        ? sockets.ping.table.shard(of: flow, by: skb.interface, &search)
-        : sockets.udp.table.shard(of: flow, by: skb.interface, &search)
+      let shard = shard(of: flow, header.protocol, by: skb.interface, &search)
       if let shard {
         if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
           hand(.datagram(packet, search), to: shard)
@@ -56,16 +56,22 @@ extension Shard {
     sockets.receive(isEcho ? .icmp(skb, header) : .udp(skb, header), host: &host)
   }
 
+  private mutating func shard(
+    of flow: FourTuple, _ number: IPProtocol, by interface: InterfaceIndex, _ search: inout DatagramSearch
+  ) -> Int? {
+    switch number {
+    case .udp: sockets.udp.table.shard(of: flow, by: interface, &search)
+    case .udpLite: sockets.udpLite.table.shard(of: flow, by: interface, &search)
+    case .icmp: sockets.ping.table.shard(of: flow, by: interface, &search)
+    default: nil
+    }
+  }
+
   /// Gives an error about a datagram to its socket, or to the shard that has it.
   mutating func receiveDatagramError(_ report: TransportError, _ search: DatagramSearch) {
     let flow = FourTuple(local: report.local, remote: report.remote)
     var search = search
-    let shard: Int? =
-      switch report.protocol {
-      case .udp: sockets.udp.table.shard(of: flow, by: report.interface, &search)
-      case .icmp: sockets.ping.table.shard(of: flow, by: report.interface, &search)
-      default: nil
-      }
+    let shard = shard(of: flow, report.protocol, by: report.interface, &search)
     if let shard {
       hand(.datagramError(report, search), to: shard)
     } else {

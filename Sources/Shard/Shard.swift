@@ -130,6 +130,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
         name: configuration.name, macAddress: configuration.macAddress, mtu: configuration.mtu),
       driver: driver, net: &net)
     sockets = SocketLayer(net: net, secret: (seed.1, seed.2))
+    sockets.privileges = configuration.privileges
     host = Host(net: net)
     ethernet = host.link.devices.add(device)
     host.internet.hooks.name(ethernet, configuration.name)
@@ -164,6 +165,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     sockets.tcp.ownFastOpenKeys = tables.fastOpenKeys
     sockets.udp.table.share(tables.datagrams, shard: queue)
     sockets.ping.table.share(tables.pings, shard: queue)
+    sockets.udpLite.table.share(tables.liteDatagrams, shard: queue)
     host.internet.share(tables.identifications, tables.groups)
   }
 

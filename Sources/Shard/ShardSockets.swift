@@ -12,6 +12,7 @@ extension Shard {
     return switch kind {
     case .tcp: try sockets.socket(family: .inet, type: .stream, net: &host.net)
     case .udp: try sockets.socket(family: .inet, type: .datagram, net: &host.net)
+    case .udpLite: try sockets.socket(family: .inet, type: .datagram, protocol: .udpLite, net: &host.net)
     case .ping: try sockets.socket(family: .inet, type: .datagram, protocol: .icmp, net: &host.net)
     }
   }
@@ -101,6 +102,33 @@ extension Shard {
     return count
   }
 
+  /// Sends what several buffers hold from byte `offset` of all of them on. Linux: writev(2).
+  package mutating func send(
+    _ id: SocketID, _ header: MessageHeader, from buffers: UnsafeBufferPointer<IoVector>, at offset: Int
+  ) throws(Errno) -> Int {
+    guard var iter = unsafe IovIter(buffers, direction: .source) else { throw .EINVAL }
+    iter.advance(min(offset, iter.count))
+    let count = try sockets.sendmsg(id, header: header, iter: &iter, host: &host)
+    bytesMoved &+= count
+    return count
+  }
+
+  /// Fills several buffers from byte `offset` of all of them on. Linux: readv(2).
+  package mutating func receiveFrom(
+    _ id: SocketID, into buffers: UnsafeBufferPointer<IoVector>, at offset: Int, flags: MessageFlags
+  ) throws(Errno) -> Received {
+    guard var iter = unsafe IovIter(buffers, direction: .destination) else { throw .EINVAL }
+    iter.advance(min(offset, iter.count))
+    let received: Received
+    if sockets.givesOnlyBytes(id, flags) {
+      received = Received(byteCount: try sockets.recv(id, iter: &iter, flags: flags, host: &host))
+    } else {
+      received = Received(try sockets.recvmsg(id, iter: &iter, flags: flags, host: &host))
+    }
+    bytesMoved &+= received.byteCount
+    return received
+  }
+
   package mutating func receiveMessage(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> ReceivedMessage {
@@ -113,7 +141,7 @@ extension Shard {
   package mutating func receiveFrom(
     _ id: SocketID, into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags
   ) throws(Errno) -> Received {
-    if id.kind == .tcp && flags.isDisjoint(with: [.errorQueue, .outOfBand]) {
+    if sockets.givesOnlyBytes(id, flags) {
       return Received(byteCount: unsafe try receive(id, into: buffer, flags: flags))
     }
     return Received(unsafe try receiveMessage(id, into: buffer, flags: flags))

@@ -8,6 +8,7 @@ package struct SharedTables: Sendable {
   package let steering: SteeringTable
   package let datagrams: DatagramDirectory
   package let pings: DatagramDirectory
+  package let liteDatagrams: DatagramDirectory
   package let identifications: IdentificationTable
   package let groups: any SharedGroups
   package let fastOpenKeys: FastOpenKeys
@@ -20,6 +21,7 @@ package struct SharedTables: Sendable {
     steering = SteeringTable(hash: shard.host.net.random.nextKey())
     datagrams = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
     pings = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
+    liteDatagrams = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
     identifications = shard.host.internet.identifications
     self.groups = groups
     fastOpenKeys = shard.sockets.tcp.ownFastOpenKeys

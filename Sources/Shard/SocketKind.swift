@@ -4,6 +4,8 @@ public enum SocketKind: Sendable, Hashable {
   case tcp
   /// SOCK_DGRAM, IPPROTO_UDP
   case udp
+  /// SOCK_DGRAM, IPPROTO_UDPLITE (RFC 3828): datagrams of which the checksum may cover a part only.
+  case udpLite
   /// SOCK_DGRAM, IPPROTO_ICMP: echo requests and their replies.
   case ping
 }

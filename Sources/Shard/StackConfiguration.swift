@@ -1,4 +1,5 @@
 import NetNamespace
+import Sockets
 import Wire
 
 /// Who a stack is and how large its rings are; the same on a TAP and on a simulated wire.
@@ -35,6 +36,8 @@ public struct StackConfiguration: Sendable {
   /// Ask whether another station has the address before it is used, which takes 4 to 7 seconds (RFC 5227 section 2.1). One
   /// that is taken is not used; `Stack.takeAddressConflicts()` tells.
   public var probesAddress = false
+  /// What the sockets' owner may do beyond the ordinary, fixed from the start. Linux: the capabilities of the process.
+  public var privileges: SocketPrivileges = [.netAdmin, .netRaw]
   /// Answer on echo, discard, daytime and chargen.
   public var services = false
   /// Further interfaces, which a router has.

@@ -59,6 +59,8 @@ package enum WakeEvent: UInt8, CaseIterable, Sendable {
   case timeout
   /// The task that waits was cancelled.
   case cancellation
+  /// `interrupt()` on another thread, while this one waits.
+  case interruption
 }
 
 /// What a call returns that was waiting when an event came.
@@ -79,7 +81,7 @@ extension Wait {
   package func outcome(of event: WakeEvent) -> WakeOutcome {
     switch (self, event) {
     case (.linger, .stackEnd), (.linger, .linkGone), (.linger, .timeout), (.linger, .finAcknowledged),
-      (.linger, .failure):
+      (.linger, .failure), (.linger, .interruption):
       // close(2) has no error to give: what is left goes on in the background or is gone.
       .success
     case (.linger, _): .none
@@ -87,6 +89,7 @@ extension Wait {
     case (_, .close): .failure(.EBADF)
     case (_, .stackEnd), (_, .linkGone): .failure(.ENETDOWN)
     case (_, .cancellation): .failure(.ECANCELED)
+    case (_, .interruption): .failure(.EINTR)
     case (.connect, .timeout): .failure(.EINPROGRESS)
     case (_, .timeout): .failure(.EAGAIN)
 

@@ -20,6 +20,13 @@ public struct IoVector {
     unsafe self.base = base
     self.byteCount = byteCount
   }
+
+  /// Whether a process could have such memory: the upper half of the addresses is the kernel's. Linux: `access_ok()`.
+  public var isInAddressSpace: Bool {
+    let start = unsafe UInt(bitPattern: base)
+    let (end, isBeyond) = start.addingReportingOverflow(UInt(bitPattern: byteCount))
+    return !isBeyond && Int(bitPattern: end) >= 0
+  }
 }
 
 /// A cursor over the caller's bytes. Linux: `struct iov_iter`.
@@ -80,6 +87,11 @@ public struct IovIter: ~Copyable {
     }
     guard let base = vectors.baseAddress else {
       unsafe self.init(.buffer(nil), direction, count: 0)
+      return
+    }
+    // One run, as nearly always: nothing to walk.
+    if vectors.count == 1 {
+      unsafe self.init(.buffer(vectors[0].base), direction, count: sum)
       return
     }
     unsafe self.init(.vectors(base, count: vectors.count), direction, count: sum)
@@ -268,22 +280,28 @@ public struct IovIter: ~Copyable {
     return false
   }
 
-  /// Copies and sums in one pass over cache-sized pieces; all or nothing. Linux: `csum_and_copy_from_iter_full()`.
+  /// Copies and sums in one pass; all or nothing. That a byte cannot be read is told apart from any sum.
+  /// Linux: `csum_and_copy_from_iter_full()`.
   public mutating func copyFromFull(into target: UnsafeMutableRawBufferPointer, sum: inout InternetChecksum)
     -> Bool
   {
+    precondition(direction == .source, "copy_from_iter reads a source iterator")
+    guard mayCopy(target.count) else { return false }
     var copied = 0
     var running = InternetChecksum()
     while copied < target.count {
-      let length = min(4096, target.count - copied)
-      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: target[copied..<copied + length])
-      guard unsafe copyFromFull(into: piece) else {
+      skipEmptySegments()
+      guard count > 0, let run = unsafe currentRun(), let source = run.baseAddress,
+        let base = target.baseAddress
+      else {
         revert(copied)
         return false
       }
+      let length = min(run.count, target.count - copied)
       var block = InternetChecksum()
-      unsafe block.add(UnsafeRawBufferPointer(piece))
+      unsafe block.add(UnsafeRawBufferPointer(start: source, count: length), copyingTo: base + copied)
       running.add(block, at: copied)
+      advance(length)
       copied += length
     }
     sum.add(running, at: 0)
@@ -342,11 +360,17 @@ extension SkBuff {
   ///
   /// - Returns: false on a fault.
   public mutating func put(from iter: inout IovIter, count: Int) -> Bool {
+    var none: InternetChecksum?
+    return put(from: &iter, count: count, sum: &none)
+  }
+
+  /// As above, and sums them on the way, as a block of their own; `nil`: nobody wants the sum.
+  public mutating func put(from iter: inout IovIter, count: Int, sum: inout InternetChecksum?) -> Bool {
     let end = headLength
     put(count)
     // Safe: put made these bytes part of the linear area.
     let target = unsafe UnsafeMutableRawBufferPointer(start: linearBase + end, count: count)
-    if unsafe iter.copyFromFull(into: target) { return true }
+    if unsafe iter.copyFromFull(into: target, summing: &sum) { return true }
     _ = trim(to: end)
     return false
   }
@@ -355,15 +379,36 @@ extension SkBuff {
   ///
   /// - Returns: bytes copied; fewer than `count` on a fault or when the room ran out.
   public func copyDatagram(from offset: Int, count: Int, to iter: inout IovIter) -> Int {
+    precondition(
+      offset >= 0 && count >= 0 && offset <= length && count <= length - offset,
+      "a copied range lies inside its packet")
     var copied = 0
-    var stopped = false
-    let inside = unsafe forEachRun(from: offset, count: count) { run in
-      if stopped { return }
-      let done = unsafe iter.copyTo(from: UnsafeRawBufferPointer(run))
-      copied += done
-      stopped = done < run.count
+    var skip = offset
+    let linearCount = headLength
+    if skip < linearCount {
+      let run = min(count, linearCount - skip)
+      copied = unsafe iter.copyTo(from: UnsafeRawBufferPointer(start: linearBase + skip, count: run))
+      if copied < run { return copied }
+      skip = 0
+    } else {
+      skip -= linearCount
     }
-    precondition(inside, "a copied range lies inside its packet")
+    let shared = unsafe header.pointee.shared
+    var index = 0
+    while copied < count {
+      let fragment = unsafe shared.pointee.fragments[index]
+      let byteCount = Int(fragment.byteCount)
+      index += 1
+      if skip >= byteCount {
+        skip -= byteCount
+        continue
+      }
+      let run = min(count - copied, byteCount - skip)
+      let done = unsafe iter.copyPageTo(fragment.page, offset: Int(fragment.offset) + skip, count: run)
+      copied += done
+      if done < run { break }
+      skip = 0
+    }
     return copied
   }
 
@@ -373,6 +418,14 @@ extension SkBuff {
   /// - Returns: bytes added. 0 with `fault == false` when memory or fragment slots ran out.
   public mutating func append(
     from iter: inout IovIter, count most: Int, use: MemoryUse = .ordinary
+  ) -> (byteCount: Int, fault: Bool) {
+    var none: InternetChecksum?
+    return append(from: &iter, count: most, use: use, sum: &none)
+  }
+
+  /// As above, and sums them on the way, as a block of their own; `nil`: nobody wants the sum.
+  public mutating func append(
+    from iter: inout IovIter, count most: Int, use: MemoryUse, sum: inout InternetChecksum?
   ) -> (byteCount: Int, fault: Bool) {
     precondition(!isCloned, "a packet that is shared is not appended to")
     let pool = self.pool
@@ -391,8 +444,7 @@ extension SkBuff {
     if !merge && fragmentCount == Self.maximumFragments { return (0, false) }
     guard payForLent(use) else { return (0, false) }
     let length = min(wanted, available)
-    let target = unsafe UnsafeMutableRawBufferPointer(start: page.pointee.base + offset, count: length)
-    guard unsafe iter.copyFromFull(into: target) else { return (0, true) }
+    guard unsafe iter.copyPageFrom(page, offset: offset, count: length, sum: &sum) else { return (0, true) }
     if merge {
       unsafe shared.pointee.fragments[last].byteCount += UInt32(length)
     } else {

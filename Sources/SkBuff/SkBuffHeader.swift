@@ -107,11 +107,13 @@ struct SkBuffHeader {
   @usableFromInline var confirmsNeighbour = false
   /// Counts in `payloadReferences`. Linux: `skb->nohdr`.
   @usableFromInline var hasReleasedHeader = false
+  @usableFromInline var stamps: StampRequest = []
   @usableFromInline var priority: UInt32 = 0
   @usableFromInline var mark: UInt32 = 0
   @usableFromInline var hash: UInt32 = 0
   @usableFromInline var socket: UInt32 = 0
   @usableFromInline var connection: UInt32 = 0
+  @usableFromInline var stampKey: UInt32 = 0
   @usableFromInline var timestamp: Instant = .origin
 
   @usableFromInline

@@ -33,6 +33,9 @@ struct PoolBlock {
   @usableFromInline var firstCompleted: SendNotification? = nil
   @usableFromInline var lastCompleted: SendNotification? = nil
   @usableFromInline var hasCompleted = false
+  /// Times of packets on their way, for who asked for them.
+  @usableFromInline var stamps: [TransmitStamp] = []
+  @usableFromInline var hasStamps = false
   @usableFromInline var nextSerial: UInt32 = 1
   @usableFromInline var buffersInUse: Int = 0
   @usableFromInline var pagesInUse: Int = 0

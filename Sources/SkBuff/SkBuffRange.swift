@@ -57,6 +57,30 @@ extension SkBuff {
     return true
   }
 
+  /// A packet of its own of the bytes `offset..<offset + count`, which shares the pages they lie in; described as this one, and
+  /// what lies in front of its data with it.
+  ///
+  /// - Returns: `nil` when memory ran out.
+  public func segment(from offset: Int, count: Int) -> SkBuff? {
+    let front = networkHeaderOffset.map { max(0, -$0) } ?? 0
+    let linear = max(0, min(count, headLength - offset))
+    guard var part = pool.allocate(headroom: front, linear: linear, use: .transit),
+      part.append(of: self, from: offset, count: count)
+    else { return nil }
+    part.copyMetadata(from: self)
+    part.checksumStatus = checksumStatus
+    part.takeFront(of: self, byteCount: front)
+    return part
+  }
+
+  /// Copies what lies in front of another packet's data, from its network header on, in front of this one's.
+  private mutating func takeFront(of other: borrowing SkBuff, byteCount: Int) {
+    guard byteCount > 0, byteCount <= headroom, byteCount <= other.headroom else { return }
+    // Safe: in both packets so many bytes lie in front of the data.
+    unsafe (linearBase - byteCount).copyMemory(from: other.linearBase - byteCount, byteCount: byteCount)
+    setNetworkHeader(-byteCount)
+  }
+
   /// Takes over what describes a packet beside its bytes: number, type, priority, mark, hash, socket, times, control
   /// block. Header marks, checksum state and ownership are not copied. The only way to copy these. Linux: `__copy_skb_header()`.
   public mutating func copyMetadata(from other: borrowing SkBuff) {
@@ -76,10 +100,17 @@ extension SkBuff {
     unsafe header.pointee.controlBlock = other.header.pointee.controlBlock
   }
 
+  /// Who wants to know when the packet comes by; of the pieces of one only one has it. Linux: `tx_flags`, `tskey`.
+  public mutating func copyStamps(from other: borrowing SkBuff) {
+    unsafe header.pointee.stamps = other.header.pointee.stamps
+    unsafe header.pointee.stampKey = other.header.pointee.stampKey
+  }
+
   /// Makes an unshared copy of the same bytes the same packet: `copyMetadata(from:)`, segmentation, header marks and
   /// checksum state. Linux: `skb_copy_header()`.
   public mutating func copyState(from other: borrowing SkBuff) {
     copyMetadata(from: other)
+    copyStamps(from: other)
     gsoType = other.gsoType
     gsoSize = other.gsoSize
     gsoSegments = other.gsoSegments

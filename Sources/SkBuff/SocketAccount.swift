@@ -5,6 +5,8 @@
 struct AccountBlock {
   @usableFromInline var references: Int32
   @usableFromInline var socket: UInt32
+  /// Which of those that have had the number.
+  @usableFromInline var generation: UInt32
   @usableFromInline var writeAllocated: Int
   @usableFromInline var receiveAllocated: Int
   /// Set when transmission stopped at the small-queue limit; the next freed packet asks for another run.
@@ -18,9 +20,10 @@ struct AccountBlock {
   @usableFromInline var nextWaiting: UnsafeMutablePointer<AccountBlock>? = nil
   @usableFromInline var previousWaiting: UnsafeMutablePointer<AccountBlock>? = nil
 
-  init(socket: UInt32, pool: UnsafeMutablePointer<PoolBlock>) {
+  init(socket: UInt32, generation: UInt32, pool: UnsafeMutablePointer<PoolBlock>) {
     references = 1
     self.socket = socket
+    self.generation = generation
     writeAllocated = 0
     receiveAllocated = 0
     isThrottled = false
@@ -39,9 +42,9 @@ public struct SocketAccount: ~Copyable {
   @usableFromInline let block: UnsafeMutablePointer<AccountBlock>
 
   /// - Parameter socket: the number `SkBuffPool.takePending()` reports when a throttled socket may send again.
-  public init(pool: SkBuffPool, socket: UInt32) {
+  public init(pool: SkBuffPool, socket: UInt32, generation: UInt32 = 0) {
     unsafe block = .allocate(capacity: 1)
-    unsafe block.initialize(to: AccountBlock(socket: socket, pool: pool.block))
+    unsafe block.initialize(to: AccountBlock(socket: socket, generation: generation, pool: pool.block))
   }
   deinit {
     unsafe block.pointee.isThrottled = false

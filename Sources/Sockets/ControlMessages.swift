@@ -21,8 +21,14 @@ public enum ControlMessages {
     static let rights: Int32 = 1
     static let credentials: Int32 = 2
     static let priority: Int32 = 12
+    static let timestamp: Int32 = 29
+    static let timestampNanoseconds: Int32 = 35
     static let mark: Int32 = 36
+    static let timestamping: Int32 = 37
     static let txTime: Int32 = 61
+    static let timestampNew: Int32 = 63
+    static let timestampNanosecondsNew: Int32 = 64
+    static let timestampingNew: Int32 = 65
     static let devmemDMABuf: Int32 = 79
     static let timestampID: Int32 = 81
     static let typeOfService: Int32 = 1
@@ -32,13 +38,18 @@ public enum ControlMessages {
     static let packetInfo: Int32 = 8
     static let receiveErrors: Int32 = 11
     static let udpSegment: Int32 = 103
+    static let udpReceiveOffload: Int32 = 104
   }
   /// Reads the control messages of one send. Linux: `sock_cmsg_send()`, `ip_cmsg_send()`, `udp_cmsg_send()`.
   ///
-  /// - Parameter isElsewhere: whether an address is another host's, for prespecified time stamps.
-  /// - Throws: EINVAL for an unknown type, SO_TIMESTAMPING among them, a wrong length or a value out of range; EPERM without the privilege.
+  /// - Parameters:
+  ///   - rules: what the socket's options allow.
+  ///   - isElsewhere: whether an address is another host's, for prespecified time stamps.
+  /// - Throws: EINVAL for an unknown type, a wrong length or a value out of range, and for what needs an option that is off;
+  ///   EPERM without the privilege.
   public static func parse(
     _ bytes: RawSpan, for kind: SocketID.Kind, privileges: SocketPrivileges,
+    rules: ControlRules = ControlRules(),
     isElsewhere: (IPv4Address) -> Bool = { _ in true }
   ) throws(Errno) -> SendControl {
     var control = SendControl()
@@ -53,10 +64,10 @@ public enum ControlMessages {
       let data = bytes.extracting(offset + headerByteCount..<offset + byteCount)
       switch level {
       case Level.socket:
-        try socketLevel(type, data, into: &control, for: kind, privileges: privileges)
+        try socketLevel(type, data, into: &control, for: kind, privileges: privileges, rules)
       case Level.ip where kind != .tcp:
         try ipLevel(type, data, into: &control, privileges: privileges, isElsewhere)
-      case Level.udp where kind == .udp:
+      case Level.udp where kind == .udp || kind == .udpLite:
         guard type == Kind.udpSegment, data.byteCount == 2 else { throw .EINVAL }
         control.segmentByteCount = Int(HostOrder.load16(data, 0))
       default: break
@@ -69,15 +80,26 @@ public enum ControlMessages {
   /// Linux: `__sock_cmsg_send()`.
   private static func socketLevel(
     _ type: Int32, _ data: RawSpan, into control: inout SendControl, for kind: SocketID.Kind,
-    privileges: SocketPrivileges
+    privileges: SocketPrivileges, _ rules: ControlRules
   ) throws(Errno) {
     switch type {
     case Kind.mark:
-      guard privileges.contains(.netAdmin) else { throw .EPERM }
+      guard privileges.mayMark else { throw .EPERM }
       guard data.byteCount == 4 else { throw .EINVAL }
       control.mark = HostOrder.load32(data, 0)
-    // SO_TXTIME and SOF_TIMESTAMPING_OPT_ID cannot be switched on here, and TCP refuses the second.
-    case Kind.txTime, Kind.timestampID: throw .EINVAL
+    case Kind.timestamping, Kind.timestampingNew:
+      guard data.byteCount == 4 else { throw .EINVAL }
+      let records = TimestampingFlags(rawValue: HostOrder.load32(data, 0))
+      guard records.isSubset(of: .transmitRecords) else { throw .EINVAL }
+      control.timestamping = rules.timestamping.subtracting(.transmitRecords).union(records)
+    case Kind.txTime:
+      guard rules.hasTransmitTime, data.byteCount == 8 else { throw .EINVAL }
+      control.transmitTime = HostOrder.load64(data, 0)
+    case Kind.timestampID:
+      guard kind != .tcp, rules.timestamping.contains(.identifiers), data.byteCount == 4 else {
+        throw .EINVAL
+      }
+      control.stampNumber = HostOrder.load32(data, 0)
     case Kind.devmemDMABuf:
       guard data.byteCount == 4 else { throw .EINVAL }
       control.deviceMemory = HostOrder.load32(data, 0)
@@ -85,9 +107,21 @@ public enum ControlMessages {
     case Kind.priority:
       guard data.byteCount == 4 else { throw .EINVAL }
       let value = HostOrder.loadInt(data, 0)
-      guard (0...6).contains(value) || privileges.contains(.netAdmin) else { throw .EPERM }
+      guard privileges.maySetPriority(UInt32(bitPattern: value)) else { throw .EPERM }
       control.priority = UInt32(bitPattern: value)
     default: throw .EINVAL
+    }
+  }
+
+  /// What a caller says without bytes goes by the same rules.
+  static func check(
+    _ control: SendControl, for kind: SocketID.Kind, privileges: SocketPrivileges, _ rules: ControlRules
+  ) throws(Errno) {
+    if control.mark != nil && !privileges.mayMark { throw .EPERM }
+    if let priority = control.priority, !privileges.maySetPriority(priority) { throw .EPERM }
+    if control.transmitTime != nil && !rules.hasTransmitTime { throw .EINVAL }
+    if control.stampNumber != nil {
+      guard kind != .tcp, rules.timestamping.contains(.identifiers) else { throw .EINVAL }
     }
   }
 
@@ -136,6 +170,12 @@ public enum ControlMessages {
     _ control: ReceivedControl, to bytes: inout MutableRawSpan
   ) -> (byteCount: Int, isTruncated: Bool) {
     var writer = Writer()
+    if let times = control.times { writer.write(times, &bytes) }
+    if let size = control.segmentByteCount {
+      writer.begin(Kind.udpReceiveOffload, 4, level: Level.udp, &bytes)
+      writer.host(UInt32(truncatingIfNeeded: size), &bytes)
+      writer.end(&bytes)
+    }
     if let destination = control.destination {
       writer.begin(Kind.packetInfo, 12, &bytes)
       writer.host(UInt32(control.interface.rawValue), &bytes)
@@ -186,7 +226,9 @@ public enum ControlMessages {
     private var length = 0
 
     @_lifetime(bytes: copy bytes)
-    mutating func begin(_ type: Int32, _ dataByteCount: Int, _ bytes: inout MutableRawSpan) {
+    mutating func begin(
+      _ type: Int32, _ dataByteCount: Int, level: Int32 = Level.ip, _ bytes: inout MutableRawSpan
+    ) {
       start = min(bytes.byteCount, (written + 7) & ~7)
       position = start
       length = headerByteCount + dataByteCount
@@ -202,9 +244,40 @@ public enum ControlMessages {
         length = room
       }
       HostOrder.store64(UInt64(length), to: &bytes, at: start)
-      HostOrder.store32(UInt32(bitPattern: Level.ip), to: &bytes, at: start + 8)
+      HostOrder.store32(UInt32(bitPattern: level), to: &bytes, at: start + 8)
       HostOrder.store32(UInt32(bitPattern: type), to: &bytes, at: start + 12)
       position = start + headerByteCount
+    }
+    /// Linux: the end of `__sock_recv_timestamp()`.
+    @_lifetime(bytes: copy bytes)
+    mutating func write(_ times: MessageTimes, _ bytes: inout MutableRawSpan) {
+      let isNew = times.report.contains(.isNew)
+      if let arrival = times.arrival {
+        let isExact = times.report.contains(.inNanoseconds)
+        let kind =
+          isExact
+          ? isNew ? Kind.timestampNanosecondsNew : Kind.timestampNanoseconds
+          : isNew ? Kind.timestampNew : Kind.timestamp
+        begin(kind, 16, level: Level.socket, &bytes)
+        time(arrival, isExact ? 1 : 1000, &bytes)
+        end(&bytes)
+      }
+      if let software = times.software {
+        // struct scm_timestamping: software, one that is no more, hardware.
+        begin(isNew ? Kind.timestampingNew : Kind.timestamping, 48, level: Level.socket, &bytes)
+        time(software, 1, &bytes)
+        time(0, 1, &bytes)
+        time(0, 1, &bytes)
+        end(&bytes)
+      }
+    }
+    /// A `struct timespec`, or a `struct timeval`, of 64 bits each.
+    @_lifetime(bytes: copy bytes)
+    private mutating func time(_ nanoseconds: UInt64, _ unit: UInt64, _ bytes: inout MutableRawSpan) {
+      for value in [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000 / unit] {
+        host(UInt32(truncatingIfNeeded: value), &bytes)
+        host(UInt32(truncatingIfNeeded: value >> 32), &bytes)
+      }
     }
     @_lifetime(bytes: copy bytes)
     mutating func byte(_ value: UInt8, _ bytes: inout MutableRawSpan) {

@@ -69,7 +69,9 @@ extension SendPolicy.Rule: CustomStringConvertible {
 
   private static func name(of kind: SocketID.Kind?) -> String { kinds.first { $0.value == kind }?.key ?? "" }
 
-  private static let kinds: [String: SocketID.Kind] = ["tcp": .tcp, "udp": .udp, "icmp": .ping]
+  private static let kinds: [String: SocketID.Kind] = [
+    "tcp": .tcp, "udp": .udp, "icmp": .ping, "udplite": .udpLite,
+  ]
 
   /// As it is written.
   public var description: String {

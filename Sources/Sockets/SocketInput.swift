@@ -19,7 +19,11 @@ extension SocketLayer {
       let own =
         host.internet.isForMany(header.destination)
         ? host.internet.specificDestination(of: header.source, by: skb.interface) : nil
-      switch udp.receive(skb, header: header, forManyAt: own, net: &host.net) {
+      let outcome =
+        header.protocol == .udpLite
+        ? udpLite.receive(skb, header: header, forManyAt: own, net: &host.net)
+        : udp.receive(skb, header: header, forManyAt: own, net: &host.net)
+      switch consume outcome {
       case .consumed: break
       case .noSocket(let skb):
         host.sendICMPError(
@@ -36,6 +40,7 @@ extension SocketLayer {
     switch report.protocol {
     case .tcp: tcp.error(report, host: &host)
     case .udp: udp.error(report, host: &host)
+    case .udpLite: udpLite.error(report, host: &host)
     case .icmp: ping.error(report, host: &host)
     default: break
     }
@@ -50,6 +55,29 @@ extension SocketLayer {
   public mutating func runPending(host: inout Host) {
     tcp.runPending(host: &host)
     if host.net.pool.hasCompleted { tellCompleted(net: &host.net) }
+    if host.net.pool.hasStamps { tellStamps(net: &host.net) }
+  }
+
+  /// Gives the times of packets to the sockets that asked for them.
+  private mutating func tellStamps(net: inout Net) {
+    for stamp in net.pool.takeStamps() {
+      var id = SocketID(rawValue: stamp.socket, generation: stamp.generation)
+      if stamp.generation == 0 { id = holder(of: id) }
+      let time = net.timeOfDay(at: stamp.time)
+      let isTold = try? withCore(id) { (core) throws(Errno) in core.queueStamp(stamp, time: time) }
+      if isTold == true { net.wake(id) }
+    }
+  }
+
+  /// The socket that has a number now.
+  private func holder(of id: SocketID) -> SocketID {
+    switch id.kind {
+    case .tcp: tcp.holder(of: id)
+    case .udp: udp.table.holder(of: id)
+    case .ping: ping.table.holder(of: id)
+    case .udpLite: udpLite.table.holder(of: id)
+    case nil: id
+    }
   }
 
   /// Tells the owners of memory that was lent to packets, all of which have ended.

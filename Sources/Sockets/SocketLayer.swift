@@ -18,6 +18,7 @@ public struct SocketLayer: ~Copyable {
   public var tcp: TCPLayer
   public var udp: UDPLayer
   public var ping: PingLayer
+  public var udpLite: UDPLayer
   /// Sees every send first.
   public var policy = SendPolicy()
   /// Memory that only a device reads, by its number, and which device. Linux: `net_devmem_dmabuf_bindings`.
@@ -32,6 +33,7 @@ public struct SocketLayer: ~Copyable {
   public init(net: borrowing Net, secret: (UInt64, UInt64)) {
     tcp = TCPLayer(net: net, secret: secret)
     udp = UDPLayer(secret: (secret.0 ^ 0x5544_5000_0000_0000, secret.1))
+    udpLite = UDPLayer(secret: (secret.0 ^ 0x554C_0000_0000_0000, secret.1), isLite: true)
     ping = PingLayer(secret: (secret.0 ^ 0x5049_4E47_0000_0000, secret.1))
   }
 
@@ -47,17 +49,19 @@ public struct SocketLayer: ~Copyable {
     case .tcp: try tcp.withCore(id, body)
     case .udp: try udp.table.withCore(id, body)
     case .ping: try ping.table.withCore(id, body)
-    case nil: throw .EBADF
+    case .udpLite: try udpLite.table.withCore(id, body)
+    case nil: throw .ENOTSOCK
     }
   }
 
-  /// - Throws: EBADF for an ID that no protocol has.
+  /// - Throws: ENOTSOCK for the number of something else.
   func operations(_ id: SocketID) throws(Errno) -> any SocketOperations.Type {
     switch id.kind {
     case .tcp: TCPOperations.self
     case .udp: UDPOperations.self
     case .ping: PingOperations.self
-    case nil: throw .EBADF
+    case .udpLite: UDPLiteOperations.self
+    case nil: throw .ENOTSOCK
     }
   }
 
@@ -73,6 +77,7 @@ public struct SocketLayer: ~Copyable {
       switch (type, number) {
       case (.stream, nil), (.stream, IPProtocol.tcp?): try tcp.create(family: family, net: &net)
       case (.datagram, nil), (.datagram, IPProtocol.udp?): try udp.table.create(family: family, net: &net)
+      case (.datagram, IPProtocol.udpLite?): try udpLite.table.create(family: family, net: &net)
       case (.datagram, IPProtocol.icmp?): try ping.table.create(family: family, net: &net)
       default: throw .EPROTONOSUPPORT
       }
@@ -175,12 +180,21 @@ public struct SocketLayer: ~Copyable {
   public func tcpInfo(_ id: SocketID, now: Instant) -> TCPInfo? { try? tcp.info(id, now: now) }
   /// `nil` when `id` is neither a UDP nor a ping socket.
   public func datagramInfo(_ id: SocketID) -> DatagramInfo? {
-    (try? udp.table.info(id)) ?? (try? ping.table.info(id))
+    (try? udp.table.info(id)) ?? (try? ping.table.info(id)) ?? (try? udpLite.table.info(id))
   }
   /// Whether the socket is there: that very one, and not a later one with its number.
   public mutating func contains(_ id: SocketID) -> Bool { (try? withCore(id) { _ in }) != nil }
   /// Every socket of every protocol.
-  public func sockets() -> [SocketID] { tcp.socketIDs() + udp.table.all + ping.table.all }
+  public func sockets() -> [SocketID] { tcp.socketIDs() + udp.table.all + ping.table.all + udpLite.table.all }
+
+  /// Runs `body` on the layer of a socket of UDP or UDP-Lite.
+  ///
+  /// - Throws: EBADF.
+  mutating func withUDP<Result>(
+    _ id: SocketID, _ body: (inout UDPLayer) throws(Errno) -> Result
+  ) throws(Errno) -> Result {
+    id.kind == .udpLite ? try body(&udpLite) : try body(&udp)
+  }
 
   /// `SO_RCVTIMEO` and `SO_SNDTIMEO`; `nil`: wait for ever.
   public mutating func timeouts(_ id: SocketID) -> (receive: Nanoseconds?, send: Nanoseconds?) {
@@ -188,6 +202,11 @@ public struct SocketLayer: ~Copyable {
       (core.options.receiveTimeout, core.options.sendTimeout)
     }
     return timeouts ?? (nil, nil)
+  }
+
+  /// The next call on the socket gets an error that a call before it found too late. Linux: `sk_err` in `do_recvmmsg()`.
+  package mutating func leaveError(_ id: SocketID, _ error: Errno) {
+    try? withCore(id) { (core) throws(Errno) in core.pendingError = error }
   }
 
   /// Whether a send that failed with `error` also raises SIGPIPE: on a stream, unless `MSG_NOSIGNAL`.

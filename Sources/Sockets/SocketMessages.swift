@@ -21,6 +21,10 @@ extension SocketLayer {
     // What no processor reads cannot be copied.
     if iter.isUnreadable && (id.kind != .tcp || (header.control.deviceMemory ?? 0) == 0) { throw .EFAULT }
     if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
+    if header.control.concernsSocket, let kind = id.kind {
+      try ControlMessages.check(
+        header.control, for: kind, privileges: privileges, try controlRules(id))
+    }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }
@@ -58,11 +62,11 @@ extension SocketLayer {
   ///
   /// - Parameter byteCount: of the message, as some errors come before those of the name.
   /// - Throws: as `sendmsg` with them.
-  public func messageHeader(
+  public mutating func messageHeader(
     _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags, byteCount: Int,
     host: borrowing Host
   ) throws(Errno) -> MessageHeader {
-    guard let kind = id.kind else { throw .EBADF }
+    guard let kind = id.kind else { throw .ENOTSOCK }
     var header = MessageHeader(flags: flags)
     if nameLength != 0 {
       let isChecked = kind != .tcp
@@ -73,7 +77,7 @@ extension SocketLayer {
         guard byteCount <= 0xFFFF else { throw .EMSGSIZE }
         guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
         // What is collected goes where it was begun for.
-        if kind == .udp && udp.isCollecting(id) { return header }
+        if isCollecting(id) { return header }
       }
       switch kind {
       // A stream looks at the name only when it is to connect to it.
@@ -82,17 +86,18 @@ extension SocketLayer {
         // Linux: AF_UNSPEC in `tcp_sendmsg_fastopen()`.
         if header.address == nil { throw .EOPNOTSUPP }
       case .tcp: break
-      case .udp: header.address = try SocketName.parseDestination(name, length: nameLength)
+      case .udp, .udpLite: header.address = try SocketName.parseDestination(name, length: nameLength)
       case .ping:
         guard nameLength >= SocketName.byteCount else { throw .EINVAL }
         guard let address = try SocketName.parse(name, length: nameLength) else { throw .EAFNOSUPPORT }
         header.address = address
       }
     }
-    if kind == .udp && udp.isCollecting(id) { return header }
+    if isCollecting(id) { return header }
     if control.byteCount > 0 {
       header.control = try ControlMessages.parse(
-        control, for: kind, privileges: privileges, isElsewhere: { host.internet.isElsewhere($0) })
+        control, for: kind, privileges: privileges, rules: try controlRules(id),
+        isElsewhere: { host.internet.isElsewhere($0) })
     }
     return header
   }
@@ -108,7 +113,8 @@ extension SocketLayer {
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }
     if flags.contains(.errorQueue) {
-      message = try withCore(id) { (core) throws(Errno) in try core.receiveError(into: &iter) }
+      let now = host.net.timeOfDay(at: host.net.now)
+      message = try withCore(id) { (core) throws(Errno) in try core.receiveError(into: &iter, now: now) }
     } else {
       message = try operations(id).recvmsg(id, iter: &iter, flags: flags, &self, host: &host)
     }
@@ -129,6 +135,21 @@ extension SocketLayer {
     let count = try tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
     Self.recordReceive(id, count, flags, net: host.net)
     return count
+  }
+
+  /// Whether a datagram is being collected.
+  private func isCollecting(_ id: SocketID) -> Bool {
+    switch id.kind {
+    case .udp: udp.isCollecting(id)
+    case .udpLite: udpLite.isCollecting(id)
+    case .tcp, .ping, nil: false
+    }
+  }
+
+  /// Whether a receive tells nothing but bytes: of a stream that was not asked when they came.
+  package mutating func givesOnlyBytes(_ id: SocketID, _ flags: MessageFlags) -> Bool {
+    guard id.kind == .tcp, flags.isDisjoint(with: [.errorQueue, .outOfBand]) else { return false }
+    return (try? withCore(id) { (core) throws(Errno) in !core.tellsArrival }) ?? true
   }
 
   private static func recordReceive(_ id: SocketID, _ count: Int, _ flags: MessageFlags, net: borrowing Net) {

@@ -112,6 +112,12 @@ enum TCPOperations: SocketOperations {
     if header.control.deviceMemory != nil {
       try layer.admitDeviceMemory(id, header, flags, iter, host: &host)
     }
+    guard let records = header.control.timestamping else {
+      return try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
+    }
+    // For this message only. Linux: `sockc.tsflags`.
+    let own = try layer.tcp.exchangeTimestamping(id, records)
+    defer { _ = try? layer.tcp.exchangeTimestamping(id, own) }
     return try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
   }
   static func recvmsg(
@@ -123,6 +129,11 @@ enum TCPOperations: SocketOperations {
       message.flags = iter.count > 0 ? .outOfBand : [.outOfBand, .truncate]
     }
     message.byteCount = try layer.tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
+    if message.byteCount > 0 && !flags.contains(.outOfBand) {
+      message.control.times = try layer.withCore(id) { (core) throws(Errno) in
+        core.tellsArrival ? core.times(ofReadAt: core.arrival, net: host.net) : nil
+      }
+    }
     // The end of a stream has no urgent byte, nor has one that it does without.
     if message.byteCount == 0 && !message.flags.contains(.truncate) { message.flags = [] }
     return message
@@ -157,7 +168,7 @@ extension DatagramOperations {
   static var type: SocketType { .datagram }
 
   static func close(_ id: SocketID, _ layer: inout SocketLayer, host: inout Host) throws(Errno) {
-    try withTable(&layer) { (table) throws(Errno) in table.close(id) }
+    try withTable(&layer) { (table) throws(Errno) in table.close(id, net: &host.net) }
   }
   static func abort(_ id: SocketID, _ layer: inout SocketLayer, host: inout Host) throws(Errno) {
     try layer.close(id, host: &host)
@@ -247,6 +258,31 @@ enum UDPOperations: DatagramOperations {
   }
 }
 
+enum UDPLiteOperations: DatagramOperations {
+  static var number: IPProtocol { .udpLite }
+
+  static func withTable<Result>(
+    _ layer: inout SocketLayer, _ body: (inout DatagramTable) throws(Errno) -> Result
+  ) throws(Errno) -> Result { try body(&layer.udpLite.table) }
+
+  static func sendmsg(
+    _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
+    _ layer: inout SocketLayer, host: inout Host
+  ) throws(Errno) -> Int {
+    try layer.udpLite.sendmsg(
+      id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
+  }
+  static func recvmsg(
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host
+  ) throws(Errno) -> ReceivedMessage {
+    try layer.udpLite.recvmsg(id, iter: &iter, flags: flags, net: &host.net)
+  }
+  static func countTimedOutSend(net: inout Net) {
+    net.counters.count(.IpOutDiscards)
+    net.counters.count(.UdpLiteSndbufErrors)
+  }
+}
+
 enum PingOperations: DatagramOperations {
   static var number: IPProtocol { .icmp }
 
@@ -264,7 +300,7 @@ enum PingOperations: DatagramOperations {
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> ReceivedMessage {
-    try layer.ping.recvmsg(id, iter: &iter, flags: flags)
+    try layer.ping.recvmsg(id, iter: &iter, flags: flags, net: host.net)
   }
   static func countTimedOutSend(net: inout Net) { net.counters.count(.IpOutDiscards) }
 }

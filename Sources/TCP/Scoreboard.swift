@@ -147,7 +147,7 @@ struct Scoreboard: ~Copyable {
     if isWhole {
       forget(place)
       memory -= queue.truesize(at: place)
-      _ = queue.remove(at: place)
+      queue.remove(at: place).stamp(.acknowledged)
     }
     return Acknowledged(block: block, segments: segments, isWhole: isWhole)
   }
@@ -339,7 +339,14 @@ struct Scoreboard: ~Copyable {
     var other: SkBuff? = queue.remove(at: next)
     let rest = queue.withMutablePacket(at: place) { (skb: inout SkBuff) -> SkBuff? in
       guard let taken = other.take() else { return nil }
-      return skb.absorb(taken)
+      let (stamps, key) = (taken.stamps, taken.stampKey)
+      if let rest = skb.absorb(taken) { return rest }
+      if !stamps.isEmpty {
+        // Linux: `tcp_skb_collapse_tstamp()`.
+        skb.stamps.formUnion(stamps)
+        skb.stampKey = key
+      }
+      return nil
     }
     if let rest {
       queue.insert(rest, after: place)

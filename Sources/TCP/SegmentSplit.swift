@@ -28,6 +28,14 @@ extension SkBuffQueue {
     back.segmentSize = front.segmentSize
     front.segmentCount = UInt16(truncatingIfNeeded: (offset + mss - 1) / mss)
     back.segmentCount = UInt16(truncatingIfNeeded: max(1, (rest.length + mss - 1) / mss))
+    let key = withPacket(at: place) { $0.stamps.isEmpty ? nil : $0.stampKey }
+    if let key, !SequenceNumber(key).isBefore(back.sequence) {
+      // The byte that the stamps are named after is in the second half. Linux: `tcp_fragment_tstamp()`.
+      withMutablePacket(at: place) {
+        rest.copyStamps(from: $0)
+        $0.stamps = []
+      }
+    }
     rest.tcp = back
     self[tcp: place] = front
     memory += truesize(at: place) + rest.truesize - truesizeBefore

@@ -9,6 +9,33 @@ import Wire
 
 // What the socket layer calls. Nothing here blocks: a call that cannot go on says `EAGAIN`.
 extension TCPLayer {
+  /// The socket that has the number of `id` now, whichever of those it names.
+  public func holder(of id: SocketID) -> SocketID {
+    guard id.kind == .tcp, sockets.isLive(id.index) else { return .none }
+    return sockets[id.index].id
+  }
+
+  /// The sequence number that the byte numbers of time stamps count from. Linux: `sock_set_timestamping()`.
+  ///
+  /// - Throws: EINVAL for a socket without a connection.
+  public func stampBase(_ id: SocketID, fromWrite: Bool) throws(Errno) -> UInt32 {
+    let index = try slot(id)
+    guard sockets[index].state != .close, sockets[index].state != .listen else { throw .EINVAL }
+    return fromWrite ? sockets[index].sender.writeSeq.rawValue : sockets[index].sender.sndUna.rawValue
+  }
+
+  /// Sets `SO_TIMESTAMPING`'s flags for one message.
+  ///
+  /// - Returns: those that were there.
+  public mutating func exchangeTimestamping(
+    _ id: SocketID, _ flags: TimestampingFlags
+  ) throws(Errno) -> TimestampingFlags {
+    let index = try slot(id)
+    let old = sockets[index].core.timestamping
+    sockets[index].core.timestamping = flags
+    return old
+  }
+
   /// Runs `body` on what the socket has in common with all others.
   ///
   /// - Throws: `EBADF`.

@@ -55,6 +55,9 @@ extension TCPConnection {
           }
         }
         let moved = copied - before
+        if core.tellsArrival {
+          core.arrival = receiver.receiveQueue.withPacket(at: current) { $0.timestamp }
+        }
         sequence += moved
         if moved < count {
           if copied == 0 { throw .EFAULT }

@@ -128,6 +128,7 @@ extension TCPConnection {
     }
 
     if copied > 0 {
+      if !core.timestamping.isEmpty { stampTail() }
       host.net.tracer.record(.tcp_sendmsg, socket: id.rawValue, UInt64(requested), UInt64(copied))
       if iter.count == 0 {
         if flags.contains(.endOfRecord), let tail = sender.writeQueue.last {
@@ -209,6 +210,24 @@ extension TCPConnection {
       statistics.note(.busy, now: net.now)
     }
     return true
+  }
+
+  /// The times of the send's last byte are wanted. Linux: `tcp_tx_timestamp()`.
+  @inline(never)
+  private mutating func stampTail() {
+    let flags = core.timestamping
+    guard !flags.isDisjoint(with: .transmitRecords), let tail = sender.writeQueue.last else { return }
+    var request = core.stampRequest(nil)
+    if flags.contains(.transmitAcknowledged) {
+      request.insert(.acknowledged)
+      if flags.contains(.timeOnly) { request.insert(.withoutBytes) }
+    }
+    let length = sender.writeQueue.length(at: tail)
+    let key = (sender.writeQueue[tcp: tail].sequence + (length - 1)).rawValue
+    sender.writeQueue.withMutablePacket(at: tail) {
+      $0.stamps.formUnion(request)
+      $0.stampKey = key
+    }
   }
 
   /// Linux: `tcp_remove_empty_skb()`.

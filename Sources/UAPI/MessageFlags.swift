@@ -15,6 +15,8 @@ public struct MessageFlags: OptionSet, Hashable, Sendable {
   @inlinable public static var confirm: MessageFlags { MessageFlags(rawValue: 0x800) }
   @inlinable public static var errorQueue: MessageFlags { MessageFlags(rawValue: 0x2000) }
   @inlinable public static var noSignal: MessageFlags { MessageFlags(rawValue: 0x4000) }
+  /// Of `recvmmsg`: only the first message is waited for.
+  @inlinable public static var waitForOne: MessageFlags { MessageFlags(rawValue: 0x1_0000) }
   @inlinable public static var more: MessageFlags { MessageFlags(rawValue: 0x8000) }
   /// Of callers inside the stack: the bytes stay as they are, and need no copy. Linux: `MSG_SPLICE_PAGES`.
   @inlinable public static var splicePages: MessageFlags { MessageFlags(rawValue: 0x800_0000) }

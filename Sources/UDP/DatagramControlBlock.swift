@@ -10,6 +10,8 @@ struct DatagramControlBlock: ControlBlock {
   var sourcePort: UInt16
   var timeToLive: UInt8
   var typeOfService: UInt8
+  /// Bytes that its checksum covers, of UDP-Lite; 0: all.
+  var coverage: UInt16 = 0
 }
 
 extension SkBuff {

@@ -18,10 +18,13 @@ struct DatagramSocket: ~Copyable {
   var receiveQueue = SkBuffQueue()
   /// Datagrams thrown away because the receive buffer was full. Linux: `sk->sk_drops`.
   var dropCount: UInt64 = 0
-  /// The source that `core.route` was looked up for.
-  var routeSource: IPv4Address = .any
-  var routeAsked = InterfaceIndex.none
-  var routeMark: UInt32 = 0
+  /// What the cached route was looked up for, and the route of the last send that has no part in the cache.
+  var ownRouteKey = CachedRouteKey()
+  private var otherRoute: Route?
+  private var otherRouteKey = CachedRouteKey()
+  /// The send that is under way uses and fills the cache: it has neither a name nor control messages other than UDP's own, no
+  /// source route, no link scope and no group for its destination. Linux: `connected` in `udp_sendmsg()`.
+  var usesCachedRoute = true
 
   /// The datagram that is corked. Linux: `inet->cork` and `sk_write_queue`.
   var pending: AppendData?
@@ -34,6 +37,11 @@ struct DatagramSocket: ~Copyable {
   }
 
   var id: SocketID { core.id }
+  /// The way of the send that is under way.
+  var route: Route? {
+    get { usesCachedRoute ? core.route : otherRoute }
+    set { if usesCachedRoute { core.route = newValue } else { otherRoute = newValue } }
+  }
   /// The source of what is sent; any: the route says.
   var source: IPv4Address? { isGroupBound ? .any : core.tuple.local.address.v4 }
 
@@ -70,7 +78,7 @@ struct DatagramSocket: ~Copyable {
     let isLeast = core.account.receiveAllocated < net.settings.udpReadMemoryLeast
     guard net.pool.admits(isLeast ? .guaranteed : .ordinary) else {
       dropCount += 1
-      net.counters.count(.UdpMemErrors)
+      net.counters.count(id.kind == .udpLite ? .UdpLiteMemErrors : .UdpMemErrors)
       skb.drop(.noMemory)
       return false
     }
@@ -84,7 +92,9 @@ struct DatagramSocket: ~Copyable {
   ///
   /// - Throws: the pending error; EAGAIN when there is nothing; EFAULT when the buffer cannot be written, and the
   ///   datagram is gone, as Linux has it.
-  mutating func receive(into iter: inout IovIter, flags: MessageFlags) throws(Errno) -> ReceivedMessage {
+  mutating func receive(
+    into iter: inout IovIter, flags: MessageFlags, net: borrowing Net
+  ) throws(Errno) -> ReceivedMessage {
     // Linux: `ping_recvmsg()`; UDP does not look.
     if flags.contains(.outOfBand) && id.kind == .ping { throw .EOPNOTSUPP }
     if let error = core.takeError() { throw error }
@@ -95,13 +105,22 @@ struct DatagramSocket: ~Copyable {
     }
     let options = core.options
     let reports = core.ipOptionReports
+    var message: ReceivedMessage
+    let time: Instant
+    let segmentSize = receiveQueue.withPacket(at: first) { $0.gsoSize }
     if flags.contains(.peek) {
-      return try receiveQueue.withPacket(at: first) { skb throws(Errno) in
+      time = receiveQueue.withPacket(at: first) { $0.timestamp }
+      message = try receiveQueue.withPacket(at: first) { skb throws(Errno) in
         try Self.copy(skb, into: &iter, flags: flags, options: options, reports)
       }
+    } else {
+      let skb = receiveQueue.remove(at: first)
+      time = skb.timestamp
+      message = try Self.copy(skb, into: &iter, flags: flags, options: options, reports)
     }
-    let skb = receiveQueue.remove(at: first)
-    return try Self.copy(skb, into: &iter, flags: flags, options: options, reports)
+    if self.options.receiveOffload, segmentSize > 0 { message.control.segmentByteCount = segmentSize }
+    if core.tellsArrival { message.control.times = core.times(ofReadAt: time, net: net) }
+    return message
   }
 
   private static func copy(
@@ -144,8 +163,9 @@ struct DatagramSocket: ~Copyable {
     to destination: IPv4Address, from source: IPv4Address, by asked: InterfaceIndex = .none, onLink: Bool,
     mark: UInt32? = nil, host: inout Host
   ) throws(Errno) {
-    if let route = core.route, route.destination == destination, routeSource == source,
-      routeAsked == asked, !onLink, routeMark == mark ?? core.options.mark,
+    let key = CachedRouteKey(source: source, device: asked, mark: mark ?? core.options.mark)
+    if let route, route.destination == destination,
+      (usesCachedRoute ? ownRouteKey : otherRouteKey) == key, !onLink,
       host.internet.isCurrent(route)
     {
       return try checkBroadcast(route)
@@ -156,10 +176,8 @@ struct DatagramSocket: ~Copyable {
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)
-    core.route = found
-    routeSource = source
-    routeAsked = asked
-    routeMark = mark ?? core.options.mark
+    route = found
+    if usesCachedRoute { ownRouteKey = key } else { otherRouteKey = key }
   }
 
   /// The device that a send asks for: with its control message, or that of the socket, or with `IP_UNICAST_IF`, which is
@@ -185,7 +203,7 @@ struct DatagramSocket: ~Copyable {
   /// The bytes one packet may have, and whether more is refused. Linux: `ip_setup_cork()`, `ip_sk_ignore_df()`.
   func fragmentation(device mtu: Int) -> (mtu: Int, refused: Bool) {
     let discovery = core.options.pathMTUDiscovery
-    let most = (discovery.usesPathMTU ? core.route?.mtu : core.route?.linkMTU) ?? mtu
+    let most = (discovery.usesPathMTU ? route?.mtu : route?.linkMTU) ?? mtu
     switch discovery {
     case .dont, .want, .omit: return (most, false)
     case .do, .probe, .interface: return (most, true)
@@ -197,11 +215,11 @@ struct DatagramSocket: ~Copyable {
     if let type = control.typeOfService { send.typeOfService = type }
     if let timeToLive = control.timeToLive {
       send.timeToLive = timeToLive
-    } else if core.route?.kind == .multicast {
+    } else if route?.kind == .multicast {
       send.timeToLive = core.options.multicastTimeToLive
       send.staysHere = core.options.multicastTimeToLive == 0
     }
-    if core.route?.kind == .multicast { send.multicastLoop = core.multicast.loop }
+    if route?.kind == .multicast { send.multicastLoop = core.multicast.loop }
     send.mark = control.mark ?? core.packetMark
     return send
   }
@@ -211,6 +229,15 @@ struct DatagramSocket: ~Copyable {
     if let type = control.typeOfService { return TypeOfServicePriority.priority(of: type) }
     return core.options.priority
   }
+}
+
+/// What a route was looked up for beside its destination.
+struct CachedRouteKey: Equatable {
+  /// Any: the route says.
+  var source = IPv4Address.any
+  var device = InterfaceIndex.none
+  /// Rules about routing tables may ask for it.
+  var mark: UInt32 = 0
 }
 
 /// Where a datagram goes, and on whose terms; kept while it is corked. Linux: `inet->cork.fl` and `cork.base`.

@@ -24,6 +24,12 @@ public struct DatagramTable: ~Copyable {
     return id.index
   }
 
+  /// The socket that has the number of `id` now, whichever of those it names.
+  public func holder(of id: SocketID) -> SocketID {
+    guard id.kind == kind, sockets.isLive(id.index) else { return .none }
+    return sockets[id.index].id
+  }
+
   /// Runs `body` on what the socket has in common with all others.
   ///
   /// - Throws: EBADF.
@@ -110,6 +116,7 @@ public struct DatagramTable: ~Copyable {
     sockets[index].core.route = nil
     sockets[index].core.labelFlow(
       to: SocketAddress(destination, port: remote.port), from: IPAddress(source), by: device)
+    sockets[index].usesCachedRoute = true
     try sockets[index].findRoute(
       to: destination, from: source, by: device,
       onLink: sockets[index].core.options.dontRoute, host: &host)
@@ -119,7 +126,7 @@ public struct DatagramTable: ~Copyable {
         sockets[index].core.binding, from: local.address, to: IPAddress(route.source), port: local.port)
       sockets[index].core.tuple.local.address = IPAddress(route.source)
       // The cache is keyed by the source that sends will ask for.
-      sockets[index].routeSource = route.source
+      sockets[index].ownRouteKey.source = route.source
     }
     sockets[index].core.peer = SocketAddress(destination, port: remote.port)
     rehash(index)
@@ -160,8 +167,9 @@ public struct DatagramTable: ~Copyable {
 
   /// Ends the socket. A corked datagram that was not sent is gone; Linux sends it in `udp_destroy_sock()`'s flush as
   /// little.
-  public mutating func close(_ id: SocketID) {
+  public mutating func close(_ id: SocketID, net: inout Net) {
     guard let index = try? slot(id) else { return }
+    if sockets[index].options.receiveOffload { net.datagramOffloadUsers -= 1 }
     demux.remove(index)
     releasePort(index)
     _ = sockets.remove(index)

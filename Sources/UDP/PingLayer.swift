@@ -16,10 +16,10 @@ public struct PingLayer: ~Copyable {
   public init(secret: (UInt64, UInt64)) { table = DatagramTable(kind: .ping, secret: secret) }
 
   public mutating func recvmsg(
-    _ id: SocketID, iter: inout IovIter, flags: MessageFlags
+    _ id: SocketID, iter: inout IovIter, flags: MessageFlags, net: borrowing Net
   ) throws(Errno) -> ReceivedMessage {
     let index = try table.slot(id)
-    return try table.sockets[index].receive(into: &iter, flags: flags)
+    return try table.sockets[index].receive(into: &iter, flags: flags, net: net)
   }
 
   /// Sends an echo request of up to 65,515 bytes, header included. Linux: `ping_v4_sendmsg()`.
@@ -50,14 +50,17 @@ public struct PingLayer: ~Copyable {
       flags.contains(.dontRoute) || table.sockets[index].core.options.dontRoute || list.isStrictRoute
     table.sockets[index].core.labelFlow(
       to: SocketAddress(address, port: 0), from: IPAddress(source), by: device)
+    // Linux: `ping_v4_sendmsg()` asks the routes for each.
+    table.sockets[index].usesCachedRoute = false
     try table.sockets[index].findRoute(
       to: list.firstHop ?? address, from: source, by: device, onLink: onLink, host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
     table.sockets[index].pendingTarget.options = list
-    let interface = table.sockets[index].core.route?.interface ?? .none
+    table.sockets[index].pendingTarget.control = control
+    let interface = table.sockets[index].route?.interface ?? .none
     table.sockets[index].pendingTarget.isConfirming = flags.contains(.confirm)
-    if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].core.route {
+    if flags.contains(.confirm) && flags.contains(.probe), let route = table.sockets[index].route {
       host.confirmNextHop(route)
     }
     if flags.contains(.probe) { return length }
@@ -87,7 +90,7 @@ public struct PingLayer: ~Copyable {
   private mutating func push(
     _ index: Int, sequence: UInt16, control: SendControl, host: inout Host
   ) throws(Errno) {
-    guard let data = table.sockets[index].pending.take(), var route = table.sockets[index].core.route else {
+    guard let data = table.sockets[index].pending.take(), var route = table.sockets[index].route else {
       return
     }
     var datagram = data.finish(
@@ -101,6 +104,9 @@ public struct PingLayer: ~Copyable {
     sum.add(header.rest)
     guard first.write(header, checksum: sum.checksum) else { throw .ENOBUFS }
     first.confirmsNeighbour = table.sockets[index].pendingTarget.isConfirming
+    if let time = control.transmitTime {
+      datagram.setDeparture(of: &first, table.sockets[index].core.departure(time, net: host.net))
+    }
     let target = table.sockets[index].pendingTarget
     var options = table.sockets[index].sendOptions(.icmp, control)
     options.optionByteCount = target.options.byteCount
@@ -112,7 +118,7 @@ public struct PingLayer: ~Copyable {
     datagram.packets.prepend(first)
     let result = host.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options)
-    table.sockets[index].core.route = route
+    table.sockets[index].route = route
     if case .failed(let error) = result { throw error }
     if result == .dropped && table.sockets[index].core.options.receiveErrors { throw .ENOBUFS }
   }

@@ -1,4 +1,5 @@
 import IPv4
+import InetSocket
 import Wire
 
 /// What the control messages of one send ask for; `nil`: what the socket's options say. Linux: `struct ipcm_cookie`
@@ -20,9 +21,26 @@ public struct SendControl: Sendable, Equatable {
   public var options: IPv4OptionList? = nil
   /// `UDP_SEGMENT`: 0 to 65,535, else the send is EINVAL.
   public var segmentByteCount: Int? = nil
+  /// `SO_TIMESTAMPING`: the socket's flags, with the records that this message asks for instead of the socket's.
+  public var timestamping: TimestampingFlags? = nil
+  /// `SCM_TS_OPT_ID`: the number of this datagram's time stamps; the socket's count stays where it is.
+  public var stampNumber: UInt32? = nil
+  /// `SCM_TXTIME`: when it may leave, in nanoseconds of the clock that `SO_TXTIME` chose.
+  public var transmitTime: UInt64? = nil
 
   /// `SCM_DEVMEM_DMABUF`: whose memory is sent, of a stream; `nil` or 0: none's.
   public var deviceMemory: UInt32? = nil
 
   public init() {}
+
+  /// Whether there is something but what is UDP's own: the send has no part in the route that its socket keeps.
+  @inlinable public var concernsRoute: Bool {
+    typeOfService != nil || timeToLive != nil || source != nil || interface != .none || options != nil
+      || concernsSocket
+  }
+
+  /// Whether there is something of the level `SOL_SOCKET`.
+  @inlinable public var concernsSocket: Bool {
+    priority != nil || mark != nil || timestamping != nil || stampNumber != nil || transmitTime != nil
+  }
 }

@@ -21,15 +21,18 @@ extension UDPLayer {
   public mutating func receive(
     _ skb: consuming SkBuff, header: IPv4Header, forManyAt own: IPv4Address?, net: inout Net
   ) -> UDPInput {
-    guard let udp = Self.whole(&skb), skb.trim(to: udp.totalByteCount) else {
-      net.counters.count(.UdpInErrors)
+    var coverage = 0
+    guard let udp = isLite ? Self.wholeLite(&skb, &coverage) : Self.whole(&skb),
+      isLite || skb.trim(to: udp.totalByteCount)
+    else {
+      net.counters.count(counters.inErrors)
       skb.drop(.packetTooSmall)
       return .consumed
     }
     net.tracer.record(.udp_rcv, skb: skb.serial, UInt64(udp.totalByteCount), UInt64(udp.destinationPort))
-    guard Self.isIntact(skb, udp, header) else {
-      net.counters.count(.UdpInCsumErrors)
-      net.counters.count(.UdpInErrors)
+    guard isLite ? Self.isIntactLite(skb, coverage, header) : Self.isIntact(skb, udp, header) else {
+      net.counters.count(counters.inCsumErrors)
+      net.counters.count(counters.inErrors)
       skb.drop(.udpChecksum)
       return .consumed
     }
@@ -38,13 +41,14 @@ extension UDPLayer {
     skb.datagram = DatagramControlBlock(
       source: header.source, destination: header.destination,
       specificDestination: own ?? header.destination, sourcePort: udp.sourcePort,
-      timeToLive: header.timeToLive, typeOfService: header.typeOfService)
+      timeToLive: header.timeToLive, typeOfService: header.typeOfService,
+      coverage: coverage == skb.length ? 0 : UInt16(truncatingIfNeeded: coverage))
     if own != nil {
       deliverToAll(skb, local: local, remote: remote, net: &net)
       return .consumed
     }
     guard let index = table.demux.lookup(local: local, remote: remote, by: skb.interface) else {
-      net.counters.count(.UdpNoPorts)
+      net.counters.count(counters.noPorts)
       return .noSocket(skb)
     }
     skb.pull(UDPHeader.byteCount)
@@ -59,6 +63,35 @@ extension UDPLayer {
       udp.totalByteCount <= skb.length
     else { return nil }
     return udp
+  }
+
+  /// The header of a datagram of UDP-Lite, whose end is that of the packet.
+  ///
+  /// - Parameter coverage: bytes from its header on that the checksum covers; one that cannot be stays as it is.
+  private static func wholeLite(_ skb: inout SkBuff, _ coverage: inout Int) -> UDPHeader? {
+    guard skb.mayPull(UDPHeader.byteCount) else { return nil }
+    let bytes = skb.linear
+    let field = Int(bytes.load16(UDPHeader.Offset.length))
+    guard field <= skb.length else { return nil }
+    coverage = field == 0 ? skb.length : field
+    return UDPHeader(
+      sourcePort: bytes.load16(UDPHeader.Offset.sourcePort),
+      destinationPort: bytes.load16(UDPHeader.Offset.destinationPort), totalByteCount: skb.length,
+      checksum: bytes.load16(UDPHeader.Offset.checksum))
+  }
+
+  /// RFC 3828 section 3.1: there is a checksum, over the header at least. Linux: `udplite_checksum_init()`.
+  private static func isIntactLite(
+    _ skb: borrowing SkBuff, _ coverage: Int, _ header: IPv4Header
+  ) -> Bool {
+    guard skb.linear.load16(UDPHeader.Offset.checksum) != 0, coverage >= UDPHeader.byteCount else {
+      return false
+    }
+    if skb.checksumStatus == .unnecessary { return true }
+    var sum = InternetChecksum.pseudoHeader(
+      source: header.source, destination: header.destination, protocol: .udpLite, byteCount: skb.length)
+    sum.add(skb.checksum(from: 0, count: coverage), at: 0)
+    return sum.isValid
   }
 
   @inline(__always)
@@ -76,15 +109,55 @@ extension UDPLayer {
 
   /// Whether `receive` would take a datagram in. Its checksum needs no second look then.
   public static func isIntact(_ skb: inout SkBuff, header: IPv4Header) -> Bool {
+    if header.protocol == .udpLite {
+      var coverage = 0
+      guard wholeLite(&skb, &coverage) != nil, isIntactLite(skb, coverage, header) else { return false }
+      skb.checksumStatus = .unnecessary
+      return true
+    }
     guard let udp = whole(&skb), isIntact(skb, udp, header) else { return false }
     if skb.checksumStatus != .partial { skb.checksumStatus = .unnecessary }
     return true
   }
 
   private mutating func enqueue(_ skb: consuming SkBuff, to index: Int, net: inout Net) {
+    if isLite, let least = table.sockets[index].options.receiveCoverage, skb.datagram.coverage != 0,
+      least == 0 || skb.datagram.coverage < least
+    {
+      // The receiver wants more of it covered. Linux: `udp_queue_rcv_one_skb()`.
+      net.counters.count(counters.inErrors)
+      table.sockets[index].dropCount += 1
+      skb.drop(.udpChecksum)
+      return
+    }
+    if skb.gsoSize > 0 && !table.sockets[index].options.receiveOffload {
+      return enqueueSegments(skb, to: index, net: &net)
+    }
+    queue(skb, to: index, net: &net)
+  }
+
+  private mutating func queue(_ skb: consuming SkBuff, to index: Int, net: inout Net) {
     if !table.sockets[index].enqueue(skb, net: &net) {
-      net.counters.count(.UdpRcvbufErrors)
-      net.counters.count(.UdpInErrors)
+      net.counters.count(counters.rcvbufErrors)
+      net.counters.count(counters.inErrors)
+    }
+  }
+
+  /// What came as one goes to a socket without `UDP_GRO` as the datagrams that were sent. Linux: `udp_rcv_segment()`.
+  @inline(never)
+  private mutating func enqueueSegments(_ skb: consuming SkBuff, to index: Int, net: inout Net) {
+    let (size, block) = (skb.gsoSize, skb.datagram)
+    var offset = 0
+    while offset < skb.length {
+      let count = min(size, skb.length - offset)
+      guard let segment = skb.segment(from: offset, count: count) else {
+        net.counters.count(counters.memErrors)
+        return
+      }
+      var datagram = segment
+      datagram.datagram = block
+      queue(datagram, to: index, net: &net)
+      offset += count
     }
   }
 
@@ -95,7 +168,7 @@ extension UDPLayer {
     let interface = skb.interface
     skb.pull(UDPHeader.byteCount)
     guard var index = nextReceiver(after: nil, local: local, remote: remote, by: interface) else {
-      net.counters.count(.UdpIgnoredMulti)
+      net.counters.count(counters.ignoredMulti)
       skb.drop(.noSocket)
       return
     }
@@ -103,7 +176,7 @@ extension UDPLayer {
       if let copy = skb.clone() {
         enqueue(copy, to: index, net: &net)
       } else {
-        net.counters.count(.UdpMemErrors)
+        net.counters.count(counters.memErrors)
       }
       index = following
     }

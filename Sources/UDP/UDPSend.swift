@@ -41,7 +41,7 @@ extension UDPLayer {
         deviceMTU: host.link.mtu(of: target.interface),
         headroom: NetDevice.neededHeadroom,
         scatterGather: host.link.features(of: target.interface).contains(.scatterGather))
-      if host.link.features(of: target.interface).contains(.checksum) {
+      if !isLite && host.link.features(of: target.interface).contains(.checksum) {
         table.sockets[index].pending?.leaveSumToDevice(count: length, more: corks && target.segment == 0)
       }
     } else if flags.contains(.probe) {
@@ -54,7 +54,9 @@ extension UDPLayer {
         net: &host.net)
     } catch {
       let isFinal = flags.contains(.dontWait) || error != .EAGAIN
-      if isFinal && (error == .EAGAIN || error == .ENOBUFS) { host.net.counters.count(.UdpSndbufErrors) }
+      if isFinal && (error == .EAGAIN || error == .ENOBUFS) {
+        host.net.counters.count(counters.sndbufErrors)
+      }
       throw error
     }
     host.net.tracer.record(.udp_sendmsg, socket: id.rawValue, UInt64(length), UInt64(length))
@@ -93,7 +95,8 @@ extension UDPLayer {
     target.control = control
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
     guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
-    target.noChecksum = table.sockets[index].core.options.noChecksum
+    // A datagram of UDP-Lite always has a checksum.
+    target.noChecksum = table.sockets[index].core.options.noChecksum && !isLite
     target.source = table.sockets[index].source(for: target.destination, control)
     let device = table.sockets[index].device(for: target.destination, control)
     let isAnywhere = target.destination.isAny
@@ -108,11 +111,14 @@ extension UDPLayer {
       || target.options.isStrictRoute
     table.sockets[index].core.labelFlow(
       to: SocketAddress(target.destination, port: target.port), from: IPAddress(target.source), by: device)
+    table.sockets[index].usesCachedRoute =
+      to == nil && !onLink && !control.concernsRoute && target.options.firstHop == nil
+      && !target.destination.isMulticast
     try table.sockets[index].findRoute(
       to: target.hop, from: target.source, by: device, onLink: onLink, mark: control.mark, host: &host)
-    target.interface = table.sockets[index].core.route?.interface ?? .none
+    target.interface = table.sockets[index].route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
-    if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].core.route {
+    if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].route {
       host.confirmNextHop(route)
     }
     return target
@@ -131,6 +137,7 @@ extension UDPLayer {
     guard length <= segment * Self.maximumSegments, !table.sockets[index].core.options.noChecksum else {
       throw .EINVAL
     }
+    if isLite { throw .EIO }
   }
 
   /// Sends the datagram that was collected, if there is one. Linux: `udp_push_pending_frames()`.
@@ -143,7 +150,7 @@ extension UDPLayer {
       to: target.hop, from: target.source,
       by: table.sockets[index].device(for: target.destination, target.control), onLink: false,
       mark: target.control.mark, host: &host)
-    guard var route = table.sockets[index].core.route else { return }
+    guard var route = table.sockets[index].route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum
     let segment = target.segment
@@ -153,7 +160,7 @@ extension UDPLayer {
     }
     let isSegmented = segment > 0 && data.byteCount - UDPHeader.byteCount > segment
     let isPartial =
-      !noChecksum && data.packetCount == 1
+      !noChecksum && !isLite && data.packetCount == 1
       && (isSegmented
         || data.isLeftToDevice && host.link.features(of: route.interface).contains(.checksum))
     var datagram = data.finish(
@@ -166,14 +173,21 @@ extension UDPLayer {
       totalByteCount: total)
     if !noChecksum {
       var sum = InternetChecksum.pseudoHeader(
-        source: route.source, destination: route.destination, protocol: .udp, byteCount: total)
+        source: route.source, destination: route.destination, protocol: self.protocol, byteCount: total)
       if isPartial {
         header.checksum = sum.partial
         first.setPartialChecksum(start: 0, offset: UDPHeader.Offset.checksum)
       } else {
         sum.add(header.sourcePort)
         sum.add(header.destinationPort)
-        sum.add(UInt16(truncatingIfNeeded: total))
+        if isLite, let coverage = table.sockets[index].options.sendCoverage, coverage < total {
+          // What the field says is covered; 0 says all of it. Linux: `udplite_csum()`.
+          header.totalByteCount = Int(coverage)
+          if coverage > 0 {
+            datagram.sumAgain(first, upTo: Int(coverage), transportHeader: UDPHeader.byteCount)
+          }
+        }
+        sum.add(UInt16(truncatingIfNeeded: header.totalByteCount))
         sum.add(datagram.sum, at: 0)
         // 0 means "no checksum" (RFC 768). Linux: CSUM_MANGLED_0.
         header.checksum = sum.checksum == 0 ? 0xFFFF : sum.checksum
@@ -186,7 +200,10 @@ extension UDPLayer {
       first.gsoSegments = (total - UDPHeader.byteCount + segment - 1) / segment
     }
     first.confirmsNeighbour = target.isConfirming
-    var options = table.sockets[index].sendOptions(.udp, target.control)
+    if let time = target.control.transmitTime {
+      datagram.setDeparture(of: &first, table.sockets[index].core.departure(time, net: host.net))
+    }
+    var options = table.sockets[index].sendOptions(self.protocol, target.control)
     options.optionByteCount = target.options.byteCount
     guard
       IPv4Layer.push(
@@ -198,14 +215,14 @@ extension UDPLayer {
     let result = host.outputDatagram(
       &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
       options: options)
-    table.sockets[index].core.route = route
+    table.sockets[index].route = route
     // Want of room is told to who asks for errors only. Linux: `udp_send_skb()`.
     if case .failed(let error) = result, error != .ENOBUFS { throw error }
     if result.isLost {
-      host.net.counters.count(.UdpSndbufErrors)
+      host.net.counters.count(counters.sndbufErrors)
       if table.sockets[index].core.options.receiveErrors { throw .ENOBUFS }
     } else {
-      host.net.counters.count(.UdpOutDatagrams)
+      host.net.counters.count(counters.outDatagrams)
     }
   }
 }
@@ -220,7 +237,8 @@ extension DatagramSocket {
     return AppendData(
       transportHeaderByteCount: header, mtu: segments ? 0xFFFF : limits.mtu,
       refusesFragments: segments || limits.refused, headroom: headroom, scatterGather: scatterGather,
-      isSummed: id.kind == .ping || !core.options.noChecksum, optionByteCount: optionByteCount)
+      isSummed: id.kind != .udp || !core.options.noChecksum, sumsCopies: !segments,
+      optionByteCount: optionByteCount)
   }
 
   /// Adds bytes to the datagram that is being collected. An error throws the whole of it away.
@@ -236,17 +254,22 @@ extension DatagramSocket {
       throw .EMSGSIZE
     }
     let notification = try beginZeroCopy(&iter, flags: flags, net: net)
+    let control = pendingTarget.control
+    let stamp = isFirst ? core.beginStamp(control.timestamping, number: control.stampNumber) : nil
+    if let stamp { pending?.stamp = (stamp.request, stamp.key) }
+    let copies = flags.contains(.zeroCopy) || id.kind == .udpLite
     do {
       // Where Linux takes memory for the packet: `sock_alloc_send_pskb()`.
       if isFirst { try core.checkSendable() }
       try pending?.append(
         from: &iter, count: count, lendingFor: notification,
-        splicing: flags.contains(.zeroCopy) ? [] : flags.intersection([.splicePages, .noSharedFragments]),
+        splicing: copies ? [] : flags.intersection([.splicePages, .noSharedFragments]),
         account: core.account, socket: core.id.rawValue,
         sendBuffer: core.sendBuffer, pool: net.pool)
       core.account.isThrottled = false
       if let notification, !notification.isCallers { core.endZeroCopy(notification, net: net) }
     } catch {
+      if let stamp { core.abortStamp(stamp) }
       if let notification, !notification.isCallers { core.abortZeroCopy(notification, net: net) }
       if error == .EAGAIN { core.account.isThrottled = true }
       if error != .EAGAIN || flags.contains(.dontWait) { net.counters.count(.IpOutDiscards) }

@@ -7,6 +7,8 @@ public struct IPProtocol: RawRepresentable, Hashable, Sendable {
   @inlinable public static var igmp: IPProtocol { IPProtocol(rawValue: 2) }
   @inlinable public static var tcp: IPProtocol { IPProtocol(rawValue: 6) }
   @inlinable public static var udp: IPProtocol { IPProtocol(rawValue: 17) }
+  /// RFC 3828.
+  @inlinable public static var udpLite: IPProtocol { IPProtocol(rawValue: 136) }
 }
 
 /// An IPv4 header (RFC 791 section 3.1). Options stay in the packet; `headerByteCount` covers them.

@@ -46,6 +46,20 @@ public struct InternetChecksum: Sendable {
   ///
   /// Safety: reads only `0..<bytes.count`.
   public mutating func add(_ bytes: UnsafeRawBufferPointer) {
+    unsafe take(bytes, copyingTo: nil)
+  }
+
+  /// Copies bytes that begin at an even offset of the data, and adds them on the way: each is in a register once, where a copy
+  /// and a sum after it load it twice. Linux: `csum_partial_copy_nocheck()`.
+  ///
+  /// Safety: reads only `0..<bytes.count`, and writes as many at `target`, which do not overlap them.
+  public mutating func add(_ bytes: UnsafeRawBufferPointer, copyingTo target: UnsafeMutableRawPointer) {
+    unsafe take(bytes, copyingTo: target)
+  }
+
+  /// Both: inlined into each, where it is known whether there is a target.
+  @inline(__always)
+  private mutating func take(_ bytes: UnsafeRawBufferPointer, copyingTo target: UnsafeMutableRawPointer?) {
     guard let base = bytes.baseAddress else { return }
     let count = bytes.count
     var offset = 0
@@ -57,6 +71,10 @@ public struct InternetChecksum: Sendable {
       while offset &+ 64 <= count {
         let first = unsafe base.loadUnaligned(fromByteOffset: offset, as: SIMD4<UInt64>.self)
         let second = unsafe base.loadUnaligned(fromByteOffset: offset &+ 32, as: SIMD4<UInt64>.self)
+        if let target = unsafe target {
+          unsafe target.storeBytes(of: first, toByteOffset: offset, as: SIMD4<UInt64>.self)
+          unsafe target.storeBytes(of: second, toByteOffset: offset &+ 32, as: SIMD4<UInt64>.self)
+        }
         words &+= first &+ second
         high &+= (first &>> 32) &+ (second &>> 32)
         offset &+= 64
@@ -64,6 +82,9 @@ public struct InternetChecksum: Sendable {
       let lanes = (words &- (high &<< 32)) &+ high
       // Each lane is below 2^49 for the largest packet, so the plain total cannot wrap.
       sum = fold32(sum) &+ fold32(lanes[0]) &+ fold32(lanes[1]) &+ fold32(lanes[2]) &+ fold32(lanes[3])
+    }
+    if let target = unsafe target, offset < count {
+      unsafe (target + offset).copyMemory(from: base + offset, byteCount: count - offset)
     }
     while offset &+ 8 <= count {
       sum &+= unsafe fold32(base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
@@ -82,6 +103,9 @@ public struct InternetChecksum: Sendable {
       sum &+= unsafe UInt64(UInt16(littleEndian: UInt16(base.load(fromByteOffset: offset, as: UInt8.self))))
     }
   }
+
+  /// Takes away the sum of a block at the end of the data that begins at an even offset. Linux: `csum_sub()`.
+  @inlinable public mutating func subtract(_ block: InternetChecksum) { sum &+= UInt64(~block.folded) }
 
   @inline(__always) private func fold32(_ value: UInt64) -> UInt64 { (value & 0xFFFF_FFFF) &+ (value >> 32) }
 

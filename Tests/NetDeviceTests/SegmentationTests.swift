@@ -213,7 +213,7 @@ import Wire
   func features() {
     #expect(DeviceFeatures([.tsoV4, .scatterGather]).consistent == [])
     #expect(DeviceFeatures([.tsoV4, .checksum]).consistent == .checksum)
-    let all: DeviceFeatures = [.tsoV4, .udpSegmentation, .checksum, .scatterGather, .nocacheCopy]
+    let all: DeviceFeatures = [.tsoV4, .udpSegmentation, .checksum, .scatterGather]
     #expect(all.consistent == all)
     #expect(DeviceBench(features: [.tsoV4]).device.features == .gro)
   }

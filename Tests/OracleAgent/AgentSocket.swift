@@ -30,6 +30,24 @@ final class AgentSocket {
     case "recv":
       let received = try socket.recvmsg(upTo: Int(words[0]) ?? 0, flags: Self.flags(words.dropFirst()))
       return describe(received)
+    case "writev":
+      let taken = try socket.writev(pieces(words[0]))
+      sent += taken
+      return "sent \(taken)"
+    case "sendmmsg":
+      let address = words[0] == "-" ? nil : Self.address(words[0])
+      let taken = try socket.sendmmsg(
+        pieces(words[1]).map { OutgoingMessage([$0], to: address) }, flags: Self.flags(words.dropFirst(2)))
+      sent += taken.reduce(0, +)
+      return "sent " + taken.map { "\($0)" }.joined(separator: " ")
+    case "recvmmsg":
+      let messages = try socket.recvmmsg(
+        Int(words[0]) ?? 0, upTo: Int(words[1]) ?? 0, flags: Self.flags(words.dropFirst(2)))
+      return "got " + messages.map { "\($0.byteCount) \(Self.digest($0.bytes))" }.joined(separator: ", ")
+    case "readv":
+      var rooms = words[0].split(separator: ",").map { [UInt8](repeating: 0, count: Int($0) ?? 0) }
+      let received = try socket.readv(into: &rooms, flags: Self.flags(words.dropFirst()))
+      return "got \(received.byteCount) " + rooms.map { "\(Self.digest($0))" }.joined(separator: " ")
     case "sendname":
       // What is said to be there and is not reads as zero.
       let length = Int(words[1]) ?? 0
@@ -75,6 +93,19 @@ final class AgentSocket {
     return taken
   }
 
+  private func pieces(_ counts: String) -> [[UInt8]] {
+    let lengths = counts.split(separator: ",").map { Int($0) ?? 0 }
+    var rest = pattern(lengths.reduce(0, +))[...]
+    return lengths.map { length in
+      defer { rest = rest.dropFirst(length) }
+      return Array(rest.prefix(length))
+    }
+  }
+
+  private static func digest(_ bytes: [UInt8]) -> UInt32 {
+    bytes.reduce(0) { ($0 &* 31 &+ UInt32($1)) & 0xFFFFFF }
+  }
+
   private func pattern(_ count: Int) -> [UInt8] {
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: (sent + $0) % 251) }
     return isEcho ? [8, 0, 0, 0, 0, 0, 0, 1] + bytes.dropFirst(8) : bytes
@@ -109,24 +140,28 @@ final class AgentSocket {
   private func describe(_ received: Received) -> String {
     var bytes = received.bytes
     if isEcho && bytes.count >= 6 { for index in 2..<6 { bytes[index] = 0 } }
-    let sum = bytes.reduce(0) { ($0 &* 31 &+ UInt32($1)) & 0xFFFFFF }
-    var text = "got \(received.byteCount) \(sum)"
+    // Headers that no two worlds have alike.
+    let isStamp = received.control.error?.origin == .timestamping
+    if isStamp { bytes = [UInt8](repeating: 0, count: bytes.count) }
+    var text = "got \(received.byteCount) \(Self.digest(bytes))"
     if let source = received.source { text += " from \(source)" }
     let flags = received.flags.rawValue & 0x2020
     if flags != 0 { text += " flags \(String(flags, radix: 16))" }
+    var told = ""
     if let error = received.control.error, error.origin == .zeroCopy {
       // Whether a copy was made is the device's affair.
-      text += " sends \(error.errno.rawValue) \(error.kind) \(error.info)-\(error.data)"
+      told += " sends \(error.errno.rawValue) \(error.kind) \(error.info)-\(error.data)"
     } else if let error = received.control.error {
-      text +=
+      if isStamp { told += " stamp \(error.errno.rawValue) \(error.info) \(error.data)" }
+      told +=
         " error \(error.errno.rawValue) \(error.origin.rawValue) \(error.kind) \(error.code) \(error.info)"
-      text += " by \(error.offender.map { "\($0)" } ?? "-")"
+      told += " by \(error.offender.map { "\($0)" } ?? "-")"
     }
-    return text + Self.describe(control: received.controlMessages().bytes)
+    return text + Self.describe(control: received.controlMessages().bytes, error: told)
   }
 
-  /// Every control message but an error.
-  private static func describe(control bytes: [UInt8]) -> String {
+  /// Every control message, one that is an error in words.
+  private static func describe(control bytes: [UInt8], error: String) -> String {
     func number(_ offset: Int, _ count: Int) -> Int {
       (0..<count).reduce(0) { $0 | Int(bytes[offset + $1]) << ($1 * 8) }
     }
@@ -135,7 +170,12 @@ final class AgentSocket {
     while offset + 16 <= bytes.count {
       let length = number(offset, 8)
       let (level, kind) = (number(offset + 8, 4), number(offset + 12, 4))
-      if (level, kind) != (0, 11) {
+      if (level, kind) == (0, 11) {
+        text += error
+      } else if level == 1 {
+        let isKnown = bytes[offset + 16..<offset + 32].contains { $0 != 0 }
+        text += " time \(kind) \(length - 16) \(isKnown ? "known" : "unknown")"
+      } else {
         text += " control \(level) \(kind) "
         text += bytes[offset + 16..<offset + length].map { hexadecimal($0) }.joined()
       }

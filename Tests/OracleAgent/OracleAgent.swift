@@ -42,8 +42,8 @@ import SwiftStack
   private mutating func answer(_ name: String, _ verb: String, _ words: [String]) -> String {
     do throws(SocketError) {
       switch verb {
-      case "tcp", "udp", "ping", "echo":
-        let kind: SocketKind = verb == "tcp" ? .tcp : verb == "udp" ? .udp : .ping
+      case "tcp", "udp", "udplite", "ping", "echo":
+        let kind: SocketKind = ["tcp": .tcp, "udp": .udp, "udplite": .udpLite][verb] ?? .ping
         sockets[name] = AgentSocket(try stack.socket(kind), isEcho: verb == "echo")
         return "ok"
       case "accept":

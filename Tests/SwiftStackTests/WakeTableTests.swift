@@ -21,14 +21,16 @@ import Wire
 
   /// Events that can happen to a socket on which somebody waits so.
   static func events(for wait: Wait) -> [WakeEvent] {
-    let everywhere: [WakeEvent] = [.close, .stackEnd, .linkGone, .timeout, .cancellation]
+    let everywhere: [WakeEvent] = [
+      .close, .stackEnd, .linkGone, .timeout, .cancellation, .interruption,
+    ]
     switch wait {
     case .read: return everywhere + [.data, .endOfStream, .failure, .shutdownRead, .shutdownWrite]
     case .write: return everywhere + [.data, .endOfStream, .failure, .space, .shutdownRead, .shutdownWrite]
     case .accept: return everywhere + [.connection, .shutdownRead, .shutdownWrite]
     case .connect: return everywhere + [.established, .failure, .shutdownRead, .shutdownWrite]
     case .errors: return everywhere + [.data, .failure, .queuedError]
-    case .linger: return [.stackEnd, .linkGone, .timeout, .finAcknowledged, .failure]
+    case .linger: return [.stackEnd, .linkGone, .timeout, .finAcknowledged, .failure, .interruption]
     }
   }
 
@@ -39,7 +41,7 @@ import Wire
         // close(2) blocks or does not; errors are waited for by poll only; threads are not cancelled.
         if wait == .linger && style != .blocking { return nil }
         if wait == .errors && (style == .blocking || style == .suspending) { return nil }
-        if event == .cancellation && !suspends { return nil }
+        if event == .cancellation && !suspends || event == .interruption && suspends { return nil }
         return Pair(wait: wait, event: event, style: style)
       }
     }
@@ -224,13 +226,16 @@ final class WakeScene {
     case .close: socket.close()
     case .stackEnd: wire.left.stack.close()
     case .linkGone: wire.left.removeLink()
+    case .interruption: socket.interrupt()
     case .timeout, .cancellation: break
     }
   }
 
   static func matches(_ ending: Ending, _ expected: WakeOutcome, isPoll: Bool) -> Bool {
     switch (ending, expected) {
-    case (.ready(let ready), .failure(.EAGAIN)), (.ready(let ready), .failure(.EINPROGRESS)): ready.isEmpty
+    case (.ready(let ready), .failure(.EAGAIN)), (.ready(let ready), .failure(.EINTR)),
+      (.ready(let ready), .failure(.EINPROGRESS)):
+      ready.isEmpty
     case (.ready(let ready), _): isPoll && !ready.isEmpty
     case (.bytes(let count), .success): count > 0
     case (.done, .success): true

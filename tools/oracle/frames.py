@@ -77,7 +77,7 @@ class FrameLog:
             text += f" fragment {(fragment & 0x1FFF) * 8}{'+' if fragment & 0x2000 else ''}"
             return f"{text} protocol {protocol} length {length}"
         body = packet[size:length]
-        names = {6: self.tcp, 17: self.udp, 1: self.icmp}
+        names = {6: self.tcp, 17: self.udp, 1: self.icmp, 136: self.udplite}
         if size > 20 and (protocol != 2 or self.shows_igmp):
             text += f" options {self.stamped(packet[20:size])}"
         if packet[12:16] == self.under_test and packet[16] >= 224:
@@ -89,6 +89,11 @@ class FrameLog:
     def udp(self, _arrow: str, body: bytes) -> str:
         source, destination, length, _ = struct.unpack_from("!HHHH", body)
         return f"udp {self.port(source)} {self.port(destination)} length {length - 8}"
+
+    def udplite(self, _arrow: str, body: bytes) -> str:
+        source, destination, covered, checksum = struct.unpack_from("!HHHH", body)
+        text = f"udplite {self.port(source)} {self.port(destination)} length {len(body) - 8} covered {covered}"
+        return text + ("" if checksum else " without a checksum")
 
     @staticmethod
     def stamped(options: bytes) -> str:

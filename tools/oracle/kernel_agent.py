@@ -1,6 +1,6 @@
 """Makes the socket calls that it reads, a line each, on sockets of the kernel, and writes what became of each.
 
-    NAME tcp|udp|ping|echo               a new socket, non-blocking
+    NAME tcp|udp|udplite|ping|echo               a new socket, non-blocking
     NAME raw PROTOCOL                    one that sends packets with a router alert, for the peer
     NAME query TO TYPE TENTHS GROUP [ROBUSTNESS SECONDS SOURCE ...]     an IGMP message of such a one
     NAME bind|connect ADDRESS:PORT
@@ -10,6 +10,10 @@
     NAME sendto ADDRESS:PORT COUNT [FLAGS]
     NAME sendmsg ADDRESS:PORT COUNT FLAGS LEVEL NUMBER HEXADECIMAL ...     with control messages; `-` is no address
     NAME sendname HEXADECIMAL LENGTH COUNT [FLAGS]      with a name of such bytes, of which it says such a length
+    NAME writev COUNT,COUNT ...          of so many buffers
+    NAME sendmmsg ADDRESS:PORT COUNT,COUNT ... [FLAGS]      so many messages
+    NAME readv COUNT,COUNT ... [FLAGS]   into buffers of such lengths
+    NAME recvmmsg MESSAGES COUNT [FLAGS]
     NAME recv COUNT [FLAGS]              how many came, a sum over them, from whom, the error of an error queue
     NAME poll                            epoll's bits
     NAME set LEVEL NUMBER HEXADECIMAL
@@ -36,8 +40,10 @@ import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 SO_EE = struct.Struct("=IBBBBII")
-# SO_EE_ORIGIN_ZEROCOPY.
-ZERO_COPY = 5
+# SO_EE_ORIGIN_ZEROCOPY, SO_EE_ORIGIN_TIMESTAMPING.
+ZERO_COPY, STAMPED = 5, 4
+# SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING, old and new.
+TIMES = (29, 35, 37, 63, 64, 65)
 TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS = 19, 20, 21, 22
 TCP_TIMESTAMP, TCP_REPAIR_WINDOW = 24, 29
 # What a receive tells beside the bytes: MSG_TRUNC and MSG_ERRQUEUE.
@@ -45,7 +51,7 @@ TOLD_FLAGS = 0x2020
 
 
 # What needs no socket of that name.
-MAKERS = ("tcp", "udp", "ping", "echo", "raw", "reset", "sysctl", "mark", "forget")
+MAKERS = ("tcp", "udp", "udplite", "ping", "echo", "raw", "reset", "sysctl", "mark", "forget")
 
 
 class Agent:
@@ -78,6 +84,9 @@ class Agent:
 
     def do_udp(self, name: str) -> None:
         self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+    def do_udplite(self, name: str) -> None:
+        self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136))
 
     def do_ping(self, name: str) -> None:
         self.add(name, socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP))
@@ -238,16 +247,52 @@ class Agent:
         self.sent[name] += sent
         return f"sent {sent}"
 
+    def pieces(self, name: str, counts: str) -> list[bytes]:
+        lengths = [int(count) for count in counts.split(",")]
+        data = self.pattern(name, str(sum(lengths)))
+        return [data[sum(lengths[:place]):sum(lengths[:place + 1])] for place in range(len(lengths))]
+
+    def do_writev(self, name: str, counts: str) -> str:
+        sent = os.writev(self.sockets[name].fileno(), self.pieces(name, counts))
+        self.sent[name] += sent
+        return f"sent {sent}"
+
+    def do_sendmmsg(self, name: str, address: str, counts: str, flags: str = "0") -> str:
+        headers = Headers(address, self.pieces(name, counts))
+        sent = LIBC.sendmmsg(
+            self.sockets[name].fileno(), headers.array, len(headers.array), int(flags) | socket.MSG_NOSIGNAL)
+        if sent < 0:
+            raise OSError(ctypes.get_errno(), "sendmmsg")
+        lengths = [headers.array[place].length for place in range(sent)]
+        self.sent[name] += sum(lengths)
+        return "sent " + " ".join(map(str, lengths))
+
+    def do_recvmmsg(self, name: str, count: str, room: str, flags: str = "0") -> str:
+        headers = Headers("-", [bytes(int(room))] * int(count))
+        got = LIBC.recvmmsg(self.sockets[name].fileno(), headers.array, int(count), int(flags), None)
+        if got < 0:
+            raise OSError(ctypes.get_errno(), "recvmmsg")
+        texts = []
+        for place in range(got):
+            length = headers.array[place].length
+            texts.append(f"{length} {digest(headers.buffers[place].raw[:length])}")
+        return "got " + ", ".join(texts)
+
+    def do_readv(self, name: str, counts: str, flags: str = "0") -> str:
+        rooms = [bytearray(int(count)) for count in counts.split(",")]
+        length = self.sockets[name].recvmsg_into(rooms, 0, int(flags))[0]
+        return f"got {length} " + " ".join(str(digest(room)) for room in rooms)
+
     def do_recv(self, name: str, count: str, flags: str = "0") -> str:
         room = bytearray(int(count))
         length, control, told, address = self.sockets[name].recvmsg_into([room], 1024, int(flags))
+        if any(kind == 11 and body[4] == STAMPED for level, kind, body in control if level == 0):
+            # Headers that no two worlds have alike.
+            room = bytearray(int(count))
         if name in self.echoes:
             # The sum, and the identifier that somebody picked.
             room[2:6] = bytes(4)
-        total = 0
-        for byte in room[:length]:
-            total = (total * 31 + byte) & 0xFFFFFF
-        text = f"got {length} {total}"
+        text = f"got {length} {digest(room[:length])}"
         if address:
             text += f" from {say(address)}"
         if told & TOLD_FLAGS:
@@ -259,9 +304,13 @@ class Agent:
                     # Whether a copy was made is the device's affair: veth makes one, the stack none.
                     text += f" sends {code} {icmp} {info}-{data}"
                     continue
+                if origin == STAMPED:
+                    text += f" stamp {code} {info} {data}"
                 family, _, offender = struct.unpack_from("=HH4s", body, SO_EE.size)
                 by = socket.inet_ntoa(offender) if family == socket.AF_INET else "-"
                 text += f" error {code} {origin} {icmp} {sub} {info} by {by}"
+            elif level == 1 and kind in TIMES:
+                text += f" time {kind} {len(body)} {'known' if any(body[:16]) else 'unknown'}"
             else:
                 text += f" control {level} {kind} {body.hex()}"
         return text
@@ -284,6 +333,44 @@ class Agent:
 
     def do_peername(self, name: str) -> str:
         return f"name {say(self.sockets[name].getpeername())}"
+
+
+class Header(ctypes.Structure):
+    """struct mmsghdr."""
+    _fields_ = [
+        ("name", ctypes.c_void_p), ("name_length", ctypes.c_uint32), ("vectors", ctypes.c_void_p),
+        ("vector_count", ctypes.c_size_t), ("control", ctypes.c_void_p), ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int), ("length", ctypes.c_uint32)]
+
+
+class Vector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+class Headers:
+    """Messages of one buffer each, for sendmmsg and recvmmsg; Python has neither."""
+
+    def __init__(self, address: str, pieces: list[bytes]) -> None:
+        self.buffers = [ctypes.create_string_buffer(piece, max(1, len(piece))) for piece in pieces]
+        self.vectors = [
+            Vector(ctypes.cast(buffer, ctypes.c_void_p), len(piece)) for buffer, piece in zip(self.buffers, pieces)]
+        self.array = (Header * len(pieces))()
+        self.name = None
+        if address != "-":
+            host, port = parse(address)
+            self.name = ctypes.create_string_buffer(
+                struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host) + bytes(8), 16)
+        for header, vector in zip(self.array, self.vectors):
+            header.vectors, header.vector_count = ctypes.cast(ctypes.pointer(vector), ctypes.c_void_p), 1
+            if self.name is not None:
+                header.name, header.name_length = ctypes.cast(self.name, ctypes.c_void_p), 16
+
+
+def digest(data: bytes) -> int:
+    total = 0
+    for byte in data:
+        total = (total * 31 + byte) & 0xFFFFFF
+    return total
 
 
 def peek(one: socket.socket) -> bytes:

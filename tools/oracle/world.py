@@ -26,6 +26,9 @@ MORE_OPTIONS = {
     "MCAST_LEAVE_GROUP": (0, 45), "MCAST_JOIN_SOURCE_GROUP": (0, 46), "MCAST_LEAVE_SOURCE_GROUP": (0, 47),
     "MCAST_MSFILTER": (0, 48), "IP_MULTICAST_ALL": (0, 49), "IP_UNICAST_IF": (0, 50), "IP_OPTIONS": (0, 4),
     "IP_RECVOPTS": (0, 6), "IP_RETOPTS": (0, 7),
+    "SO_TIMESTAMP": (1, 29), "SO_TIMESTAMPNS": (1, 35), "SO_TIMESTAMPING": (1, 37), "SO_TIMESTAMP_NEW": (1, 63),
+    "SO_TIMESTAMPNS_NEW": (1, 64), "SO_TIMESTAMPING_NEW": (1, 65), "SCM_TS_OPT_ID": (1, 81), "SCM_DEVMEM_DMABUF": (1, 79),
+    "UDP_GRO": (17, 104), "SO_NO_CHECK": (1, 11), "UDPLITE_SEND_CSCOV": (136, 10), "UDPLITE_RECV_CSCOV": (136, 11),
     "SO_INCOMING_CPU": (1, 49), "SO_TXTIME": (1, 61), "SCM_RIGHTS": (1, 1),
     "SO_BINDTOIFINDEX": (1, 62), "SO_MAX_PACING_RATE": (1, 47), "SO_ZEROCOPY": (1, 60),
     "TCP_REPAIR": (6, 19), "TCP_REPAIR_QUEUE": (6, 20), "TCP_QUEUE_SEQ": (6, 21), "TCP_REPAIR_OPTIONS": (6, 22),
@@ -89,7 +92,8 @@ def part(word: str) -> bytes:
 
 
 def flag(word: str) -> int:
-    return 0x4000000 if word == "ZEROCOPY" else getattr(socket, "MSG_" + word)
+    more = {"ZEROCOPY": 0x4000000, "WAITFORONE": 0x10000, "PROBE": 0x10}
+    return more[word] if word in more else getattr(socket, "MSG_" + word)
 
 
 def inside(namespace: str, make):

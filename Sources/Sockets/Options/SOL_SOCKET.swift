@@ -33,6 +33,13 @@ public enum SocketOptionName {
   public static let maximumPacingRate: Int32 = 47
   public static let zeroCopy: Int32 = 60
   public static let bindToInterface: Int32 = 62
+  public static let timestamp: Int32 = 29
+  public static let timestampNanoseconds: Int32 = 35
+  public static let timestamping: Int32 = 37
+  public static let transmitTime: Int32 = 61
+  public static let timestampNew: Int32 = 63
+  public static let timestampNanosecondsNew: Int32 = 64
+  public static let timestampingNew: Int32 = 65
   public static let receiveTimeoutNew: Int32 = 66
   public static let sendTimeoutNew: Int32 = 67
 }
@@ -77,7 +84,7 @@ extension OptionTable {
         try layer.withCore(id) { (core) throws(Errno) in Int32(bitPattern: core.options.priority) }
       },
       set: { (value, id, layer, _) throws(Errno) in
-        guard (0...6).contains(value) || layer.privileges.contains(.netAdmin) else { throw .EPERM }
+        guard layer.privileges.maySetPriority(UInt32(bitPattern: value)) else { throw .EPERM }
         try layer.withCore(id) { (core) throws(Errno) in core.options.priority = UInt32(bitPattern: value) }
       })
     table.add(
@@ -126,7 +133,7 @@ extension OptionTable {
         try layer.withCore(id) { (core) throws(Errno) in Int32(bitPattern: core.options.mark) }
       },
       set: { (value, id, layer, _) throws(Errno) in
-        guard layer.privileges.contains(.netAdmin) else { throw .EPERM }
+        guard layer.privileges.mayMark else { throw .EPERM }
         try layer.withCore(id) { (core) throws(Errno) in
           // Rules about routing tables may ask for it.
           if core.options.mark != UInt32(bitPattern: value) { core.route = nil }
@@ -158,6 +165,7 @@ extension OptionTable {
         try layer.withCore(id) { (core) throws(Errno) in core.options.zeroCopy = value == 1 }
       })
     table.keep(SocketOptionName.maximumPacingRate, "SO_MAX_PACING_RATE", .rate, \.maximumPacingRate)
+    table.addTimestamps()
     return table
   }()
 

@@ -9,6 +9,8 @@ public enum SocketOptionLevel {
   public static let socket: Int32 = 1
   public static let tcp: Int32 = 6
   public static let udp: Int32 = 17
+  /// The same options as at `udp`, for both protocols.
+  public static let udpLite: Int32 = 136
 }
 
 /// Kinds of socket that take an option.
@@ -17,8 +19,9 @@ struct SocketKinds: OptionSet, Sendable {
   static let tcp = SocketKinds(rawValue: 1)
   static let udp = SocketKinds(rawValue: 2)
   static let ping = SocketKinds(rawValue: 4)
-  static let datagram: SocketKinds = [udp, ping]
-  static let all: SocketKinds = [tcp, udp, ping]
+  static let udpLite = SocketKinds(rawValue: 8)
+  static let datagram: SocketKinds = [udp, ping, udpLite]
+  static let all: SocketKinds = [tcp, udp, ping, udpLite]
 
   init(rawValue: UInt8) { self.rawValue = rawValue }
   init(_ kind: SocketID.Kind) { rawValue = 1 << UInt8(truncatingIfNeeded: kind.rawValue) }
@@ -69,7 +72,9 @@ struct OptionTable: Sendable {
 
   /// The table of a level that such a socket has.
   static func level(_ level: Int32, of kind: SocketID.Kind) -> OptionTable? {
-    levels.first { $0.level == level && $0.kinds.contains(SocketKinds(kind)) }
+    // Linux: `udp_setsockopt()`.
+    let level = level == SocketOptionLevel.udpLite ? SocketOptionLevel.udp : level
+    return levels.first { $0.level == level && $0.kinds.contains(SocketKinds(kind)) }
   }
 
   subscript(name: Int32) -> SocketOption? { options.first { $0.name == name } }
@@ -129,7 +134,7 @@ extension SocketLayer {
   public mutating func setsockopt(
     _ id: SocketID, level: Int32, name: Int32, value: RawSpan, host: inout Host
   ) throws(Errno) {
-    guard let kind = id.kind else { throw .EBADF }
+    guard let kind = id.kind else { throw .ENOTSOCK }
     try withCore(id) { (_) throws(Errno) in }
     guard let table = OptionTable.level(level, of: kind) else { throw .ENOPROTOOPT }
     let option = table[name]
@@ -148,7 +153,7 @@ extension SocketLayer {
     _ id: SocketID, level: Int32, name: Int32, maximum: Int = 1024, host: borrowing Host
   ) throws(Errno) -> [UInt8] {
     guard maximum >= 0 else { throw .EINVAL }
-    guard let kind = id.kind else { throw .EBADF }
+    guard let kind = id.kind else { throw .ENOTSOCK }
     try withCore(id) { (_) throws(Errno) in }
     // Linux: ip_getsockopt(), where every other level ends.
     guard let table = OptionTable.level(level, of: kind) else { throw .EOPNOTSUPP }

@@ -193,7 +193,15 @@ extension Shard {
   /// What a report is made of, taken under the lock. `nil`: the socket is gone.
   func socketNumbers(_ id: SocketID) -> SocketNumbers? {
     if let info = sockets.tcpInfo(id, now: host.net.now) { return .tcp(info) }
-    return sockets.datagramInfo(id).map { .datagram($0, id.kind == .ping ? "icmp" : "udp") }
+    return sockets.datagramInfo(id).map { .datagram($0, Self.label(of: id.kind)) }
+  }
+
+  private static func label(of kind: SocketID.Kind?) -> String {
+    switch kind {
+    case .ping: "icmp"
+    case .udpLite: "udplite"
+    case .udp, .tcp, nil: "udp"
+    }
   }
 }
 

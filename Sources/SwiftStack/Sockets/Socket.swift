@@ -21,6 +21,7 @@ public final class Socket: Sendable {
   /// Cleared by the one `close` that closes. Whether a call may use the socket is decided under the shard's lock.
   let isOpen = Atomic<Bool>(true)
   private let nonBlocking = Atomic<Bool>(false)
+  private let signalsBrokenPipe = Atomic<Bool>(false)
 
   init(stack: Stack, shard: LockedShard, type: SocketKind) throws(SocketError) {
     let waiter = waiter
@@ -57,6 +58,12 @@ public final class Socket: Sendable {
   public var isNonBlocking: Bool {
     get { nonBlocking.load(ordering: .relaxed) }
     set { nonBlocking.store(newValue, ordering: .relaxed) }
+  }
+  /// Whether a blocking or non-blocking send of a stream that fails with EPIPE raises SIGPIPE on its thread first, as Linux
+  /// does without MSG_NOSIGNAL; off at first. Linux: `sk_stream_error()`.
+  public var raisesSIGPIPE: Bool {
+    get { signalsBrokenPipe.load(ordering: .relaxed) }
+    set { signalsBrokenPipe.store(newValue, ordering: .relaxed) }
   }
   /// SO_RCVTIMEO: how long a receive or an accept waits before EAGAIN, on the stack's clock; `nil`: for ever.
   public var receiveTimeout: Duration? {

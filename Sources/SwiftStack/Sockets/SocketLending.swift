@@ -61,6 +61,7 @@ extension Socket {
     } catch {
       if sent > 0 { return sent }
       if error == .EAGAIN && mayWait { countTimedOutSend() }
+      signal(error, header.flags)
       throw SocketError("send", error, header.address)
     }
   }

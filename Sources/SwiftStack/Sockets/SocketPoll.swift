@@ -13,7 +13,7 @@ extension Socket {
   /// - Parameters:
   ///   - events: what is waited for.
   ///   - timeout: on the stack's clock; `nil` waits for ever.
-  /// - Returns: what is there; empty after the time-out; error and hang-up when the socket or the stack is closed, and instead
+  /// - Returns: what is there; empty after the time-out or an interruption; error and hang-up when the socket or the stack is closed, and instead
   ///   of a wait in a task on the shard's own thread.
   public func poll(_ events: Readiness, timeout: Duration? = nil) -> Readiness {
     poll(events, timeout.map { Patience.atMost(Nanoseconds($0)) } ?? .until(.distantFuture))
@@ -28,7 +28,7 @@ extension Socket {
         try state.poll(id, events)
       }
     } catch {
-      return error == Wait.errors.error(of: .timeout) ? [] : [.error, .hangup]
+      return error == Wait.errors.error(of: .timeout) || error == .EINTR ? [] : [.error, .hangup]
     }
   }
 

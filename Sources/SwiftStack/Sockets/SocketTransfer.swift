@@ -42,12 +42,24 @@ extension Socket {
     unsafe try send(buffer, MessageHeader(address: address, flags: flags), "send")
   }
 
-  /// Every blocking and non-blocking send. A stream takes a bounded piece at a time, so that others get the lock in
-  /// between; the call goes on until all is taken or it may wait no longer.
   @unsafe
   func send(
     _ buffer: UnsafeRawBufferPointer, _ header: MessageHeader, _ operation: String
   ) throws(SocketError) -> Int {
+    let run = unsafe IoVector(
+      base: UnsafeMutableRawPointer(mutating: buffer.baseAddress), byteCount: buffer.count)
+    return unsafe try withUnsafePointer(to: run) { (run) throws(SocketError) in
+      unsafe try send(UnsafeBufferPointer(start: run, count: 1), header, operation)
+    }
+  }
+
+  /// Every blocking and non-blocking send. A stream takes a bounded piece at a time, so that others get the lock in
+  /// between; the call goes on until all is taken or it may wait no longer.
+  @unsafe
+  func send(
+    _ buffers: UnsafeBufferPointer<IoVector>, _ header: MessageHeader, _ operation: String
+  ) throws(SocketError) -> Int {
+    let total = unsafe try Self.byteCount(buffers, operation)
     var patience = patience(header.flags, .sendTimeout)
     let mayWait = !header.flags.contains(.dontWait) && !isNonBlocking
     var header = header
@@ -55,14 +67,13 @@ extension Socket {
     var sent = 0
     do throws(Errno) {
       repeat {
-        let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[sent...])
         let isFirst = sent == 0
         let part = try holdingFlow(header) { () throws(Errno) in
-          try waiting(for: .write, &patience) { [header] (state, id) throws(Errno) in
+          try waiting(for: .write, &patience) { [header, sent] (state, id) throws(Errno) in
             // An error that came after a part was taken is the next call's. Linux: do_error in tcp_sendmsg_locked().
             if !isFirst && state.sockets.hasPendingError(id) { throw .EPIPE }
             return try SendPart(isFirst: isFirst, mayWait: mayWait, &state, id) { (state) throws(Errno) in
-              unsafe try state.send(id, header, from: rest)
+              unsafe try state.send(id, header, from: buffers, at: sent)
             }
           }
         }
@@ -80,11 +91,12 @@ extension Socket {
           }
         }
         header.flags.remove(.fastOpen)
-      } while sent < buffer.count && type == .tcp
+      } while sent < total && type == .tcp
       return sent
     } catch {
       if sent > 0 { return sent }
       if error == .EAGAIN && mayWait { countTimedOutSend() }
+      signal(error, header.flags)
       throw SocketError(operation, error, header.address)
     }
   }
@@ -164,25 +176,37 @@ extension Socket {
   public func receive(
     into buffer: UnsafeMutableRawBufferPointer, flags: MessageFlags = []
   ) throws(SocketError) -> Received {
-    var goal = ReceiveGoal(self, flags, upTo: buffer.count)
+    let run = unsafe IoVector(base: buffer.baseAddress, byteCount: buffer.count)
+    return unsafe try withUnsafePointer(to: run) { (run) throws(SocketError) in
+      unsafe try receive(UnsafeBufferPointer(start: run, count: 1), flags, "receive")
+    }
+  }
+
+  /// Every blocking and non-blocking receive into memory of the caller's.
+  @unsafe
+  func receive(
+    _ buffers: UnsafeBufferPointer<IoVector>, _ flags: MessageFlags, _ operation: String
+  ) throws(SocketError) -> Received {
+    var goal = ReceiveGoal(self, flags, upTo: unsafe try Self.byteCount(buffers, operation))
     var result: Received?
     do throws(Errno) {
       repeat {
-        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[goal.taken...])
         let part = try waiting(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
           let least = try goal.least(&state, id)
-          return (unsafe try state.receiveFrom(id, into: rest, flags: goal.flags), least)
+          return (
+            unsafe try state.receiveFrom(id, into: buffers, at: goal.taken, flags: goal.flags), least
+          )
         }
         if result == nil { result = part.0 }
         goal.advance(by: part.0.byteCount, least: part.1)
       } while goal.isUnmet
     } catch {
       if error == .EAGAIN, goal.acceptsLess {
-        return unsafe try receive(into: buffer, flags: flags.union(.dontWait))
+        return unsafe try receive(buffers, flags.union(.dontWait), operation)
       }
-      if goal.taken == 0 { throw SocketError("receive", error) }
+      if goal.taken == 0 { throw SocketError(operation, error) }
     }
-    guard var result else { throw SocketError("receive", .EAGAIN) }
+    guard var result else { throw SocketError(operation, .EAGAIN) }
     result.byteCount = goal.taken
     return result
   }

@@ -18,6 +18,7 @@ package final class SocketWaiter: Waker, @unchecked Sendable {
   /// Guarded by `mutex`.
   private var moves: UInt64 = 0
   private var sleepers = 0
+  private var interruptCount: UInt64 = 0
   private var continuations: [(number: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
   private var nextContinuation: UInt64 = 0
 
@@ -65,6 +66,24 @@ package final class SocketWaiter: Waker, @unchecked Sendable {
     if sleepers > 0 { unsafe pthread_cond_broadcast(condition) }
     unsafe pthread_mutex_unlock(mutex)
     for task in tasks { task.continuation.resume() }
+  }
+
+  /// How often threads that sleep were interrupted, to be read before the first attempt.
+  var interruptions: UInt64 {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    return interruptCount
+  }
+
+  /// Wakes the threads that sleep: their calls end.
+  func interrupt() {
+    unsafe pthread_mutex_lock(mutex)
+    if sleepers > 0 {
+      interruptCount &+= 1
+      moves &+= 1
+      unsafe pthread_cond_broadcast(condition)
+    }
+    unsafe pthread_mutex_unlock(mutex)
   }
 
   /// Blocks the thread until a signal comes after generation `seen`. Returns false when the deadline came first.

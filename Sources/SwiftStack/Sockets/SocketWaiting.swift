@@ -67,6 +67,7 @@ extension Socket {
     for wait: Wait, until interest: Readiness? = nil, _ patience: inout Patience,
     _ body: (inout Shard, SocketID) throws(Errno) -> Result
   ) throws(Errno) -> Result {
+    let interruptions = waiter.interruptions
     while true {
       let generation = waiter.generation
       switch try attempt(wait, interest ?? wait.interest, patience, isTask: false, body) {
@@ -76,8 +77,18 @@ extension Socket {
         // What would end the wait is done by this very thread, after the task.
         if shard.executor.isRunningHere { throw .EDEADLK }
         waiter.wait(since: generation, until: shard.hasManualClock ? .distantFuture : limit)
+        if waiter.interruptions != interruptions { throw wait.error(of: .interruption) }
       }
     }
+  }
+
+  /// Ends the calls that threads wait in on this socket, as a signal without SA_RESTART ends a system call: a send or receive
+  /// that has moved something returns that, the others fail with EINTR. Tasks are cancelled as tasks.
+  public func interrupt() { waiter.interrupt() }
+
+  /// What a failed send of a stream does to its thread, if the owner wants it.
+  func signal(_ error: Errno, _ flags: MessageFlags) {
+    if raisesSIGPIPE && SocketLayer.raisesSIGPIPE(error, kind: id.kind, flags: flags) { BrokenPipe.raise() }
   }
 
   /// As `waiting`, suspending the task.
@@ -129,11 +140,14 @@ extension Socket {
   }
 
   private func linger(until limit: Instant) {
+    let interruptions = waiter.interruptions
     while true {
       let generation = waiter.generation
       let byTimer = shard.hasManualClock
+      let isInterrupted = waiter.interruptions != interruptions
       let isOver = shard.enter { [id] (state) -> Bool in
-        let isOver = state.end != nil || !state.sockets.isClosing(id) || limit <= state.host.net.now
+        let isOver =
+          isInterrupted || state.end != nil || !state.sockets.isClosing(id) || limit <= state.host.net.now
         if isOver {
           state.disown(id)
         } else {
