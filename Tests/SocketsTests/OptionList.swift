@@ -131,7 +131,8 @@ enum OptionList {
     + list(
       SocketOptionLevel.udp,
       [
-        (1, "UDP_CORK"), (100, "UDP_ENCAP"), (101, "UDP_NO_CHECK6_TX"), (102, "UDP_NO_CHECK6_RX"),
+        (1, "UDP_CORK"), (10, "UDPLITE_SEND_CSCOV"), (11, "UDPLITE_RECV_CSCOV"), (100, "UDP_ENCAP"),
+        (101, "UDP_NO_CHECK6_TX"), (102, "UDP_NO_CHECK6_RX"),
         (103, "UDP_SEGMENT"), (104, "UDP_GRO"), (120, "UDP_120"),
       ])
     + list(99, [(1, "LEVEL_99")])

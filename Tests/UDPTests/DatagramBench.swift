@@ -83,7 +83,6 @@ final class DatagramBench {
         isMoving = true
       }
       while let error = host.internet.takeTransportError() { sockets.error(error, host: &host) }
-      sockets.runPending(host: &host)
       if host.link.devices[ethernet].hasScheduledWork {
         host.runQdisc(ethernet)
         isMoving = true

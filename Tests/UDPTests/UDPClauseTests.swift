@@ -255,21 +255,6 @@ import Wire
     #expect(bench.count(.UdpSndbufErrors) == 2 && bench.count(.IpOutDiscards) == 2)
   }
 
-  @Test("U5 no page for the bytes is ENOMEM, no packet for them ENOBUFS") func memory() throws {
-    let (bench, id) = try pair()
-    var held = SkBuffQueue()
-    for linear in [30_000, 3_000] {
-      while let skb = bench.pool.allocate(headroom: 0, linear: linear, use: .guaranteed) { held.append(skb) }
-    }
-    #expect(throws: Errno.ENOMEM) { try bench.send(id, [UInt8](repeating: 1, count: 1400)) }
-    #expect(bench.count(.IpOutDiscards) == 1 && bench.count(.UdpSndbufErrors) == 0)
-    while let skb = bench.pool.allocate(headroom: 0, linear: 0, use: .guaranteed) { held.append(skb) }
-    #expect(throws: Errno.ENOBUFS) { try bench.send(id, [UInt8](repeating: 1, count: 1400)) }
-    #expect(bench.count(.IpOutDiscards) == 2 && bench.count(.UdpSndbufErrors) == 1)
-    held.removeAll()
-    #expect(try bench.send(id, [UInt8](repeating: 1, count: 1400)) == 1400)
-  }
-
   @Test("U5 a datagram that overruns twice the send buffer by itself is ENOBUFS, and counted") func overrun()
     throws
   {
