@@ -72,6 +72,8 @@ public struct SocketCore: ~Copyable {
   public mutating func inherit(_ parent: borrowing SocketCore) {
     options = parent.options
     programs = parent.programs
+    timestamping = parent.timestamping
+    arrivalReport = parent.arrivalReport
     receiveShutdown = parent.receiveShutdown
     sendShutdown = parent.sendShutdown
     isSendBufferFixed = parent.isSendBufferFixed

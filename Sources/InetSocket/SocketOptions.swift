@@ -12,8 +12,7 @@ import Timers
 public struct SocketOptions: Sendable {
   /// `SO_PRIORITY`.
   public var priority: UInt32 = 0
-  /// `SO_MARK`: stands on every packet that the socket sends. Nothing in the stack chooses a route or drops by it, as nothing
-  /// does on Linux without a rule that asks for marks.
+  /// `SO_MARK`: stands on every packet that the socket sends; rules about routing tables and of netfilter may ask for it.
   public var mark: UInt32 = 0
   /// `SO_LINGER`; Linux keeps the seconds when it is switched off.
   public var lingerSeconds: UInt32 = 0

@@ -37,7 +37,7 @@ final class AgentSocket {
     case "sendmmsg":
       let address = words[0] == "-" ? nil : Self.address(words[0])
       let taken = try socket.sendmmsg(
-        pieces(words[1]).map { OutgoingMessage([$0], to: address) }, flags: Self.flags(words.dropFirst(2)))
+        pieces(words[1]).map { MessageVector([$0], to: address) }, flags: Self.flags(words.dropFirst(2)))
       sent += taken.reduce(0, +)
       return "sent " + taken.map { "\($0)" }.joined(separator: " ")
     case "recvmmsg":

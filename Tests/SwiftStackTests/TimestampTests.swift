@@ -109,7 +109,7 @@ import Wire
     #expect(try described(socket) == ["0 0 0", "0 0 0"])
   }
 
-  @Test("S7 only a datagram's first fragment is stamped, and a corked one counts once") func fragments()
+  @Test("S7 D9 only a datagram's first fragment is stamped, and a corked one counts once") func fragments()
     throws
   {
     let peer = try FramePeer()
@@ -121,7 +121,7 @@ import Wire
     #expect(try described(socket) == ["0 0 0", "0 1 0", "0 2 0"])
   }
 
-  @Test("S7 without OPT_TSONLY the frame comes back; OPT_CMSG tells by which device, from where, to whom")
+  @Test("S7 D9 without OPT_TSONLY the frame comes back; OPT_CMSG tells by which device, from where, to whom")
   func frame()
     throws
   {
@@ -233,7 +233,8 @@ import Wire
     #expect(error(.transmitSoftware, of: stream) == nil)
   }
 
-  @Test("S7 a stream's stamps are named after the last byte of a send: SCHED, SND, ACK") func stream() throws
+  @Test("S7 D9 a stream's stamps are named after the last byte of a send: SCHED, SND, ACK") func stream()
+    throws
   {
     let wire = try SimulatedWire()
     let (client, server) = try SimulatedTransferTests.connect(wire)

@@ -155,11 +155,11 @@ import Wire
   @Test("S1 sendmmsg: the bytes of each, an error after the first is nobody's") func sendSeveral() throws {
     let (wire, sender, receiver) = try datagrams()
     let long = [UInt8](repeating: 0, count: 70_000)
-    let messages = [[1], [2, 3], [], long, [4]].map { OutgoingMessage([$0], to: Self.place) }
+    let messages = [[1], [2, 3], [], long, [4]].map { MessageVector([$0], to: Self.place) }
     #expect(try sender.sendmmsg(messages) == [1, 2, 0])
     #expect(throws: SocketError("sendmmsg", .EMSGSIZE, Self.place)) { try sender.sendmmsg([messages[3]]) }
     #expect(try sender.sendmmsg([]) == [])
-    #expect(throws: SocketError("sendmmsg", .EDESTADDRREQ)) { try sender.sendmmsg([OutgoingMessage([[1]])]) }
+    #expect(throws: SocketError("sendmmsg", .EDESTADDRREQ)) { try sender.sendmmsg([MessageVector([[1]])]) }
     settle(wire)
     #expect(try receiver.recvmmsg(9).map(\.bytes) == [[1], [2, 3], []])
   }
@@ -170,15 +170,15 @@ import Wire
     try sender.send([0], to: Self.place)
     settle(wire)
     _ = try receiver.receive(upTo: 1)
-    let messages = [OutgoingMessage](repeating: OutgoingMessage([[5]], to: Self.place), count: 2000)
+    let messages = [MessageVector](repeating: MessageVector([[5]], to: Self.place), count: 2000)
     #expect(try sender.sendmmsg(messages).count == 1024)
   }
 
   @Test("S1 sendmmsg on a stream stops at a message that is not taken whole") func sendPart() throws {
     let (_, client, _) = try stream()
     client.isNonBlocking = true
-    let large = OutgoingMessage([[UInt8](repeating: 0, count: 8 << 20)])
-    let counts = try client.sendmmsg([OutgoingMessage([[1]]), large, OutgoingMessage([[2]])])
+    let large = MessageVector([[UInt8](repeating: 0, count: 8 << 20)])
+    let counts = try client.sendmmsg([MessageVector([[1]]), large, MessageVector([[2]])])
     #expect(counts.count == 2 && counts[0] == 1 && counts[1] < 8 << 20)
   }
 

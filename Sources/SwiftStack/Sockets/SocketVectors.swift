@@ -70,7 +70,7 @@ extension Socket {
   /// - Throws: the error of the first message, as `sendmsg`.
   @discardableResult
   public func sendmmsg(
-    _ messages: [OutgoingMessage], flags: MessageFlags = []
+    _ messages: [MessageVector], flags: MessageFlags = []
   ) throws(SocketError) -> [Int] {
     var counts: [Int] = []
     for message in messages.prefix(Self.maximumVectorCount) {
@@ -196,7 +196,7 @@ extension Socket {
 }
 
 /// One message of a `sendmmsg`.
-public struct OutgoingMessage: Sendable {
+public struct MessageVector: Sendable {
   /// Destination of a datagram; `nil`: the connected peer.
   public var address: SocketAddress?
   /// Control messages.
