@@ -35,14 +35,15 @@ package struct SocketOwner {
 /// go of it.
 @safe
 package struct OwnerTable: ~Copyable {
-  private var tables: InlineArray<4, [SocketOwner]> = .init(repeating: [])
+  private var tables: InlineArray<8, [SocketOwner]> = .init(repeating: [])
   private var noOwner = SocketOwner()
   package var woken = WokenWaiters()
   /// Sockets whose programs have something to do, first come, first served.
   private var line = Fifo(capacity: 64, blank: SocketID.none)
   package var isLineEmpty: Bool { line.isEmpty }
 
-  private static func table(_ id: SocketID) -> Int { Int(id.rawValue >> 30) }
+  /// Three bits are the kind, whether or not sockets are of it.
+  private static func table(_ id: SocketID) -> Int { Int(id.rawValue >> 29) }
 
   /// The owner of whatever socket has the number now.
   package subscript(id: SocketID) -> SocketOwner {

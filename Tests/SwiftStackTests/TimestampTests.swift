@@ -288,20 +288,6 @@ import Wire
     #expect(try client.readv(into: &rooms).control.times?.arrival != nil)
   }
 
-  @Test("S7 a stream's stamp goes with its byte when the segment is cut for retransmission") func cut() throws
-  {
-    let wire = try SimulatedWire()
-    let (client, _) = try SimulatedTransferTests.connect(wire)
-    client.isNonBlocking = true
-    try set(client, [.transmitAcknowledged, .software, .identifiers, .timeOnly])
-    wire.leftToRight = .loss(1)
-    try client.send([UInt8](repeating: 1, count: 4000))
-    wire.run(for: .milliseconds(20), until: { false })
-    wire.leftToRight = WireFault()
-    wire.run(for: .seconds(5), until: { client.readiness.contains(.error) })
-    #expect(try described(client) == ["2 3999 0"])
-  }
-
   @Test("S5 SO_TXTIME: its clocks and flags, and SCM_TXTIME only with it") func transmitTime() throws {
     let peer = try FramePeer()
     let socket = try socket(peer)
