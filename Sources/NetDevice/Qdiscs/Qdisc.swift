@@ -22,6 +22,7 @@ public enum Qdisc: ~Copyable {
   case pfifoFast(PfifoFast)
   case tbf(Box<TokenBucketFilter>)
   case netem(Box<NetworkEmulator>)
+  case fq(Box<FairQueue>)
 
   /// - Parameters:
   ///   - limit: the device's `tx_queue_len`, for those that hold so many packets.
@@ -34,6 +35,7 @@ public enum Qdisc: ~Copyable {
     case .tbf(let parameters): self = .tbf(Box(TokenBucketFilter(parameters, now: now)))
     case .netem(let parameters):
       self = .netem(Box(NetworkEmulator(parameters, random: RandomSource(seed: random.next()))))
+    case .fq(let parameters): self = .fq(Box(FairQueue(parameters)))
     }
   }
 
@@ -67,6 +69,14 @@ public enum Qdisc: ~Copyable {
       }
       self = .netem(box)
       return false
+    case .fq(var box):
+      if case .fq(let parameters) = configuration {
+        box.value.change(to: parameters)
+        self = .fq(box)
+        return true
+      }
+      self = .fq(box)
+      return false
     }
   }
 
@@ -76,6 +86,7 @@ public enum Qdisc: ~Copyable {
     case .pfifoFast: .pfifoFast
     case .tbf(let box): .tbf(box.value.configuration)
     case .netem(let box): .netem(box.value.configuration)
+    case .fq(let box): .fq(box.value.configuration)
     }
   }
 
@@ -101,6 +112,7 @@ public enum Qdisc: ~Copyable {
     case .pfifoFast(let fifo): fifo.count
     case .tbf(let box): box.value.count
     case .netem(let box): box.value.count
+    case .fq(let box): box.value.count
     }
   }
   /// Wire bytes that wait.
@@ -110,6 +122,7 @@ public enum Qdisc: ~Copyable {
     case .pfifoFast(let fifo): fifo.byteCount
     case .tbf(let box): box.value.byteCount
     case .netem(let box): box.value.byteCount
+    case .fq(let box): box.value.byteCount
     }
   }
 
@@ -138,6 +151,10 @@ public enum Qdisc: ~Copyable {
       let result = box.value.enqueue(skb, now: now, statistics: &statistics)
       self = .netem(box)
       return result
+    case .fq(var box):
+      let result = box.value.enqueue(skb, now: now, statistics: &statistics)
+      self = .fq(box)
+      return result
     }
   }
 
@@ -162,6 +179,10 @@ public enum Qdisc: ~Copyable {
       let result = box.value.dequeue(now: now)
       self = .netem(box)
       return result
+    case .fq(var box):
+      let result = box.value.dequeue(now: now)
+      self = .fq(box)
+      return result
     }
   }
 
@@ -178,6 +199,9 @@ public enum Qdisc: ~Copyable {
     case .netem(var box):
       box.value.reset()
       self = .netem(box)
+    case .fq(var box):
+      box.value.reset()
+      self = .fq(box)
     }
   }
 

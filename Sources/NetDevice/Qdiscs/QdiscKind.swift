@@ -7,12 +7,15 @@ public enum QdiscKind: String, Sendable, CaseIterable {
   case pfifoFast = "pfifo_fast"
   case tbf
   case netem
+  case fq
 
-  /// Whether it may hold packets back for a time.
+  /// Whether it may hold packets back for a time of its own.
   public var isTimed: Bool {
     switch self {
     case .noqueue, .pfifoFast: false
     case .tbf, .netem: true
+    // Packets that come in have no departure time.
+    case .fq: false
     }
   }
 
@@ -22,6 +25,7 @@ public enum QdiscKind: String, Sendable, CaseIterable {
     case .noqueue, .pfifoFast: rawValue
     case .tbf: TokenBucketFilter.Parameters.usage
     case .netem: NetworkEmulator.Parameters.usage
+    case .fq: FairQueue.Parameters.usage
     }
   }
 }
@@ -32,6 +36,7 @@ public enum QdiscConfiguration: Sendable, Equatable {
   case pfifoFast
   case tbf(TokenBucketFilter.Parameters)
   case netem(NetworkEmulator.Parameters)
+  case fq(FairQueue.Parameters)
 
   /// Reads a kind and its parameters in iproute2's words: `tbf rate 10mbit burst 10kb latency 50ms`.
   ///
@@ -49,6 +54,7 @@ public enum QdiscConfiguration: Sendable, Equatable {
     case .pfifoFast: self = .pfifoFast
     case .tbf: self = .tbf(try TokenBucketFilter.Parameters(parsing: &rest))
     case .netem: self = .netem(try NetworkEmulator.Parameters(parsing: &rest))
+    case .fq: self = .fq(try FairQueue.Parameters(parsing: &rest))
     }
     if let word = rest.next() { throw rest.wrong("unknown parameter \"\(word)\": expected no parameters") }
   }
@@ -60,6 +66,7 @@ public enum QdiscConfiguration: Sendable, Equatable {
     case .pfifoFast: .pfifoFast
     case .tbf: .tbf
     case .netem: .netem
+    case .fq: .fq
     }
   }
 
@@ -71,6 +78,7 @@ public enum QdiscConfiguration: Sendable, Equatable {
       "bands 3 priomap " + (0..<16).map { "\(PfifoFast.band(priority: UInt32($0)))" }.joined(separator: " ")
     case .tbf(let parameters): parameters.description
     case .netem(let parameters): parameters.description
+    case .fq(let parameters): parameters.description
     }
   }
 }

@@ -1,0 +1,186 @@
+import SkBuff
+import Tables
+import Timers
+
+/// Every socket's packets in turn, none before its departure time. Linux: `fq`.
+///
+/// A flow is what one socket sends. It has `quantum` bytes each time its turn comes, and one that begins has more. A flow whose
+/// next packet is to leave later stands aside until then and holds nobody up.
+public struct FairQueue: ~Copyable {
+  /// What `tc qdisc replace ... fq` sets.
+  public struct Parameters: Sendable, Equatable {
+    /// Packets held at most, in all and of one flow.
+    public var limit = 10_000
+    public var flowLimit = 100
+    /// Bytes of a turn, and of the turns of a flow that begins.
+    public var quantum = 3028
+    public var initialQuantum = 15_140
+    /// A packet that would leave later than this is dropped. Linux: `horizon_drop`.
+    public var horizon = Nanoseconds.seconds(10)
+    public init() {}
+  }
+
+  /// What one socket sends. Linux: `struct fq_flow`.
+  private struct Flow: ~Copyable {
+    let key: UInt32
+    var packets = SkBuffQueue()
+    /// Bytes it may still send in this turn.
+    var credit: Int
+    /// Since when nothing of it has waited.
+    var idleSince = Instant.origin
+  }
+
+  /// A flow this long without packets begins anew. Linux: `flow_refill_delay`.
+  private static let refillDelay = Nanoseconds.milliseconds(40)
+  /// Flows without packets that are remembered. Linux: `FQ_GC_MAX` and its age bound them.
+  private static let idleFlowLimit = 1024
+
+  private var parameters: Parameters
+  private var flows = Slab<Flow>()
+  private var places: [UInt32: Int] = [:]
+  /// Whose turn it is: flows that have just begun, then the others. Linux: `new_flows`, `old_flows`.
+  private var new = Fifo<Int>(capacity: 64, blank: 0)
+  private var old = Fifo<Int>(capacity: 64, blank: 0)
+  /// The flow whose turn is not over.
+  private var current: Int?
+  /// Flows that stand aside, by the time their first packet leaves.
+  private var aside: [(time: Instant, flow: Int)] = []
+  public private(set) var count = 0
+  public private(set) var byteCount = 0
+
+  public init(_ parameters: Parameters) { self.parameters = parameters }
+
+  public var configuration: Parameters { parameters }
+
+  /// Other parameters for what comes; what waits stays. Linux: `fq_change()`.
+  public mutating func change(to parameters: Parameters) { self.parameters = parameters }
+
+  /// Linux: `fq_enqueue()`.
+  public mutating func enqueue(
+    _ skb: consuming SkBuff, now: Instant, statistics: inout QdiscStatistics
+  ) -> XmitResult {
+    let index = flow(of: skb.socket, now: now)
+    guard count < parameters.limit, flows[index].packets.count < parameters.flowLimit,
+      skb.timestamp - now <= parameters.horizon
+    else {
+      statistics.dropped += 1
+      skb.drop(.qdiscDrop)
+      return .dropped
+    }
+    count += 1
+    byteCount += skb.wireSize.byteCount
+    let begins = flows[index].packets.isEmpty
+    if begins && now - flows[index].idleSince >= Self.refillDelay {
+      flows[index].credit = max(flows[index].credit, parameters.quantum)
+    }
+    flows[index].packets.append(skb)
+    if begins { new.append(index) }
+    return .success
+  }
+
+  private mutating func flow(of key: UInt32, now: Instant) -> Int {
+    if let place = places[key] { return place }
+    if flows.count >= Self.idleFlowLimit + count { forgetIdle() }
+    let place = flows.insert(Flow(key: key, credit: parameters.initialQuantum, idleSince: now))
+    places[key] = place
+    return place
+  }
+
+  /// Linux: `fq_gc()`.
+  private mutating func forgetIdle() {
+    for place in 0..<flows.capacity where flows.isLive(place) && flows[place].packets.isEmpty {
+      places[flows[place].key] = nil
+      _ = flows.remove(place)
+    }
+  }
+
+  /// Linux: `fq_dequeue()`.
+  public mutating func dequeue(now: Instant) -> Dequeued {
+    while let first = aside.first, first.time <= now {
+      aside.removeFirst()
+      old.append(first.flow)
+    }
+    while let index = takeTurn() {
+      if flows[index].credit <= 0 {
+        flows[index].credit += parameters.quantum
+        old.append(index)
+        continue
+      }
+      guard let first = flows[index].packets.first else { continue }
+      let due = flows[index].packets.withPacket(at: first) { $0.timestamp }
+      if due > now {
+        standAside(index, until: due)
+        continue
+      }
+      guard let skb = flows[index].packets.popFirst() else { continue }
+      let length = skb.wireSize.byteCount
+      count -= 1
+      byteCount -= length
+      flows[index].credit -= length
+      if flows[index].packets.isEmpty { flows[index].idleSince = now } else { current = index }
+      return .packet(skb)
+    }
+    return aside.first.map { .notBefore($0.time) } ?? .empty
+  }
+
+  private mutating func takeTurn() -> Int? {
+    if let index = current {
+      current = nil
+      return index
+    }
+    return new.popFirst() ?? old.popFirst()
+  }
+
+  /// Keeps those that stand aside in the order of their times: O(log n) to find the place.
+  private mutating func standAside(_ index: Int, until time: Instant) {
+    var (low, high) = (0, aside.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if aside[middle].time <= time { low = middle + 1 } else { high = middle }
+    }
+    aside.insert((time, index), at: low)
+  }
+
+  /// Drops every packet. Linux: `fq_reset()`.
+  public mutating func reset() {
+    for place in 0..<flows.capacity where flows.isLive(place) {
+      var flow = flows.remove(place)
+      while let skb = flow.packets.popFirst() { skb.drop(.qdiscReset) }
+    }
+    places.removeAll()
+    while takeTurn() != nil {}
+    aside.removeAll()
+    count = 0
+    byteCount = 0
+  }
+}
+
+extension FairQueue.Parameters {
+  /// What `init(parsing:)` takes, in any order.
+  static let usage =
+    "fq [limit PACKETS] [flow_limit PACKETS] [quantum BYTES] [initial_quantum BYTES] [horizon TIME]"
+
+  /// iproute2: `fq_parse_opt()`.
+  init(parsing words: inout Words) throws(WordError) {
+    self.init()
+    while let word = words.next() {
+      switch word {
+      case "limit": limit = try words.value(of: word, .count("packets", in: 1...1_000_000))
+      case "flow_limit": flowLimit = try words.value(of: word, .count("packets", in: 1...1_000_000))
+      case "quantum": quantum = try words.value(of: word, .size)
+      case "initial_quantum": initialQuantum = try words.value(of: word, .size)
+      case "horizon": horizon = try words.value(of: word, .time)
+      default:
+        throw words.wrong(
+          "unknown parameter \"\(word)\": expected limit, flow_limit, quantum, initial_quantum or horizon")
+      }
+      try words.once(word)
+    }
+  }
+
+  /// As `tc qdisc show`.
+  var description: String {
+    "limit \(limit)p flow_limit \(flowLimit)p quantum \(quantum)b initial_quantum \(initialQuantum)b "
+      + "horizon \(QuantityText.time(horizon)) horizon_drop"
+  }
+}
