@@ -43,6 +43,14 @@ public struct Net: ~Copyable {
   /// Nanoseconds since 1970 in UT at `instant`, by this clock where the time of day is not known.
   public func timeOfDay(at instant: Instant) -> UInt64 { instant.nanoseconds &+ (timeOfDayOffset ?? 0) }
 
+  /// Takes over other settings, also what somebody keeps that they speak of.
+  public mutating func apply(_ new: NetSettings) {
+    settings = new
+    guard let memory = new.tcpMemory else { return }
+    let page = SkBuffPool.pageByteCount
+    pool.setLevels(low: memory.least * page, pressure: memory.initial * page, high: memory.most * page)
+  }
+
   /// For ICMP timestamps (RFC 792): when the time of day is not known, any clock's time with the high bit set.
   public var millisecondsSinceMidnight: UInt32 {
     let day: UInt64 = 86_400_000

@@ -6,6 +6,9 @@ public struct NetSettings: Sendable {
   public var tcpWriteMemory = (least: 4096, initial: 16384, most: 4 << 20)
   /// `net.ipv4.tcp_rmem`.
   public var tcpReadMemory = (least: 4096, initial: 131_072, most: 6 << 20)
+  /// `net.ipv4.tcp_mem`, in pages of 4 KiB for each shard: where memory pressure ends and begins, and what is kept at most;
+  /// `nil`: three, four and six eighths of the shard's packet memory.
+  public var tcpMemory: (least: Int, initial: Int, most: Int)?
   /// `net.ipv4.udp_rmem_min`: what a datagram socket may keep when memory is short.
   public var udpReadMemoryLeast = 4096
   /// `net.ipv4.tcp_max_orphans`: connections whose owner has closed them. Each may hold its send buffer.
@@ -16,9 +19,26 @@ public struct NetSettings: Sendable {
   /// `net.core.wmem_max`, `net.core.rmem_max`: what SO_SNDBUF and SO_RCVBUF are clamped to.
   public var maximumWriteMemory = 4 << 20
   public var maximumReadMemory = 4 << 20
-  /// `net.ipv4.tcp_syn_retries`, `tcp_synack_retries`, `tcp_retries2`.
+  /// `net.ipv4.tcp_early_retrans`: 3 and 4 probe the tail of a flight that nobody acknowledges (RFC 8985 section 7).
+  public var tcpEarlyRetransmit = 3
+  /// `net.ipv4.tcp_mtu_probing`: 1 looks for a packet size that passes when nothing gets through, 2 always (RFC 4821).
+  public var tcpMTUProbing = 0
+  /// `net.ipv4.tcp_base_mss`: payload that every path is thought to take, where that search begins;
+  /// `tcp_mtu_probe_floor`: it goes no lower.
+  public var tcpBaseMSS = 1024
+  public var tcpMTUProbeFloor = 48
+  /// `net.ipv4.tcp_probe_interval`: when the search begins anew; `tcp_probe_threshold`: a range of so few bytes is not
+  /// searched.
+  public var tcpProbeInterval = Nanoseconds.seconds(600)
+  public var tcpProbeThreshold = 8
+  /// `net.ipv4.tcp_slow_start_after_idle`: a congestion window that nothing has used shrinks (RFC 2861).
+  public var tcpSlowStartAfterIdle = true
+  /// `net.core.max_skb_frags`: pieces of memory that a segment is filled with.
+  public var maximumFragments = 17
+  /// `net.ipv4.tcp_syn_retries`, `tcp_synack_retries`, `tcp_retries1`, `tcp_retries2`.
   public var tcpSynRetries = 6
   public var tcpSynackRetries = 5
+  public var tcpRetries1 = 3
   public var tcpRetries2 = 15
   /// `net.ipv4.tcp_syn_linear_timeouts`: SYNs sent again before the timer doubles.
   public var tcpSynLinearTimeouts = 4
@@ -106,6 +126,9 @@ public struct NetSettings: Sendable {
   public var maximumSockets = 1 << 20
 
   public init() {}
+
+  /// Linux: `tcp_schedule_loss_probe()`.
+  public var probesTails: Bool { tcpEarlyRetransmit == 3 || tcpEarlyRetransmit == 4 }
 }
 
 /// Whether a packet's source has to be where packets to it would go (RFC 3704). Linux: `rp_filter`.

@@ -22,6 +22,8 @@ public struct Sysctl: Sendable {
     case time(Path<Nanoseconds>, unit: Int64, ClosedRange<Int>)
     /// Least, first and most bytes of a buffer.
     case buffer(Path<(least: Int, initial: Int, most: Int)>)
+    /// Pages where memory pressure ends and begins, and most pages.
+    case memory(Path<(least: Int, initial: Int, most: Int)?>)
     case ports(Path<ClosedRange<UInt16>>)
     case congestionControl(Path<CongestionControlKind>)
     case fastOpen(Path<FastOpenUse>)
@@ -61,6 +63,9 @@ public struct Sysctl: Sendable {
     case .buffer(let path):
       let value = settings[keyPath: path]
       return "\(value.least) \(value.initial) \(value.most)"
+    case .memory(let path):
+      let value = settings[keyPath: path] ?? (0, 0, 0)
+      return "\(value.least) \(value.initial) \(value.most)"
     case .ports(let path):
       let value = settings[keyPath: path]
       return "\(value.lowerBound) \(value.upperBound)"
@@ -91,6 +96,10 @@ public struct Sysctl: Sendable {
     case .buffer(let path):
       let old = settings[keyPath: path]
       let values = try numbers(text, replacing: [old.least, old.initial, old.most], in: 1...Self.most)
+      settings[keyPath: path] = (values[0], values[1], values[2])
+    case .memory(let path):
+      let old = settings[keyPath: path] ?? (0, 0, 0)
+      let values = try numbers(text, replacing: [old.least, old.initial, old.most], in: 0...Self.most)
       settings[keyPath: path] = (values[0], values[1], values[2])
     case .ports(let path):
       let old = settings[keyPath: path]
@@ -159,6 +168,7 @@ public struct Sysctl: Sendable {
 
   /// All of them, by name.
   public static let all: [Sysctl] = [
+    Sysctl("net.core.max_skb_frags", .count(\.maximumFragments, 1...17)),
     Sysctl("net.core.optmem_max", .count(\.maximumOptionMemory, 0...most)),
     Sysctl("net.core.rmem_default", .count(\.defaultReadMemory, receiveBuffers)),
     Sysctl("net.core.rmem_max", .count(\.maximumReadMemory, receiveBuffers)),
@@ -226,7 +236,9 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.route.min_pmtu", .count(\.leastPathMTU, 68...most)),
     Sysctl("net.ipv4.route.mtu_expires", .time(\.pathMTUExpires, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_autocorking", .flag(\.tcpAutocorking)),
+    Sysctl("net.ipv4.tcp_base_mss", .count(\.tcpBaseMSS, 0...most)),
     Sysctl("net.ipv4.tcp_congestion_control", .congestionControl(\.tcpCongestionControl)),
+    Sysctl("net.ipv4.tcp_early_retrans", .count(\.tcpEarlyRetransmit, 0...4)),
     Sysctl("net.ipv4.tcp_ecn", .count(\.tcpECN, 0...2)),
     Sysctl("net.ipv4.tcp_ecn_fallback", .flag(\.tcpECNFallback)),
     Sysctl("net.ipv4.tcp_fastopen", .fastOpen(\.tcpFastOpen)),
@@ -243,10 +255,17 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_max_orphans", .count(\.maximumOrphans, 0...most)),
     Sysctl("net.ipv4.tcp_max_syn_backlog", .count(\.maximumSynBacklog, 0...most)),
     Sysctl("net.ipv4.tcp_max_tw_buckets", .count(\.maximumTimeWait, 0...most)),
+    Sysctl("net.ipv4.tcp_mem", .memory(\.tcpMemory)),
+    Sysctl("net.ipv4.tcp_mtu_probe_floor", .count(\.tcpMTUProbeFloor, 48...65535)),
+    Sysctl("net.ipv4.tcp_mtu_probing", .count(\.tcpMTUProbing, 0...2)),
     Sysctl("net.ipv4.tcp_orphan_retries", .count(\.tcpOrphanRetries, 0...255)),
+    Sysctl("net.ipv4.tcp_probe_interval", .time(\.tcpProbeInterval, unit: second, seconds)),
+    Sysctl("net.ipv4.tcp_probe_threshold", .count(\.tcpProbeThreshold, 0...most)),
+    Sysctl("net.ipv4.tcp_retries1", .count(\.tcpRetries1, 0...255)),
     Sysctl("net.ipv4.tcp_retries2", .count(\.tcpRetries2, 0...255)),
     Sysctl("net.ipv4.tcp_rmem", .buffer(\.tcpReadMemory)),
     Sysctl("net.ipv4.tcp_sack", .flag(\.tcpSack)),
+    Sysctl("net.ipv4.tcp_slow_start_after_idle", .flag(\.tcpSlowStartAfterIdle)),
     Sysctl("net.ipv4.tcp_syn_linear_timeouts", .count(\.tcpSynLinearTimeouts, 0...127)),
     Sysctl("net.ipv4.tcp_syn_retries", .count(\.tcpSynRetries, 1...127)),
     Sysctl("net.ipv4.tcp_synack_retries", .count(\.tcpSynackRetries, 0...255)),

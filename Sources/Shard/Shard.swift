@@ -112,6 +112,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     memory = ShardMemory(limit: configuration.packetMemory)
     var net = Net(
       pool: memory.pool, tracer: memory.tracer, settings: configuration.settings, seed: seed.0, now: now)
+    net.apply(configuration.settings)
     net.timeOfDayOffset = timeOfDayOffset()
     let rings = configuration.ringSizes
     let bus = IceBus(txDescriptorCount: rings.transmit, rxDescriptorCount: rings.receive)

@@ -1,4 +1,5 @@
 import NetNamespace
+import SkBuff
 import Sockets
 import Wire
 
@@ -29,6 +30,16 @@ public struct StackConfiguration: Sendable {
   package var queueCount = 1
   /// sysctls.
   public var settings = NetSettings()
+  /// `settings` with what nobody has set and follows from the rest.
+  package var wholeSettings: NetSettings {
+    var whole = settings
+    if whole.tcpMemory == nil {
+      let levels = SkBuffPool.levels(limit: packetMemory)
+      let page = SkBuffPool.pageByteCount
+      whole.tcpMemory = (levels.low / page, levels.pressure / page, levels.high / page)
+    }
+    return whole
+  }
   /// Most bytes of packet memory for each shard, in `packetMemoryRange`.
   public var packetMemory = 512 << 20
   /// Tell the neighbours at the start who has the address (RFC 5227 section 2.3).

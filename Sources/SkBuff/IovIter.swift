@@ -415,9 +415,11 @@ extension SkBuff {
   /// Copies up to `count` of the caller's bytes behind the packet, into the page-fragment allocator's current chunk;
   /// bytes that follow the last fragment in memory are added to it. Linux: `skb_copy_to_page_nocache()`.
   ///
+  /// - Parameter fragments: so many slots it may fill at most.
   /// - Returns: bytes added. 0 with `fault == false` when memory or fragment slots ran out.
   public mutating func append(
-    from iter: inout IovIter, count most: Int, use: MemoryUse = .ordinary
+    from iter: inout IovIter, count most: Int, use: MemoryUse = .ordinary,
+    fragments: Int = SkBuff.maximumFragments
   ) -> (byteCount: Int, fault: Bool) {
     var none: InternetChecksum?
     return append(from: &iter, count: most, use: use, sum: &none)
@@ -441,7 +443,7 @@ extension SkBuff {
       let previous = unsafe shared.pointee.fragments[last]
       merge = unsafe previous.page == page && Int(previous.offset + previous.byteCount) == offset
     }
-    if !merge && fragmentCount == Self.maximumFragments { return (0, false) }
+    if !merge && fragmentCount >= min(fragments, Self.maximumFragments) { return (0, false) }
     guard payForLent(use) else { return (0, false) }
     let length = min(wanted, available)
     guard unsafe iter.copyPageFrom(page, offset: offset, count: length, sum: &sum) else { return (0, true) }

@@ -9,10 +9,11 @@ extension SkBuff {
   ///   - isShared: the bytes may change under way. Linux: `SKBFL_SHARED_FRAG`.
   ///   - use: what memory is asked for as when the packet has bytes of others too: then it pays for what was lent as if it
   ///     were copied.
+  ///   - fragments: so many slots it may fill at most.
   /// - Returns: bytes added; fewer than `count` when fragment slots, the caller's bytes or memory ran out.
   public mutating func lend(
     from iter: inout IovIter, count most: Int, _ notification: SendNotification?, isShared: Bool = true,
-    use: MemoryUse = .ordinary
+    use: MemoryUse = .ordinary, fragments: Int = SkBuff.maximumFragments
   ) -> Int {
     precondition(!isCloned, "a packet that is shared is not appended to")
     let shared = unsafe header.pointee.shared
@@ -25,7 +26,10 @@ extension SkBuff {
     var added = 0
     while added < most, let run = iter.currentSlice {
       let part = min(run.byteCount, most - added)
-      guard lend(run.memory, offset: run.offset, byteCount: part, notification, isShared) else { break }
+      let isLent = lend(
+        run.memory, offset: run.offset, byteCount: part, notification, isShared,
+        fragments: min(fragments, Self.maximumFragments))
+      guard isLent else { break }
       iter.advance(part)
       added += part
     }
@@ -33,7 +37,8 @@ extension SkBuff {
   }
 
   private mutating func lend(
-    _ memory: ExternalMemory, offset: Int, byteCount: Int, _ notification: SendNotification?, _ isShared: Bool
+    _ memory: ExternalMemory, offset: Int, byteCount: Int, _ notification: SendNotification?,
+    _ isShared: Bool, fragments: Int
   ) -> Bool {
     let shared = unsafe header.pointee.shared
     // What is lent counts as the whole pages that it lies in, what is spliced as its bytes.
@@ -56,7 +61,7 @@ extension SkBuff {
         return true
       }
     }
-    guard fragmentCount < Self.maximumFragments else { return false }
+    guard fragmentCount < fragments else { return false }
     appendFragment(
       pool.page(of: memory, for: notification, isShared: isShared), offset: offset, byteCount: byteCount,
       truesize: cost)

@@ -44,10 +44,10 @@ struct PoolBlock {
   /// Bytes taken from the system.
   @usableFromInline var allocated: Int = 0
   @usableFromInline let limit: Int
-  @usableFromInline let low: Int
-  @usableFromInline let pressure: Int
+  @usableFromInline var low: Int
+  @usableFromInline var pressure: Int
   /// How full the pool may be for each `MemoryUse`.
-  @usableFromInline let ceilings: InlineArray<3, Int>
+  @usableFromInline var ceilings: InlineArray<3, Int>
   @usableFromInline var isUnderPressure = false
   @usableFromInline var pressureEntries: UInt64 = 0
   @usableFromInline var drops: InlineArray<64, UInt64> = .init(repeating: 0)
@@ -56,9 +56,10 @@ struct PoolBlock {
   @usableFromInline
   init(limit: Int, tracer: Tracer) {
     self.limit = limit
-    low = limit / 8 * 3
-    pressure = limit / 2
-    ceilings = [limit / 4 * 3, limit - limit / 8, .max]
+    let levels = SkBuffPool.levels(limit: limit)
+    low = levels.low
+    pressure = levels.pressure
+    ceilings = [levels.high, limit - limit / 8, .max]
     self.tracer = tracer
     emptyRegionLimit = max(1, limit / 16 / (Self.regionChunkCount * Self.chunkCost))
     // Empty slabs are kept so that a load which comes and goes does not cut chunks anew for each packet.
@@ -111,7 +112,7 @@ struct PoolBlock {
 /// | last eighth | 7/8 | `.guaranteed` is refused as well: only packets on their way (`.transit`) get memory |
 /// | limit | 1 | nothing |
 ///
-/// The proportions of low, pressure and high are `tcp_mem`'s. Between high and the limit lies what reception, control
+/// The proportions of low, pressure and high are `tcp_mem`'s, which sets others (`setLevels`). Between high and the limit lies what reception, control
 /// segments, ARP, ICMP and the receive ring always have: nothing that is kept may grow into the last eighth, so
 /// whatever peers make the stack keep, a frame can be received and answered.
 ///
@@ -167,6 +168,19 @@ public struct SkBuffPool: @unchecked Sendable {
   public var limit: Int { unsafe block.pointee.limit }
 
   // MARK: Levels
+
+  /// The levels of a pool that nobody has set others for, in bytes. Linux: `tcp_init_mem()`.
+  public static func levels(limit: Int) -> (low: Int, pressure: Int, high: Int) {
+    (limit / 8 * 3, limit / 2, limit / 4 * 3)
+  }
+
+  /// Sets the levels, in bytes. The last eighth of the pool stays what it is for. Linux: `net.ipv4.tcp_mem`.
+  public func setLevels(low: Int, pressure: Int, high: Int) {
+    unsafe block.pointee.low = low
+    unsafe block.pointee.pressure = pressure
+    unsafe block.pointee.ceilings[Int(MemoryUse.ordinary.rawValue)] = min(high, limit - limit / 8)
+    unsafe block.pointee.noteUsed(0)
+  }
 
   /// Buffers stop growing and windows open no further; from `pressure` until `low`.
   /// Linux: `tcp_mem[1]`, `tcp_mem[0]`, `tcp_under_memory_pressure()`.

@@ -10,6 +10,8 @@ public struct MessageHeader: Sendable {
   public var control: SendControl
   /// `MSG_*`. Linux: the argument of `sendmsg()`.
   public var flags: MessageFlags
+  /// What is wrong with a stream's control messages; told when nothing that comes before it is. Linux: `sockc_err`.
+  package var controlError: Errno?
   /// Flags that only callers inside the stack may set.
   package var internalFlags: MessageFlags = []
 

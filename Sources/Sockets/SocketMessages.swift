@@ -95,9 +95,14 @@ extension SocketLayer {
     }
     if isCollecting(id) { return header }
     if control.byteCount > 0 {
-      header.control = try ControlMessages.parse(
-        control, for: kind, privileges: privileges, rules: try controlRules(id),
-        isElsewhere: { host.internet.isElsewhere($0) })
+      do throws(Errno) {
+        header.control = try ControlMessages.parse(
+          control, for: kind, privileges: privileges, rules: try controlRules(id),
+          isElsewhere: { host.internet.isElsewhere($0) })
+      } catch {
+        guard kind == .tcp else { throw error }
+        header.controlError = error
+      }
     }
     return header
   }

@@ -109,16 +109,19 @@ enum TCPOperations: SocketOperations {
     _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
     _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> Int {
-    if header.control.deviceMemory != nil {
+    if header.controlError == nil && header.control.deviceMemory != nil {
       try layer.admitDeviceMemory(id, header, flags, iter, host: &host)
     }
-    guard let records = header.control.timestamping else {
-      return try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
+    let controlError = header.controlError ?? header.control.refusal(layer.privileges)
+    guard let records = header.control.timestamping, controlError == nil else {
+      return try layer.tcp.sendmsg(
+        id, iter: &iter, to: header.address, flags: flags, controlError: controlError, host: &host)
     }
     // For this message only. Linux: `sockc.tsflags`.
     let own = try layer.tcp.exchangeTimestamping(id, records)
     defer { _ = try? layer.tcp.exchangeTimestamping(id, own) }
-    return try layer.tcp.sendmsg(id, iter: &iter, to: header.address, flags: flags, host: &host)
+    return try layer.tcp.sendmsg(
+      id, iter: &iter, to: header.address, flags: flags, controlError: nil, host: &host)
   }
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host

@@ -15,7 +15,8 @@ enum TCPInfoBytes {
     static let fastOpenChild: UInt8 = 128
   }
 
-  static func bytes(of info: TCPInfo) -> [UInt8] {
+  static func bytes(of all: TCPInfo) -> [UInt8] {
+    let info = all.state == .listen ? listening(all) : all
     var out = Writer()
     out.byte(info.state.rawValue)
     out.byte(info.congestionState.rawValue)
@@ -46,16 +47,18 @@ enum TCPInfoBytes {
       0,  // tcpi_fackets
     ])
     out.words([
-      milliseconds(info.lastDataSent), 0, milliseconds(info.lastDataReceived), 0, word(info.pathMTU),
+      milliseconds(info.lastDataSent), 0, milliseconds(info.lastDataReceived),
+      milliseconds(info.lastAckReceived), word(info.pathMTU),
       word(info.receiveSlowStartThreshold), microseconds(info.smoothedRTT),
       microseconds(info.rttVariation),
       // Linux: TCP_INFINITE_SSTHRESH.
       info.slowStartThreshold.map(word) ?? 0x7fff_ffff, word(info.congestionWindow),
-      word(info.advertisedMSS), word(info.reordering), 0, word(info.receiveSpace),
+      word(info.advertisedMSS), word(info.reordering), microseconds(info.receiveRTT),
+      word(info.receiveSpace),
       word(info.totalRetransmissions),
     ])
     out.longs([
-      info.pacingBytesPerSecond, .max, info.bytesAcknowledged, info.bytesReceived,
+      info.pacingBytesPerSecond, info.maximumPacingBytesPerSecond, info.bytesAcknowledged, info.bytesReceived,
     ])
     out.words([
       UInt32(truncatingIfNeeded: info.segmentsOut), UInt32(truncatingIfNeeded: info.segmentsIn),
@@ -73,12 +76,30 @@ enum TCPInfoBytes {
     out.words([
       word(info.dsackDuplicates), word(info.reorderingSeen), word(info.outOfOrderPackets),
       word(info.sendWindow),
-      word(info.receiveWindow), 0, 0, 0,
+      word(info.receiveWindow), 0,
+      // Two of 16 bits, the first one low.
+      UInt32(UInt16(clamping: info.timeouts)) | UInt32(UInt16(clamping: info.timeoutRecoveries)) << 16,
+      milliseconds(info.timeoutTime),
     ])
     // What Accurate ECN counts, from tcpi_received_ce on.
     out.words([0, 0, 0, 0, 0, 0, 0, 0])
     precondition(out.bytes.count == byteCount, "struct tcp_info has 280 bytes")
     return out.bytes
+  }
+
+  /// What means something of a listener; the rest is 0. Linux: the first part of `tcp_get_info()`.
+  private static func listening(_ all: TCPInfo) -> TCPInfo {
+    var info = TCPInfo()
+    info.state = all.state
+    info.receiveQueue = all.receiveQueue
+    info.sendQueue = all.sendQueue
+    info.pacingBytesPerSecond = all.pacingBytesPerSecond
+    info.maximumPacingBytesPerSecond = all.maximumPacingBytesPerSecond
+    info.reordering = all.reordering
+    info.congestionWindow = all.congestionWindow
+    info.slowStartThreshold = 0
+    info.minimumRTT = .zero
+    return info
   }
 
   private static func word(_ value: Int) -> UInt32 { UInt32(clamping: value) }

@@ -93,7 +93,7 @@ public final class Stack: Sendable {
     }
     Self.join(shards)
     self.configuration = configuration
-    administered = Guarded(configuration.settings)
+    administered = Guarded(configuration.wholeSettings)
     self.shards = shards
     self.loops = Guarded(loops)
     self.wireLoss = wireLoss
@@ -116,7 +116,7 @@ public final class Stack: Sendable {
   ) throws {
     try configuration.validate(queues: queues)
     self.configuration = configuration
-    administered = Guarded(configuration.settings)
+    administered = Guarded(configuration.wholeSettings)
     offloads = []
     let notices = StackNotices(event: nil)
     var shards: [LockedShard] = []

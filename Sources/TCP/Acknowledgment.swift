@@ -17,6 +17,8 @@ struct AckFlags: OptionSet {
   static let setRetransmitTimer = AckFlags(rawValue: 1 << 9)
   static let sackReneging = AckFlags(rawValue: 1 << 10)
   static let originalSacked = AckFlags(rawValue: 1 << 11)
+  /// The peer has both the last segment and the probe that was the same. Linux: `FLAG_DSACK_TLP`.
+  static let probeDuplicated = AckFlags(rawValue: 1 << 12)
 
   /// Not a sign of loss. Linux: `FLAG_NOT_DUP`.
   static let notDuplicate: AckFlags = [.data, .windowUpdate, .dataAcked, .synAcked]

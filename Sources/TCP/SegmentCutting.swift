@@ -11,6 +11,44 @@ extension TCPSender {
     writeQueue.split(place, at: offset, mss: mss, memory: &writeQueuedMemory) != nil
   }
 
+  /// Moves up to `count` bytes to a packet that waits from those behind it, where records and lent memory allow it.
+  /// Linux: `tcp_grow_skb()`.
+  ///
+  /// - Returns: how many bytes longer it is.
+  mutating func growUnsent(_ place: SkBuffQueue.Position, by count: Int) -> Int {
+    guard let next = writeQueue.position(after: place), !writeQueue[tcp: place].endOfRecord else { return 0 }
+    let byteCount = min(count, writeQueue.length(at: next))
+    guard byteCount > 0 else { return 0 }
+    let before = writeQueue.truesize(at: place) + writeQueue.truesize(at: next)
+    var other: SkBuff? = writeQueue.remove(at: next)
+    let isMoved = writeQueue.withMutablePacket(at: place) { (skb: inout SkBuff) -> Bool in
+      guard var rest = other.take() else { return false }
+      let isMoved = skb.shift(from: &rest, count: byteCount)
+      other = consume rest
+      return isMoved
+    }
+    guard let rest = other.take() else { return 0 }
+    if !isMoved {
+      writeQueue.insert(rest, after: place)
+      return 0
+    }
+    let isWhole = rest.length == 0
+    writeQueue[tcp: place].endSequence = isWhole ? rest.tcp.endSequence : rest.tcp.sequence + byteCount
+    writeQueue[tcp: place].segmentCount = 0
+    if isWhole {
+      writeQueue[tcp: place].flags.formUnion(rest.tcp.flags)
+      writeQueue[tcp: place].endOfRecord = rest.tcp.endOfRecord
+      writeQueuedMemory += writeQueue.truesize(at: place) - before
+      rest.consumed()
+    } else {
+      var behind = rest
+      behind.tcp.sequence += byteCount
+      behind.tcp.segmentCount = 0
+      writeQueue.insert(behind, after: place)
+    }
+    return byteCount
+  }
+
   /// Cuts a sent segment in two. Linux: `tcp_fragment()`.
   ///
   /// - Returns: false when memory ran out, or the peer would have a sent packet cut into ever smaller ones; nothing has

@@ -65,6 +65,7 @@ extension TCPConnection {
         _ = sender.alertFastRetransmit(ack, isDuplicate: false, net: &host.net)
       }
       if !isPlainData { probeAnswered(net: &host.net) }
+      if sender.lossProbe != nil { sender.lossProbeAnswered(acknowledged, ack.flags, net: &host.net) }
       host.net.tracer.record(.tcp_ack, socket: id.rawValue, UInt64(acknowledged.rawValue), 0, 0)
       return .accepted
     }
@@ -83,6 +84,7 @@ extension TCPConnection {
   private mutating func controlCongestion(_ ack: inout Acknowledgment, host: inout Host) {
     if ack.flags.contains(.unaAdvanced), let route = core.route { host.confirmNeighbour(route) }
     let priorLost = sender.scoreboard.lostTotal
+    if sender.lossProbe != nil { sender.lossProbeAnswered(sender.sndUna, ack.flags, net: &host.net) }
     var allowed = TCPSender.Retransmission.none
     if sender.isDubious(ack.flags) {
       if ack.flags.isSuperset(of: [.sackReneging, .unaAdvanced]) {
@@ -94,10 +96,14 @@ extension TCPConnection {
       } else {
         let isDuplicate = ack.flags.isDisjoint(
           with: AckFlags.notDuplicate.union([.unaAdvanced, .duplicateSACK]))
+        let wasInLoss = sender.recovery.state == .loss
         allowed = sender.alertFastRetransmit(ack, isDuplicate: isDuplicate, net: &host.net)
+        if wasInLoss && sender.recovery.state != .loss { statistics.endTimeouts(now: host.net.now) }
       }
     }
-    if ack.flags.contains(.setRetransmitTimer) { armRetransmit(net: &host.net) }
+    if ack.flags.contains(.setRetransmitTimer), !scheduleLossProbe(isRestarting: true, net: host.net) {
+      armRetransmit(net: &host.net)
+    }
     sender.controlCongestion(&ack, lost: sender.scoreboard.lostTotal &- priorLost, net: &host.net)
     sendAfterAck(allowed, host: &host)
   }
@@ -107,9 +113,16 @@ extension TCPConnection {
   /// (Re)starts the retransmission timer, or stops it when nothing is outstanding. Linux: `tcp_rearm_rto()`.
   mutating func armRetransmit(net: inout Net) {
     if sender.packetsOut == 0 {
-      if timers.retransmitKind == .retransmission { timers.stopRetransmit() }
+      if timers.retransmitKind != .probe { timers.stopRetransmit() }
       return
     }
+    // A loss probe stood in for it: the time since the head was sent counts.
+    if timers.retransmitKind == .lossProbe { return resumeRetransmit(net: net) }
+    restartRetransmit(net: net)
+  }
+
+  /// The timer runs anew from now, whatever ran.
+  mutating func restartRetransmit(net: borrowing Net) {
     timers.start(.retransmission, at: max(net.now, sender.nextDeparture) + sender.rtt.timeout)
   }
 
@@ -165,7 +178,9 @@ extension TCPSender {
       reduceWindow(
         newlyDelivered: ack.sample.newlyDelivered, newlyLost: ack.sample.newlyLost, flags: ack.flags)
     } else {
-      ack.sample.mayGrow = mayRaiseWindow(ack.flags) && ack.sample.newlyDelivered > 0 && isWindowLimited
+      let mayRaise = mayRaiseWindow(ack.flags)
+      if mayRaise { windowUsedSince = net.now }
+      ack.sample.mayGrow = mayRaise && ack.sample.newlyDelivered > 0 && isWindowLimited
     }
     congestion.acked(ack.sample, window: &window, minimumRTT: rtt.minimum, now: net.now)
   }
@@ -240,6 +255,7 @@ extension TCPSender {
     if scoreboard.isHeadSACKed { ack.flags.insert(.sackReneging) }
     updateRTT(firstSent: firstSent, &ack, net: net)
     if ack.flags.contains(.unaAdvanced) { ack.flags.insert(.setRetransmitTimer) }
+    if pathMTU.probe > 0 && !pathMTU.end.isAfter(sndUna) { pathMTUProbeArrived(net: &net) }
     guard !ack.flags.isDisjoint(with: [.dataAcked, .synAcked]) else { return }
     if hasSACK {
       // An original below what was SACKed arrived late, not never.

@@ -80,24 +80,28 @@ extension TCPLayer {
   /// Takes bytes to send. See `TCPConnection.sendmsg`; a count below what was offered means that the caller's next call, after
   /// pending input had its turn, may take more or throw `EAGAIN`. With `MSG_FASTOPEN` the count is what went in the SYN.
   ///
-  /// - Parameter remote: what `MSG_FASTOPEN` connects to.
+  /// - Parameters:
+  ///   - remote: what `MSG_FASTOPEN` connects to.
+  ///   - controlError: what is wrong with the control messages; thrown where Linux does.
+  /// - Throws: in this order, without zero copy, Fast Open or repair where those are not meant: ENOBUFS for zero copy; what
+  ///   Fast Open says; of a connection that is not there the pending error, EPIPE, or EAGAIN while it opens; EINVAL in repair
+  ///   without a queue; `controlError`; the pending error; EPIPE after shutdown; EFAULT, EAGAIN.
   public mutating func sendmsg(
     _ id: SocketID, iter: inout IovIter, to remote: SocketAddress? = nil, flags: MessageFlags,
-    host: inout Host
+    controlError: Errno? = nil, host: inout Host
   ) throws(Errno) -> Int {
     let index = try slot(id)
     if flags.contains(.fastOpen) || sockets[index].fastOpen.contains(.isDeferred),
       !sockets[index].isInRepair
     {
+      if flags.contains(.zeroCopy), iter.count > 0, !iter.hasNotification {
+        guard sockets[index].core.admitsZeroCopy(net: host.net) else { throw .ENOBUFS }
+      }
       if let count = try sendOpening(index, to: remote, &iter, host: &host) { return count }
     }
-    if sockets[index].state == .close && sockets[index].core.pendingError == nil
-      && !sockets[index].core.sendShutdown
-    {
-      throw .EPIPE
-    }
     do {
-      let count = try sockets[index].sendmsg(&iter, flags: flags, host: &host)
+      let count = try sockets[index].sendmsg(
+        &iter, flags: flags, controlError: controlError, host: &host)
       settle(index, net: &host.net)
       return count
     } catch {

@@ -218,7 +218,7 @@ extension TCPConnection {
     let most = options.synCount ?? host.net.settings.tcpSynackRetries + 1
     guard sender.retransmits < most else { return writeError(net: &host.net) }
     if sender.retransmits == 1 { sender.enterLoss(net: &host.net) }
-    sender.retransmits += 1
+    noteTimeout(now: host.net.now)
     repeatSynAck(host: &host)
     let wait = min(RTTEstimator.initialTimeout << sender.retransmits, RTTEstimator.maximumTimeout)
     timers.start(.retransmission, at: host.net.now + wait)
@@ -228,6 +228,7 @@ extension TCPConnection {
   mutating func finishPassiveHandshake(net: inout Net) {
     sender.retransmitStamp = .origin
     sender.retransmits = 0
+    statistics.endTimeouts(now: net.now)
     guard state == .synReceived else { return }
     setState(.established, net: &net)
     applyKeepAlive(net: net)

@@ -165,6 +165,7 @@ extension TCPConnection {
     sender.peerMSS = options.maximumSegment.map { min($0, segment.peerMSS) } ?? segment.peerMSS
     sender.sndWnd = segment.window
     sender.maxWindow = segment.window
+    if state == .synSent { sender.beginPathMTUSearch(fixedOptions: fixedOptionByteCount, net: net) }
     sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
     receiver.rcvMSS = min(max(min(receiver.advertisedMSS, sender.mssCache), Self.leastMSS), 536)
   }
@@ -175,13 +176,17 @@ extension TCPConnection {
   mutating func finishHandshake(as state: TCPState = .established, net: inout Net) {
     setState(state, net: &net)
     sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
+    // What was accepted sends segments of the path's size until the next change of something. Linux: `tcp_init_transfer()`.
+    sender.beginPathMTUSearch(fixedOptions: fixedOptionByteCount, net: net)
     sender.pushedSeq = sender.writeSeq
     receiver.readSpace.sequence = receiver.copiedSeq
     receiver.readSpace.since = net.now
     receiver.readSpace.space = min(receiver.rcvWnd, CongestionWindow.initialSegments * receiver.advertisedMSS)
     sender.maxPacketsSeq = sender.sndNxt
     receiver.lastReceived = net.now
+    receiver.ack.lastDataAt = net.now
     sender.lastSent = net.now
+    sender.windowUsedSince = net.now
     sender.retransmitStamp = .origin
     sender.retransmits = 0
     if !sender.rtt.hasSample { sender.rtt.useInitialFallback() }

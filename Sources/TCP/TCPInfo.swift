@@ -79,8 +79,10 @@ public struct TCPInfo: Sendable {
   public var receiveSpace = 0
   /// Segments sent again, ever. Linux: `tcpi_total_retrans`.
   public var totalRetransmissions = 0
-  /// Linux: `tcpi_pacing_rate`.
-  public var pacingBytesPerSecond: UInt64 = 0
+  /// How fast packets leave; `.max`: as the window allows. Linux: `tcpi_pacing_rate`.
+  public var pacingBytesPerSecond = UInt64.max
+  /// `SO_MAX_PACING_RATE`. Linux: `tcpi_max_pacing_rate`.
+  public var maximumPacingBytesPerSecond = UInt64.max
   /// Linux: `tcpi_delivery_rate`.
   public var deliveryBytesPerSecond: UInt64 = 0
   /// The delivery rate was the writer's, not the network's. Linux: `tcpi_delivery_rate_app_limited`.
@@ -127,6 +129,16 @@ public struct TCPInfo: Sendable {
   public var lastDataSent: Nanoseconds? = nil
   /// How long ago; `nil`: never. Linux: `tcpi_last_data_recv`.
   public var lastDataReceived: Nanoseconds? = nil
+  /// How long ago; `nil`: never. Linux: `tcpi_last_ack_recv`.
+  public var lastAckReceived: Nanoseconds? = nil
+  /// The round trip as the receiver sees it; zero: not known. Linux: `tcpi_rcv_rtt`.
+  public var receiveRTT = Nanoseconds.zero
+  /// Retransmission time-outs, ever. Linux: `tcpi_total_rto`.
+  public var timeouts = 0
+  /// How often one came with nothing wrong before. Linux: `tcpi_total_rto_recoveries`.
+  public var timeoutRecoveries = 0
+  /// From the first of them until what was lost was made good, in all. Linux: `tcpi_total_rto_time`.
+  public var timeoutTime = Nanoseconds.zero
   /// Bytes. Linux: `sk_sndbuf`.
   public var sendBuffer = 0
   /// Bytes. Linux: `sk_rcvbuf`.

@@ -48,7 +48,7 @@ extension TCPConnection {
     info.lost = sender.lostOut
     info.retransmitted = sender.retransOut
     info.smoothedRTT = sender.rtt.smoothed
-    info.rttVariation = sender.rtt.meanDeviation
+    info.rttVariation = sender.rtt.hasSample ? sender.rtt.meanDeviation : RTTEstimator.initialTimeout / 4
     info.minimumRTT = sender.rtt.minimum
     info.congestionWindow = sender.window.segments
     info.slowStartThreshold = sender.window.threshold
@@ -56,8 +56,10 @@ extension TCPConnection {
     info.reorderingSeen = Int(sender.recovery.reorderSeen)
     info.receiveSlowStartThreshold = receiver.rcvSsthresh
     info.receiveSpace = receiver.readSpace.space
+    info.receiveRTT = .microseconds(receiver.readSpace.rtt)
     info.totalRetransmissions = sender.totalRetransmissions
-    info.pacingBytesPerSecond = sender.rtt.hasSample ? pacingBytesPerSecond : 0
+    info.pacingBytesPerSecond = pacingBytesPerSecond
+    info.maximumPacingBytesPerSecond = core.options.maximumPacingRate
     info.deliveryBytesPerSecond = sender.rate.bytesPerSecond
     info.isApplicationLimited = sender.rate.isAppLimited
     info.bytesAcknowledged = sender.bytesAcknowledged
@@ -82,7 +84,11 @@ extension TCPConnection {
     info.receiveWindowLimitedTime = accounted.windowLimited
     info.sendBufferLimitedTime = accounted.bufferLimited
     info.lastDataSent = sender.lastSent == .origin ? nil : now - sender.lastSent
-    info.lastDataReceived = receiver.lastReceived == .origin ? nil : now - receiver.lastReceived
+    info.lastDataReceived = receiver.ack.lastDataAt == .origin ? nil : now - receiver.ack.lastDataAt
+    info.lastAckReceived = receiver.lastReceived == .origin ? nil : now - receiver.lastReceived
+    info.timeouts = Int(statistics.timeouts)
+    info.timeoutRecoveries = Int(statistics.timeoutEpisodes)
+    info.timeoutTime = statistics.timeoutTime(now: now)
     info.sendBuffer = core.sendBuffer
     info.receiveBuffer = core.receiveBuffer
     info.writeQueuedMemory = sender.writeQueuedMemory

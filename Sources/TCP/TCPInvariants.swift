@@ -86,7 +86,7 @@ extension TCPConnection {
     guard state.isConnected else { return nil }
     switch timers.retransmitKind {
     case .none: return sender.packetsOut == 0 ? nil : "outstanding, and no timer runs"
-    case .retransmission: return sender.packetsOut > 0 ? nil : "a timer for nothing outstanding"
+    case .retransmission, .lossProbe: return sender.packetsOut > 0 ? nil : "a timer for nothing outstanding"
     case .probe:
       return sender.packetsOut == 0 && !sender.writeQueue.isEmpty ? nil : "a window probe that nothing needs"
     }

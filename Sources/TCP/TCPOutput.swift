@@ -114,6 +114,10 @@ extension TCPConnection {
   private func exceedsSmallQueue(truesize: Int, net: borrowing Net) -> Bool {
     var limit = max(2 * truesize, Int(min(pacingBytesPerSecond >> 10, UInt64(net.settings.tcpLimitOutput))))
     limit = min(limit, net.settings.tcpLimitOutput)
+    if options.transmitDelay > 0 {
+      // What waits for its time below, twice as large as its payload.
+      limit += Int((min(pacingBytesPerSecond, 1 << 35) * UInt64(options.transmitDelay)) >> 19)
+    }
     guard core.account.writeAllocated > limit else { return false }
     // With nothing or one packet in flight an ACK could not restart us.
     if sender.scoreboard.queue.count < 2 { return false }
@@ -123,19 +127,36 @@ extension TCPConnection {
 
   // MARK: Sending
 
+  /// How much one run may send. Linux: `push_one`.
+  enum Burst {
+    case all
+    /// One packet at most.
+    case one
+    /// One packet at most, though the congestion window be full.
+    case lossProbe
+  }
+
   /// Sends what windows allow. Linux: `tcp_write_xmit()`.
   ///
-  /// - Parameter only: send one packet at most (`tcp_push_one()`).
   /// - Returns: true when data stays queued with nothing in flight to bring an ACK: the probe timer is needed.
   @discardableResult
-  mutating func writeXmit(mss: Int, nagle: Nagle, only: Bool = false, host: inout Host) -> Bool {
+  mutating func writeXmit(mss: Int, nagle: Nagle, burst: Burst = .all, host: inout Host) -> Bool {
     var sent = 0
     var windowLimited = false
     var isWaiting = false
-    if sender.packetsOut == 0 { sender.restartAfterIdle(now: host.net.now) }
+    if sender.packetsOut == 0 && host.net.settings.tcpSlowStartAfterIdle {
+      sender.restartAfterIdle(now: host.net.now)
+    }
+    if sender.pathMTU.isOn && burst == .all {
+      switch probePathMTU(mss: mss, host: &host) {
+      case .notNow: break
+      case .soon: return false
+      case .ready: sent = 1
+      }
+    }
     let maxSegments = tsoSegments(mss: mss)
     while let head = sender.writeQueue.first {
-      let length = sender.writeQueue.length(at: head)
+      var length = sender.writeQueue.length(at: head)
       var segments = length <= mss ? 1 : (length + mss - 1) / mss
       if isInRepair && repairQueue == .send {
         // It was sent before, by whoever had the connection.
@@ -143,11 +164,20 @@ extension TCPConnection {
         noteSentBefore(head, mss: mss, net: &host.net)
         continue
       }
-      let block = sender.writeQueue[tcp: head]
       isWaiting = mustAwaitDeparture(now: host.net.now)
       if isWaiting { break }
-      let quota = sender.congestionQuota()
-      if quota == 0 { break }
+      var quota = sender.congestionQuota()
+      if quota == 0 {
+        guard burst == .lossProbe else { break }
+        quota = 1
+      }
+      quota = min(quota, maxSegments)
+      // Of what follows, as much as may go with it.
+      if length < quota * mss, sender.growUnsent(head, by: quota * mss - length) > 0 {
+        length = sender.writeQueue.length(at: head)
+        segments = length <= mss ? 1 : (length + mss - 1) / mss
+      }
+      let block = sender.writeQueue[tcp: head]
       let isLast = sender.writeQueue.last == head
       // The first MSS must fit the window. Linux: tcp_snd_wnd_test().
       if (length > mss ? block.sequence + mss : block.endSequence).isAfter(sender.windowEnd) {
@@ -159,7 +189,7 @@ extension TCPConnection {
       if segments == 1 {
         if !sender.passesNagle(block, length: length, mss: mss, nagle: isLast ? nagle : .push) { break }
       } else {
-        if !only,
+        if burst == .all,
           sender.shouldDefer(
             block, length: length, isLast: isLast, mss: mss, maxSegments: maxSegments, now: host.net.now)
         {
@@ -168,7 +198,7 @@ extension TCPConnection {
         // What says that the window was reduced goes alone, too.
         if !sender.urgentMode && !sender.ecn.contains(.owesCWR) {
           limit = sender.splitPoint(
-            block, length: length, mss: mss, segments: min(quota, maxSegments), isLast: isLast, nagle: nagle)
+            block, length: length, mss: mss, segments: quota, isLast: isLast, nagle: nagle)
         }
       }
       if length > limit {
@@ -176,16 +206,21 @@ extension TCPConnection {
         segments = (limit + mss - 1) / mss
       }
       if exceedsSmallQueue(truesize: sender.writeQueue.truesize(at: head), net: host.net) { break }
+      // A writer has made it and waits for memory to fill it.
+      if block.sequence == block.endSequence { break }
       if sendHead(head, mss: mss, host: &host).isLost { break }
       sent += segments
-      if only { break }
+      if burst != .all { break }
     }
     statistics.note(
       windowLimited ? .receiveWindow : sender.packetsOut > 0 || !sender.writeQueue.isEmpty ? .busy : .none,
       now: host.net.now)
-    if sent > 0 || sender.inFlight >= sender.window.segments { sender.noteWindowUse() }
+    if sent > 0 || sender.inFlight >= sender.window.segments {
+      sender.noteWindowUse(now: host.net.now, shrinks: host.net.settings.tcpSlowStartAfterIdle)
+    }
     if sent > 0 {
       if sender.recovery.isReducing { sender.recovery.prrOut += sent }
+      if burst != .lossProbe { scheduleLossProbe(isRestarting: false, net: host.net) }
       host.net.tracer.record(
         .tcp_write_xmit, socket: id.rawValue, UInt64(mss), UInt64(sender.window.segments),
         UInt64(max(0, sender.inFlight)))
@@ -202,7 +237,7 @@ extension TCPConnection {
 
   /// Linux: `tcp_push_one()`.
   mutating func pushOne(mss: Int, host: inout Host) {
-    writeXmit(mss: mss, nagle: .push, only: true, host: &host)
+    writeXmit(mss: mss, nagle: .push, burst: .one, host: &host)
   }
 
   /// After an ACK or a window update: send what has become possible. Linux: `tcp_data_snd_check()`.
@@ -247,6 +282,8 @@ extension TCPConnection {
     if skb.length < Int(skb.tcp.segmentCount) * mss { sender.sndSml = skb.tcp.endSequence }
     net.counters.count(.TcpExtTCPOrigDataSent, by: UInt64(skb.tcp.segmentCount))
     sender.scoreboard.sent(skb)
-    if prior == 0 || timers.retransmitKind == .probe { armRetransmit(net: &net) }
+    if prior == 0 || timers.retransmitKind == .probe || timers.retransmitKind == .lossProbe {
+      armRetransmit(net: &net)
+    }
   }
 }

@@ -95,6 +95,7 @@ extension TCPConnection {
     } else {
       receiver.ack.isScheduled = true
     }
+    statistics.bytesReceived += UInt64(block.endSequence.offset(from: receiver.rcvNxt))
     receiver.rcvNxt = block.endSequence
     if payload > 0 { appendToReceiveQueue(skb, net: &net) }
     if block.flags.contains(.fin) {
@@ -150,8 +151,7 @@ extension TCPConnection {
     }
     receiver.ack.lastDataAt = now
     receiver.lastReceived = now
-    statistics.bytesReceived += UInt64(max(0, payload))
-    statistics.dataSegmentsIn += gsoSize > 0 ? UInt64(payload / gsoSize + 1) : 1
+    statistics.dataSegmentsIn += gsoSize > 0 ? UInt64((payload + gsoSize - 1) / gsoSize) : 1
     if payload >= 128 { growWindow(payload: payload, truesize: truesize, net: net) }
   }
 

@@ -13,6 +13,8 @@ extension TCPSender {
     case lost
     /// New data first, to find out whether a timeout was needless (RFC 5682).
     case new
+    /// What is too long for the path.
+    case tooLong
   }
 
   /// - Parameter isDuplicate: the ACK counts as a duplicate (RFC 5681 section 2).
@@ -70,6 +72,12 @@ extension TCPSender {
       guard isTimeToRecover else {
         tryToOpen(flags)
         return .none
+      }
+      if recovery.state.rawValue < CongestionState.congestionWindowReduced.rawValue, pathMTU.probe > 0,
+        sndUna == pathMTU.start
+      {
+        pathMTUProbeLost(net: &net)
+        return .tooLong
       }
       enterRecovery(ack.socket, net: &net)
       isNew = true
@@ -145,8 +153,9 @@ extension TCPSender {
   }
 
   /// Linux: `tcp_init_cwnd_reduction()`.
-  private mutating func beginReduction() {
+  mutating func beginReduction() {
     recovery.highSeq = sndNxt
+    lossProbe = nil
     window.clearFraction()
     recovery.priorWindow = window.segments
     recovery.prrDelivered = 0
@@ -186,7 +195,7 @@ extension TCPSender {
   }
 
   /// The window ends at the threshold unless the reduction was undone. Linux: `tcp_end_cwnd_reduction()`.
-  private mutating func endReduction() {
+  mutating func endReduction() {
     guard let threshold = window.threshold,
       recovery.state == .congestionWindowReduced || recovery.undoMarker != nil
     else { return }
@@ -219,6 +228,7 @@ extension TCPSender {
     setRecoveryState(.loss)
     if ecn.contains(.isOn) { ecn.insert(.owesCWR) }
     recovery.highSeq = sndNxt
+    lossProbe = nil
     recovery.isProbingTimeout = isNew || retransmits > 0
   }
 

@@ -216,6 +216,7 @@ extension TCPConnection {
     case .receive: break
     }
     guard iter.count > 0 else { return 0 }
+    guard iter.isAccessible else { throw .EFAULT }
     guard var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .ordinary) else {
       throw .ENOMEM
     }

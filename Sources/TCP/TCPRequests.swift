@@ -418,6 +418,10 @@ extension TCPLayer {
     // The SYN-ACK arrived, and so had the SYN. Linux: `tcp_rcv_state_process()`, `tcp_create_openreq_child()`.
     if !isEarly { child.sender.scoreboard.handshakeDelivered() }
     child.statistics.segmentsIn = 1
+    if requests[slot].timeouts > 0 {
+      child.statistics.noteHandshakeTimeouts(
+        requests[slot].timeouts, lasting: host.net.now - requests[slot].sentAt)
+    }
     child.finishHandshake(as: isEarly ? .synReceived : .established, net: &host.net)
     let tuple = child.core.tuple
     removeRequest(slot, net: &host.net)

@@ -25,7 +25,7 @@ extension TCPConnection {
       if sender.recovery.isReducing { sender.recovery.prrOut += sent }
       if current == sender.scoreboard.queue.first { rearm = true }
     }
-    if rearm { armRetransmit(net: &host.net) }
+    if rearm { restartRetransmit(net: host.net) }
   }
 
   /// What an ACK allows. Linux: `tcp_xmit_recovery()`.
@@ -33,6 +33,8 @@ extension TCPConnection {
     switch allowed {
     case .none: return
     case .lost: break
+    // Not congestion: the path is too narrow for it.
+    case .tooLong: return pathMTUReduced(host: &host)
     case .new:
       let mss = currentMSS(host: &host)
       pushPending(mss: mss, nagle: .off, host: &host)
@@ -44,7 +46,7 @@ extension TCPConnection {
 
   /// The last transmission still waits in the qdisc or the ring: sending it twice helps nobody. When it leaves, the
   /// socket is run again. Linux: `skb_still_in_host_queue()`.
-  private func isStillQueued(_ place: SkBuffQueue.Position, net: inout Net) -> Bool {
+  func isStillQueued(_ place: SkBuffQueue.Position, net: inout Net) -> Bool {
     guard core.account.writeAllocated > 0, sender.scoreboard.queue.withPacket(at: place, { $0.isCloned })
     else {
       return false
@@ -63,11 +65,15 @@ extension TCPConnection {
   }
 
   /// Sends up to `segments` of a queued packet again; what was cut for it stays cut. Linux: `tcp_retransmit_skb()`.
+  ///
+  /// - Parameter isProbe: nothing is lost, as far as is known: it is no part of a recovery (`__tcp_retransmit_skb()`).
   mutating func retransmit(
-    _ place: SkBuffQueue.Position, segments: Int, mss: Int, host: inout Host
+    _ place: SkBuffQueue.Position, segments: Int, mss: Int, isProbe: Bool = false, host: inout Host
   ) -> RetransmitResult {
     // Of the first attempt, whatever comes of it: the connection times out by it.
-    if sender.retransmitStamp == .origin { sender.retransmitStamp = host.net.now }
+    if sender.retransmitStamp == .origin && !isProbe { sender.retransmitStamp = host.net.now }
+    // Whether the path takes so much is not known any more.
+    sender.pathMTU.probe = 0
     if isStillQueued(place, net: &host.net) { return .failed }
     var block = sender.scoreboard.queue[tcp: place]
     if block.sequence.isBefore(sender.sndUna) && !block.flags.contains(.syn) {
@@ -115,8 +121,8 @@ extension TCPConnection {
       sender.scoreboard.giveUpECN(place)
     }
     let result = transmitHead(place, in: .retransmit, host: &host)
-    sender.scoreboard.retransmitted(place, hasLeft: !result.isLost)
-    sender.recovery.undoRetransmissions = (sender.recovery.undoRetransmissions ?? 0) + count
+    sender.scoreboard.retransmitted(place, hasLeft: !result.isLost && !isProbe)
+    if !isProbe { sender.recovery.undoRetransmissions = (sender.recovery.undoRetransmissions ?? 0) + count }
     if result.isLost {
       host.net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))
       return result == .dropped ? .dropped : .failed

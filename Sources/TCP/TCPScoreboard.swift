@@ -94,6 +94,7 @@ extension TCPSender {
       return false
     }
     let segments = (byteCount + mssCache - 1) / max(mssCache, 1)
+    if segments == 1, let probe = lossProbe, probe.end == block.end { ack.flags.insert(.probeDuplicated) }
     duplicateSACKs += segments
     guard duplicateSACKs <= totalRetransmissions else {
       net.counters.count(.TcpExtTCPDSACKIgnoredDubious)

@@ -80,10 +80,19 @@ struct TCPSender: ~Copyable {
   var duplicateSACKs = 0
   var bytesAcknowledged: UInt64 = 0
 
+  /// The tail was probed, and the answer has not come. Linux: `tlp_high_seq`, `tlp_retrans`.
+  var lossProbe: LossProbe?
+  /// The search for the largest packet that the path takes.
+  var pathMTU = PathMTUSearch()
+
   // Whether the window is used.
   @Narrow<Int32> var maxPacketsOut = 0
   var maxPacketsSeq = SequenceNumber(0)
   var filledWindow = false
+  /// Most segments outstanding since the window was last full, and when that was, or an ACK last let it grow.
+  /// Linux: `snd_cwnd_used`, `snd_cwnd_stamp`.
+  @Narrow<Int32> var windowUsed = 0
+  var windowUsedSince = Instant.origin
   /// When the window was last taken back for a pause.
   var windowRestartedAt = Instant.origin
 
@@ -116,6 +125,7 @@ struct TCPSender: ~Copyable {
   mutating func purge() {
     writeQueue.removeAll()
     scoreboard.reset()
+    lossProbe = nil
     writeQueuedMemory = 0
     rtt.backoff = 0
   }
@@ -132,9 +142,15 @@ struct TCPSender: ~Copyable {
   /// Linux: `tcp_sync_mss()`, whose size is without the options that every segment has.
   mutating func syncMSS(mtu: Int) {
     mssPathMTU = mtu
-    let size = min(Self.segmentSize(mtu: mtu - Int(networkOptionByteCount)), peerMSS)
+    pathMTU.high = min(pathMTU.high, mtu)
     let options = Int(segmentOptionByteCount)
-    mssCache = boundToHalfWindow(size - options) + options
+    mssCache = boundToHalfWindow(segmentSize(packet: mtu) - options) + options
+    if pathMTU.isOn { mssCache = min(mssCache, segmentSize(packet: pathMTU.low)) }
+  }
+
+  /// Payload and TCP options of a packet of so many bytes, as far as the peer takes them. Linux: `tcp_mtu_to_mss()`.
+  func segmentSize(packet byteCount: Int) -> Int {
+    min(Self.segmentSize(mtu: byteCount - Int(networkOptionByteCount)), peerMSS)
   }
 
   /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.

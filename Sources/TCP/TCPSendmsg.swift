@@ -29,23 +29,21 @@ extension TCPConnection {
   /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
   /// - Throws: `EAGAIN` when none could be taken, `EPIPE` after shutdown, a pending error first, `EFAULT`.
   mutating func sendBytes(
-    _ iter: inout IovIter, lending: Lending, flags: MessageFlags, host: inout Host
+    _ iter: inout IovIter, lending: Lending, flags: MessageFlags, controlError: Errno? = nil,
+    host: inout Host
   ) throws(Errno) -> Int {
-    if let error = core.pendingError {
-      core.pendingError = nil
-      throw error
-    }
-    if core.sendShutdown { throw .EPIPE }
-    guard state.canSend || fastOpen.contains(.isPassive) else {
-      if state == .synSent || state == .synReceived {
-        sender.noSpace = true
-        throw .EAGAIN
-      }
-      throw .EPIPE
-    }
-    guard iter.isAccessible else { throw .EFAULT }
-    if isInRepair, let count = try sendInRepair(&iter, host: &host) { return count }
     checkApplicationLimited()
+    guard state.canSend || fastOpen.contains(.isPassive) else {
+      if let error = takePendingError() { throw error }
+      guard isOpening else { throw .EPIPE }
+      sender.noSpace = true
+      throw .EAGAIN
+    }
+    if isInRepair, let count = try sendInRepair(&iter, host: &host) { return count }
+    if let controlError { throw controlError }
+    if let error = takePendingError() { throw error }
+    if core.sendShutdown { throw .EPIPE }
+    guard iter.isAccessible else { throw .EFAULT }
 
     let requested = iter.count
     let outOfBand = flags.contains(.outOfBand)
@@ -80,7 +78,8 @@ extension TCPConnection {
       let use = sendUse
       while cursor.taken < room && iter.count > 0 {
         let wanted = min(room - cursor.taken, iter.count)
-        let (count, fault) = sender.append(&iter, count: wanted, lending, use: use, at: tail)
+        let (count, fault) = sender.append(
+          &iter, count: wanted, lending, use: use, fragments: host.net.settings.maximumFragments, at: tail)
         cursor.taken += count
         cursor.fault = fault
         if count == 0 { break }
@@ -150,6 +149,13 @@ extension TCPConnection {
     statistics.note(isEmpty ? .none : .sendBuffer, now: host.net.now)
     pushPending(mss: mss, nagle: .push, host: &host)
     throw .EAGAIN
+  }
+
+  /// Linux: `sock_error()`.
+  private mutating func takePendingError() -> Errno? {
+    let error = core.pendingError
+    if error != nil { core.pendingError = nil }
+    return error
   }
 
   /// Marks the samples to come as the application's doing while there is less than a segment to send and nothing else

@@ -35,6 +35,8 @@ public struct TCPSocketOptions: Sendable {
   public var fastOpenConnect = false
   /// `TCP_FASTOPEN_NO_COOKIE`.
   public var fastOpenWithoutCookie = false
+  /// `TCP_TX_DELAY`: microseconds that each segment leaves later, where the device's queue heeds departure times.
+  public var transmitDelay: UInt32 = 0
   /// `TCP_CONGESTION`; `nil`: the system's.
   public var congestionControl: CongestionControlKind? = nil
 

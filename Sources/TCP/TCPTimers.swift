@@ -20,6 +20,7 @@ extension TCPConnection {
     }
     switch timers.takeExpired(now: now) {
     case .retransmission: retransmissionExpired(&cache, host: &host)
+    case .lossProbe: lossProbeExpired(host: &host)
     case .probe: probeExpired(host: &host)
     case .none: break
     }
@@ -73,13 +74,16 @@ extension TCPConnection {
     host.net.counters.count(.TcpExtTCPTimeouts)
     let isExpired = hasGivenUp(net: host.net)
     detectBlackhole(isExpired: isExpired, &cache, net: &host.net)
+    if !isOpening && isTimedOut(after: host.net.settings.tcpRetries1, net: host.net) {
+      sender.suspectPathMTU(fixedOptions: fixedOptionByteCount, net: host.net)
+    }
     if isExpired {
       writeError(net: &host.net)
       return
     }
     if sender.retransmits == 0, let counter = sender.failure { host.net.counters.count(counter) }
     sender.enterLoss(net: &host.net)
-    sender.retransmits += 1
+    noteTimeout(now: host.net.now)
     let mss = currentMSS(host: &host)
     if retransmit(head, segments: 1, mss: mss, host: &host) == .dropped {
       // Local trouble: try again soon, without backing off for it.
@@ -93,6 +97,13 @@ extension TCPConnection {
     }
     armRetransmit(net: &host.net)
     clampToUserTimeout(since: sender.retransmitStamp, now: host.net.now)
+  }
+
+  /// Linux: `tcp_update_rto_stats()`.
+  mutating func noteTimeout(now: Instant) {
+    if sender.retransmits == 0 { statistics.beginTimeouts(now: now) }
+    sender.retransmits += 1
+    statistics.timeouts &+= 1
   }
 
   /// How soon to try again what local trouble prevented. Linux: `TCP_RESOURCE_PROBE_INTERVAL`.
@@ -128,7 +139,7 @@ extension TCPConnection {
     return now - receiver.lastReceived > limit && waited > limit
   }
 
-  /// RFC 9293 3.8.3 R2, RFC 5482. Linux: `tcp_write_timeout()`, `retransmits_timed_out()`.
+  /// RFC 9293 3.8.3 R2, RFC 5482. Linux: `tcp_write_timeout()`.
   private func hasGivenUp(net: borrowing Net) -> Bool {
     var tries = net.settings.tcpRetries2
     if isOpening {
@@ -138,9 +149,14 @@ extension TCPConnection {
     } else if core.isOrphan {
       tries = orphanRetries(isAlive: sender.rtt.timeout < RTTEstimator.maximumTimeout, net: net)
     }
+    return isTimedOut(after: tries, userTimeout: options.userTimeout, net: net)
+  }
+
+  /// Whether the trouble lasts for longer than so many retransmissions take. Linux: `retransmits_timed_out()`.
+  private func isTimedOut(after tries: Int, userTimeout: Nanoseconds? = nil, net: borrowing Net) -> Bool {
     guard sender.retransmits > 0, sender.retransmitStamp != .origin else { return false }
     let base = isOpening ? RTTEstimator.initialTimeout : RTTEstimator.minimumTimeout
-    return net.now - sender.retransmitStamp >= options.userTimeout ?? Self.backoffSum(tries, base: base)
+    return net.now - sender.retransmitStamp >= userTimeout ?? Self.backoffSum(tries, base: base)
   }
 
   /// How often an orphan tries: `tcp_orphan_retries`, whose 0 means 8, and not at all once the back-off has reached its

@@ -107,6 +107,9 @@ extension TCPConnection {
     } else {
       skb.socket = id.rawValue
     }
+    if options.transmitDelay > 0 {
+      skb.timestamp = max(skb.timestamp, host.net.now) + .microseconds(Int64(options.transmitDelay))
+    }
     if flags.contains(.ack) { acknowledgmentSent(net: &host.net) }
     if payload > 0 { dataSent(payload, segments: max(1, Int(block.segmentCount)), net: &host.net) }
     statistics.segmentsOut += UInt64(max(1, block.segmentCount))

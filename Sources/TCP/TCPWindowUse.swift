@@ -3,8 +3,11 @@ import Wire
 
 // Whether the congestion window is used: one that is not says nothing about the path (RFC 2861, RFC 7661).
 extension TCPSender {
-  /// Remembers whether the window was filled. Linux: `tcp_cwnd_validate()`.
-  mutating func noteWindowUse() {
+  /// Remembers whether the window was filled. One that has not been for a timeout says nothing about the path any more, and
+  /// becomes smaller. Linux: `tcp_cwnd_validate()`.
+  ///
+  /// - Parameter shrinks: `tcp_slow_start_after_idle`.
+  mutating func noteWindowUse(now: Instant, shrinks: Bool) {
     let limited =
       inFlight >= window.segments || !writeQueue.isEmpty && congestionQuota() == 0
     // Once filled, it counts as filled for the rest of the round trip.
@@ -13,6 +16,26 @@ extension TCPSender {
       maxPacketsSeq = sndNxt
       filledWindow = limited
     }
+    if isWindowLimited {
+      windowUsed = 0
+      windowUsedSince = now
+      return
+    }
+    windowUsed = max(windowUsed, packetsOut)
+    if shrinks && now - windowUsedSince >= rtt.timeout { shrinkUnusedWindow(now: now) }
+  }
+
+  /// Half way to what was used of it (RFC 2861 section 3.1). Linux: `tcp_cwnd_application_limited()`.
+  private mutating func shrinkUnusedWindow(now: Instant) {
+    windowUsedSince = now
+    // A writer that waits for room would have used more.
+    guard recovery.state == .open, !noSpace else { return }
+    let used = max(windowUsed, CongestionWindow.initialSegments)
+    if used < window.segments {
+      window.threshold = currentThreshold
+      window.segments = (window.segments + used) >> 1
+    }
+    windowUsed = 0
   }
 
   /// Whether the sender uses its window; only then does it grow (RFC 7661). Linux: `tcp_is_cwnd_limited()`.
@@ -35,6 +58,8 @@ extension TCPSender {
     }
     window.segments = max(window.segments, restart)
     windowRestartedAt = now
+    windowUsedSince = now
+    windowUsed = 0
   }
 
   /// Slow start threshold as it would be if nothing were wrong. Linux: `tcp_current_ssthresh()`.

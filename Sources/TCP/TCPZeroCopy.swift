@@ -14,24 +14,27 @@ extension TCPConnection {
   ///
   /// - Returns: how many were taken: fewer than offered when memory ran out or another floor's turn is due.
   /// - Throws: ENOBUFS when too many notifications are under way; and as `sendBytes`.
-  mutating func sendmsg(_ iter: inout IovIter, flags: MessageFlags, host: inout Host) throws(Errno) -> Int {
+  mutating func sendmsg(
+    _ iter: inout IovIter, flags: MessageFlags, controlError: Errno?, host: inout Host
+  ) throws(Errno) -> Int {
     guard flags.contains(.zeroCopy), iter.count > 0, iter.hasNotification || core.options.zeroCopy else {
       // MSG_ZEROCOPY wins, also where it is nothing.
       var lending = Lending.none
       if flags.contains(.splicePages), !flags.contains(.zeroCopy), canLend(iter.isLendable, &host) {
         lending = .spliced(isShared: !flags.contains(.noSharedFragments))
       }
-      return try sendBytes(&iter, lending: lending, flags: flags, host: &host)
+      return try sendBytes(&iter, lending: lending, flags: flags, controlError: controlError, host: &host)
     }
     // The caller's own, or that of a call which goes on, is the caller's to end.
     if let given = unsafe iter.notification?.takeUnretainedValue() {
       let lending = lending(given, iter.isLendable, &host)
-      return try sendBytes(&iter, lending: lending, flags: flags, host: &host)
+      return try sendBytes(&iter, lending: lending, flags: flags, controlError: controlError, host: &host)
     }
     let made = try beginZeroCopy(iter.count, net: host.net)
     let lending = lending(made, iter.isLendable, &host)
     do {
-      let count = try sendBytes(&iter, lending: lending, flags: flags, host: &host)
+      let count = try sendBytes(
+        &iter, lending: lending, flags: flags, controlError: controlError, host: &host)
       core.endZeroCopy(made, net: host.net)
       return count
     } catch {
@@ -90,16 +93,21 @@ extension TCPSender {
   }
 
   /// Adds up to `count` of the caller's bytes to a packet of the write queue.
+  ///
+  /// - Parameter fragments: `max_skb_frags`; notified memory takes all the slots there are.
   mutating func append(
-    _ iter: inout IovIter, count: Int, _ lending: Lending, use: MemoryUse, at place: SkBuffQueue.Position
+    _ iter: inout IovIter, count: Int, _ lending: Lending, use: MemoryUse, fragments: Int,
+    at place: SkBuffQueue.Position
   ) -> (byteCount: Int, fault: Bool) {
     writeQueue.withMutablePacket(at: place) { skb in
       switch lending {
-      case .none: skb.append(from: &iter, count: count, use: use)
+      case .none: skb.append(from: &iter, count: count, use: use, fragments: fragments)
       case .notified(let notification):
         (skb.lend(from: &iter, count: count, notification, use: use), false)
       case .spliced(let isShared):
-        (skb.lend(from: &iter, count: count, nil, isShared: isShared, use: use), false)
+        (
+          skb.lend(from: &iter, count: count, nil, isShared: isShared, use: use, fragments: fragments), false
+        )
       }
     }
   }

@@ -196,7 +196,7 @@ import Trace
     "Q3 a bad word is named, with what is expected there",
     arguments: [
       ("", "no qdisc is named: expected one of noqueue, pfifo_fast"),
-      ("fq", "unknown qdisc \"fq\": expected one of noqueue, pfifo_fast"),
+      ("sfq", "unknown qdisc \"sfq\": expected one of noqueue, pfifo_fast"),
       ("pfifo_fast limit 5", "pfifo_fast: unknown parameter \"limit\": expected no parameters"),
       (
         "tbf rate 10x burst 10kb latency 5ms",

@@ -162,6 +162,59 @@ import Wire
     check(skb.bytes == PoolBench.pattern(0..<170))
   }
 
+  @Test(
+    "B3 skb_shift moves any number of bytes from the front of one packet behind another, pages and truesize with them"
+  )
+  func shift() {
+    let bench = PoolBench()
+    for count in 1...2200 where count % 37 == 1 || [1000, 1500, 2200].contains(count) {
+      var front = bench.packet(linear: 30, fragments: [70])
+      var behind = bench.packet(linear: 0, fragments: [1000, 500, 700])
+      let truesize = front.truesize + behind.truesize
+      let isMoved = front.shift(from: &behind, count: count)
+      #expect(isMoved && front.length == 100 + count && behind.length == 2200 - count)
+      check(Array(front.bytes[100...]) == PoolBench.pattern(0..<count))
+      check(behind.bytes == PoolBench.pattern(count..<2200))
+      #expect(front.truesize + behind.truesize == truesize)
+      front.checkInvariants()
+      behind.checkInvariants()
+    }
+    #expect(bench.pool.buffersInUse == 0 && bench.pool.pagesInUse == 0)
+  }
+
+  @Test("B3 skb_shift: bytes of one page become one fragment again, and need no slot")
+  func shiftJoins() {
+    let bench = PoolBench()
+    var front = bench.packet(linear: 0, fragments: Array(repeating: 10, count: 16) + [100])
+    var rest = front.split(at: 200, headroom: 0)!
+    #expect(front.fragmentCount == 17 && rest.fragmentCount == 1)
+    let isMoved = front.shift(from: &rest, count: 20)
+    #expect(isMoved && front.fragmentCount == 17)
+    check(front.bytes.count == 220 && rest.length == 40)
+  }
+
+  @Test("B3 skb_shift: nothing moves without slots, with linear bytes, or while a copy is under way")
+  func shiftRefused() {
+    let bench = PoolBench()
+    var full = bench.packet(linear: 0, fragments: Array(repeating: 10, count: 17))
+    var other = bench.packet(linear: 0, fragments: [50, 50])
+    var isMoved = full.shift(from: &other, count: 10)
+    #expect(!isMoved && other.length == 100)
+    var front = bench.packet(linear: 0, fragments: [10])
+    var linear = bench.packet(linear: 5, fragments: [10])
+    isMoved = front.shift(from: &linear, count: 5)
+    #expect(!isMoved && linear.length == 15)
+    let twin = other.clone()
+    isMoved = front.shift(from: &other, count: 10)
+    #expect(!isMoved && front.length == 10)
+    #expect(twin?.length == 100)
+    var copied = bench.packet(linear: 0, fragments: [50])
+    let copy = front.clone()
+    isMoved = front.shift(from: &copied, count: 10)
+    #expect(!isMoved && copied.length == 50)
+    #expect(copy?.length == 10)
+  }
+
   @Test("B3 append(of:) shares pages for any range and copies only linear bytes")
   func appendRange() {
     let bench = PoolBench()

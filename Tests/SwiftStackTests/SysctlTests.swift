@@ -9,7 +9,7 @@ import Timers
   @Test("sysctl: every setting reads back what Linux has at its start") func defaults() throws {
     let host = try SimulatedStack()
     let values = Dictionary(host.stack.settingReports.map { ($0.name, $0.value) }) { first, _ in first }
-    #expect(values.count == Sysctl.all.count && values.count >= 68)
+    #expect(values.count == Sysctl.all.count && values.count >= 78)
     for (name, value) in [
       ("net.ipv4.ip_default_ttl", "64"), ("net.ipv4.tcp_wmem", "4096 16384 4194304"),
       ("net.ipv4.tcp_syn_retries", "6"), ("net.ipv4.tcp_synack_retries", "5"),
@@ -33,6 +33,13 @@ import Timers
       ("net.ipv4.neigh.default.proxy_qlen", "64"), ("net.ipv4.conf.sim0.arp_ignore", "0"),
       ("net.ipv4.conf.all.arp_announce", "0"), ("net.ipv4.conf.all.accept_source_route", "0"),
       ("net.ipv4.conf.sim0.accept_source_route", "1"),
+      ("net.core.max_skb_frags", "17"),
+      ("net.ipv4.tcp_early_retrans", "3"), ("net.ipv4.tcp_mtu_probing", "0"),
+      ("net.ipv4.tcp_base_mss", "1024"), ("net.ipv4.tcp_mtu_probe_floor", "48"),
+      ("net.ipv4.tcp_probe_interval", "600"), ("net.ipv4.tcp_probe_threshold", "8"),
+      ("net.ipv4.tcp_retries1", "3"), ("net.ipv4.tcp_slow_start_after_idle", "1"),
+      // Three, four and six eighths of 512 MiB, in pages.
+      ("net.ipv4.tcp_mem", "49152 65536 98304"),
     ] {
       #expect(values[name] == value, "\(name)")
       #expect(try host.stack.setting(name) == value)
@@ -58,6 +65,9 @@ import Timers
         "net.ipv4.tcp_fastopen_key", "0102-3-ffffffff-0,1-2-3-4",
         "00000102-00000003-ffffffff-00000000,00000001-00000002-00000003-00000004"
       ),
+      ("net.core.max_skb_frags", "1", "1"), ("net.core.max_skb_frags", "17", "17"),
+      ("net.ipv4.tcp_early_retrans", "4", "4"), ("net.ipv4.tcp_mtu_probing", "2", "2"),
+      ("net.ipv4.tcp_mem", "1 2", "1 2 98304"), ("net.ipv4.tcp_mtu_probe_floor", "48", "48"),
       ("net.ipv4.tcp_sack", "0", "0"), ("net.ipv4.tcp_fin_timeout", "2147483", "2147483"),
     ])
   func accepted(name: String, value: String, shown: String) throws {
@@ -72,6 +82,10 @@ import Timers
       ("net.ipv4.ip_default_ttl", "0", "1 to 255"), ("net.ipv4.ip_default_ttl", "256", "1 to 255"),
       ("net.ipv4.ip_default_ttl", "abc", "abc"), ("net.ipv4.ip_default_ttl", "1x", "1x"),
       ("net.ipv4.ip_default_ttl", "", "one number"), ("net.ipv4.ip_default_ttl", "1 2", "one number"),
+      ("net.core.max_skb_frags", "0", "1 to 17"), ("net.core.max_skb_frags", "18", "1 to 17"),
+      ("net.ipv4.tcp_early_retrans", "5", "0 to 4"), ("net.ipv4.tcp_mtu_probing", "3", "0 to 2"),
+      ("net.ipv4.tcp_mem", "1 2 3 4", "1 to 3 numbers"),
+      ("net.ipv4.tcp_mtu_probe_floor", "47", "48 to 65535"),
       ("net.ipv4.tcp_syn_retries", "0", "1 to 127"), ("net.ipv4.tcp_syn_retries", "128", "1 to 127"),
       ("net.ipv4.tcp_synack_retries", "256", "0 to 255"), ("net.ipv4.tcp_retries2", "-1", "0 to 255"),
       ("net.ipv4.tcp_wmem", "0 1 1", "1 to 2147483647"), ("net.ipv4.tcp_wmem", "1 2 3 4", "1 to 3 numbers"),

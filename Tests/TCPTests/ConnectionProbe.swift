@@ -21,11 +21,12 @@ extension ScriptedConnection {
 
   /// A connection with SACK and segments of 1,460 bytes, or 1,448 with time stamps, and a window of a megabyte.
   static func withSACK(
-    timestamps: Bool = false, seed: UInt64 = 1, settings: NetSettings = NetSettings()
+    timestamps: Bool = false, seed: UInt64 = 1, settings: NetSettings = NetSettings(),
+    probesTails: Bool = false, rtt: Nanoseconds = .zero
   ) throws -> ScriptedConnection {
     let open = try ScriptedConnection(
-      peer: ScriptedPeer(settings: settings, seed: seed), window: 16384,
-      options: [2, 4, 5, 0xB4, 1, 1, 4, 2, 1, 3, 3, 6], timestamps: timestamps)
+      peer: ScriptedPeer(settings: settings, seed: seed, probesTails: probesTails), window: 16384,
+      options: [2, 4, 5, 0xB4, 1, 1, 4, 2, 1, 3, 3, 6], timestamps: timestamps, rtt: rtt)
     open.acknowledge()
     return open
   }

@@ -92,9 +92,13 @@ public final class ScriptedPeer {
   private static let ownMAC: [UInt8] = [2, 0, 0, 0, 0, 1]
   private static let hostMAC: [UInt8] = [2, 0, 0, 0, 0, 2]
 
+  /// - Parameter probesTails: as Linux does by default; else the retransmission timer is the only one, as in most scripts.
   public init(
-    port: UInt16 = 7000, hostPort: UInt16 = 0, settings: NetSettings = NetSettings(), seed: UInt64 = 1
+    port: UInt16 = 7000, hostPort: UInt16 = 0, settings: NetSettings = NetSettings(), seed: UInt64 = 1,
+    probesTails: Bool = false
   ) throws {
+    var settings = settings
+    if !probesTails { settings.tcpEarlyRetransmit = 0 }
     let start = try Self.start(for: .current, port: port, hostPort: hostPort, settings: settings, seed: seed)
     host = try Self.host(settings, seed: seed, start: start)
     self.port = port

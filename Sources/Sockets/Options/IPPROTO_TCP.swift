@@ -27,6 +27,7 @@ public enum TCPOptionName {
   public static let fastOpen: Int32 = 23
   public static let timestamp: Int32 = 24
   public static let notSentLowWater: Int32 = 25
+  public static let congestionInfo: Int32 = 26
   public static let repairWindow: Int32 = 29
   public static let fastOpenConnect: Int32 = 30
   public static let signatureKeyForPrefix: Int32 = 32
@@ -36,6 +37,7 @@ public enum TCPOptionName {
   public static let authenticationKeys: Int32 = 41
   public static let fastOpenKey: Int32 = 33
   public static let fastOpenNoCookie: Int32 = 34
+  public static let transmitDelay: Int32 = 37
 }
 
 /// Linux: `do_tcp_setsockopt()`, `do_tcp_getsockopt()`.
@@ -150,6 +152,13 @@ extension OptionTable {
         try layer.tcp.setCongestionControl(id, wanted)
       })
     table.add(
+      TCPOptionName.congestionInfo, "TCP_CC_INFO", .bytes,
+      // Neither has more to tell. Linux: `tcp_congestion_ops` without `get_info`.
+      get: { (id, layer, _) throws(Errno) in
+        _ = try layer.tcp.options(id)
+        return []
+      })
+    table.add(
       TCPOptionName.userTimeout, "TCP_USER_TIMEOUT", .int,
       get: { (id, layer, _) throws(Errno) in
         Int32(clamping: try layer.tcp.options(id).userTimeout?.milliseconds ?? 0)
@@ -168,6 +177,18 @@ extension OptionTable {
       set: { (value, id, layer, _) throws(Errno) in
         try layer.tcp.withOptions(id) { (options) throws(Errno) in
           options.notSentLowWater = Int(UInt32(bitPattern: value))
+        }
+      })
+    table.add(
+      TCPOptionName.transmitDelay, "TCP_TX_DELAY", .int,
+      get: { (id, layer, _) throws(Errno) in
+        Int32(truncatingIfNeeded: try layer.tcp.options(id).transmitDelay)
+      },
+      set: { (microseconds, id, layer, _) throws(Errno) in
+        // What the smoothed round trip holds, which is kept times eight.
+        guard (0..<1 << 28).contains(microseconds) else { throw .EINVAL }
+        try layer.tcp.withOptions(id) { (options) throws(Errno) in
+          options.transmitDelay = UInt32(microseconds)
         }
       })
     table.addFastOpen()

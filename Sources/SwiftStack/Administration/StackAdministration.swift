@@ -47,7 +47,7 @@ extension Stack {
           if state.host.net.settings.pathMTUExpires != own.pathMTUExpires {
             state.host.internet.forgetPathMTUs()
           }
-          state.host.net.settings = own
+          state.host.net.apply(own)
           state.host.settingsChanged()
         }
       }

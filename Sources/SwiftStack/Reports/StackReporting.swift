@@ -269,7 +269,7 @@ extension TCPReport {
     add("data_segs_in", info.dataSegmentsIn)
     if let sent = info.lastDataSent { add("lastsnd", sent.milliseconds) }
     if let received = info.lastDataReceived { add("lastrcv", received.milliseconds) }
-    if info.pacingBytesPerSecond > 0 {
+    if info.pacingBytesPerSecond != .max {
       values.append(TCPValue("pacing_rate ", "\(info.pacingBytesPerSecond * 8)bps"))
     }
     if info.deliveryBytesPerSecond > 0 {
