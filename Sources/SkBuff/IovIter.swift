@@ -422,12 +422,13 @@ extension SkBuff {
     fragments: Int = SkBuff.maximumFragments
   ) -> (byteCount: Int, fault: Bool) {
     var none: InternetChecksum?
-    return append(from: &iter, count: most, use: use, sum: &none)
+    return append(from: &iter, count: most, use: use, fragments: fragments, sum: &none)
   }
 
   /// As above, and sums them on the way, as a block of their own; `nil`: nobody wants the sum.
   public mutating func append(
-    from iter: inout IovIter, count most: Int, use: MemoryUse, sum: inout InternetChecksum?
+    from iter: inout IovIter, count most: Int, use: MemoryUse, fragments: Int = SkBuff.maximumFragments,
+    sum: inout InternetChecksum?
   ) -> (byteCount: Int, fault: Bool) {
     precondition(!isCloned, "a packet that is shared is not appended to")
     let pool = self.pool

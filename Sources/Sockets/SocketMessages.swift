@@ -21,10 +21,7 @@ extension SocketLayer {
     // What no processor reads cannot be copied.
     if iter.isUnreadable && (id.kind != .tcp || (header.control.deviceMemory ?? 0) == 0) { throw .EFAULT }
     if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
-    if header.control.concernsSocket, let kind = id.kind {
-      try ControlMessages.check(
-        header.control, for: kind, privileges: privileges, try controlRules(id))
-    }
+    if id.kind != .tcp, let error = try controlError(id, header) { throw error }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }
@@ -34,6 +31,19 @@ extension SocketLayer {
       .sock_sendmsg, socket: id.rawValue, UInt64(asked), UInt64(UInt32(bitPattern: flags.rawValue)),
       UInt64(sent))
     return sent
+  }
+
+  /// What is wrong with the control messages of a send. A stream tells it later than other sockets, among its own errors.
+  mutating func controlError(_ id: SocketID, _ header: borrowing MessageHeader) throws(Errno) -> Errno? {
+    if let error = header.controlError { return error }
+    guard header.control.concernsSocket, let kind = id.kind else { return nil }
+    let rules = try controlRules(id)
+    do throws(Errno) {
+      try ControlMessages.check(header.control, for: kind, privileges: privileges, rules)
+    } catch {
+      return error
+    }
+    return nil
   }
 
   /// A caller gave up a send that it had repeated without `MSG_DONTWAIT`, whose EAGAIN was therefore not counted.

@@ -112,7 +112,7 @@ enum TCPOperations: SocketOperations {
     if header.controlError == nil && header.control.deviceMemory != nil {
       try layer.admitDeviceMemory(id, header, flags, iter, host: &host)
     }
-    let controlError = header.controlError ?? header.control.refusal(layer.privileges)
+    let controlError = try layer.controlError(id, header)
     guard let records = header.control.timestamping, controlError == nil else {
       return try layer.tcp.sendmsg(
         id, iter: &iter, to: header.address, flags: flags, controlError: controlError, host: &host)

@@ -1,6 +1,3 @@
-import NetNamespace
-import UDP
-
 /// What the owner of the sockets may do beyond the ordinary. Linux: capabilities of the calling process.
 public struct SocketPrivileges: OptionSet, Sendable {
   public var rawValue: UInt32
@@ -14,12 +11,4 @@ public struct SocketPrivileges: OptionSet, Sendable {
   public var mayMark: Bool { !isDisjoint(with: [.netAdmin, .netRaw]) }
   /// Of 0 to 6 everybody, of more with a privilege.
   public func maySetPriority(_ priority: UInt32) -> Bool { priority <= 6 || mayMark }
-}
-
-extension SendControl {
-  /// What its owner may not ask for. Linux: the privileges that `__sock_cmsg_send()` looks at.
-  func refusal(_ privileges: SocketPrivileges) -> Errno? {
-    guard !privileges.contains(.netAdmin) else { return nil }
-    return mark != nil || priority.map { $0 > 6 } ?? false ? .EPERM : nil
-  }
 }

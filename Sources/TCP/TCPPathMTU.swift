@@ -10,11 +10,11 @@ extension TCPSender {
   /// IP and TCP headers without options.
   private static let headerByteCount = IPv4Header.minimumByteCount + TCPHeader.minimumByteCount
 
-  /// The packet that a segment makes. Linux: `tcp_mss_to_mtu()`.
+  /// The packet that a segment makes, at most the longest there is: `tcp_base_mss` may be anything. Linux: `tcp_mss_to_mtu()`.
   ///
   /// - Parameter fixedOptions: bytes of the options that every segment has.
   private func packetSize(payload: Int, fixedOptions: Int) -> Int {
-    payload + fixedOptions + Int(networkOptionByteCount) + Self.headerByteCount
+    min(payload + fixedOptions + Int(networkOptionByteCount) + Self.headerByteCount, Int(UInt16.max))
   }
 
   /// Linux: `tcp_mtup_init()`.
