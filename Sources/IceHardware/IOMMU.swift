@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Which way the device may use a mapping. Linux: `enum dma_data_direction`.
 @frozen public enum DMADirection: UInt8, Sendable {
   /// The device reads. Linux: DMA_TO_DEVICE
@@ -66,7 +68,6 @@
     @usableFromInline var firstFree: UInt32
     @usableFromInline var windowCount: UInt32
     @usableFromInline var mappedCount: Int
-    @usableFromInline var fromDeviceUnmapCount: UInt64
     @usableFromInline var failuresToInject: Int
     @usableFromInline var mappingFailureCount: UInt64
   }
@@ -74,6 +75,8 @@
   @usableFromInline let slots: UnsafeMutablePointer<Slot>
   @usableFromInline let state: UnsafeMutablePointer<State>
   @usableFromInline let windows: UnsafeMutablePointer<Window>
+  /// The driver counts, the device looks, perhaps on a thread of its own.
+  @usableFromInline let unmapCount: UnsafeMutablePointer<Atomic<UInt64>>
   /// Most windows at once.
   public static let maximumWindows = 16
   /// How many mappings can exist at once.
@@ -96,8 +99,9 @@
     }
     unsafe state.initialize(
       to: State(
-        firstFree: 0, windowCount: 0, mappedCount: 0, fromDeviceUnmapCount: 0, failuresToInject: 0,
-        mappingFailureCount: 0))
+        firstFree: 0, windowCount: 0, mappedCount: 0, failuresToInject: 0, mappingFailureCount: 0))
+    unsafe unmapCount = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: 1)
+    unsafe unmapCount.initialize(to: Atomic(0))
   }
 
   /// Frees the table; only its owner calls this, last.
@@ -105,6 +109,7 @@
     unsafe slots.deallocate()
     unsafe state.deallocate()
     unsafe windows.deallocate()
+    unsafe unmapCount.deallocate()
   }
 
   // MARK: Memory of devices
@@ -212,8 +217,11 @@
     let slot = unsafe slots + index
     let isLive = unsafe slot.pointee.direction != 0 && UInt64(slot.pointee.generation) == iova.rawValue >> 40
     precondition(isLive, "The driver unmapped an address that is not mapped.")
-    // `fromDevice` is 2, `toDevice` is 1.
-    unsafe state.pointee.fromDeviceUnmapCount &+= UInt64(slot.pointee.direction >> 1)
+    if unsafe slot.pointee.direction == UInt32(DMADirection.fromDevice.rawValue) {
+      // One writer, so counting needs no locked operation.
+      unsafe unmapCount.pointee.store(
+        unmapCount.pointee.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+    }
     unsafe slot.pointee.direction = 0
     unsafe slot.pointee.nextFree = state.pointee.firstFree
     unsafe state.pointee.firstFree = UInt32(truncatingIfNeeded: index)
@@ -244,7 +252,7 @@
 
   /// How many mappings that the device may write to were ended: while it stands still, a translation that the device
   /// keeps is good. Linux: what `iommu_iotlb_sync()` tells a device that caches translations.
-  public var fromDeviceUnmapCount: UInt64 { unsafe state.pointee.fromDeviceUnmapCount }
+  @inlinable public var fromDeviceUnmapCount: UInt64 { unsafe unmapCount.pointee.load(ordering: .acquiring) }
   /// How many mappings exist now.
   public var mappedCount: Int { unsafe state.pointee.mappedCount }
   /// How many calls of `map` were refused.
