@@ -47,7 +47,7 @@ extension Shard {
   ) throws(Errno) {
     forgetReleasedMemory()
     let bound = BoundMemory(memory, number, at: start, to: device, end: end)
-    guard deviceMemory.count < IOMMU.maximumWindows else { throw Errno(rawValue: 28) }
+    guard deviceMemory.count < IOMMU.maximumWindows else { throw .ENOSPC }
     deviceMemory.append(bound)
     unsafe show(bound)
     sockets.deviceMemory[number] = ethernet

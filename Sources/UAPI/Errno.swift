@@ -18,6 +18,7 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringCo
   public static let EEXIST = Errno(rawValue: 17)
   public static let ENODEV = Errno(rawValue: 19)
   public static let EINVAL = Errno(rawValue: 22)
+  public static let ENOSPC = Errno(rawValue: 28)
   public static let EPIPE = Errno(rawValue: 32)
   public static let EDEADLK = Errno(rawValue: 35)
   public static let ENOMSG = Errno(rawValue: 42)
