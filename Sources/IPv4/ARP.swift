@@ -24,7 +24,7 @@ extension IPv4Layer {
       .arp_rcv, skb: skb.serial, UInt64(packet.operation.rawValue), UInt64(packet.senderAddress.rawValue))
     let wasSentToUs = skb.packetType == .host
     // With our own link-layer address: no answer would leave this host.
-    guard packet.senderMAC != link.devices[interface].macAddress else {
+    guard !Self.isOwnStation(packet.senderMAC, link) else {
       skb.drop(.ownLinkAddress)
       return
     }
@@ -67,13 +67,19 @@ extension IPv4Layer {
     let wasSentToUs = skb.packetType == .host
     let interface = skb.interface
     _ = consume skb
-    guard packet.senderMAC != link.devices[interface].macAddress, isPlausible(packet) else { return }
+    guard !Self.isOwnStation(packet.senderMAC, link), isPlausible(packet) else { return }
     noteConflict(with: packet, on: interface, link: &link, net: &net, isOverheard: true)
     guard !packet.senderAddress.isAny, !isOwn(packet.senderAddress) else { return }
     let isForUs = packet.operation == .request && isOwn(packet.targetAddress)
     if isForUs && !answers(packet, on: interface, net: &net) { return }
     learn(packet, wasSentToUs: wasSentToUs, create: false, on: interface, link: &link, net: &net)
     if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
+  }
+
+  /// One of ours, on whatever link: two of a host's interfaces may share one (RFC 5227 section 2.4).
+  private static func isOwnStation(_ address: MACAddress, _ link: borrowing LinkLayer) -> Bool {
+    for index in link.devices.indices where link.devices[index].macAddress == address { return true }
+    return false
   }
 
   /// Nobody is found at such addresses, and no group address may become a neighbour's.
@@ -207,7 +213,10 @@ extension IPv4Layer {
     }
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
     while let skb = link.neighbours.takeFailed() {
-      if let header = Self.header(of: skb), !isLocal(header.source) {
+      // A masqueraded packet has our address and somebody else's socket: the message finds its way back as the packets do.
+      if let header = Self.header(of: skb),
+        !isLocal(header.source) || skb.socket == 0 && hooks.tracksConnections
+      {
         report(
           skb, header, .neighbourFailed, kind: .destinationUnreachable, code: ICMPHeader.Unreachable.host,
           info: 0, link: &link, net: &net)

@@ -64,6 +64,7 @@ extension IPv4Layer {
       var packet = net.pool.allocate(headroom: room, linear: TCPHeader.minimumByteCount, use: .transit)
     else { return nil }
     packet.put(TCPHeader.minimumByteCount)
+    packet.connection = hooks.connections.answer(to: skb, isError: false)
     guard var bytes = packet.writable() else { return nil }
     reset.write(to: &bytes)
     var sum = InternetChecksum.pseudoHeader(

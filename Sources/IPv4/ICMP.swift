@@ -269,6 +269,7 @@ extension IPv4Layer {
       return
     }
     message.setTransportHeader()
+    message.connection = hooks.connections.answer(to: skb, isError: true)
     var options = IPv4SendOptions(protocol: .icmp)
     // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
     options.typeOfService = (header.typeOfService & 0x1C) | 0xC0

@@ -153,7 +153,7 @@ extension ConnectionTracking {
     let count = UInt64(addresses.upperBound.rawValue - addresses.lowerBound.rawValue) + 1
     if count == 1 { return addresses.lowerBound }
     let hash = table.hash(tuple.source, tuple.destination, net: &net)
-    return IPv4Address(addresses.lowerBound.rawValue + UInt32((hash >> 32) * count >> 32))
+    return IPv4Address(addresses.lowerBound.rawValue + UInt32(((hash >> 32) * count) >> 32))
   }
 
   // MARK: Errors

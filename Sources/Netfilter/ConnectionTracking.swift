@@ -89,17 +89,34 @@ public struct ConnectionTracking: ~Copyable {
     }
   }
 
+  /// What a packet of our own that answers another is of: the same connection, the other way, also when that is not in the
+  /// table yet. Linux: `nf_ct_attach()`.
+  package func answer(to skb: borrowing SkBuff, isError: Bool) -> UInt32 {
+    guard let asked = reference(of: skb), asked.state != .related else { return 0 }
+    return ConnectionReference(
+      slot: asked.slot, generation: asked.generation, state: isError ? .related : .established,
+      direction: asked.direction.other
+    ).rawValue
+  }
+
   static func isError(_ type: UInt8) -> Bool { ICMPHeader.Kind(rawValue: type).isError }
 
   /// Whether a packet's checksum is right, as far as it was not looked at. Linux: `nf_checksum()`.
   private func isIntact(
     _ skb: borrowing SkBuff, _ header: IPv4Header, at hook: Hook, net: borrowing Net
   ) -> Bool {
+    let start = header.headerByteCount
+    let count = skb.length - start
+    if hook == .prerouting && header.protocol == .udp {
+      // Linux: `udp_error()`, whatever is known of the checksum.
+      guard count >= UDPHeader.byteCount, skb.headLength >= start + UDPHeader.byteCount else { return false }
+      let stated = Int(skb.linear.load16(start + UDPHeader.Offset.length))
+      // A GSO packet's length is that of all its datagrams or of one.
+      guard stated >= UDPHeader.byteCount || skb.isGSO, stated <= count else { return false }
+    }
     guard hook == .prerouting, net.settings.connections.verifiesChecksums, skb.checksumStatus == .none else {
       return true
     }
-    let start = header.headerByteCount
-    let count = skb.length - start
     switch header.protocol {
     case .icmp: return skb.checksum(from: start, count: count).isValid
     case .tcp, .udp:
@@ -191,7 +208,9 @@ public struct ConnectionTracking: ~Copyable {
     guard skb.mayPull(min(skb.length, most)), skb.linear.byteCount > start,
       let inner = IPv4Header(parsing: skb.linear.extracting(droppingFirst: start)),
       let tuple = ConnectionTuple(inner, bytes: skb.linear.extracting(droppingFirst: start)),
-      let inverted = tuple.inverted, let found = table.find(inverted, net: &net)
+      // Whoever sent the quoted packet is whom an error about it is for: nobody else gets one in by quoting it.
+      let inverted = tuple.inverted, inverted.destination == header.destination,
+      let found = table.find(inverted, net: &net)
     else {
       table.statistics.invalid &+= 1
       return

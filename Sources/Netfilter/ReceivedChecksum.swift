@@ -17,12 +17,29 @@ extension SkBuff {
     guard length >= start + field + 2, mayPull(start + field + 2) else { return true }
     // A datagram without a checksum stays so.
     if header.protocol == .udp && linear.load16(start + field) == 0 { return true }
+    if header.protocol == .udp && !isGSO {
+      let stated = Int(linear.load16(start + UDPHeader.Offset.length))
+      if stated != length - start { return sumDatagram(header, at: start, byteCount: stated) }
+    }
     let pseudo = InternetChecksum.pseudoHeader(
       source: header.source, destination: header.destination, protocol: header.protocol,
       byteCount: length - start)
     guard var bytes = writable() else { return false }
     bytes.store16(pseudo.partial, start + field)
     setPartialChecksum(start: start, offset: field)
+    return true
+  }
+
+  /// Of a datagram that ends before its packet does only the datagram is summed (RFC 768): no device can do that.
+  private mutating func sumDatagram(_ header: IPv4Header, at start: Int, byteCount: Int) -> Bool {
+    guard byteCount >= UDPHeader.byteCount, byteCount < length - start else { return true }
+    guard var bytes = writable() else { return false }
+    bytes.store16(0, start + UDPHeader.Offset.checksum)
+    var sum = InternetChecksum.pseudoHeader(
+      source: header.source, destination: header.destination, protocol: .udp, byteCount: byteCount)
+    sum.add(checksum(from: start, count: byteCount), at: 0)
+    guard var summed = writable() else { return false }
+    summed.store16(sum.checksum == 0 ? 0xFFFF : sum.checksum, start + UDPHeader.Offset.checksum)
     return true
   }
 }

@@ -39,6 +39,8 @@ public struct TrackedTCP: Sendable {
     var scale: UInt8 = 0
     var hasScale = false
     var hasSACK = false
+    /// Nobody knows how its windows are scaled: whatever it sends is believed. Linux: `IP_CT_TCP_FLAG_BE_LIBERAL`.
+    var isLiberal = false
     /// It closed: its FIN was seen.
     var hasClosed = false
     /// Something of it was seen.

@@ -33,6 +33,9 @@ extension TrackedTCP {
     ends.original.hasSACK = true
     ends.reply.hasSACK = true
     ends.original.isKnown = true
+    // How their windows are scaled was said before.
+    ends.original.isLiberal = true
+    ends.reply.isLiberal = true
   }
 
   /// An end as its SYN presents it.
@@ -48,8 +51,16 @@ extension TrackedTCP {
     return end
   }
 
+  /// Where a segment lies.
+  enum Fit {
+    case inside
+    /// What it carries or acknowledges is long past.
+    case late
+    case outside
+  }
+
   /// Whether a segment fits into the windows; then what it tells is noted. Linux: `tcp_in_window()`.
-  mutating func takes(_ segment: TrackedSegment, _ direction: ConnectionDirection) -> Bool {
+  mutating func takes(_ segment: TrackedSegment, _ direction: ConnectionDirection) -> Fit {
     var sender = self[direction]
     var receiver = self[direction.other]
     let isOpening = segment.flags.contains(.syn)
@@ -64,7 +75,7 @@ extension TrackedTCP {
         if !segment.flags.contains(.ack) {
           self[direction] = sender
           self[direction.other] = receiver
-          return true
+          return .inside
         }
       } else {
         // Nothing of what it may send is known.
@@ -100,7 +111,16 @@ extension TrackedTCP {
           && (end.isAtOrAfter(sender.end - receiver.window - 1) || receiver.window == 0)))
       && (!receiver.isKnown
         || (highest.isAtOrBefore(receiver.end) && acknowledgment.isAtOrAfter(receiver.end - acknowledged - 1)))
-    guard fits else { return false }
+    guard fits else {
+      if sender.isLiberal {
+        self[direction] = sender
+        self[direction.other] = receiver
+        return .inside
+      }
+      // Below a lower bound only it is late, a copy perhaps: it passes, with its connection.
+      let isLate = sequence.isAtOrBefore(sender.largestEnd) && highest.isAtOrBefore(receiver.end)
+      return isLate ? .late : .outside
+    }
     if sender.window < window { sender.window = window }
     if end.isAfter(sender.end) {
       sender.end = end
@@ -118,7 +138,7 @@ extension TrackedTCP {
     }
     self[direction] = sender
     self[direction.other] = receiver
-    return true
+    return .inside
   }
 }
 
@@ -151,9 +171,8 @@ extension ConnectionTracking {
       return .invalid
     }
     let isExact = isExactReset(segment, direction, slot)
-    guard table[slot].tcp.takes(segment, direction) || settings.tcpLiberal && kind != .reset else {
-      return .invalid
-    }
+    let fit = table[slot].tcp.takes(segment, direction)
+    if fit != .inside && !(settings.tcpLiberal && kind != .reset) { return fit == .late ? .ignore : .invalid }
     // A reset that is not exact is answered by a challenge (RFC 5961 section 3.2): the connection may go on.
     if kind == .reset && old == .established && !isExact { new = old }
     table[slot].tcp.note(segment, kind, direction)
