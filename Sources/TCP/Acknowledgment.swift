@@ -19,6 +19,8 @@ struct AckFlags: OptionSet {
   static let originalSacked = AckFlags(rawValue: 1 << 11)
   /// The peer has both the last segment and the probe that was the same. Linux: `FLAG_DSACK_TLP`.
   static let probeDuplicated = AckFlags(rawValue: 1 << 12)
+  /// The loss probe has arrived, behind a hole.
+  static let probeSacked = AckFlags(rawValue: 1 << 13)
 
   /// Not a sign of loss. Linux: `FLAG_NOT_DUP`.
   static let notDuplicate: AckFlags = [.data, .windowUpdate, .dataAcked, .synAcked]

@@ -32,6 +32,14 @@ struct RTTEstimator {
     return least == .max ? nil : .microseconds(least)
   }
 
+  /// Every packet will take so much longer from now on; the least that was measured is none any more.
+  mutating func shift(by microseconds: Int64) {
+    smoothed8 = min(max(smoothed8 + microseconds << 3, 1), Int64(UInt32.max))
+    minimumCurrent = .max
+    minimumPrevious = .max
+    setTimeout()
+  }
+
   /// - Parameters:
   ///   - rtt: below a microsecond counts as one: RTTs of microseconds are normal on a TAP.
   ///   - acknowledged: SND.UNA, `next`: SND.NXT, to find window ends.

@@ -144,12 +144,23 @@ struct Scoreboard: ~Copyable {
       lostHintSacked -= segments
     }
     counts.acknowledge(segments, of: block)
+    if !isWhole { stampAcknowledged(place, upTo: una) }
     if isWhole {
       forget(place)
       memory -= queue.truesize(at: place)
       queue.remove(at: place).stamp(.acknowledged)
     }
     return Acknowledged(block: block, segments: segments, isWhole: isWhole)
+  }
+
+  /// The byte that a stamp is for may be acknowledged before its packet is. Linux: `tcp_ack_tstamp()`.
+  private mutating func stampAcknowledged(_ place: SkBuffQueue.Position, upTo una: SequenceNumber) {
+    guard queue.withPacket(at: place, { $0.stamps.contains(.acknowledged) }) else { return }
+    queue.withMutablePacket(at: place) { (skb: inout SkBuff) in
+      guard SequenceNumber(skb.stampKey).isBefore(una) else { return }
+      skb.stamp(.acknowledged)
+      skb.stamps.remove(.acknowledged)
+    }
   }
 
   /// What goes down of a packet that is sent again.

@@ -39,6 +39,14 @@ extension TCPSender {
       writeQueue[tcp: place].flags.formUnion(rest.tcp.flags)
       writeQueue[tcp: place].endOfRecord = rest.tcp.endOfRecord
       writeQueuedMemory += writeQueue.truesize(at: place) - before
+      // Linux: `tcp_skb_collapse_tstamp()`.
+      if !rest.stamps.isEmpty {
+        let (stamps, key) = (rest.stamps, rest.stampKey)
+        writeQueue.withMutablePacket(at: place) {
+          $0.stamps.formUnion(stamps)
+          $0.stampKey = key
+        }
+      }
       rest.consumed()
     } else {
       var behind = rest

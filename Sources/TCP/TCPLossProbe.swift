@@ -34,7 +34,8 @@ extension TCPConnection {
   /// segment again. There is one at a time. Linux: `tcp_send_loss_probe()`.
   mutating func lossProbeExpired(host: inout Host) {
     guard sender.packetsOut > 0 else { return }
-    if sender.lossProbe == nil, let isRetransmission = sendLossProbe(host: &host) {
+    // Once something behind a hole is known to have arrived there is no tail to ask for (RFC 8985 section 7.2).
+    if sender.lossProbe == nil, sender.sackedOut == 0, let isRetransmission = sendLossProbe(host: &host) {
       sender.lossProbe = LossProbe(end: sender.sndNxt, isRetransmission: isRetransmission)
       host.net.counters.count(.TcpExtTCPLossProbes)
       restartRetransmit(net: host.net)
@@ -80,6 +81,18 @@ extension TCPSender {
   func timeUntilTimeout(now: Instant) -> Nanoseconds {
     guard let head = scoreboard.queue.first else { return rtt.timeout }
     return scoreboard.queue[tcp: head].sentAt + rtt.timeout - now
+  }
+
+  /// The probe has arrived: what was sent two round trips before it and has not is lost (RFC 8985 section 7.4.2; Linux's RACK
+  /// tells it from the times).
+  mutating func markLostBeforeProbe(net: inout Net) {
+    var place = scoreboard.queue.first
+    while let current = place, scoreboard.queue[tcp: current].sequence.isBefore(highestSack) {
+      place = scoreboard.queue.position(after: current)
+      if scoreboard.queue[tcp: current].sacked.isDisjoint(with: [.sacked, .lost]) {
+        markLost(current, net: &net)
+      }
+    }
   }
 
   /// An ACK of all that was sent when the probe went tells what became of the tail: it is there, twice, or the probe has

@@ -69,6 +69,7 @@ extension TCPSender {
         _ = undoDuplicateSACK(net: &net)
       }
       markRenoLosses(flags, net: &net)
+      if flags.contains(.probeSacked) { markLostBeforeProbe(net: &net) }
       guard isTimeToRecover else {
         tryToOpen(flags)
         return .none
@@ -131,7 +132,9 @@ extension TCPSender {
   /// Linux: `tcp_init_undo()`.
   private mutating func beginUndo() {
     recovery.undoMarker = sndUna
-    recovery.undoRetransmissions = retransOut > 0 ? retransOut : nil
+    // A loss probe that is out was a retransmission too.
+    let out = retransOut + (lossProbe?.isRetransmission == true ? 1 : 0)
+    recovery.undoRetransmissions = out > 0 ? out : nil
     recovery.undoDistance = 0
   }
 

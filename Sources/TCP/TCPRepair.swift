@@ -224,7 +224,8 @@ extension TCPConnection {
     while iter.count > 0 {
       let (taken, fault) = skb.append(from: &iter, count: iter.count)
       count += taken
-      if fault || taken == 0 && host.net.pool.refillFragment(use: .ordinary) == 0 { break }
+      // 17 fragments are full, or memory is.
+      if fault || taken == 0 { break }
     }
     guard count > 0 else { throw .ENOMEM }
     skb.tcp.sequence = receiver.rcvNxt
@@ -255,7 +256,9 @@ extension TCPConnection {
     _ queue: borrowing SkBuffQueue, _ place: SkBuffQueue.Position, to iter: inout IovIter
   ) throws(Errno) -> Int {
     let length = queue.length(at: place)
-    let moved = queue.withPacket(at: place) { $0.copyDatagram(from: 0, count: length, to: &iter) }
+    let moved = queue.withPacket(at: place) {
+      $0.isUnreadable ? 0 : $0.copyDatagram(from: 0, count: length, to: &iter)
+    }
     guard moved == length else { throw .EFAULT }
     return moved
   }

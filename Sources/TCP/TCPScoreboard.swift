@@ -203,6 +203,7 @@ extension TCPSender {
       if ack.sample.sackRTTFirst == nil { ack.sample.sackRTTFirst = block.sentAt }
     }
     ack.flags.insert(.dataSacked)
+    if let probe = lossProbe, probe.end == block.endSequence { ack.flags.insert(.probeSacked) }
     ack.sample.note(block)
     scoreboard.sack(place)
   }

@@ -127,7 +127,9 @@ extension TCPConnection {
     }
 
     if copied > 0 {
-      if !core.timestamping.isEmpty { stampTail() }
+      // Once for a call, as it ends: one that waits goes on with the rest.
+      let isLast = iter.count == 0 || flags.contains(.dontWait) && !stopped
+      if !core.timestamping.isEmpty && isLast { stampTail() }
       host.net.tracer.record(.tcp_sendmsg, socket: id.rawValue, UInt64(requested), UInt64(copied))
       if iter.count == 0 {
         if flags.contains(.endOfRecord), let tail = sender.writeQueue.last {

@@ -34,6 +34,16 @@ extension TCPLayer {
     if mtu > 0 { sockets[index].sender.syncMSS(mtu: mtu) }
   }
 
+  /// `TCP_TX_DELAY`: the round trips to come are as much longer, or each flight would be taken for lost.
+  public mutating func setTransmitDelay(_ id: SocketID, microseconds: UInt32) throws(Errno) {
+    let index = try slot(id)
+    let change = Int64(microseconds) - Int64(sockets[index].options.transmitDelay)
+    sockets[index].options.transmitDelay = microseconds
+    if change != 0 && sockets[index].state == .established && sockets[index].sender.rtt.hasSample {
+      sockets[index].sender.rtt.shift(by: change)
+    }
+  }
+
   /// `SO_KEEPALIVE` was switched on or off. Linux: `tcp_set_keepalive()`.
   public mutating func keepAliveChanged(_ id: SocketID, net: inout Net) throws(Errno) {
     let index = try slot(id)

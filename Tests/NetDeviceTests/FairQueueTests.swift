@@ -47,6 +47,42 @@ import Timers
     #expect(bench.device.queueLength == 0 && bench.net.timers.nextDeadline == nil)
   }
 
+  @Test(
+    "Q3 fq: what no socket sends is told apart by its hash; control goes first and within no flow's limit")
+  func withoutSocket() throws {
+    let bench = try bench("fq flow_limit 1")
+    // All of it waits for the same moment.
+    let later = bench.net.now + .milliseconds(5)
+    func add(_ tag: UInt8, hash: UInt32 = 0, priority: UInt32 = 0) -> XmitResult {
+      var skb = bench.frame(tag, length: 100)
+      skb.hash = hash
+      skb.priority = priority
+      skb.timestamp = later
+      return bench.send(skb)
+    }
+    #expect(add(1) == .success)
+    #expect(add(2) == .dropped)
+    #expect(add(3, hash: 5) == .success)
+    for tag in UInt8(4)...5 { #expect(add(tag, priority: 7) == .success) }
+    bench.settle()
+    // Control does not wait.
+    #expect(tags(bench) == [4, 5])
+    bench.advance(.milliseconds(5))
+    bench.settle()
+    #expect(tags(bench).suffix(2) == [1, 3])
+  }
+
+  @Test("Q3 fq: a departure time beyond half the clock's range has passed, as Linux's signed time has")
+  func farAhead() throws {
+    let bench = try bench()
+    var skb = bench.frame(1, length: 100)
+    skb.socket = 1
+    skb.timestamp = Instant(nanoseconds: .max)
+    _ = bench.send(skb)
+    bench.settle()
+    #expect(tags(bench) == [1])
+  }
+
   @Test("Q3 fq: sockets have their turns, of a quantum each, after what a flow begins with")
   func turns() throws {
     let bench = try bench("fq quantum 1000 initial_quantum 2000")

@@ -97,6 +97,17 @@ struct RepairTests {
     return connection
   }
 
+  @Test("T7 a send to the receive queue of more than a packet holds goes in several")
+  func longQueue() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer())
+    try open.socket.setsockopt(level: 6, name: 19, 1)
+    try MovedConnection.choose(open.socket, .receive)
+    open.socket.isNonBlocking = true
+    let before = try MovedConnection.int(open.socket, 21)
+    #expect(try open.socket.send([UInt8](repeating: 7, count: 2 << 20)) == 2 << 20)
+    #expect(try MovedConnection.int(open.socket, 21) &- before == 2 << 20)
+  }
+
   @Test(
     "T7 a live connection moves to another stack: nobody tells the peer, every byte arrives once, both ways")
   func moves() throws {

@@ -1,12 +1,39 @@
 import IceModel
+import InetSocket
 import SwiftStack
 import TestSupport
 import Testing
+
+@testable import TCP
 
 @Suite("T9 T10 when a segment goes and how large it is", .everyVariation)
 struct SendRuleTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
   private func text(_ string: String) -> [UInt8] { Array(string.utf8) }
+
+  @Test("S7 an ACK stamp comes when its byte is acknowledged, not when the packet is that carries it")
+  func stampInMiddle() throws {
+    let open = try ScriptedConnection.withSACK()
+    let flags: TimestampingFlags = [.transmitAcknowledged, .software, .identifiers, .timeOnly]
+    try open.socket.setsockopt(level: 6, name: 3, 1)
+    try open.socket.setsockopt(level: 1, name: 37, Int32(bitPattern: flags.rawValue))
+    let base = open.acknowledgment
+    try open.socket.send(data(1460))
+    let none: TimestampingFlags = [.software, .identifiers]
+    try open.socket.setsockopt(level: 1, name: 37, Int32(bitPattern: none.rawValue))
+    try open.socket.send(data(3 * 1460))
+    try open.socket.setsockopt(level: 6, name: 3, 0)
+    #expect(open.sent(from: base) == [0, 1, 2, 3])
+    open.acknowledge(base: base, upTo: 1)
+    let error = try open.socket.recvmsg(flags: .errorQueue).control.error
+    #expect(error?.info == 2 && error?.data == 1459)
+  }
+
+  @Test("T10 a segment longer than what a device cuts goes as one, not as none")
+  func longSegment() throws {
+    let open = try ScriptedConnection.withSACK()
+    #expect(open.inspect { $0.tsoSegments(mss: 65_483) } == 1)
+  }
 
   @Test("T9 Minshall: a small segment waits for a small one that is out, not for full ones")
   func minshall() throws {

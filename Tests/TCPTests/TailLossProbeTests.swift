@@ -140,6 +140,34 @@ struct TailLossProbeTests {
     #expect(open.info.slowStartThreshold == reduced)
   }
 
+  @Test("T10 loss probe: its SACK says that all before it is lost: recovery begins at once (RFC 8985 7.4.2)")
+  func longTail() throws {
+    let open = try open()
+    let base = try open.flight(5)
+    open.peer.advance(.milliseconds(210))
+    #expect(open.sent(from: base) == [4])
+    open.acknowledge(base: base, upTo: 0, sack: [4..<5])
+    #expect(open.info.congestionState == .recovery)
+    #expect(open.info.lost == 4)
+    #expect(open.sent(from: base).first == 0)
+    #expect(open.counter(.TcpExtTCPTimeouts) == 0)
+  }
+
+  @Test(
+    "T10 loss probe: it counts among the retransmissions that D-SACK has to deny before a timeout was needless"
+  )
+  func undo() throws {
+    let open = try open()
+    let base = try open.flight(2)
+    open.peer.advance(.milliseconds(510))
+    #expect(open.counter(.TcpExtTCPLossProbes) == 1 && open.counter(.TcpExtTCPTimeouts) == 1)
+    // The second was there before its probe; the first was lost.
+    open.acknowledge(base: base, upTo: 0, sack: [1..<2, 1..<2])
+    open.acknowledge(base: base, upTo: 2)
+    #expect(open.counter(.TcpExtTCPLossUndo) == 0 && open.counter(.TcpExtTCPFullUndo) == 0)
+    #expect(open.info.slowStartThreshold != nil)
+  }
+
   @Test("T10 loss probe: D-SACK says that it was needless: no reduction")
   func duplicated() throws {
     let (open, base) = try probed()
@@ -205,6 +233,16 @@ struct TailLossProbeTests {
     open.acknowledge(base: base, upTo: 1, sack: [2..<3])
     #expect(open.info.congestionState == .disorder)
     #expect(open.inspect { $0.timers.retransmitKind } == .retransmission)
+  }
+
+  @Test("T10 loss probe: none once something was SACKed, though its timer runs (RFC 8985 7.2)")
+  func noneAfterSACK() throws {
+    let open = try open()
+    let base = try open.flight(3)
+    open.acknowledge(base: base, upTo: 0, sack: [2..<3])
+    #expect(open.inspect { $0.timers.retransmitKind } == .lossProbe)
+    #expect(seen(open, base, for: .milliseconds(310)).map { $0[1] } == [0])
+    #expect(open.counter(.TcpExtTCPLossProbes) == 0 && open.counter(.TcpExtTCPTimeouts) == 1)
   }
 
   @Test("T10 loss probe: all is acknowledged: no timer runs")

@@ -32,6 +32,18 @@ struct TransmitDelayTests {
     #expect(open.peer.timeline(for: .milliseconds(40)).map(\.milliseconds) == [0])
   }
 
+  @Test("T10 TCP_TX_DELAY: the round trips to come are as much longer, and so is the time-out")
+  func timeout() throws {
+    let open = try open(["fq"])
+    let before = (open.info.smoothedRTT, open.info.retransmissionTimeout)
+    try open.socket.set(Self.option, 500_000)
+    #expect(open.info.smoothedRTT == before.0 + .milliseconds(500))
+    #expect(open.info.retransmissionTimeout == before.1 + .milliseconds(500))
+    try open.socket.set(Self.option, 0)
+    #expect(open.info.smoothedRTT == before.0)
+    #expect(open.info.retransmissionTimeout == before.1)
+  }
+
   @Test("T10 TCP_TX_DELAY does nothing where the device's queue heeds no departure time")
   func withoutFairQueue() throws {
     let open = try open(["pfifo_fast"])

@@ -4,7 +4,7 @@ import Timers
 
 /// Every socket's packets in turn, none before its departure time. Linux: `fq`.
 ///
-/// A flow is what one socket sends. It has `quantum` bytes each time its turn comes, and one that begins has more. A flow whose
+/// A flow is what one socket sends; what none sends is told apart by its hash. A flow has `quantum` bytes each time its turn comes, and one that begins has more. A flow whose
 /// next packet is to leave later stands aside until then and holds nobody up.
 public struct FairQueue: ~Copyable {
   /// What `tc qdisc replace ... fq` sets.
@@ -22,7 +22,7 @@ public struct FairQueue: ~Copyable {
 
   /// What one socket sends. Linux: `struct fq_flow`.
   private struct Flow: ~Copyable {
-    let key: UInt32
+    let key: UInt64
     var packets = SkBuffQueue()
     /// Bytes it may still send in this turn.
     var credit: Int
@@ -37,7 +37,9 @@ public struct FairQueue: ~Copyable {
 
   private var parameters: Parameters
   private var flows = Slab<Flow>()
-  private var places: [UInt32: Int] = [:]
+  private var places: [UInt64: Int] = [:]
+  /// What keeps the network going, ARP: before all others and within no flow's limit. Linux: `q->internal`.
+  private var control = SkBuffQueue()
   /// Whose turn it is: flows that have just begun, then the others. Linux: `new_flows`, `old_flows`.
   private var new = Fifo<Int>(capacity: 64, blank: 0)
   private var old = Fifo<Int>(capacity: 64, blank: 0)
@@ -59,9 +61,10 @@ public struct FairQueue: ~Copyable {
   public mutating func enqueue(
     _ skb: consuming SkBuff, now: Instant, statistics: inout QdiscStatistics
   ) -> XmitResult {
-    let index = flow(of: skb.socket, now: now)
-    guard count < parameters.limit, flows[index].packets.count < parameters.flowLimit,
-      skb.timestamp - now <= parameters.horizon
+    let isControl = skb.priority & 15 == Self.controlPriority
+    let index = isControl ? nil : flow(of: Self.key(of: skb), now: now)
+    guard count < parameters.limit, skb.timestamp - now <= parameters.horizon,
+      index.map({ flows[$0].packets.count < parameters.flowLimit }) ?? true
     else {
       statistics.dropped += 1
       skb.drop(.qdiscDrop)
@@ -69,6 +72,10 @@ public struct FairQueue: ~Copyable {
     }
     count += 1
     byteCount += skb.wireSize.byteCount
+    guard let index else {
+      control.append(skb)
+      return .success
+    }
     let begins = flows[index].packets.isEmpty
     if begins && now - flows[index].idleSince >= Self.refillDelay {
       flows[index].credit = max(flows[index].credit, parameters.quantum)
@@ -78,7 +85,15 @@ public struct FairQueue: ~Copyable {
     return .success
   }
 
-  private mutating func flow(of key: UInt32, now: Instant) -> Int {
+  /// Linux: `TC_PRIO_CONTROL`.
+  private static let controlPriority: UInt32 = 7
+
+  /// Linux: `fq_classify()`, with its 1024 flows of packets without a socket.
+  private static func key(of skb: borrowing SkBuff) -> UInt64 {
+    skb.socket != 0 ? UInt64(skb.socket) : 1 << 32 | UInt64(skb.hash & 1023)
+  }
+
+  private mutating func flow(of key: UInt64, now: Instant) -> Int {
     if let place = places[key] { return place }
     if flows.count >= Self.idleFlowLimit + count { forgetIdle() }
     let place = flows.insert(Flow(key: key, credit: parameters.initialQuantum, idleSince: now))
@@ -96,6 +111,11 @@ public struct FairQueue: ~Copyable {
 
   /// Linux: `fq_dequeue()`.
   public mutating func dequeue(now: Instant) -> Dequeued {
+    if let skb = control.popFirst() {
+      count -= 1
+      byteCount -= skb.wireSize.byteCount
+      return .packet(skb)
+    }
     while let first = aside.first, first.time <= now {
       aside.removeFirst()
       old.append(first.flow)
@@ -108,7 +128,8 @@ public struct FairQueue: ~Copyable {
       }
       guard let first = flows[index].packets.first else { continue }
       let due = flows[index].packets.withPacket(at: first) { $0.timestamp }
-      if due > now {
+      // A time that is more than half the clock's range ahead has passed, as for Linux's signed one.
+      if due - now > .zero {
         standAside(index, until: due)
         continue
       }
@@ -143,6 +164,7 @@ public struct FairQueue: ~Copyable {
 
   /// Drops every packet. Linux: `fq_reset()`.
   public mutating func reset() {
+    while let skb = control.popFirst() { skb.drop(.qdiscReset) }
     for place in 0..<flows.capacity where flows.isLive(place) {
       var flow = flows.remove(place)
       while let skb = flow.packets.popFirst() { skb.drop(.qdiscReset) }

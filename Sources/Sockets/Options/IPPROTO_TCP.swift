@@ -187,9 +187,7 @@ extension OptionTable {
       set: { (microseconds, id, layer, _) throws(Errno) in
         // What the smoothed round trip holds, which is kept times eight.
         guard (0..<1 << 28).contains(microseconds) else { throw .EINVAL }
-        try layer.tcp.withOptions(id) { (options) throws(Errno) in
-          options.transmitDelay = UInt32(microseconds)
-        }
+        try layer.tcp.setTransmitDelay(id, microseconds: UInt32(microseconds))
       })
     table.addFastOpen()
     table.addSignatures()
