@@ -19,7 +19,7 @@ public struct Received: Sendable {
   /// - Parameter room: most bytes; what is beyond is cut off.
   /// - Returns: the bytes, and whether some were cut off (`MSG_CTRUNC`).
   public func controlMessages(room: Int = 1024) -> (bytes: [UInt8], isTruncated: Bool) {
-    var bytes = [UInt8](repeating: 0, count: room)
+    var bytes = [UInt8](repeating: 0, count: max(0, room))
     // Safe: a byte has no padding.
     var span = bytes.mutableSpan
     var raw = unsafe span.mutableBytes

@@ -134,6 +134,8 @@ public struct IovIter: ~Copyable {
         start: base + offset, count: min(vector.byteCount - offset, count))
     case .slices(let slices, _):
       let slice = unsafe slices[segment]
+      // What only a device reads faults.
+      guard slice.memory.isReadable else { return nil }
       return unsafe UnsafeMutableRawBufferPointer(
         start: slice.memory.base + slice.offset + offset, count: min(slice.byteCount - offset, count))
     case .discard:

@@ -15,6 +15,8 @@ extension SkBuff {
   }
 
   @usableFromInline @inline(never) func report(_ event: StampEvent) {
+    // No processor reads device memory: the time is lost. Linux: `skb_orphan_frags_rx()` fails.
+    if !stamps.contains(.withoutBytes) && isUnreadable { return }
     let pool = self.pool
     var bytes: [UInt8] = []
     if !stamps.contains(.withoutBytes) {

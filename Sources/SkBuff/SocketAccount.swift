@@ -142,6 +142,8 @@ extension SkBuffPool {
     unsafe account.pointee.nextPending = nil
     let socket = unsafe account.pointee.socket
     let live = unsafe account.pointee.isThrottled
+    // Whoever still finds no room says so again.
+    unsafe account.pointee.isThrottled = false
     unsafe PoolBlock.release(account: account)
     return live ? socket : 0
   }

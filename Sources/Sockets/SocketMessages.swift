@@ -21,7 +21,7 @@ extension SocketLayer {
     // What no processor reads cannot be copied.
     if iter.isUnreadable && (id.kind != .tcp || (header.control.deviceMemory ?? 0) == 0) { throw .EFAULT }
     if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
-    if id.kind != .tcp, let error = try controlError(id, header) { throw error }
+    if id.kind != .tcp && !isCollecting(id), let error = try controlError(id, header) { throw error }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }
@@ -79,16 +79,17 @@ extension SocketLayer {
     guard let kind = id.kind else { throw .ENOTSOCK }
     var header = MessageHeader(flags: flags)
     if nameLength != 0 {
-      let isChecked = kind != .tcp
       guard nameLength >= 0, nameLength <= SocketName.maximumByteCount else { throw .EINVAL }
       guard name.byteCount >= nameLength else { throw .EFAULT }
-      if isChecked {
-        // Linux: the first lines of `udp_sendmsg()` and `ping_common_sendmsg()`.
-        guard byteCount <= 0xFFFF else { throw .EMSGSIZE }
-        guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
-        // What is collected goes where it was begun for.
-        if isCollecting(id) { return header }
-      }
+    }
+    if kind != .tcp {
+      // Linux: the first lines of `udp_sendmsg()` and `ping_common_sendmsg()`.
+      guard byteCount <= 0xFFFF else { throw .EMSGSIZE }
+      guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
+      // What is collected goes where it was begun for, and as it was.
+      if isCollecting(id) { return header }
+    }
+    if nameLength != 0 {
       switch kind {
       // A stream looks at the name only when it is to connect to it.
       case .tcp where flags.contains(.fastOpen):
@@ -103,7 +104,6 @@ extension SocketLayer {
         header.address = address
       }
     }
-    if isCollecting(id) { return header }
     if control.byteCount > 0 {
       do throws(Errno) {
         header.control = try ControlMessages.parse(
@@ -129,7 +129,12 @@ extension SocketLayer {
     defer { copiesUntilFault = iter.copiesUntilFault }
     if flags.contains(.errorQueue) {
       let now = host.net.timeOfDay(at: host.net.now)
-      message = try withCore(id) { (core) throws(Errno) in try core.receiveError(into: &iter, now: now) }
+      let (error, hasMore) = try withCore(id) { (core) throws(Errno) in
+        (try core.receiveError(into: &iter, now: now), core.hasQueuedError)
+      }
+      message = error
+      // Who is told of changes only is told of the next. Linux: `sock_dequeue_err_skb()`.
+      if hasMore { host.net.wake(id) }
     } else {
       message = try operations(id).recvmsg(id, iter: &iter, flags: flags, &self, host: &host)
     }

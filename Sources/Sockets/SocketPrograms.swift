@@ -50,11 +50,11 @@ extension SocketLayer {
     let destination = header.address ?? peer
     if let veto = policy.veto(id, destination: destination, byteCount: iter.count) { throw veto }
     guard let most = policy.inspectors.map(\.byteCount).max() else { return }
-    let bytes = iter.isUnreadable ? [] : iter.firstBytes(most)
+    let bytes = iter.isUnreadable ? [] : iter.firstBytes(max(0, most))
     for inspector in policy.inspectors {
       let message = OutgoingMessage(
         socket: id, destination: destination, flags: flags, control: header.control, byteCount: iter.count,
-        bytes: Array(bytes.prefix(inspector.byteCount)), flowLabel: label)
+        bytes: Array(bytes.prefix(max(0, inspector.byteCount))), flowLabel: label)
       if let veto = inspector.verdict(message) { throw veto }
     }
   }

@@ -82,7 +82,7 @@ extension UDPLayer {
       target.destination = address
       target.port = remote.port
     }
-    if let programs = table.sockets[index].core.programs, to != nil || given != SendControl() {
+    if let programs = table.sockets[index].core.programs, to != nil || given.concernsRoute {
       var send = ProgramSend(socket: table.sockets[index].id, destination: to, source: given.source)
       try programs.run(send: &send)
       if let changed = send.destination {
@@ -253,7 +253,11 @@ extension DatagramSocket {
       reportTooLong(deviceMTU: deviceMTU, net: &net)
       throw .EMSGSIZE
     }
-    let notification = try beginZeroCopy(&iter, flags: flags, net: net)
+    let notification: SendNotification?
+    do { notification = try beginZeroCopy(&iter, flags: flags, net: net) } catch {
+      pending = nil
+      throw error
+    }
     let control = pendingTarget.control
     let stamp = isFirst ? core.beginStamp(control.timestamping, number: control.stampNumber) : nil
     if let stamp { pending?.stamp = (stamp.request, stamp.key) }
@@ -266,7 +270,6 @@ extension DatagramSocket {
         splicing: copies ? [] : flags.intersection([.splicePages, .noSharedFragments]),
         account: core.account, socket: core.id.rawValue,
         sendBuffer: core.sendBuffer, pool: net.pool)
-      core.account.isThrottled = false
       if let notification, !notification.isCallers { core.endZeroCopy(notification, net: net) }
     } catch {
       if let stamp { core.abortStamp(stamp) }

@@ -63,6 +63,27 @@ struct DeviceMemoryTests {
     #expect(connection.peer.all().first?.payload == [UInt8](repeating: 9, count: 10))
   }
 
+  @Test("T15 a time stamp with the packet's bytes is lost: nobody can read them; one without comes")
+  func stamps() throws {
+    let (connection, _, memory) = try connected()
+    let socket = connection.socket
+    try socket.setZeroCopy(true)
+    func stamps(_ flags: TimestampingFlags) throws -> [UInt32] {
+      try socket.setsockopt(level: 1, name: 37, Int32(bitPattern: flags.rawValue))
+      try socket.send(memory, 0..<10)
+      _ = connection.takeData()
+      connection.acknowledge()
+      var events: [UInt32] = []
+      while let message = try? socket.recvmsg(flags: .errorQueue), let error = message.control.error {
+        if error.origin == .timestamping { events.append(error.info) }
+      }
+      return events
+    }
+    let flags: TimestampingFlags = [.transmitSoftware, .software]
+    #expect(try stamps(flags) == [])
+    #expect(try stamps(flags.union(.timeOnly)) == [0])
+  }
+
   @Test(
     "T15 EINVAL without MSG_ZEROCOPY, without SO_ZEROCOPY, and for a number that is nothing's; EFAULT outside"
   )

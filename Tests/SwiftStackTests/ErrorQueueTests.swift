@@ -25,6 +25,31 @@ import Wire
       + ScriptedPeer.bytes(UInt16(8 + payload.count)) + [0, 0] + payload
   }
 
+  @Test("S7 no receive from an empty error queue waits, nor one of urgent data that is not there yet")
+  func neverWaits() throws {
+    let peer = try FramePeer()
+    let socket = try socket(peer)
+    socket.isNonBlocking = false
+    #expect(throws: SocketError("receive", .EAGAIN)) { try socket.receive(upTo: 9, flags: .errorQueue) }
+    var rooms: [[UInt8]] = [[0, 0]]
+    #expect(throws: SocketError("readv", .EAGAIN)) { try socket.readv(into: &rooms, flags: .errorQueue) }
+  }
+
+  @Test("S7 who is told of changes only is told of each error that waits")
+  func edges() throws {
+    let peer = try FramePeer()
+    let socket = try socket(peer)
+    let poller = Poller(peer.host.stack)
+    for byte in UInt8(1)...2 { peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 3, quoted([byte])))) }
+    try poller.add(socket, for: .readable, .edge, token: 1)
+    #expect(try poller.wait(timeout: .zero).count == 1)
+    #expect(try poller.wait(timeout: .zero).isEmpty)
+    _ = try socket.recvmsg(flags: .errorQueue)
+    #expect(try poller.wait(timeout: .zero).count == 1)
+    _ = try socket.recvmsg(flags: .errorQueue)
+    #expect(try poller.wait(timeout: .zero).isEmpty)
+  }
+
   @Test("S7 MSG_ERRQUEUE brings the quoted bytes of the datagram, cut to the room there is") func payload()
     throws
   {

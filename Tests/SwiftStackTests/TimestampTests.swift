@@ -2,12 +2,13 @@ import IPv4
 import InetSocket
 import NetNamespace
 import Sockets
-import SwiftStack
 import TestSupport
 import Testing
 import Timers
 import UDP
 import Wire
+
+@testable import SwiftStack
 
 /// Times of packets (`SO_TIMESTAMP`, `SO_TIMESTAMPING`, `SO_TXTIME`). Numbers and layouts were tried on Linux 6.18.
 @Suite("S7 time stamps") struct TimestampTests {
@@ -267,6 +268,26 @@ import Wire
     wire.run(for: .milliseconds(300), until: { false })
     #expect(try described(client) == ["2 2 0"])
     #expect(try server.receive(upTo: 1000).count == 175)
+  }
+
+  @Test("S7 a send in many parts has one set of stamps, named after its last byte")
+  func longSend() async throws {
+    let wire = try SimulatedWire()
+    let (client, server) = try SimulatedTransferTests.connect(wire)
+    client.isNonBlocking = false
+    server.isNonBlocking = false
+    try set(client, [.transmitScheduled, .transmitAcknowledged, .software, .identifiers, .timeOnly])
+    let driver = Driver(wire)
+    let count = 2 << 20
+    let reading = try Call(blocking: { () -> Int in
+      (try? server.receive(upTo: count, flags: .waitAll))?.count ?? 0
+    })
+    let sent = try await driver.runBlocking { (try? client.send([UInt8](repeating: 1, count: count))) ?? 0 }
+    #expect(sent == count)
+    #expect(await driver.run(until: { reading.isDone }))
+    await driver.run(steps: 3000, until: { false })
+    client.isNonBlocking = true
+    #expect(try described(client) == ["1 \(count - 1) 0", "2 \(count - 1) 0"])
   }
 
   @Test("S7 a stream tells when what is read came in") func streamArrival() throws {

@@ -154,6 +154,23 @@ struct ZeroCopyDatagramTests {
     #expect(try sender.completion() == completion(1, 1))
   }
 
+  @Test("U5 after ENOBUFS the next datagram goes where it is sent")
+  func afterOptionMemory() throws {
+    var settings = NetSettings()
+    settings.maximumOptionMemory = 600
+    let wire = try SimulatedWire(settings: settings)
+    let (sender, receiver) = try socket(wire)
+    try sender.send(ExternalMemory(copying: [1]), to: Self.peer)
+    let elsewhere = SocketAddress(IPv4Address(10, 0, 0, 1), port: 6001)
+    #expect(throws: SocketError("send", .ENOBUFS, elsewhere)) {
+      try sender.send(ExternalMemory(copying: [2]), to: elsewhere)
+    }
+    try sender.send([3], to: Self.peer)
+    settle(wire)
+    #expect(try receiver.receive(upTo: 9) == [1])
+    #expect(try receiver.receive(upTo: 9) == [3])
+  }
+
   @Test("U5 two owners in one datagram are EINVAL")
   func twoOwners() throws {
     let wire = try SimulatedWire()

@@ -56,10 +56,16 @@ extension Stack {
     // Every shard has a window on it; the addresses end with the last.
     let last = HiddenAddresses(mappings)
     var id: UInt32 = 0
-    try change("bind memory") { (state) throws(Errno) in
-      id = state.takeRuleHandle()
-      // Safe: the NIC's mapping lasts as long as the memory, which the shard keeps while it is bound.
-      unsafe try state.bind(memory, id, at: mappings.hidden, to: mappings.visible) { _ = last }
+    do {
+      try change("bind memory") { (state) throws(Errno) in
+        id = state.takeRuleHandle()
+        // Safe: the NIC's mapping lasts as long as the memory, which the shard keeps while it is bound.
+        unsafe try state.bind(memory, id, at: mappings.hidden, to: mappings.visible) { _ = last }
+      }
+    } catch {
+      // One that would not take it: those that did forget it.
+      try? change("unbind memory") { (state) throws(Errno) in try? state.unbind(memory: id) }
+      throw error
     }
     return DeviceMemory(id: id, memory: memory)
   }

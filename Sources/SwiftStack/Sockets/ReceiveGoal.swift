@@ -16,7 +16,9 @@ struct ReceiveGoal: Sendable {
   private var hasEnded = false
 
   init(_ socket: Socket, _ flags: MessageFlags, upTo limit: Int, _ patience: Patience? = nil) {
-    let patience = patience ?? socket.patience(flags, .receiveTimeout)
+    // Linux: `inet_recv_error()`, `tcp_recv_urg()`.
+    let neverWaits = flags.contains(.errorQueue) || socket.type == .tcp && flags.contains(.outOfBand)
+    let patience = neverWaits ? .none : patience ?? socket.patience(flags, .receiveTimeout)
     var mayWait = true
     if case .none = patience { mayWait = false }
     self.patience = patience
