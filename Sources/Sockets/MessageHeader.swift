@@ -12,6 +12,8 @@ public struct MessageHeader: Sendable {
   public var flags: MessageFlags
   /// What is wrong with a stream's control messages; told when nothing that comes before it is. Linux: `sockc_err`.
   package var controlError: Errno?
+  /// The control messages came as bytes, and what they may ask for was looked at as they were read.
+  var isParsed = false
   /// Flags that only callers inside the stack may set.
   package var internalFlags: MessageFlags = []
 

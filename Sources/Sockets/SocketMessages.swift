@@ -36,7 +36,7 @@ extension SocketLayer {
   /// What is wrong with the control messages of a send. A stream tells it later than other sockets, among its own errors.
   mutating func controlError(_ id: SocketID, _ header: borrowing MessageHeader) throws(Errno) -> Errno? {
     if let error = header.controlError { return error }
-    guard header.control.concernsSocket, let kind = id.kind else { return nil }
+    guard !header.isParsed, header.control.concernsSocket, let kind = id.kind else { return nil }
     let rules = try controlRules(id)
     do throws(Errno) {
       try ControlMessages.check(header.control, for: kind, privileges: privileges, rules)
@@ -105,6 +105,7 @@ extension SocketLayer {
       }
     }
     if control.byteCount > 0 {
+      header.isParsed = true
       do throws(Errno) {
         header.control = try ControlMessages.parse(
           control, for: kind, privileges: privileges, rules: try controlRules(id),

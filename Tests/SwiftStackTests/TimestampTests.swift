@@ -46,6 +46,7 @@ import Wire
   func arrival() throws {
     let peer = try FramePeer()
     let socket = try socket(peer)
+    peer.advance(.microseconds(1234))
     let arrived = peer.host.now
     func control(_ name: Int32) throws -> [UInt8] {
       try socket.setsockopt(level: 1, name: name, 1)
@@ -184,6 +185,7 @@ import Wire
       }
       return nil
     }
+    #expect(send(message(37, [0x10, 0, 0, 0, 0, 0, 0, 0])) == .EINVAL)
     #expect(send(message(81, [9, 0, 0, 0])) == nil)
     #expect(send(message(37, [0, 1, 0, 0])) == nil)
     #expect(send(message(37, [0, 0, 0, 0])) == nil)

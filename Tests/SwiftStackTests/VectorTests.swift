@@ -36,6 +36,8 @@ import Wire
     let (wire, sender, receiver) = try datagrams()
     try sender.connect(to: Self.place)
     #expect(try sender.writev([[1, 2], [], [3], [4, 5, 6]]) == 6)
+    // Of nothing no datagram is made.
+    #expect(try sender.writev([[], []]) == 0)
     #expect(try sender.sendmsg(MessageHeader(address: Self.place), [[7], [8]]) == 2)
     settle(wire)
     #expect(try receiver.receive(upTo: 100) == [1, 2, 3, 4, 5, 6])

@@ -44,6 +44,13 @@ struct TransmitDelayTests {
     #expect(open.info.retransmissionTimeout == before.1)
   }
 
+  @Test("T10 TCP_TX_DELAY: what the smoothed round trip could not hold is EINVAL")
+  func range() throws {
+    let open = try open(["fq"])
+    #expect(throws: SocketError.self) { try open.socket.set(Self.option, 1 << 28) }
+    try open.socket.set(Self.option, 1 << 28 - 1)
+  }
+
   @Test("T10 TCP_TX_DELAY does nothing where the device's queue heeds no departure time")
   func withoutFairQueue() throws {
     let open = try open(["pfifo_fast"])

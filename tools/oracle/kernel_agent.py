@@ -340,7 +340,7 @@ class Header(ctypes.Structure):
     _fields_ = [
         ("name", ctypes.c_void_p), ("name_length", ctypes.c_uint32), ("vectors", ctypes.c_void_p),
         ("vector_count", ctypes.c_size_t), ("control", ctypes.c_void_p), ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int), ("length", ctypes.c_uint32)]
+        ("flags", ctypes.c_int), ("padding", ctypes.c_int), ("length", ctypes.c_uint32), ("behind", ctypes.c_uint32)]
 
 
 class Vector(ctypes.Structure):

@@ -176,7 +176,7 @@ class World:
         return self.plain(self.asked.hear())
 
     def translate(self, verb: str, words: list[str]) -> list[str]:
-        if verb in ("bind", "connect", "sendto", "sendmsg") and words[0] != "-":
+        if verb in ("bind", "connect", "sendto", "sendmsg", "sendmmsg") and words[0] != "-":
             places = {"me": UNDER_TEST, "peer": PEER, "lo": "127.0.0.1", "any": "0.0.0.0"}
             host, port = words[0].split(":")
             words[0] = f"{places.get(host, host)}:{self.log.real(int(port))}"
@@ -189,7 +189,9 @@ class World:
             for place in range(3, len(words), 2):
                 level, number = option(words[place])
                 words[place:place + 2] = [f"{level} {number}", "=" + value(words[place + 1])]
-        flags = {"send": 1, "sendto": 2, "recv": 1, "sendmsg": 2, "sendname": 3}.get(verb)
+        flags = {
+            "send": 1, "sendto": 2, "recv": 1, "sendmsg": 2, "sendname": 3, "readv": 1, "sendmmsg": 2, "recvmmsg": 2,
+        }.get(verb)
         if flags is not None and len(words) > flags and words[flags] != "0":
             words[flags] = str(sum(flag(word) for word in words[flags].split("|")))
         return words
