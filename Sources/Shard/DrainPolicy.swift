@@ -4,7 +4,7 @@
 ///   out, completions and frames in, programs in line, round by round until all is quiet. One entry takes at most
 ///   `entryByteCount` from the wire, gives programs turns worth as much, and a thread with more to send comes back for the
 ///   next piece; so nobody holds the lock for longer than that takes. What is left is the event loop's, which comes at once.
-/// - A frame that comes alone is answered before anybody looks for the next.
+/// - A short frame that comes alone is answered before anybody looks for the next.
 /// - Threads that wait for the lock get it in the order they came once they have waited too long: `Guarded`.
 /// - Programs have their turns first come, first served.
 /// - Each frame is put out by whoever holds the shard, down to the system call, as long as one direction is busy: that
@@ -63,13 +63,19 @@ package struct DrainPolicy {
   /// Turns that take one frame and do not look for another, between two that look.
   static var turnsWithoutLook: Int { 7 }
 
-  /// The first frame of a turn is here: whether to leave it at that. While frames come one by one, the look that finds no
-  /// second costs as much as the frame itself, so most turns do without; the wire's readiness tells of one.
-  mutating func expectsNoSecond() -> Bool {
-    guard turnsUntilLook > 0 else { return false }
+  /// A longer frame is a part of more: of a transfer that is worth a look each time, as turns of several frames cost it less.
+  static var loneByteCount: Int { 512 }
+
+  /// The first frame of a turn is here: whether to leave it at that. While short frames come one by one, the look that finds
+  /// no second costs as much as the frame itself, so most turns do without; the wire's readiness tells of one.
+  mutating func expectsNoSecond(_ byteCount: Int) -> Bool {
+    guard byteCount <= Self.loneByteCount, turnsUntilLook > 0 else { return false }
     turnsUntilLook -= 1
     return true
   }
+
+  /// Whether this entry has taken more than a short frame.
+  package var isTransfer: Bool { entryBytesIn > Self.loneByteCount }
 
   /// A turn has taken all there was.
   mutating func wireIsEmpty(after frameCount: Int) {

@@ -161,7 +161,7 @@ extension Shard {
             .device_frame_in, UInt64(truncatingIfNeeded: byteCount), 0, UInt64(incomingMetadata.gsoSize))
           nic.receiveDone(byteCount: byteCount, metadata: incomingMetadata, now: host.net.now)
           taken += 1
-          if taken == 1 && duty.expectsNoSecond() {
+          if taken == 1 && duty.expectsNoSecond(byteCount) {
             drain()
             return false
           }

@@ -21,8 +21,9 @@ extension Shard {
     runTimers()
     takeHandovers()
     var mayHaveMore = false
-    // What is taken from the wire is followed by a drain already.
-    if isReadable { mayHaveMore = receiveFromWire(limit: frameLimit) } else { drain() }
+    // What is taken from the wire is followed by a drain already; of a transfer there is more to do behind it.
+    if isReadable { mayHaveMore = receiveFromWire(limit: frameLimit) }
+    if !isReadable || duty.isTransfer { drain() }
     if isReadable && cards.count > 0 {
       if receiveFromCards(limit: frameLimit) { mayHaveMore = true }
       drain()

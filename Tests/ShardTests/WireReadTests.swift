@@ -9,6 +9,7 @@ import Testing
   private final class StockedWire: Wire {
     var stock = 0
     var looks = 0
+    var byteCount = 60
 
     override func receive(
       into frame: borrowing FrameVector, _ metadata: inout WireFrameMetadata
@@ -16,7 +17,7 @@ import Testing
       looks += 1
       guard stock > 0 else { return .wouldBlock }
       stock -= 1
-      return .done(60)
+      return .done(byteCount)
     }
   }
 
@@ -62,6 +63,15 @@ import Testing
     #expect(wire.stock == 7)
     #expect(turn(0) == (8, false))
     #expect(turn(3) == (4, false))
+  }
+
+  @Test("R a long frame is a part of more: each turn looks for a second")
+  func long() {
+    #expect(turn(1) == (2, false))
+    wire.byteCount = 513
+    for _ in 0..<3 { #expect(turn(1) == (2, false)) }
+    wire.byteCount = 512
+    #expect(turn(1) == (1, false))
   }
 
   @Test("R an empty wire says nothing about how frames come")
