@@ -75,6 +75,11 @@ public struct NetCounters: Sendable {
     values[Int(name.rawValue)] &+= amount
   }
 
+  /// Of a number of things there are: one is gone. In place as well.
+  public mutating func uncount(_ name: Name) {
+    values[Int(name.rawValue)] &-= 1
+  }
+
   /// A message of RFC 792 came or went, by its type; types that nobody assigned have no counter of their own.
   /// Linux: `ICMPMSGIN_INC_STATS()`, `icmp_out_count()`.
   public mutating func countICMP(received type: UInt8) {
@@ -114,8 +119,7 @@ public struct NetCounters: Sendable {
   }
 
   public subscript(name: Name) -> UInt64 {
-    get { values[Int(name.rawValue)] }
-    set { values[Int(name.rawValue)] = newValue }
+    values[Int(name.rawValue)]
   }
 
   /// Every counter with its name, in `nstat`'s order.

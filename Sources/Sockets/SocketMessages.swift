@@ -21,7 +21,7 @@ extension SocketLayer {
     // What no processor reads cannot be copied.
     if iter.isUnreadable && (id.kind != .tcp || (header.control.deviceMemory ?? 0) == 0) { throw .EFAULT }
     if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
-    if id.kind != .tcp && !isCollecting(id), let error = try controlError(id, header) { throw error }
+    if id.kind != .tcp, let error = try controlError(id, header) { throw error }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }
@@ -36,7 +36,10 @@ extension SocketLayer {
   /// What is wrong with the control messages of a send. A stream tells it later than other sockets, among its own errors.
   mutating func controlError(_ id: SocketID, _ header: borrowing MessageHeader) throws(Errno) -> Errno? {
     if let error = header.controlError { return error }
-    guard !header.isParsed, header.control.concernsSocket, let kind = id.kind else { return nil }
+    // What is collected goes as it was begun: its control messages are not looked at.
+    guard !header.isParsed, header.control.concernsSocket, let kind = id.kind, !isCollecting(id) else {
+      return nil
+    }
     let rules = try controlRules(id)
     do throws(Errno) {
       try ControlMessages.check(header.control, for: kind, privileges: privileges, rules)

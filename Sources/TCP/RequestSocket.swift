@@ -16,6 +16,8 @@ struct RequestSocket: ~Copyable {
   var timestampOffset: UInt32
   var timestampRecent: UInt32
   var peerMSS: Int
+  /// What our SYN-ACK names.
+  var advertisedMSS: Int
   var windowScale: UInt8?
   var receiveWindowScale: UInt8
   var receiveWindow: Int

@@ -20,7 +20,7 @@ struct SignatureKeys {
 
   /// That of the longest prefix. Linux: `tcp_md5_do_lookup()`.
   func key(of socket: Int, for peer: IPAddress) -> [UInt8]? {
-    guard !bySocket.isEmpty, let entries = bySocket[socket], let peer = peer.v4 else { return nil }
+    guard let entries = bySocket[socket], let peer = peer.v4 else { return nil }
     return entries.filter { $0.peers.contains(peer) }.max { $0.peers.length < $1.peers.length }?.key
   }
 
@@ -77,7 +77,7 @@ extension TCPLayer {
 
   /// The key with which a listener's requests from a peer are answered.
   func signatureKey(ofListener listener: Int, for peer: IPAddress) -> [UInt8]? {
-    signatures.key(of: listeners[listener].socket, for: peer)
+    signatures.areInUse ? signatures.key(of: listeners[listener].socket, for: peer) : nil
   }
 
   /// Whether a segment is signed as whom it is for asks. Linux: `tcp_inbound_hash()`.

@@ -93,7 +93,7 @@ struct TCPConnection: ~Copyable {
     if new == .close && (old == .closeWait || old == .established) { net.counters.count(.TcpEstabResets) }
     let wasCounted = old == .established || old == .closeWait
     let isCounted = new == .established || new == .closeWait
-    if wasCounted && !isCounted { net.counters[.TcpCurrEstab] &-= 1 }
+    if wasCounted && !isCounted { net.counters.uncount(.TcpCurrEstab) }
     state = new
   }
 

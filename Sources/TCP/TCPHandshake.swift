@@ -16,14 +16,18 @@ extension TCPConnection {
     setState(.synSent, net: &net)
   }
 
+  /// The MSS to name to a peer: what the way to it carries, or `TCP_MAXSEG`. Linux: `tcp_advertise_mss()`.
+  func advertisedMSS(_ route: Route?) -> Int {
+    min(options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: route?.mtu ?? 1500))
+  }
+
   /// Linux: `tcp_connect_init()`.
   mutating func prepareSyn(host: inout Host) {
     prepareBuffers(net: host.net)
     receiver.rcvNxt = SequenceNumber(0)
     receiver.copiedSeq = SequenceNumber(0)
     hasWindowScale = host.net.settings.tcpWindowScaling
-    receiver.advertisedMSS = min(
-      options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: core.route?.mtu ?? 1500))
+    receiver.advertisedMSS = advertisedMSS(core.route)
     // Until the peer names its own (RFC 9293 section 3.7.1).
     sender.peerMSS = options.maximumSegment ?? 536
     sender.segmentOptionByteCount = host.net.settings.tcpTimestamps ? 12 : 0

@@ -51,7 +51,7 @@ extension TCPLayer {
       tuple: tuple, listener: listener,
       initialSend: initial ?? initialSequence(tuple, net: host.net), initialReceive: segment.sequence,
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
-      peerMSS: segment.peerMSS, windowScale: windowScale,
+      peerMSS: segment.peerMSS, advertisedMSS: mss, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: hasSACK,
       hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device,
@@ -103,9 +103,7 @@ extension TCPLayer {
       flags: requests[slot].isECN ? [.syn, .ack, .ece] : [.syn, .ack], device: requests[slot].device,
       signing: signing)
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
-    reply.options.maximumSegmentSize = UInt16(
-      truncatingIfNeeded: advertisedMSS(
-        requests[slot].listener, tuple, by: requests[slot].device, host: &host))
+    reply.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].advertisedMSS)
     if requests[slot].hasTimestamps {
       reply.options.hasTimestamps = true
       reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
@@ -136,18 +134,18 @@ extension TCPLayer {
     requests[slot].retransmits += 1
     host.net.counters.count(.TcpRetransSegs)
     host.net.counters.count(.TcpExtTCPSynRetrans)
+    requests[slot].advertisedMSS = advertisedMSS(
+      requests[slot].listener, requests[slot].tuple, hop: networkOptions(ofRequest: slot)?.list.firstHop,
+      by: requests[slot].device, host: &host)
     sendSynAck(slot, host: &host)
   }
 
   private func advertisedMSS(
     _ listener: Int, _ tuple: FourTuple, hop: IPv4Address? = nil, by device: InterfaceIndex, host: inout Host
   ) -> Int {
-    var mtu = 1500
     let route = try? host.route(
       to: hop.map { IPAddress($0) } ?? tuple.remote.address, from: tuple.local.address, by: device)
-    if let route { mtu = route.mtu }
-    return min(
-      sockets[listeners[listener].socket].options.maximumSegment ?? .max, TCPSender.segmentSize(mtu: mtu))
+    return sockets[listeners[listener].socket].advertisedMSS(route)
   }
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
@@ -379,11 +377,10 @@ extension TCPLayer {
     child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
     child.prepareBuffers(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
-    child.receiver.advertisedMSS = advertisedMSS(
-      listener, child.core.tuple, by: device, host: &host)
+    _ = child.refreshRoute(host: &host)
+    child.receiver.advertisedMSS = child.advertisedMSS(child.core.route)
     let headerOptions = requests[slot].hasTimestamps ? 12 : 0
     child.selectInitialWindow(segment: child.receiver.advertisedMSS - headerOptions, net: host.net)
-    _ = child.refreshRoute(host: &host)
 
     var opening = segment
     opening.sequence = requests[slot].initialReceive
