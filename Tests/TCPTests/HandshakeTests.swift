@@ -99,6 +99,19 @@ struct HandshakeTests {
     withExtendedLifetime(server) {}
   }
 
+  @Test("R a SYN-ACK that goes again names the MSS of the way as it is then")
+  func synAckAfterRouteChange() throws {
+    let peer = try ScriptedPeer(hostPort: 80)
+    let server = try listener(peer)
+    peer.send(0x02, sequence: Variation.current.peerSequence)
+    #expect(try #require(peer.next()).option(2) == [0x05, 0xB4])
+    let way = try #require(IPv4Prefix("10.0.0.1/32"))
+    try peer.host.stack.apply(.addRoute(RouteEntry(way, mtu: 1000)))
+    peer.advance(.milliseconds(1100))
+    #expect(try #require(peer.next()).option(2) == [0x03, 0xC0])
+    withExtendedLifetime(server) {}
+  }
+
   @Test("R listen backlog: connections beyond it get no SYN-ACK")
   func backlog() throws {
     let peer = try ScriptedPeer(hostPort: 80)
