@@ -57,16 +57,18 @@ import Wire
   @Test(
     "N5 arp_announce: the packet's source; only if the target is of its network; the best for the target",
     arguments: [
-      (0, [10, 0, 9, 1], [10, 0, 5, 2]), (1, [10, 0, 0, 2], [10, 0, 0, 2]),
-      (2, [10, 0, 0, 2], [10, 0, 0, 2]),
+      (0, [10, 0, 9, 1], [10, 0, 5, 2], [10, 0, 0, 3]), (1, [10, 0, 0, 2], [10, 0, 0, 2], [10, 0, 0, 3]),
+      (2, [10, 0, 0, 2], [10, 0, 0, 2], [10, 0, 0, 2]),
     ]
-      as [(Int, [UInt8], [UInt8])])
-  func announce(mode: Int, fromLoopback: [UInt8], fromOther: [UInt8]) throws {
+      as [(Int, [UInt8], [UInt8], [UInt8])])
+  func announce(mode: Int, fromLoopback: [UInt8], fromOther: [UInt8], fromSecond: [UInt8]) throws {
     for (source, expected) in [
       (IPv4Address(10, 0, 9, 1), fromLoopback), (IPv4Address(10, 0, 5, 2), fromOther),
-      (IPv4Address(10, 0, 0, 2), [10, 0, 0, 2]),
+      (IPv4Address(10, 0, 0, 3), fromSecond), (IPv4Address(10, 0, 0, 2), [10, 0, 0, 2]),
     ] {
       let bench = try bench { $0.interface.arpAnnounce = mode }
+      try bench.ip.addAddress(
+        try #require(IPv4Prefix("10.0.0.3/24")), on: bench.ethernet, link: bench.link)
       var route = try bench.ip.route(to: IPv4Bench.peer, from: source, link: bench.link, net: &bench.net)
       _ = bench.ip.output(
         bench.transport([1, 2, 3, 4, 5, 6, 7, 8]), route: &route, options: IPv4SendOptions(protocol: .udp),

@@ -74,6 +74,9 @@ import Wire
     #expect(bench.table.takeQueries().count == 1 && bench.solicitations().isEmpty)
     bench.advance(.seconds(1))
     #expect(bench.table.takeQueries().isEmpty && bench.solicitations().count == 1)
+    // Everybody is asked as often as without a program.
+    bench.advance(.seconds(2))
+    #expect(bench.solicitations().count == 2 && bench.state() == .incomplete)
     try bench.table.set(
       NeighbourBench.peer, hardwareAddress: NeighbourBench.peerMAC, device: &bench.device, net: &bench.net)
     #expect(bench.frames().count == 1)

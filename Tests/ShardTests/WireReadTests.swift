@@ -76,6 +76,7 @@ import Testing
 
   @Test("R an empty wire says nothing about how frames come")
   func nothing() {
+    #expect(turn(0) == (1, false))
     #expect(turn(1) == (2, false))
     #expect(turn(0) == (1, false))
     #expect(turn(1) == (1, false))

@@ -171,11 +171,12 @@ import Wire
       var front = bench.packet(linear: 30, fragments: [70])
       var behind = bench.packet(linear: 0, fragments: [1000, 500, 700])
       let truesize = front.truesize + behind.truesize
+      let own = front.truesize
       let isMoved = front.shift(from: &behind, count: count)
       #expect(isMoved && front.length == 100 + count && behind.length == 2200 - count)
       check(Array(front.bytes[100...]) == PoolBench.pattern(0..<count))
       check(behind.bytes == PoolBench.pattern(count..<2200))
-      #expect(front.truesize + behind.truesize == truesize)
+      #expect(front.truesize + behind.truesize == truesize && front.truesize == own + count)
       front.checkInvariants()
       behind.checkInvariants()
     }

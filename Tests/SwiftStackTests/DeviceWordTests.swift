@@ -103,6 +103,7 @@ struct DeviceWordTests {
     receiver.isNonBlocking = true
     try sender.send([7], to: SocketAddress(IPv4Address(10, 78, 0, 5), port: 700))
     #expect(try receiver.receive(upTo: 9) == [7] && peer.takePackets().isEmpty)
+    #expect(stack.neighbourReports.allSatisfy { $0.device != "lo" })
     #expect(refusal("route add 10.78.0.0/16 dev sim0") == .EEXIST)
     try change("route add 10.79.0.0/16 via 127.0.0.5 dev lo")
     #expect(refusal("route add 10.80.0.0/16 via 10.0.0.1 dev lo") == .ENETUNREACH)

@@ -286,6 +286,7 @@ struct AuthenticationTests {
     // What completes it has to be signed, as its SYN was.
     listening.peer.send(0x10, sequence: initial &+ 1, acknowledgment: answer.sequence &+ 1)
     #expect(throws: SocketError.self) { try listening.server.accept() }
+    #expect(peer.counter("Bad") == 1 && peer.counter("Required") == 1)
     peer.send(0x10, sequence: initial &+ 1, acknowledgment: answer.sequence &+ 1, payload: [5])
     let child = try listening.server.accept()
     #expect(try child.receive(upTo: 9) == [5])

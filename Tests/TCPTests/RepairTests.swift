@@ -123,6 +123,7 @@ struct RepairTests {
     let socket = try moved.put(into: peer.host.stack)
     #expect(peer.all().isEmpty, "nothing is sent in repair mode")
     #expect(socket.tcpInfo?.state == .established && socket.tcpInfo?.unacknowledged == 2)
+    #expect(try socket.getsockopt(level: 6, name: 29, maximum: 20) == moved.window)
     #expect(socket.tcpInfo?.bytesSent == 0 && socket.tcpInfo?.smoothedRTT == .zero)
     try socket.setsockopt(level: 6, name: 19, 0)
     let probe = try #require(peer.next())

@@ -55,6 +55,26 @@ struct SendQueueTests {
     #expect(try shortHead(isRecord: true).first == 14)
   }
 
+  @Test("T10 tcp_grow_skb: a packet that goes along whole takes its flags and its FIN with it")
+  func growsToTheEnd() throws {
+    let open = try ScriptedConnection.withSACK()
+    open.inspect { $0.sender.window.segments = 1 }
+    try open.socket.send(data(3 * 1460))
+    setRecords(open, true)
+    try open.socket.send(data(1000))
+    try open.socket.shutdown(write: true)
+    setRecords(open, false)
+    #expect(open.peer.all().count == 1)
+    open.inspect { $0.sender.window.segments = 10 }
+    open.acknowledge(open.acknowledgment &+ 1460)
+    let rest = open.peer.all()
+    #expect(rest.map(\.payload.count) == [1460, 1460, 1000])
+    // One packet: only its last segment pushes, and it ends the stream.
+    #expect(rest.map(\.isPush) == [false, false, true] && rest.map(\.isFin) == [false, false, true])
+    open.acknowledge(open.acknowledgment &+ 3921)
+    #expect(open.info.state == .finWait2 && open.info.unacknowledged == 0)
+  }
+
   @Test("T10 tcp_grow_skb: the stream is the same, and a FIN goes with the last of it")
   func bytes() throws {
     let open = try ScriptedConnection.withSACK()
@@ -134,6 +154,22 @@ struct SendQueueTests {
     open.peer.advance(.milliseconds(250))
     try open.socket.send(data(1460))
     #expect(open.info.congestionWindow >= 40)
+  }
+
+  @Test("T10 RFC 2861: an ACK of new data begins the timeout anew, as what was sent longer ago does not")
+  func acknowledged() throws {
+    let open = try ScriptedConnection.withSACK(probesTails: true, rtt: .milliseconds(100))
+    let base = try open.flight(2)
+    open.inspect {
+      $0.sender.window.segments = 40
+      $0.sender.window.threshold = 20
+    }
+    open.peer.advance(.milliseconds(150))
+    open.acknowledge(base: base, upTo: 1)
+    open.peer.advance(.milliseconds(220))
+    try open.socket.send(data(1460))
+    #expect(open.counter(.TcpExtTCPLossProbes) == 0)
+    #expect(open.info.congestionWindow == 40)
   }
 
   @Test("T10 RFC 2861: tcp_slow_start_after_idle 0: it stays")

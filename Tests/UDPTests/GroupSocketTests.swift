@@ -232,6 +232,23 @@ struct GroupSocketTests {
     #expect(filter(0, 0, []) == .EINVAL)
   }
 
+  @Test("a source that another socket wants is not heard by one that does not") func sourcesOfTwo() throws {
+    let bench = DatagramBench()
+    let (socket, other) = (try bench.udp(), try bench.udp())
+    for id in [socket, other] {
+      try bench.setFlag(id, level: 1, name: 2)
+      try bench.sockets.bind(id, to: SocketAddress(.any, port: 5000), host: &bench.host)
+    }
+    #expect(set(bench, other, GroupOptionName.join, Self.group, Self.own) == nil)
+    #expect(set(bench, socket, GroupOptionName.joinSource, Self.group, Self.own, [10, 0, 0, 9]) == nil)
+    #expect(!hears(bench, socket) && hears(bench, socket, from: 9))
+    #expect(try [bench.receive(other).bytes, bench.receive(other).bytes] == [[1], [9]])
+    // But these: the other way about.
+    #expect(set(bench, other, GroupOptionName.blockSource, Self.group, Self.own, [10, 0, 0, 9]) == nil)
+    #expect(hears(bench, other) && hears(bench, socket, from: 9))
+    #expect(throws: Errno.EAGAIN) { try bench.receive(other, flags: .dontWait) }
+  }
+
   @Test("the calls without a family") func anyFamily() throws {
     let bench = DatagramBench()
     let socket = try bench.udp(port: 5000)

@@ -1,5 +1,6 @@
 import InetSocket
 import NetNamespace
+import SkBuff
 import Sockets
 import Testing
 import UDP
@@ -15,12 +16,13 @@ struct NameBytesTests {
     flags: MessageFlags = [], count: Int = 5
   ) -> Errno? {
     do {
-      // Safe: bytes have no padding.
-      let made = try bench.sockets.messageHeader(
-        socket, name: unsafe name.span.bytes, nameLength: length ?? name.count,
-        control: unsafe control.span.bytes, flags: flags, byteCount: count, host: bench.host)
-      try bench.send(
-        socket, [UInt8](repeating: 8, count: count), to: made.address, control: made.control, flags: flags)
+      _ = try unsafe [UInt8](repeating: 8, count: count).withUnsafeBytes { buffer in
+        var iter = unsafe IovIter(source: buffer)
+        // Safe: bytes have no padding.
+        return try bench.sockets.sendmsg(
+          socket, name: unsafe name.span.bytes, nameLength: length ?? name.count,
+          control: unsafe control.span.bytes, flags: flags, iter: &iter, host: &bench.host)
+      }
       return nil
     } catch { return error as? Errno }
   }
@@ -67,6 +69,7 @@ struct NameBytesTests {
     #expect(send(bench, socket, [10] + Self.name[1...], flags: .more) == nil)
     #expect(send(bench, socket, Self.name, 3, flags: .more) == nil)
     #expect(send(bench, socket, Self.name, 129, flags: .more) == .EINVAL)
+    #expect(send(bench, socket, Self.name, -1, flags: .more) == .EINVAL)
     #expect(send(bench, socket, Self.name, control: message(0, 2, [0, 0, 0, 0])) == nil)
     bench.settle()
     #expect(bench.sent.map { Packet.read16($0, 2) } == [20 + 8 + 20])

@@ -114,6 +114,10 @@ import Wire
     #expect(bench.count(.UdpLiteInCsumErrors) == 2 && bench.count(.UdpLiteInErrors) == 3)
     bench.receive(Packet.ip(protocol: 136, payload: [0, 7, 0x9C, 0x40]))
     #expect(bench.count(.UdpLiteInErrors) == 4)
+    // None is none, also where the sum would be right with it.
+    let fill = Array(datagram([0, 0], coverage: 10)[26..<28])
+    bench.receive(datagram(fill, coverage: 10, checksum: 0))
+    #expect(bench.count(.UdpLiteInCsumErrors) == 3 && bench.count(.UdpLiteInErrors) == 5)
     #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
   }
 
@@ -185,11 +189,11 @@ import Wire
 
   /// Those of one poll; identifications go up, and ports take turns.
   private func deliver(
-    _ bench: DatagramBench, _ payloads: [[UInt8]], from ports: [Int] = [7], checksum: Int? = nil
+    _ bench: DatagramBench, _ payloads: [[UInt8]], from ports: [Int] = [7], checksums: [Int?] = [nil]
   ) {
     for (number, payload) in payloads.enumerated() {
       var packet = Packet.udp(
-        from: ports[number % ports.count], to: 40000, payload, checksum: checksum)
+        from: ports[number % ports.count], to: 40000, payload, checksum: checksums[number % checksums.count])
       packet.replaceSubrange(4..<6, with: Packet.big16(number + 1))
       packet.replaceSubrange(10..<12, with: [0, 0])
       packet.replaceSubrange(10..<12, with: Packet.big16(Packet.checksum(Array(packet.prefix(20)))))
@@ -235,8 +239,10 @@ import Wire
     #expect(try counts() == [1000, 1001])
     deliver(bench, [payload(1, 1000), payload(1, 1000)], from: [7, 8])
     #expect(try counts() == [1000, 1000])
-    deliver(bench, [payload(1, 1000), payload(2, 1000)], checksum: 0)
-    #expect(try counts() == [1000, 1000])
+    for checksums in [[0], [nil, 0], [0, nil]] as [[Int?]] {
+      deliver(bench, [payload(1, 1000), payload(2, 1000)], checksums: checksums)
+      #expect(try counts() == [1000, 1000])
+    }
     // 64 of them are one.
     deliver(bench, (0..<60).map { payload($0, 300) })
     #expect(try counts().reduce(0, +) == 18_000)
@@ -292,6 +298,23 @@ import Wire
     bench.settle()
     #expect(bench.sent.map { $0[28] } == [2, 3])
     #expect(bench.sent.allSatisfy { Array($0[16..<20]) == [10, 0, 0, 1] })
+  }
+
+  @Test("U3 a route that was looked up for the connected is not taken for one that a name asks for")
+  func keys()
+    throws
+  {
+    let bench = DatagramBench()
+    let id = try bench.udp()
+    try bench.connect(id, 7)
+    let far = SocketAddress(IPv4Address(192, 0, 2, 9), port: 9)
+    var control = SendControl()
+    control.interface = bench.ethernet
+    try bench.send(id, [1], to: far, control: control)
+    // The kept route is looked up anew.
+    try bench.setFlag(id, level: 1, name: 36, 5)
+    try bench.send(id, [2])
+    #expect(throws: Errno.ENETUNREACH) { try bench.send(id, [3], to: far) }
   }
 
   @Test("U3 MSG_PROBE makes every check, sends nothing and leaves the kept route alone") func probe() throws {
