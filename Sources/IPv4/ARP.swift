@@ -129,7 +129,8 @@ extension IPv4Layer {
           $0.interface == interface && $0.prefix.contains(target)
             && (sender.isAny || $0.prefix.contains(sender))
         }
-    case 3: isIgnored = !addresses.contains { $0.address == target && !$0.isHostScope }
+    // Those of host scope are 127.0.0.0/8 here, which nobody may ask for.
+    case 3: isIgnored = !addresses.contains { $0.address == target }
     case 8: isIgnored = true
     default: isIgnored = false
     }
