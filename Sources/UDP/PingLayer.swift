@@ -153,8 +153,8 @@ public struct PingLayer: ~Copyable {
     else { return }
     if let mtu = error.mtu {
       let discovery = table.sockets[index].core.options.pathMTUDiscovery
-      if discovery == .dont { return }
       if discovery.acceptsPathMTU { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
+      if discovery == .dont { return }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }

@@ -205,9 +205,9 @@ extension UDPLayer {
     guard let index = found else { return }
     let discovery = table.sockets[index].core.options.pathMTUDiscovery
     if let mtu = error.mtu {
-      if discovery == .dont { return }
-      // A socket did send there: the report is believed.
+      // A socket did send there: the report is believed, though this one may not care.
       if discovery.acceptsPathMTU { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
+      if discovery == .dont { return }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
   }

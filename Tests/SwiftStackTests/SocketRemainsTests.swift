@@ -239,6 +239,27 @@ import Wire
   }
 
   @Test(
+    "P2 IP_PMTUDISC_DONT: a smaller path is everybody's, and no error of the socket's, as on Linux 6.18",
+    arguments: [SocketKind.udp, .ping])
+  func unwantedReport(kind: SocketKind) throws {
+    let peer = try FramePeer()
+    let place = SocketAddress(IPv4Address(10, 0, 0, 1), port: 9)
+    let socket = try peer.host.stack.socket(kind)
+    socket.isNonBlocking = true
+    try socket.setsockopt(level: 0, name: 10, 0)
+    try socket.connect(to: place)
+    let bytes: [UInt8] = [8, 0, 0, 0, 0, 0, 0, 1] + [UInt8](repeating: 1, count: 92)
+    try socket.send(bytes)
+    let sent = try #require(peer.takePackets().last)
+    peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 4, rest: [0, 0, 4, 0], Array(sent[..<28]))))
+    let other = try peer.host.stack.socket(.udp)
+    try other.connect(to: place)
+    #expect(try other.getsockopt(level: 0, name: 14) == [0, 4, 0, 0])
+    try socket.send(bytes)
+    #expect(socket.takeError() == nil)
+  }
+
+  @Test(
     "P2 IP_PMTUDISC_INTERFACE refuses what OMIT cuts; neither sets DF, nor believes in a smaller path",
     arguments: [4, 5] as [Int32])
   func linkOnly(mode: Int32) throws {
@@ -255,6 +276,10 @@ import Wire
     #expect(throws: SocketError.self) { try socket.send([1]) }
     try socket.send([UInt8](repeating: 1, count: 1472))
     #expect(peer.takePackets().map(\.count) == [1500])
+    // Nobody else is told either.
+    let other = try peer.host.stack.socket(.udp)
+    try other.connect(to: SocketAddress(IPv4Address(10, 0, 0, 1), port: 9))
+    #expect(try other.getsockopt(level: 0, name: 14) == [0xDC, 5, 0, 0])
     let long = [UInt8](repeating: 1, count: 1473)
     if mode == 4 {
       #expect(throws: SocketError("send", .EMSGSIZE)) { try socket.send(long) }
