@@ -32,10 +32,11 @@ struct SigningPeer {
 
   func send(
     _ flags: UInt8, sequence: UInt32, acknowledgment: UInt32 = 0, options: [UInt8] = [],
-    payload: [UInt8] = [],
+    payload: [UInt8] = [], window: UInt16 = 65535,
     with other: [UInt8]? = nil
   ) {
     var segment = ScriptedSegment(flags, sequence: sequence, acknowledgment: acknowledgment)
+    segment.window = window
     segment.sourcePort = peer.port
     segment.destinationPort = peer.hostPort
     segment.payload = payload
@@ -94,6 +95,26 @@ struct SignatureTests {
     signing.peer.advance(.seconds(1))
     let again = signing.peer.all()
     #expect(!again.isEmpty && again.allSatisfy { signing.isSigned($0) && $0.payload.count <= 1440 })
+    socket.close()
+  }
+
+  @Test(
+    "T14 MD5: what waited goes in segments of one MSS too; the one with which half a window is written pushes"
+  )
+  func waits() throws {
+    let (signing, socket, syn) = try connected()
+    signing.send(
+      0x12, sequence: initial, acknowledgment: syn.sequence &+ 1, options: [2, 4, 5, 0xB4], window: 20_000)
+    _ = signing.peer.all()
+    #expect(try socket.send([UInt8](repeating: 7, count: 14 * 1440)) == 14 * 1440)
+    var all = signing.peer.all()
+    #expect(all.count == 10)
+    signing.send(
+      0x10, sequence: initial &+ 1, acknowledgment: syn.sequence &+ 1 &+ 14_400, window: 20_000)
+    all += signing.peer.all()
+    #expect(all.count == 14 && all.allSatisfy { $0.payload.count == 1440 && signing.isSigned($0) })
+    // Seven segments are more than half a window, and the last one ends the send.
+    #expect(all.indices.filter { all[$0].isPush } == [6, 13])
     socket.close()
   }
 
