@@ -83,6 +83,12 @@
 @_exported import struct UDP.SendControl
 @_exported import UAPI
 @_exported import Wire
+@_exported import enum Sockets.GroupOptionName
+@_exported import enum Sockets.IPOptionName
+@_exported import enum Sockets.SocketOptionLevel
+@_exported import enum Sockets.SocketOptionName
+@_exported import enum Sockets.TCPOptionName
+@_exported import enum Sockets.UDPOptionName
 
 /// What a socket is ready for. (epoll's own readiness has the same name one floor below.)
 public typealias Readiness = UAPI.Readiness

@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
   name: "examples",
   dependencies: [.package(name: "swiftstack", path: "../..")],
-  targets: ["two-stacks", "http-server", "echo-server"].map { name in
+  targets: ["two-stacks", "http-server", "echo-server", "file-transfer"].map { name in
     .executableTarget(
       name: name, dependencies: [.product(name: "SwiftStack", package: "swiftstack")],
       swiftSettings: [.strictMemorySafety(), .treatAllWarnings(as: .error)])
