@@ -39,7 +39,7 @@ extension StackConversation {
   }
 
   private func connect(to peer: SocketAddress, isUDP: Bool, limit: Instant?) throws -> Socket {
-    let socket = try stack.socket(isUDP ? .udp : .tcp)
+    let socket = try socket(isUDP ? .udp : .tcp)
     do {
       try socket.connect(to: peer, until: MonotonicClock.now())
     } catch  where error.errno == .EINPROGRESS {
@@ -56,7 +56,7 @@ extension StackConversation {
 
   private func awaitPeer(port: UInt16, isUDP: Bool, limit: Instant?) throws -> Socket {
     let address = SocketAddress(.any, port: port)
-    let socket = try stack.socket(isUDP ? .udp : .tcp)
+    let socket = try socket(isUDP ? .udp : .tcp)
     if !isUDP { try socket.setReuseAddress(true) }
     try socket.bind(to: address)
     if !isUDP { try socket.listen(backlog: 1) }

@@ -15,7 +15,7 @@ extension StackConversation {
       throw ControlError("ping: the interval is 0.001 to 86400 s and the wait above 0 to 86400 s")
     }
     if let count = request.count, count < 1 { throw ControlError("ping: the count is at least 1") }
-    let socket = try stack.socket(.ping)
+    let socket = try socket(.ping)
     try socket.enablePingReports()
     try socket.connect(to: SocketAddress(host, port: 0))
     try client.send(.pingStarted(address: request.host, byteCount: request.byteCount))

@@ -67,7 +67,7 @@ final class ControlServer: Sendable {
         // The number was released above, for this thread.
         let stream = UnixStream(OwnedDescriptor(owning: number))
         let client = ControlConversation(stream, place: place, timing: timing)
-        StackConversation(client, stack: stack, daemon: daemon).run()
+        StackConversation(client, stack: stack, daemon: daemon, user: user).run()
         admission.withLock { $0.leave(place, user: user) }
         complaints.withLock { $0.isFull = false }
       }

@@ -6,8 +6,11 @@ final class StackConversation {
   let stack: Stack
   let daemon: any ControlDaemon
   let client: ControlConversation
+  /// Whose process the client is: what it has sent, this user's sockets send.
+  let user: UInt32
 
-  init(_ client: ControlConversation, stack: Stack, daemon: any ControlDaemon) {
+  init(_ client: ControlConversation, stack: Stack, daemon: any ControlDaemon, user: UInt32) {
+    self.user = user
     self.client = client
     self.stack = stack
     self.daemon = daemon
@@ -15,6 +18,13 @@ final class StackConversation {
 
   /// Answers until the client hangs up.
   func run() { client.run { try answer($0) } }
+
+  /// A socket of the client's user. Linux: `sk_uid`.
+  func socket(_ kind: SocketKind) throws -> Socket {
+    let socket = try stack.socket(kind)
+    if user != 0 { try socket.setUser(user) }
+    return socket
+  }
 
   private func answer(_ command: ControlCommand) throws {
     switch command {

@@ -79,7 +79,10 @@ extension IPv4Layer {
   private mutating func sendReset(
     _ packet: consuming SkBuff, to header: IPv4Header, link: inout LinkLayer, net: inout Net
   ) {
-    guard var route = try? route(to: header.source, from: nil, link: link, net: &net) else {
+    let ports = Self.ports(of: packet, at: 0)
+    let flow = RoutingFlow(
+      .tcp, sourcePort: ports?.source ?? 0, destinationPort: ports?.destination ?? 0)
+    guard var route = try? route(to: header.source, from: nil, flow: flow, link: link, net: &net) else {
       packet.drop(.ipOutNoRoute)
       return
     }
@@ -131,8 +134,7 @@ extension IPv4Layer {
         let source = isLocal(after.source) ? after.source : nil
         guard
           let found = try? self.route(
-            to: after.destination, from: source, mark: skb.mark, typeOfService: after.typeOfService,
-            link: link,
+            to: after.destination, from: source, flow: flow(of: skb, after, mark: skb.mark), link: link,
             net: &net)
         else {
           skb.drop(.ipOutNoRoute)

@@ -170,7 +170,9 @@ extension IPv4Layer {
     _ message: GroupMessage, by interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
   ) {
     guard
-      var route = try? route(to: message.destination, from: nil, by: interface, link: link, net: &net)
+      var route = try? route(
+        to: message.destination, from: nil, by: interface, flow: RoutingFlow(.igmp, typeOfService: 0xC0),
+        link: link, net: &net)
     else { return }
     let headerByteCount = IPv4Header.minimumByteCount + Self.routerAlert.count
     let total = headerByteCount + message.bytes.count

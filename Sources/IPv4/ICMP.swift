@@ -188,7 +188,9 @@ extension IPv4Layer {
     let source = isLocal(header.destination) ? header.destination : nil
     let hop = list.firstHop ?? header.source
     guard
-      var route = try? route(to: hop, from: source, onLink: list.isStrictRoute, link: link, net: &net)
+      var route = try? route(
+        to: hop, from: source, onLink: list.isStrictRoute,
+        flow: RoutingFlow(.icmp, typeOfService: header.typeOfService), link: link, net: &net)
     else {
       skb.drop(.ipOutNoRoute)
       return
@@ -254,7 +256,10 @@ extension IPv4Layer {
       }
     }
     let own = isLocal(header.destination) ? header.destination : nil
-    guard var route = try? route(to: header.source, from: own, link: link, net: &net) else {
+    // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
+    let typeOfService = (header.typeOfService & 0x1C) | 0xC0
+    let flow = RoutingFlow.icmp(kind, code: code, typeOfService: typeOfService)
+    guard var route = try? route(to: header.source, from: own, flow: flow, link: link, net: &net) else {
       skb.end(reason)
       return
     }
@@ -271,8 +276,7 @@ extension IPv4Layer {
     message.setTransportHeader()
     message.connection = hooks.connections.answer(to: skb, isError: true)
     var options = IPv4SendOptions(protocol: .icmp)
-    // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
-    options.typeOfService = (header.typeOfService & 0x1C) | 0xC0
+    options.typeOfService = typeOfService
     options.pmtuDiscovery = .dont
     options.optionByteCount = list.byteCount
     guard Self.push(list, onto: &message, route: route, destination: header.source, net: net) else {

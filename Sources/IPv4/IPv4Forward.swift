@@ -131,8 +131,8 @@ extension IPv4Layer {
       return lastForwarded
     }
     let key = RouteKey(
-      destination: header.destination, source: header.source, inputInterface: skb.interface, mark: skb.mark,
-      typeOfService: header.typeOfService)
+      destination: header.destination, source: header.source, inputInterface: skb.interface,
+      flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: skb.mark))
     guard let entry = findRoute(key) else { throw .ENETUNREACH }
     switch entry.kind {
     case .unreachable: throw .EHOSTUNREACH

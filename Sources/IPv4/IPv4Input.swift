@@ -275,7 +275,7 @@ extension IPv4Layer {
     if header.source.isAny { return true }
     let key = RouteKey(
       destination: header.source, source: header.destination, inputInterface: skb.interface,
-      typeOfService: header.typeOfService)
+      flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: 0).reversed)
     guard let way = findRoute(key), way.kind == .unicast else { return false }
     return net.settings.reversePathFilter == .loose || way.interface == skb.interface
   }

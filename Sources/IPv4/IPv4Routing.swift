@@ -19,12 +19,12 @@ extension IPv4Layer {
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
   ///   - asked: the device to send by, whatever the routes say: without one over it the destination is taken to be on its
   ///     link. `.none`: any. Linux: `flowi4_oif`.
-  ///   - mark: of the socket, for rules. `typeOfService` likewise.
+  ///   - flow: what rules about routing tables may ask for.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
   ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
     to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none,
-    mark: UInt32 = 0, typeOfService: UInt8 = 0, link: borrowing LinkLayer, net: inout Net
+    flow: RoutingFlow = RoutingFlow(), link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     if asked != .none {
       guard link.devices.contains(asked) else { throw .ENODEV }
@@ -47,12 +47,10 @@ extension IPv4Layer {
     }
     // 127.0.0.0/8 never leaves this host (RFC 1122 section 3.2.1.3). Linux: `__mkroute_output()`.
     if let wanted, wanted.isLoopback, asked != .loopback, own?.interface != .loopback { throw .EINVAL }
+    let key = RouteKey(destination: destination, source: wanted ?? .any, asked: asked, flow: flow)
     if destination.isMulticast || destination.isBroadcast || own != nil {
-      return try routeToMany(destination, source: wanted, own: own, by: asked, link: link, net: &net)
+      return try routeToMany(key, source: wanted, own: own, link: link, net: &net)
     }
-    let key = RouteKey(
-      destination: destination, source: wanted ?? .any, asked: asked, mark: mark, typeOfService: typeOfService
-    )
     guard let entry = findRoute(key) else {
       guard asked != .none else { throw noRoute(.ENETUNREACH, net: &net) }
       return try routeOnLink(destination, source: wanted, by: asked, link: link, net: &net)
@@ -99,10 +97,10 @@ extension IPv4Layer {
   /// To a group or a broadcast address: by the device that is asked for, else by the device it belongs to, or that the
   /// source or a route names; without any of them it cannot be reached.
   private mutating func routeToMany(
-    _ destination: IPv4Address, source wanted: IPv4Address?, own: RouteEntry?, by asked: InterfaceIndex,
-    link: borrowing LinkLayer, net: inout Net
+    _ key: RouteKey, source wanted: IPv4Address?, own: RouteEntry?, link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
-    let way = routes.lookup(destination, by: asked)
+    let (destination, asked) = (key.destination, key.asked)
+    let way = findRoute(key)
     var interface = asked == .none ? own?.interface ?? .none : asked
     if interface == .none, let wanted { interface = self.interface(of: wanted) ?? .none }
     if interface == .none {

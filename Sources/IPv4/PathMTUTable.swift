@@ -82,12 +82,15 @@ extension IPv4Layer {
   /// A transport has checked that a router's "fragmentation needed" was about a packet of its own.
   /// Linux: `__ip_rt_update_pmtu()`.
   ///
-  /// - Parameter mtu: what the router said; below `min_pmtu` (552) the MTU is locked there and DF no longer set.
+  /// - Parameters:
+  ///   - source: of the packet, for rules about routing tables, as `flow`.
+  ///   - mtu: what the router said; below `min_pmtu` (552) the MTU is locked there and DF no longer set.
   public mutating func learnPathMTU(
-    destination: IPv4Address, mtu: Int, link: borrowing LinkLayer, net: inout Net
+    destination: IPv4Address, from source: IPv4Address? = nil, flow: RoutingFlow = RoutingFlow(), mtu: Int,
+    link: borrowing LinkLayer, net: inout Net
   ) {
-    guard let route = try? route(to: destination, from: nil, link: link, net: &net), route.kind == .unicast
-    else {
+    let way = try? route(to: destination, from: source, flow: flow, link: link, net: &net)
+    guard let route = way, route.kind == .unicast else {
       return
     }
     // Only ever lowered: raising is left to expiry (RFC 1191 section 6.3).

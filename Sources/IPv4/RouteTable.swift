@@ -53,6 +53,9 @@ public struct FIBEntry<Prefix: RoutedPrefix>: Hashable, Sendable, CustomStringCo
   public var mtu: Int?
   public var scope: Scope
 
+  /// Whether packets end here.
+  var refuses: Bool { kind == .unreachable || kind == .blackhole || kind == .prohibit }
+
   public init(
     _ prefix: Prefix, kind: Kind = .unicast, gateway: Prefix.Address? = nil,
     interface: InterfaceIndex = .none, source: Prefix.Address? = nil, metric: UInt32 = 0, mtu: Int? = nil

@@ -11,19 +11,17 @@ public struct RouteKey: Sendable {
   public var asked: InterfaceIndex
   /// The device that the packet came in by; the loopback for our own. Linux: `flowi4_iif`.
   public var inputInterface: InterfaceIndex
-  public var mark: UInt32
-  public var typeOfService: UInt8
+  public var flow: RoutingFlow
 
   public init(
     destination: IPv4Address, source: IPv4Address = .any, asked: InterfaceIndex = .none,
-    inputInterface: InterfaceIndex = .loopback, mark: UInt32 = 0, typeOfService: UInt8 = 0
+    inputInterface: InterfaceIndex = .loopback, flow: RoutingFlow = RoutingFlow()
   ) {
     self.destination = destination
     self.source = source
     self.asked = asked
     self.inputInterface = inputInterface
-    self.mark = mark
-    self.typeOfService = typeOfService
+    self.flow = flow
   }
 }
 
@@ -48,7 +46,15 @@ public struct RoutingRule: Hashable, Sendable, CustomStringConvertible {
   public var outputInterface: InterfaceIndex?
   public var typeOfService: UInt8
   public var isInverted: Bool
+  /// Whose socket the packet comes from; root's, 0, for those that come from none.
+  public var users: ClosedRange<UInt32>?
+  public var `protocol`: IPProtocol?
+  /// Of a forwarded packet, and of one that a hook sends another way, those that it has; a fragment has none.
+  public var sourcePorts: ClosedRange<UInt16>?
+  public var destinationPorts: ClosedRange<UInt16>?
   public var action: Action
+  /// What the table has is passed over if its prefix is no longer than this; one that refuses never.
+  public var suppressedPrefixLength: Int?
 
   public init(priority: UInt32, action: Action) {
     self.priority = priority
@@ -62,16 +68,41 @@ public struct RoutingRule: Hashable, Sendable, CustomStringConvertible {
   /// Bits of the type of service that are compared. Linux: `INET_DSCP_MASK`, which ECN is no part of.
   static let typeOfServiceMask: UInt8 = 0xFC
 
+  /// Linux: `fib_rule_port_range_valid()`.
+  var isValid: Bool {
+    [sourcePorts, destinationPorts].allSatisfy {
+      $0.map { $0.lowerBound > 0 && $0.upperBound < .max } ?? true
+    }
+      && users?.upperBound != .max
+  }
+  /// Whether packets of others have to be looked into. Linux: `fib_rule_requires_fldissect()`.
+  var looksInside: Bool {
+    inputInterface != .loopback && (`protocol` != nil || sourcePorts != nil || destinationPorts != nil)
+  }
+
   func matches(_ key: RouteKey) -> Bool { fits(key) != isInverted }
 
   /// Linux: `fib_rule_match()`, `fib4_rule_match()`.
   private func fits(_ key: RouteKey) -> Bool {
     if let inputInterface, inputInterface != key.inputInterface { return false }
     if let outputInterface, outputInterface != key.asked { return false }
-    if (key.mark ^ mark) & markMask != 0 { return false }
+    if (key.flow.mark ^ mark) & markMask != 0 { return false }
+    if let users, !users.contains(key.flow.user) { return false }
     if let source, !source.contains(key.source) { return false }
     if let destination, !destination.contains(key.destination) { return false }
-    return typeOfService == 0 || (key.typeOfService & Self.typeOfServiceMask) == typeOfService
+    if typeOfService != 0 && (key.flow.typeOfService & Self.typeOfServiceMask) != typeOfService {
+      return false
+    }
+    if let `protocol`, `protocol` != key.flow.protocol { return false }
+    if let sourcePorts, !sourcePorts.contains(key.flow.sourcePort) { return false }
+    if let destinationPorts, !destinationPorts.contains(key.flow.destinationPort) { return false }
+    return true
+  }
+
+  /// Whether a route that the table had is none. Linux: `fib4_rule_suppress()`.
+  func suppresses(_ entry: RouteEntry) -> Bool {
+    guard let suppressedPrefixLength, !entry.refuses else { return false }
+    return entry.prefix.length <= suppressedPrefixLength
   }
 
   /// As `ip rule` prints it, but for devices, which are numbers here.
@@ -89,8 +120,14 @@ public struct RoutingRule: Hashable, Sendable, CustomStringConvertible {
     }
     if let inputInterface { words.append("iif \(name(inputInterface))") }
     if let outputInterface { words.append("oif \(name(outputInterface))") }
+    if let users { words.append("uidrange \(users.lowerBound)-\(users.upperBound)") }
+    if let `protocol` { words.append("ipproto \(IPProtocolName.text(`protocol`))") }
+    if let sourcePorts { words.append("sport \(Self.text(sourcePorts))") }
+    if let destinationPorts { words.append("dport \(Self.text(destinationPorts))") }
     switch action {
-    case .lookup(let table): words.append("lookup \(RoutingTableName.text(table))")
+    case .lookup(let table):
+      words.append("lookup \(RoutingTableName.text(table))")
+      if let suppressedPrefixLength { words.append("suppress_prefixlength \(suppressedPrefixLength)") }
     case .unreachable: words.append("unreachable")
     case .blackhole: words.append("blackhole")
     case .prohibit: words.append("prohibit")
@@ -100,6 +137,28 @@ public struct RoutingRule: Hashable, Sendable, CustomStringConvertible {
 
   private static func text(_ prefix: IPv4Prefix) -> String {
     prefix.length == 32 ? "\(prefix.address)" : "\(prefix)"
+  }
+
+  private static func text(_ ports: ClosedRange<UInt16>) -> String {
+    ports.lowerBound == ports.upperBound ? "\(ports.lowerBound)" : "\(ports.lowerBound)-\(ports.upperBound)"
+  }
+}
+
+/// The protocols that have names in rules. Linux: `/etc/protocols`, `inet_proto_n2a()` of iproute2.
+public enum IPProtocolName {
+  private static let names: [(UInt8, String)] = [
+    (1, "icmp"), (2, "igmp"), (4, "ipencap"), (6, "tcp"), (8, "egp"), (17, "udp"), (33, "dccp"), (41, "ipv6"),
+    (46, "rsvp"), (47, "gre"), (50, "esp"), (51, "ah"), (58, "ipv6-icmp"), (88, "eigrp"), (89, "ospf"),
+    (94, "ipip"), (97, "etherip"), (98, "encap"), (103, "pim"), (108, "ipcomp"), (112, "vrrp"), (115, "l2tp"),
+    (124, "isis"), (132, "sctp"), (136, "udplite"), (137, "mpls-in-ip"), (143, "ethernet"),
+  ]
+
+  public static func text(_ number: IPProtocol) -> String {
+    names.first { $0.0 == number.rawValue }?.1 ?? "ipproto-\(number.rawValue)"
+  }
+  /// - Parameter text: a name, or a number of 0 to 255.
+  public static func number(_ text: String) -> IPProtocol? {
+    (names.first { $0.1 == text.lowercased() }?.0 ?? UInt8(text)).map { IPProtocol(rawValue: $0) }
   }
 }
 
@@ -130,6 +189,8 @@ public struct RoutingPolicy: ~Copyable {
   public private(set) var rules: [RoutingRule] = Self.usual
   /// All is as without rules: the main table, and no other.
   public private(set) var isDefault = true
+  /// A rule asks for what lies behind the IP header of forwarded packets. Linux: `fib_rules_require_fldissect`.
+  private(set) var looksInside = false
   private var tables = UniqueArray<NumberedTable>(capacity: 4)
 
   static let usual = [
@@ -146,8 +207,9 @@ public struct RoutingPolicy: ~Copyable {
 
   /// Linux: `fib_nl_newrule()`.
   ///
-  /// - Throws: EEXIST for one that is there, ENOBUFS for too many.
+  /// - Throws: EINVAL for ranges that no packet could be in; EEXIST for one that is there, ENOBUFS for too many.
   mutating func add(_ rule: RoutingRule) throws(Errno) {
+    guard rule.isValid else { throw .EINVAL }
     guard !rules.contains(rule) else { throw .EEXIST }
     guard rules.count < Self.ruleLimit else { throw .ENOBUFS }
     rules.insert(rule, at: rules.firstIndex { $0.priority > rule.priority } ?? rules.endIndex)
@@ -171,6 +233,7 @@ public struct RoutingPolicy: ~Copyable {
 
   private mutating func update() {
     isDefault = rules == Self.usual && tables.count == 0
+    looksInside = rules.contains { $0.looksInside }
   }
 
   // MARK: Tables
@@ -223,11 +286,14 @@ public struct RoutingPolicy: ~Copyable {
     for rule in rules where rule.matches(key) {
       switch rule.action {
       case .lookup(RoutingTableName.main):
-        if let found = main.lookup(key.destination, by: key.asked) { return found }
+        if let found = main.lookup(key.destination, by: key.asked), !rule.suppresses(found) { return found }
       case .lookup(let number):
         guard let place = place(of: number) else { continue }
-        if let found = tables[place].routes.lookup(key.destination, by: key.asked) { return found }
-      case .unreachable: return Self.refusal(.unreachable)
+        if let found = tables[place].routes.lookup(key.destination, by: key.asked), !rule.suppresses(found) {
+          return found
+        }
+      // As if there were no route at all: ENETUNREACH. Linux: `fib4_rule_action()`.
+      case .unreachable: return nil
       case .blackhole: return Self.refusal(.blackhole)
       case .prohibit: return Self.refusal(.prohibit)
       }
@@ -250,7 +316,8 @@ extension IPv4Layer {
 
   /// Adds a rule. Linux: `ip rule add`.
   ///
-  /// - Throws: EEXIST, ENOBUFS; EINVAL for the `local` table, which is always asked first.
+  /// - Throws: EEXIST, ENOBUFS; EINVAL for the `local` table, which is always asked first, and for ports of 0 or 65,535
+  ///   and the user 4,294,967,295, which no packet has.
   public mutating func addRule(_ rule: RoutingRule) throws(Errno) {
     if case .lookup(RoutingTableName.local) = rule.action { throw .EINVAL }
     try policy.add(rule)

@@ -72,6 +72,7 @@ public struct SocketCore: ~Copyable {
   public mutating func inherit(_ parent: borrowing SocketCore) {
     options = parent.options
     programs = parent.programs
+    user = parent.user
     timestamping = parent.timestamping
     arrivalReport = parent.arrivalReport
     receiveShutdown = parent.receiveShutdown
@@ -121,6 +122,7 @@ final class RareState {
   var optionMemory = 0
   var ipOptions: SocketIPOptions?
   var flowLabel: UInt32 = 0
+  var user: UInt32 = 0
   var ipOptionReports = IPOptionReports()
   /// `SO_TIMESTAMPING`.
   var timestamping: TimestampingFlags = []
@@ -166,6 +168,27 @@ extension SocketCore {
     guard let membership else { return (rare.multicast.all) }
     guard let sources = membership.sources else { return membership.isExcluding }
     return sources.contains(source) != membership.isExcluding
+  }
+
+  /// The user that the socket belongs to, for rules about routing tables; 0: root. Linux: `sk_uid`.
+  public var user: UInt32 {
+    get { rare?.user ?? 0 }
+    set { if newValue != user { withRare { $0.user = newValue } } }
+  }
+
+  /// What rules about routing tables may ask of what the socket sends, but for one message's own terms.
+  /// Linux: `flowi4_init_output()`.
+  ///
+  /// - Parameter port: it is sent to; a ping socket, which sends echo requests only, has none.
+  public func routingFlow(to port: UInt16) -> RoutingFlow {
+    if id.kind == .ping {
+      return .icmp(
+        .echoRequest, mark: options.mark, typeOfService: options.typeOfService, user: user)
+    }
+    let number: IPProtocol = id.kind == .tcp ? .tcp : id.kind == .udp ? .udp : .udpLite
+    return RoutingFlow(
+      number, mark: options.mark, typeOfService: options.typeOfService, sourcePort: tuple.local.port,
+      destinationPort: port, user: user)
   }
 
   mutating func withRare<Result>(_ body: (RareState) -> Result) -> Result {

@@ -80,16 +80,14 @@ public struct Host: ~Copyable {
   ///   - from: the source address the sender insists on.
   ///   - onLink: gateways are not used (`MSG_DONTROUTE`, `SO_DONTROUTE`). Linux: `RT_SCOPE_LINK`.
   ///   - asked: the device to send by, whatever the routes say; `.none`: any. Linux: `flowi4_oif`.
-  ///   - mark: what rules about routing tables ask for, as for `typeOfService`.
+  ///   - flow: what rules about routing tables may ask for.
   /// - Throws: ENETUNREACH, EHOSTUNREACH (unreachable route), EACCES (prohibit), EINVAL (blackhole); ENETUNREACH, too,
   ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
     to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none,
-    mark: UInt32 = 0, typeOfService: UInt8 = 0
+    flow: RoutingFlow = RoutingFlow()
   ) throws(Errno) -> Route {
-    try internet.route(
-      to: to, from: from, onLink: onLink, by: asked, mark: mark, typeOfService: typeOfService, link: link,
-      net: &net)
+    try internet.route(to: to, from: from, onLink: onLink, by: asked, flow: flow, link: link, net: &net)
   }
 
   /// As the other, of any family.
@@ -98,12 +96,10 @@ public struct Host: ~Copyable {
   /// - Throws: EAFNOSUPPORT for a family that the host does not have, and for ends of two.
   public mutating func route(
     to: IPAddress, from: IPAddress, onLink: Bool = false, by asked: InterfaceIndex = .none,
-    mark: UInt32 = 0, typeOfService: UInt8 = 0
+    flow: RoutingFlow = RoutingFlow()
   ) throws(Errno) -> Route {
     guard let to = to.v4, let from = from.v4 else { throw .EAFNOSUPPORT }
-    return try route(
-      to: to, from: from.isAny ? nil : from, onLink: onLink, by: asked, mark: mark,
-      typeOfService: typeOfService)
+    return try route(to: to, from: from.isAny ? nil : from, onLink: onLink, by: asked, flow: flow)
   }
 
   /// Whether an address is one of ours. Linux: `inet_addr_type() == RTN_LOCAL`.
@@ -148,9 +144,15 @@ public struct Host: ~Copyable {
   // MARK: What transports learn
 
   /// A router's "fragmentation needed" was about a packet of the transport's own. Linux: `__ip_rt_update_pmtu()`.
-  public mutating func learnPathMTU(destination: IPAddress, mtu: Int) {
+  ///
+  /// - Parameters:
+  ///   - source: of the packet, for rules about routing tables, as `flow`.
+  public mutating func learnPathMTU(
+    destination: IPAddress, from source: IPAddress? = nil, flow: RoutingFlow = RoutingFlow(), mtu: Int
+  ) {
     guard let destination = destination.v4 else { return }
-    internet.learnPathMTU(destination: destination, mtu: mtu, link: link, net: &net)
+    internet.learnPathMTU(
+      destination: destination, from: source?.v4, flow: flow, mtu: mtu, link: link, net: &net)
   }
 
   /// TCP saw progress on a connection. Linux: `dst_confirm()`.

@@ -54,6 +54,22 @@ public struct SocketLayer: ~Copyable {
     }
   }
 
+  /// The user that a socket belongs to. Linux: `sk_uid`.
+  ///
+  /// - Throws: EBADF.
+  public mutating func user(of id: SocketID) throws(Errno) -> UInt32 {
+    try withCore(id) { (core) throws(Errno) in core.user }
+  }
+  /// Makes a socket another user's. Linux: `sockfs_setattr()`.
+  ///
+  /// - Throws: EBADF.
+  public mutating func setUser(_ user: UInt32, of id: SocketID) throws(Errno) {
+    try withCore(id) { (core) throws(Errno) in
+      core.user = user
+      core.route = nil
+    }
+  }
+
   /// - Throws: ENOTSOCK for the number of something else.
   func operations(_ id: SocketID) throws(Errno) -> any SocketOperations.Type {
     switch id.kind {

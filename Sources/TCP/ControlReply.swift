@@ -17,6 +17,8 @@ struct ControlReply {
   var options = TCPOptions()
   /// What its IP header is made by.
   var sendOptions = IPv4SendOptions(protocol: .tcp)
+  /// Whose socket answers, for rules about routing tables; 0: nobody's. Linux: `ip_reply_arg.uid`.
+  var user: UInt32 = 0
   /// IP options that it has; with a source route it goes to the first hop.
   var networkOptions = IPv4OptionList()
   /// The device to send by, that of the socket; `.none`: as the routes say.
@@ -31,7 +33,10 @@ struct ControlReply {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
       var route = try? host.route(
         to: networkOptions.firstHop ?? destination, from: source, onLink: networkOptions.isStrictRoute,
-        by: device)
+        by: device,
+        flow: RoutingFlow(
+          .tcp, mark: sendOptions.mark, typeOfService: sendOptions.typeOfService,
+          sourcePort: tuple.local.port, destinationPort: tuple.remote.port, user: user))
     else { return .dropped }
     guard var packet = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit)
     else {

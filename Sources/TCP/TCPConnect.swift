@@ -61,10 +61,10 @@ extension TCPLayer {
     let hop = sockets[index].core.firstHop
     if hop != nil && remote.address.isAny { throw .EINVAL }
     sockets[index].core.labelFlow(to: remote, from: bound.address, by: device)
-    let route = try host.route(
-      to: hop ?? remote.address, from: bound.address,
-      onLink: sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute, by: device,
-      mark: sockets[index].core.options.mark, typeOfService: sockets[index].core.options.typeOfService)
+    let onLink = sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute
+    var flow = sockets[index].core.routingFlow(to: remote.port)
+    var route = try host.route(
+      to: hop ?? remote.address, from: bound.address, onLink: onLink, by: device, flow: flow)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = hop == nil ? SocketAddress(IPAddress(route.destination), port: remote.port) : remote
@@ -96,6 +96,19 @@ extension TCPLayer {
       guard found else { throw .EADDRNOTAVAIL }
     }
     let tuple = FourTuple(local: near, remote: far)
+    if !host.internet.policy.isDefault {
+      // Rules may ask for the source and the port that were chosen. Linux: `ip_route_connect()`, `ip_route_newports()`.
+      flow.sourcePort = near.port
+      do {
+        route = try host.route(
+          to: hop ?? remote.address, from: near.address, onLink: onLink, by: device, flow: flow)
+      } catch {
+        sockets[index].core.tuple.local = near
+        releaseChosenPort(index)
+        forgetConnection(index, net: host.net)
+        throw error
+      }
+    }
     var initial = initialSequence(tuple, net: host.net)
     if case .timeWait(let slot) = findConnection(tuple, by: device) {
       // RFC 6191: the new connection's numbers and timestamps begin beyond the old one's.

@@ -86,7 +86,10 @@ extension TCPLayer {
       if verdict.contains(.reset) {
         let device = sockets[index].core.options.boundDevice
         if let signing = sockets[index].resetSigning(segment) {
-          ControlReply.reset(for: segment, tuple: tuple, by: device, signing: signing).send(host: &host)
+          var reset = ControlReply.reset(for: segment, tuple: tuple, by: device, signing: signing)
+          reset.sendOptions.mark = sockets[index].core.options.mark
+          reset.user = sockets[index].core.user
+          reset.send(host: &host)
         }
       }
       settle(index, verdict, net: &host.net)
@@ -230,7 +233,11 @@ extension TCPLayer {
     }
     if let mtu = report.mtu {
       let discovery = sockets[index].core.options.pathMTUDiscovery
-      if discovery.acceptsPathMTU { host.learnPathMTU(destination: tuple.remote.address, mtu: mtu) }
+      if discovery.acceptsPathMTU {
+        let flow = sockets[index].core.routingFlow(to: tuple.remote.port)
+        host.learnPathMTU(
+          destination: tuple.remote.address, from: tuple.local.address, flow: flow, mtu: mtu)
+      }
       // Without DF a router cuts what is on its way; what follows is cut to the new size here.
       if discovery != .dont && discovery.acceptsPathMTU {
         sockets[index].pathMTUReduced(host: &host)

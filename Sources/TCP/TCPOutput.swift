@@ -75,7 +75,7 @@ extension TCPConnection {
       let fresh = try host.route(
         to: core.firstHop ?? tuple.remote.address, from: tuple.local.address,
         onLink: core.options.dontRoute || core.isStrictRoute, by: core.options.boundDevice,
-        mark: core.options.mark, typeOfService: core.options.typeOfService)
+        flow: core.routingFlow(to: tuple.remote.port))
       core.route = fresh
       sender.syncMSS(mtu: fresh.mtu)
       return nil

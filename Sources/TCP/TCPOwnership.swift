@@ -51,7 +51,10 @@ extension TCPLayer {
     var local = sockets[index].core.tuple.local
     let others = shared.others(on: local.port)
     let device = sockets[index].core.options.boundDevice
-    guard others != 0, let route = try? host.route(to: remote.address, from: local.address, by: device)
+    guard others != 0,
+      let route = try? host.route(
+        to: remote.address, from: local.address, by: device,
+        flow: sockets[index].core.routingFlow(to: remote.port))
     else { return nil }
     local.address = IPAddress(route.source)
     let far = SocketAddress(IPAddress(route.destination), port: remote.port)

@@ -125,6 +125,7 @@ extension TCPLayer {
     }
     let listener = listeners[requests[slot].listener].socket
     reply.sendOptions = sockets[listener].core.options.sendOptions(.tcp)
+    reply.user = sockets[listener].core.user
     if let options = networkOptions(ofRequest: slot) { reply.networkOptions = options.list }
     reply.send(host: &host)
   }
@@ -144,8 +145,16 @@ extension TCPLayer {
     _ listener: Int, _ tuple: FourTuple, hop: IPv4Address? = nil, by device: InterfaceIndex, host: inout Host
   ) -> Int {
     let route = try? host.route(
-      to: hop.map { IPAddress($0) } ?? tuple.remote.address, from: tuple.local.address, by: device)
+      to: hop.map { IPAddress($0) } ?? tuple.remote.address, from: tuple.local.address, by: device,
+      flow: requestFlow(listener, tuple))
     return sockets[listeners[listener].socket].advertisedMSS(route)
+  }
+
+  /// What rules about routing tables may ask of a request's segments. Linux: `inet_csk_route_req()`.
+  private func requestFlow(_ listener: Int, _ tuple: FourTuple) -> RoutingFlow {
+    var flow = sockets[listeners[listener].socket].core.routingFlow(to: tuple.remote.port)
+    flow.sourcePort = tuple.local.port
+    return flow
   }
 
   /// SYN-ACK again, or give up. Linux: `reqsk_timer_handler()`.
@@ -189,9 +198,12 @@ extension TCPLayer {
   private mutating func resetRequest(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
     let sequence = segment.flags.contains(.ack) ? segment.acknowledgment : SequenceNumber(0)
     guard let signing = requestSigning(slot, sequence) else { return }
-    ControlReply.reset(
-      for: segment, tuple: requests[slot].tuple, by: requests[slot].device, signing: signing
-    ).send(host: &host)
+    var reset = ControlReply.reset(
+      for: segment, tuple: requests[slot].tuple, by: requests[slot].device, signing: signing)
+    let listener = listeners[requests[slot].listener].socket
+    reset.sendOptions.mark = sockets[listener].core.options.mark
+    reset.user = sockets[listener].core.user
+    reset.send(host: &host)
   }
 
   func signatureKey(ofRequest slot: Int) -> [UInt8]? {
@@ -205,6 +217,9 @@ extension TCPLayer {
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
       acknowledgment: requests[slot].initialReceive + 1, flags: .ack, device: requests[slot].device,
       signing: signing)
+    let listener = listeners[requests[slot].listener].socket
+    reply.sendOptions.mark = sockets[listener].core.options.mark
+    reply.user = sockets[listener].core.user
     let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {

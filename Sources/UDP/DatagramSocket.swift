@@ -159,20 +159,28 @@ struct DatagramSocket: ~Copyable {
 
   /// Makes sure that `route` leads to `destination`; a route that is current is kept.
   /// Linux: `sk_dst_check()`, `ip_route_output_flow()`.
+  ///
+  /// - Parameters:
+  ///   - port: it is sent to. `control`: on which terms.
   mutating func findRoute(
-    to destination: IPv4Address, from source: IPv4Address, by asked: InterfaceIndex = .none, onLink: Bool,
-    mark: UInt32? = nil, host: inout Host
+    to destination: IPv4Address, port: UInt16, from source: IPv4Address, by asked: InterfaceIndex = .none,
+    onLink: Bool, control: borrowing SendControl = SendControl(), host: inout Host
   ) throws(Errno) {
-    let key = CachedRouteKey(source: source, device: asked, mark: mark ?? core.options.mark)
+    var key = CachedRouteKey(source: source, device: asked)
+    // Only rules ask for it; when they change no route is current.
+    if !host.internet.policy.isDefault {
+      key.flow = core.routingFlow(to: port)
+      if let mark = control.mark { key.flow.mark = mark }
+      if let type = control.typeOfService { key.flow.typeOfService = type }
+    }
     if let route, route.destination == destination,
-      (usesCachedRoute ? ownRouteKey : otherRouteKey) == key, !onLink,
+      (usesCachedRoute ? ownRouteKey : otherRouteKey).fits(key, host.internet.policy), !onLink,
       host.internet.isCurrent(route)
     {
       return try checkBroadcast(route)
     }
     let found = try host.route(
-      to: destination, from: source.isAny ? nil : source, by: asked, mark: mark ?? core.options.mark,
-      typeOfService: core.options.typeOfService)
+      to: destination, from: source.isAny ? nil : source, by: asked, flow: key.flow)
     // Link scope: no gateway. Linux: RTO_ONLINK.
     if onLink && found.kind == .unicast && found.nextHop != destination { throw .ENETUNREACH }
     try checkBroadcast(found)
@@ -232,12 +240,17 @@ struct DatagramSocket: ~Copyable {
 }
 
 /// What a route was looked up for beside its destination.
-struct CachedRouteKey: Equatable {
+struct CachedRouteKey {
   /// Any: the route says.
   var source = IPv4Address.any
   var device = InterfaceIndex.none
-  /// Rules about routing tables may ask for it.
-  var mark: UInt32 = 0
+  /// What rules about routing tables may ask for, where there are any.
+  var flow = RoutingFlow()
+
+  @inline(__always)
+  func fits(_ other: CachedRouteKey, _ policy: borrowing RoutingPolicy) -> Bool {
+    source == other.source && device == other.device && (policy.isDefault || flow == other.flow)
+  }
 }
 
 /// Where a datagram goes, and on whose terms; kept while it is corked. Linux: `inet->cork.fl` and `cork.base`.

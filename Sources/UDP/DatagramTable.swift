@@ -117,9 +117,14 @@ public struct DatagramTable: ~Copyable {
     sockets[index].core.labelFlow(
       to: SocketAddress(destination, port: remote.port), from: IPAddress(source), by: device)
     sockets[index].usesCachedRoute = true
+    let onLink = sockets[index].core.options.dontRoute
     try sockets[index].findRoute(
-      to: destination, from: source, by: device,
-      onLink: sockets[index].core.options.dontRoute, host: &host)
+      to: destination, port: remote.port, from: source, by: device, onLink: onLink, host: &host)
+    if !host.internet.policy.isDefault, source.isAny, let chosen = sockets[index].core.route?.source {
+      // Rules may ask for the source that was chosen. Linux: `ip_route_connect()`.
+      try sockets[index].findRoute(
+        to: destination, port: remote.port, from: chosen, by: device, onLink: onLink, host: &host)
+    }
     if let route = sockets[index].core.route, sockets[index].core.boundTo.address.isAny {
       let local = sockets[index].core.tuple.local
       ports.move(

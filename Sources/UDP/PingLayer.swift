@@ -53,7 +53,8 @@ public struct PingLayer: ~Copyable {
     // Linux: `ping_v4_sendmsg()` asks the routes for each.
     table.sockets[index].usesCachedRoute = false
     try table.sockets[index].findRoute(
-      to: list.firstHop ?? address, from: source, by: device, onLink: onLink, host: &host)
+      to: list.firstHop ?? address, port: 0, from: source, by: device, onLink: onLink, control: control,
+      host: &host)
     table.sockets[index].pendingTarget = DatagramTarget()
     table.sockets[index].pendingTarget.destination = address
     table.sockets[index].pendingTarget.options = list
@@ -153,7 +154,11 @@ public struct PingLayer: ~Copyable {
     else { return }
     if let mtu = error.mtu {
       let discovery = table.sockets[index].core.options.pathMTUDiscovery
-      if discovery.acceptsPathMTU { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
+      if discovery.acceptsPathMTU {
+        let flow = table.sockets[index].core.routingFlow(to: error.remote.port)
+        host.learnPathMTU(
+          destination: error.remote.address, from: error.local.address, flow: flow, mtu: mtu)
+      }
       if discovery == .dont { return }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)

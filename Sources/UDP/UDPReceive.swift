@@ -206,7 +206,11 @@ extension UDPLayer {
     let discovery = table.sockets[index].core.options.pathMTUDiscovery
     if let mtu = error.mtu {
       // A socket did send there: the report is believed, though this one may not care.
-      if discovery.acceptsPathMTU { host.learnPathMTU(destination: error.remote.address, mtu: mtu) }
+      if discovery.acceptsPathMTU {
+        let flow = table.sockets[index].core.routingFlow(to: error.remote.port)
+        host.learnPathMTU(
+          destination: error.remote.address, from: error.local.address, flow: flow, mtu: mtu)
+      }
       if discovery == .dont { return }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)

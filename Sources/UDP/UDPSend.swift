@@ -115,7 +115,8 @@ extension UDPLayer {
       to == nil && !onLink && !control.concernsRoute && target.options.firstHop == nil
       && !target.destination.isMulticast
     try table.sockets[index].findRoute(
-      to: target.hop, from: target.source, by: device, onLink: onLink, mark: control.mark, host: &host)
+      to: target.hop, port: target.port, from: target.source, by: device, onLink: onLink, control: control,
+      host: &host)
     target.interface = table.sockets[index].route?.interface ?? .none
     target.isConfirming = flags.contains(.confirm)
     if target.isConfirming && flags.contains(.probe), let route = table.sockets[index].route {
@@ -147,9 +148,9 @@ extension UDPLayer {
     guard let data = table.sockets[index].pending.take() else { return }
     let target = table.sockets[index].pendingTarget
     try table.sockets[index].findRoute(
-      to: target.hop, from: target.source,
+      to: target.hop, port: target.port, from: target.source,
       by: table.sockets[index].device(for: target.destination, target.control), onLink: false,
-      mark: target.control.mark, host: &host)
+      control: target.control, host: &host)
     guard var route = table.sockets[index].route else { return }
     let id = table.sockets[index].id
     let noChecksum = target.noChecksum

@@ -8,8 +8,9 @@ struct RuleCommand: ParsableCommand {
       rule [list]
       rule add [SELECTOR]... [priority N] ACTION
       rule del [SELECTOR]... [priority N] [ACTION]
-      SELECTOR: [not] from PREFIX | to PREFIX | fwmark MARK[/MASK] | iif IFNAME | oif IFNAME | tos TOS
-      ACTION: lookup TABLE | unreachable | blackhole | prohibit
+      SELECTOR: [not] from PREFIX | to PREFIX | fwmark MARK[/MASK] | iif IFNAME | oif IFNAME | tos TOS |
+        uidrange FIRST-LAST | ipproto PROTOCOL | sport PORT[-PORT] | dport PORT[-PORT]
+      ACTION: lookup TABLE [suppress_prefixlength N] | unreachable | blackhole | prohibit
 
       The stack's own addresses are looked up before all rules.
       """)

@@ -33,7 +33,7 @@ extension Stack {
   /// Adds a rule about which routing table packets' ways are looked up in. Linux: `ip rule add`.
   ///
   /// - Throws: `StackError` with EEXIST for one that is there, ENOBUFS beyond 4,096, EINVAL for the `local` table, which is
-  ///   always asked first; ENODEV for an interface that is none.
+  ///   always asked first, and for a port of 0 or 65,535; ENODEV for an interface that is none.
   public func addRule(_ named: NamedRule) throws(StackError) {
     let rule = try resolved(named)
     try change("rule add \(rule.text { _ in "" })") { (state) throws(Errno) in
@@ -57,6 +57,11 @@ extension Stack {
           return false
         }
         if wanted.typeOfService != 0 && wanted.typeOfService != rule.typeOfService { return false }
+        if let users = wanted.users, users != rule.users { return false }
+        if let number = wanted.protocol, number != rule.protocol { return false }
+        if let ports = wanted.sourcePorts, ports != rule.sourcePorts { return false }
+        if let ports = wanted.destinationPorts, ports != rule.destinationPorts { return false }
+        if let length = wanted.suppressedPrefixLength, length != rule.suppressedPrefixLength { return false }
         if let source = wanted.source, source != rule.source { return false }
         if let destination = wanted.destination, destination != rule.destination { return false }
         if let input = wanted.inputInterface, input != rule.inputInterface { return false }
@@ -109,21 +114,37 @@ extension StackChange {
         rule.action = word == "unreachable" ? .unreachable : word == "blackhole" ? .blackhole : .prohibit
         hasAction = true
       case "from", "to", "fwmark", "iif", "oif", "tos", "dsfield", "priority", "preference", "pref", "order",
-        "table", "lookup":
+        "table", "lookup", "uidrange", "ipproto", "sport", "dport", "suppress_prefixlength", "sup_pl":
         try words.once(word)
         try set(word, try words.next("a value for \(word)"), &rule, &input, &output)
         if word.hasPrefix("pr") || word == "order" { hasPriority = true }
         if word == "table" || word == "lookup" { hasAction = true }
       default:
         throw StackError(
-          "\"\(word)\" is unknown here: not, from, to, fwmark, iif, oif, tos, priority, lookup, unreachable, blackhole "
-            + "and prohibit can be said of a rule")
+          "\"\(word)\" is unknown here: not, from, to, fwmark, iif, oif, tos, uidrange, ipproto, sport, dport, "
+            + "priority, lookup, suppress_prefixlength, unreachable, blackhole and prohibit can be said of a rule"
+        )
       }
     }
     if verb == "add" && !hasAction { throw StackError("a rule needs an action, such as lookup TABLE") }
     let named = NamedRule(
       rule, inputInterface: input, outputInterface: output, hasPriority: hasPriority, hasAction: hasAction)
     return verb == "add" ? .addRoutingRule(named) : .removeRoutingRule(named)
+  }
+
+  /// What lies between two numbers, or one, in decimal.
+  private enum WordRange<Number: FixedWidthInteger> {
+    case ordered(ClosedRange<Number>), reversed
+  }
+
+  /// - Returns: `nil` for what is no range.
+  private static func range<Number: FixedWidthInteger>(_ text: String, isSingle: Bool) -> WordRange<Number>? {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    let numbers = parts.compactMap { Number($0) }
+    guard numbers.count == parts.count, let first = numbers.first, let last = numbers.last,
+      numbers.count == 2 || isSingle && numbers.count == 1
+    else { return nil }
+    return first <= last ? .ordered(first...last) : .reversed
   }
 
   private static func set(
@@ -150,6 +171,32 @@ extension StackChange {
         throw StackError("argument \"\(value)\" is wrong: TOS value is invalid")
       }
       rule.typeOfService = UInt8(number)
+    case "uidrange":
+      guard let users: WordRange<UInt32> = range(value, isSingle: false) else {
+        throw StackError("argument \"\(value)\" is wrong: invalid UID range")
+      }
+      guard case .ordered(let users) = users, users.upperBound < .max else {
+        throw StackError("Invalid uid range.", code: .EINVAL)
+      }
+      rule.users = users
+    case "ipproto":
+      guard let number = IPProtocolName.number(value) else {
+        throw StackError("argument \"\(value)\" is wrong: Invalid \"ipproto\" value")
+      }
+      rule.protocol = number.rawValue == 0 ? nil : number
+    case "sport", "dport":
+      guard let ports: WordRange<UInt16> = range(value, isSingle: true) else {
+        throw StackError("argument \"\(value)\" is wrong: invalid \(word) range")
+      }
+      guard case .ordered(let ports) = ports, ports.lowerBound > 0, ports.upperBound < .max else {
+        throw StackError("Invalid \(word) range.", code: .EINVAL)
+      }
+      if word == "sport" { rule.sourcePorts = ports } else { rule.destinationPorts = ports }
+    case "suppress_prefixlength", "sup_pl":
+      guard let length = RuleText.number(value), length <= Int32.max else {
+        throw StackError("argument \"\(value)\" is wrong: suppress_prefixlength value is invalid")
+      }
+      rule.suppressedPrefixLength = Int(length)
     case "table", "lookup": rule.action = .lookup(try ChangeWords.table(value))
     default: rule.priority = UInt32(try ChangeWords.number(value, "priority", 0...Int(UInt32.max)))
     }

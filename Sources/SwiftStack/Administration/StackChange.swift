@@ -15,8 +15,8 @@ public enum StackChange: Equatable, Sendable {
   case replaceRoute(RouteEntry, on: String? = nil, table: UInt32 = RoutingTableName.main)
   /// `route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N] [table TABLE]`
   case removeRoute(RouteSelector, on: String? = nil, table: UInt32 = RoutingTableName.main)
-  /// `rule add|del [not] [from PREFIX] [to PREFIX] [fwmark MARK[/MASK]] [iif IFNAME] [oif IFNAME] [tos TOS] [priority N]
-  /// ACTION`
+  /// `rule add|del [not] [from PREFIX] [to PREFIX] [fwmark MARK[/MASK]] [iif IFNAME] [oif IFNAME] [tos TOS] [uidrange A-B]
+  /// [ipproto PROTOCOL] [sport PORT[-PORT]] [dport PORT[-PORT]] [suppress_prefixlength N] [priority N] ACTION`
   case addRoutingRule(NamedRule)
   case removeRoutingRule(NamedRule)
   /// `conntrack flush`

@@ -27,6 +27,21 @@ extension Socket {
     try setsockopt(level: SocketOptionLevel.socket, name: SocketOptionName.broadcast, value ? 1 : 0)
   }
 
+  /// The user that the socket belongs to, whom rules about routing tables may ask for (`uidrange`); root, 0, at first. An
+  /// accepted connection is its listener's. Linux: `sk_uid`, which fchown(2) sets.
+  public var user: UInt32 {
+    (try? enter { (state, id) throws(Errno) in try state.sockets.user(of: id) }) ?? 0
+  }
+
+  /// Makes the socket another user's: its next packet's way is looked up anew.
+  ///
+  /// - Throws: `EBADF`.
+  public func setUser(_ user: UInt32) throws(SocketError) {
+    try Self.calling("fchown") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in try state.sockets.setUser(user, of: id) }
+    }
+  }
+
   /// SO_LINGER: how long close waits for the peer to acknowledge what was sent; zero resets the connection, `nil` closes
   /// in the background. Whole seconds, as Linux counts; a part of one counts as one.
   public func setLinger(_ value: Duration?) throws(SocketError) {
