@@ -10,7 +10,9 @@ public struct MessageHeader: Sendable {
   public var control: SendControl
   /// `MSG_*`. Linux: the argument of `sendmsg()`.
   public var flags: MessageFlags
-  /// What is wrong with a stream's control messages; told when nothing that comes before it is. Linux: `sockc_err`.
+  /// What is wrong with a datagram's name; told when nothing that comes before it is.
+  package var nameError: Errno?
+  /// What is wrong with the control messages; told when nothing that comes before it is. Linux: `sockc_err` of a stream.
   package var controlError: Errno?
   /// The control messages came as bytes, and what they may ask for was looked at as they were read.
   var isParsed = false

@@ -21,7 +21,6 @@ extension SocketLayer {
     // What no processor reads cannot be copied.
     if iter.isUnreadable && (id.kind != .tcp || (header.control.deviceMemory ?? 0) == 0) { throw .EFAULT }
     if policy.isInUse { try checkPolicy(id, header, flags, &iter) }
-    if id.kind != .tcp, let error = try controlError(id, header) { throw error }
     let asked = iter.count
     iter.copiesUntilFault = copiesUntilFault
     defer { copiesUntilFault = iter.copiesUntilFault }
@@ -33,7 +32,12 @@ extension SocketLayer {
     return sent
   }
 
-  /// What is wrong with the control messages of a send. A stream tells it later than other sockets, among its own errors.
+  /// What is wrong with a datagram before its protocol looks at it.
+  mutating func refusals(_ id: SocketID, _ header: borrowing MessageHeader) throws(Errno) -> SendRefusals {
+    SendRefusals(name: header.nameError, control: try controlError(id, header))
+  }
+
+  /// What is wrong with the control messages of a send. Each protocol tells it among its own errors.
   mutating func controlError(_ id: SocketID, _ header: borrowing MessageHeader) throws(Errno) -> Errno? {
     if let error = header.controlError { return error }
     // What is collected goes as it was begun: its control messages are not looked at.
@@ -66,32 +70,26 @@ extension SocketLayer {
     iter: inout IovIter, host: inout Host
   ) throws(Errno) -> Int {
     let header = try messageHeader(
-      id, name: name, nameLength: nameLength, control: control, flags: flags, byteCount: iter.count,
-      host: host)
+      id, name: name, nameLength: nameLength, control: control, flags: flags, host: host)
     return try sendmsg(id, header: header, iter: &iter, host: &host)
   }
 
-  /// A `msghdr`'s name and control messages, which are bytes there.
+  /// A `msghdr`'s name and control messages, which are bytes there. Of a name over 128 bytes the first 128 are looked at.
+  /// Linux: `__copy_msghdr()`; what its protocol finds wrong with either is told by `sendmsg`, in the order of the protocol.
   ///
-  /// - Parameter byteCount: of the message, as some errors come before those of the name.
-  /// - Throws: as `sendmsg` with them.
+  /// - Throws: EINVAL for a negative length; EFAULT when the name cannot be read; EBADF; a stream's errors of a name that
+  ///   it is to connect to.
   public mutating func messageHeader(
-    _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags, byteCount: Int,
+    _ id: SocketID, name: RawSpan, nameLength: Int, control: RawSpan, flags: MessageFlags,
     host: borrowing Host
   ) throws(Errno) -> MessageHeader {
     guard let kind = id.kind else { throw .ENOTSOCK }
     var header = MessageHeader(flags: flags)
-    if nameLength != 0 {
-      guard nameLength >= 0, nameLength <= SocketName.maximumByteCount else { throw .EINVAL }
-      guard name.byteCount >= nameLength else { throw .EFAULT }
-    }
-    if kind != .tcp {
-      // Linux: the first lines of `udp_sendmsg()` and `ping_common_sendmsg()`.
-      guard byteCount <= 0xFFFF else { throw .EMSGSIZE }
-      guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
-      // What is collected goes where it was begun for, and as it was.
-      if isCollecting(id) { return header }
-    }
+    guard nameLength >= 0 else { throw .EINVAL }
+    let nameLength = min(nameLength, SocketName.maximumByteCount)
+    guard name.byteCount >= nameLength else { throw .EFAULT }
+    // What is collected goes where it was begun for, and as it was.
+    if isCollecting(id) { return header }
     if nameLength != 0 {
       switch kind {
       // A stream looks at the name only when it is to connect to it.
@@ -100,11 +98,10 @@ extension SocketLayer {
         // Linux: AF_UNSPEC in `tcp_sendmsg_fastopen()`.
         if header.address == nil { throw .EOPNOTSUPP }
       case .tcp: break
-      case .udp, .udpLite: header.address = try SocketName.parseDestination(name, length: nameLength)
-      case .ping:
-        guard nameLength >= SocketName.byteCount else { throw .EINVAL }
-        guard let address = try SocketName.parse(name, length: nameLength) else { throw .EAFNOSUPPORT }
-        header.address = address
+      case .udp, .udpLite, .ping:
+        do throws(Errno) {
+          header.address = try SocketName.parseDestination(name, length: nameLength, for: kind)
+        } catch { header.nameError = error }
       }
     }
     if control.byteCount > 0 {
@@ -114,7 +111,6 @@ extension SocketLayer {
           control, for: kind, privileges: privileges, rules: try controlRules(id),
           isElsewhere: { host.internet.isElsewhere($0) })
       } catch {
-        guard kind == .tcp else { throw error }
         header.controlError = error
       }
     }

@@ -30,10 +30,14 @@ public enum SocketName {
     return SocketAddress(bytes.loadIPv4(4), port: bytes.load16(2))
   }
 
-  /// As `parse`, for the destination of a send: AF_UNSPEC counts as AF_INET there. Linux: `udp_sendmsg()`.
-  public static func parseDestination(_ bytes: RawSpan, length: Int) throws(Errno) -> SocketAddress {
-    if let address = try parse(bytes, length: length) { return address }
+  /// As `parse`, for the destination of a datagram: AF_UNSPEC counts as AF_INET there, but for an echo socket.
+  /// Linux: `udp_sendmsg()`, `ping_v4_sendmsg()`.
+  public static func parseDestination(
+    _ bytes: RawSpan, length: Int, for kind: SocketID.Kind = .udp
+  ) throws(Errno) -> SocketAddress {
     guard length >= byteCount else { throw .EINVAL }
+    if let address = try parse(bytes, length: length) { return address }
+    guard kind != .ping else { throw .EAFNOSUPPORT }
     return SocketAddress(bytes.loadIPv4(4), port: bytes.load16(2))
   }
 

@@ -246,8 +246,10 @@ enum UDPOperations: DatagramOperations {
     _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
     _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> Int {
-    try layer.udp.sendmsg(
-      id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
+    let refusals = try layer.refusals(id, header)
+    return try layer.udp.sendmsg(
+      id, iter: &iter, to: header.address, control: header.control, flags: flags, refusals: refusals,
+      host: &host)
   }
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host
@@ -272,8 +274,10 @@ enum UDPLiteOperations: DatagramOperations {
     _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
     _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> Int {
-    try layer.udpLite.sendmsg(
-      id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
+    let refusals = try layer.refusals(id, header)
+    return try layer.udpLite.sendmsg(
+      id, iter: &iter, to: header.address, control: header.control, flags: flags, refusals: refusals,
+      host: &host)
   }
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host
@@ -297,8 +301,10 @@ enum PingOperations: DatagramOperations {
     _ id: SocketID, header: MessageHeader, flags: MessageFlags, iter: inout IovIter,
     _ layer: inout SocketLayer, host: inout Host
   ) throws(Errno) -> Int {
-    try layer.ping.sendmsg(
-      id, iter: &iter, to: header.address, control: header.control, flags: flags, host: &host)
+    let refusals = try layer.refusals(id, header)
+    return try layer.ping.sendmsg(
+      id, iter: &iter, to: header.address, control: header.control, flags: flags, refusals: refusals,
+      host: &host)
   }
   static func recvmsg(
     _ id: SocketID, iter: inout IovIter, flags: MessageFlags, _ layer: inout SocketLayer, host: inout Host

@@ -28,7 +28,7 @@ public struct PingLayer: ~Copyable {
   ///   EACCES; EAGAIN; ENETUNREACH; the pending error.
   public mutating func sendmsg(
     _ id: SocketID, iter: inout IovIter, to: SocketAddress? = nil, control: SendControl = SendControl(),
-    flags: MessageFlags = [], host: inout Host
+    flags: MessageFlags = [], refusals: SendRefusals = SendRefusals(), host: inout Host
   ) throws(Errno) -> Int {
     let index = try table.slot(id)
     try table.autobind(index, net: &host.net)
@@ -38,8 +38,10 @@ public struct PingLayer: ~Copyable {
     guard !flags.contains(.outOfBand) else { throw .EOPNOTSUPP }
     let request = try Self.header(from: &iter)
     guard request.kind == .echoRequest, request.code == 0 else { throw .EINVAL }
+    if let error = refusals.name { throw error }
     guard let destination = (to ?? table.sockets[index].core.peer)?.address else { throw .EDESTADDRREQ }
     guard var address = destination.v4 else { throw .EAFNOSUPPORT }
+    if let error = refusals.control { throw error }
     let source = table.sockets[index].source(for: address, control)
     let device = table.sockets[index].device(for: address, control)
     let isAnywhere = address.isAny

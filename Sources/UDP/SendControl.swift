@@ -1,5 +1,6 @@
 import IPv4
 import InetSocket
+import NetNamespace
 import Wire
 
 /// What the control messages of one send ask for; `nil`: what the socket's options say. Linux: `struct ipcm_cookie`
@@ -42,5 +43,19 @@ public struct SendControl: Sendable, Equatable {
   /// Whether there is something of the level `SOL_SOCKET`.
   @inlinable public var concernsSocket: Bool {
     priority != nil || mark != nil || timestamping != nil || stampNumber != nil || transmitTime != nil
+  }
+}
+
+/// What is wrong with a datagram's name and with its control messages: told where Linux looks at each, and not at all while
+/// a datagram is collected. Linux: the order of `udp_sendmsg()` and `ping_v4_sendmsg()`.
+public struct SendRefusals: Sendable {
+  /// EINVAL, EAFNOSUPPORT; `nil`: nothing.
+  public var name: Errno?
+  /// EINVAL, EPERM and so on; `nil`: nothing.
+  public var control: Errno?
+
+  @inlinable public init(name: Errno? = nil, control: Errno? = nil) {
+    self.name = name
+    self.control = control
   }
 }

@@ -15,13 +15,14 @@ extension UDPLayer {
   /// - Parameters:
   ///   - to: `nil`: the connected peer. Ignored while a datagram is corked.
   ///   - flags: `.more` corks, `.confirm` confirms the neighbour, `.probe` sends nothing, `.dontRoute` stays on the link.
+  ///   - refusals: what is wrong with what `to` and `control` were made from.
   /// - Returns: the bytes taken: all of them.
   /// - Throws: EMSGSIZE over 65,507 bytes (or over the path MTU under `IP_PMTUDISC_DO`, or segments over it); EOPNOTSUPP for `MSG_OOB`;
   ///   EDESTADDRREQ; EINVAL for port 0; EACCES for broadcast without SO_BROADCAST; EAGAIN when the send buffer is full;
   ///   ENETUNREACH; EPIPE after shutdown; the pending error.
   public mutating func sendmsg(
     _ id: SocketID, iter: inout IovIter, to: SocketAddress? = nil, control: SendControl = SendControl(),
-    flags: MessageFlags = [], host: inout Host
+    flags: MessageFlags = [], refusals: SendRefusals = SendRefusals(), host: inout Host
   ) throws(Errno) -> Int {
     let index = try table.slot(id)
     // Before anything is looked at. Linux: `inet_send_prepare()`.
@@ -33,7 +34,8 @@ extension UDPLayer {
     let corks = table.sockets[index].options.cork || flags.contains(.more)
 
     if isFirst {
-      let target = try aim(index, to: to, control: control, flags: flags, host: &host)
+      let target = try aim(
+        index, to: to, control: control, flags: flags, refusals: refusals, host: &host)
       if flags.contains(.probe) { return length }
       table.sockets[index].pendingTarget = target
       table.sockets[index].pending = table.sockets[index].collect(
@@ -66,10 +68,12 @@ extension UDPLayer {
 
   /// Finds out where a datagram goes.
   private mutating func aim(
-    _ index: Int, to: SocketAddress?, control given: SendControl, flags: MessageFlags, host: inout Host
+    _ index: Int, to: SocketAddress?, control given: SendControl, flags: MessageFlags,
+    refusals: SendRefusals, host: inout Host
   ) throws(Errno) -> DatagramTarget {
     var target = DatagramTarget()
     var control = given
+    if let error = refusals.name { throw error }
     if let to {
       guard let address = to.address.v4 else { throw .EAFNOSUPPORT }
       guard to.port != 0 else { throw .EINVAL }
@@ -82,6 +86,7 @@ extension UDPLayer {
       target.destination = address
       target.port = remote.port
     }
+    if let error = refusals.control { throw error }
     if let programs = table.sockets[index].core.programs, to != nil || given.concernsRoute {
       var send = ProgramSend(socket: table.sockets[index].id, destination: to, source: given.source)
       try programs.run(send: &send)

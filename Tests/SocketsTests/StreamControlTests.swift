@@ -15,7 +15,7 @@ import Wire
     do {
       header = try bench.sockets.messageHeader(
         id, name: unsafe none.span.bytes, nameLength: 0, control: unsafe control.span.bytes, flags: [],
-        byteCount: 1, host: bench.host)
+        host: bench.host)
     } catch { return nil }
     return errno(bench, id, header)
   }

@@ -119,10 +119,14 @@ final class DatagramBench {
     _ id: SocketID, _ bytes: [UInt8], to: SocketAddress? = nil, control: SendControl = SendControl(),
     flags: MessageFlags = []
   ) throws -> Int {
+    try send(id, bytes, header: MessageHeader(address: to, control: control, flags: flags))
+  }
+
+  @discardableResult
+  func send(_ id: SocketID, _ bytes: [UInt8], header: MessageHeader) throws -> Int {
     try unsafe bytes.withUnsafeBytes { buffer in
       var iter = unsafe IovIter(source: buffer)
-      return try sockets.sendmsg(
-        id, header: MessageHeader(address: to, control: control, flags: flags), iter: &iter, host: &host)
+      return try sockets.sendmsg(id, header: header, iter: &iter, host: &host)
     }
   }
 

@@ -188,8 +188,8 @@ struct IPOptionTests {
       // Safe: bytes have no padding.
       let made = try bench.sockets.messageHeader(
         socket, name: unsafe name.span.bytes, nameLength: 16, control: unsafe control.span.bytes, flags: [],
-        byteCount: 1, host: bench.host)
-      do { try bench.send(socket, [1], to: made.address, control: made.control) } catch {
+        host: bench.host)
+      do { try bench.send(socket, [1], header: made) } catch {
         throw error as? Errno ?? .EINVAL
       }
     }

@@ -19,7 +19,7 @@ extension Socket {
   ///
   /// - Parameters:
   ///   - name: empty: the connected peer.
-  ///   - nameLength: what is said of its length; `nil`: what it is.
+  ///   - nameLength: what is said of its length; `nil`: what it is. Over 128 counts as 128.
   ///   - control: empty: none.
   /// - Throws: EINVAL, EFAULT (shorter than it is said to be) and EAFNOSUPPORT for the name; EINVAL and EPERM for control messages; and as `send`.
   @discardableResult
@@ -32,7 +32,7 @@ extension Socket {
         try state.sockets.messageHeader(
           id, name: unsafe name.span.bytes, nameLength: nameLength ?? name.count,
           control: unsafe control.span.bytes,
-          flags: flags, byteCount: bytes.count, host: state.host)
+          flags: flags, host: state.host)
       }
     }
     return try sendmsg(header, bytes)
