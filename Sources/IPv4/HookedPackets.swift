@@ -20,6 +20,12 @@ extension IPv4Layer {
       skb.drop(.netfilterDrop)
       return .failed(.EPERM)
     }
+    // What is damaged may be another's. Linux: `nf_ip_checksum()`.
+    let isFromHere = isLocal(header.source)
+    guard isFromHere || !header.protocol.isSummedWhole || skb.isSumValid(header) else {
+      skb.drop(.netfilterDrop)
+      return .failed(.EPERM)
+    }
     guard let code = kind.code else {
       if let reset = resetSegment(answering: skb, header, net: &net) {
         sendReset(reset, to: header, link: &link, net: &net)
@@ -27,7 +33,7 @@ extension IPv4Layer {
       skb.drop(.netfilterDrop)
       return .failed(.EPERM)
     }
-    if isLocal(header.source) {
+    if isFromHere {
       post(Self.localError(about: skb, code: code, mtu: nil, offender: header.source, by: interface))
       skb.drop(.netfilterDrop)
     } else {
@@ -40,9 +46,13 @@ extension IPv4Layer {
 
   /// What ends the connection of a segment that was not let through. Linux: `nf_reject_ip_tcphdr_put()`.
   ///
-  /// - Returns: `nil` for a reset, and for what is no segment.
+  /// - Returns: `nil` for a reset, for what is no segment, and for what was for many.
   private func resetSegment(answering skb: borrowing SkBuff, _ header: IPv4Header, net: inout Net) -> SkBuff?
   {
+    // Linux: `RTCF_BROADCAST`, `RTCF_MULTICAST` of its way.
+    guard !header.destination.isMulticast, !header.destination.isBroadcast,
+      local.lookup(header.destination)?.kind != .broadcast
+    else { return nil }
     guard header.protocol == .tcp, header.fragmentOffset == 0, skb.headLength >= header.headerByteCount,
       let segment = TCPHeader(parsing: skb.linear.extracting(droppingFirst: header.headerByteCount)),
       !segment.flags.contains(.rst)

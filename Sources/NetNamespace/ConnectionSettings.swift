@@ -2,8 +2,12 @@ import Timers
 
 /// How tracked connections are kept, and for how long without a packet. Linux: `struct nf_ip_net`, `nf_conntrack_max`.
 public struct ConnectionSettings: Sendable {
-  /// `net.netfilter.nf_conntrack_max`.
+  /// `net.netfilter.nf_conntrack_max`; 0: as many as there can be.
   public var most = 65536
+  /// No setting makes more of them than 1,000,000.
+  public static let mostAnywhere = 1_000_000
+  /// Linux: `nf_conntrack_max()`, where 0 is no limit.
+  public var limit: Int { most == 0 ? Self.mostAnywhere : most }
   /// `net.netfilter.nf_conntrack_checksum`: what is damaged is of no connection.
   public var verifiesChecksums = true
   /// `net.netfilter.nf_conntrack_tcp_loose`: a connection may be met in its middle.

@@ -311,7 +311,7 @@ public struct Sysctl: Sendable {
     Sysctl(
       "net.netfilter.nf_conntrack_udp_timeout_stream", .time(\.connections.udpStream, unit: second, seconds)),
     Sysctl("net.netfilter.nf_conntrack_checksum", .flag(\.connections.verifiesChecksums)),
-    Sysctl("net.netfilter.nf_conntrack_max", .count(\.connections.most, 0...1_000_000)),
+    Sysctl("net.netfilter.nf_conntrack_max", .count(\.connections.most, 0...ConnectionSettings.mostAnywhere)),
     Sysctl("net.netfilter.nf_conntrack_tcp_be_liberal", .flag(\.connections.tcpLiberal)),
     Sysctl("net.netfilter.nf_conntrack_tcp_loose", .flag(\.connections.tcpLoose)),
     Sysctl("net.netfilter.nf_conntrack_tcp_max_retrans", .count(\.connections.tcpRetransmissions, 0...255)),

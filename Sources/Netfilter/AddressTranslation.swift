@@ -96,7 +96,7 @@ extension ConnectionTracking {
     }
     let port = PacketRewriting.port(of: tuple, isSource: isSource)
     if let ports {
-      guard tuple.protocol == .tcp || tuple.protocol == .udp || tuple.protocol == .icmp else { return tuple }
+      guard tuple.protocol.hasPorts || tuple.protocol == .icmp else { return tuple }
       if ports.contains(port) && !isUsed(tuple, slot, net: &net) { return tuple }
       if ports.count == 1 {
         tuple = PacketRewriting.tuple(tuple, isSource: isSource, port: ports.lowerBound)
@@ -106,7 +106,7 @@ extension ConnectionTracking {
     }
     if !isUsed(tuple, slot, net: &net) { return tuple }
     // Another destination port would be another service.
-    guard isSource, tuple.protocol == .tcp || tuple.protocol == .udp || tuple.protocol == .icmp else {
+    guard isSource, tuple.protocol.hasPorts || tuple.protocol == .icmp else {
       return isPlain ? tuple : nil
     }
     return search(

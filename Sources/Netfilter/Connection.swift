@@ -96,7 +96,7 @@ public struct ConnectionSnapshot: Sendable, Equatable {
   private static func text(_ tuple: ConnectionTuple) -> String {
     let ends = "src=\(tuple.source) dst=\(tuple.destination)"
     switch tuple.protocol {
-    case .tcp, .udp: return ends + " sport=\(tuple.sourcePort) dport=\(tuple.destinationPort)"
+    case .tcp, .udp, .udpLite: return ends + " sport=\(tuple.sourcePort) dport=\(tuple.destinationPort)"
     case .icmp: return ends + " type=\(tuple.icmpType) code=\(tuple.icmpCode) id=\(tuple.sourcePort)"
     default: return ends
     }

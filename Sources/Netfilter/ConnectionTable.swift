@@ -103,8 +103,8 @@ struct ConnectionTable: ~Copyable {
     {
       forget(last.slot, net: &net)
     }
-    let limit = min(net.settings.connections.most, ConnectionReference.slotLimit)
-    if limit > 0 && confirmedCount >= limit && !giveUpOne(near: original, net: &net) {
+    let limit = min(net.settings.connections.limit, ConnectionReference.slotLimit)
+    if confirmedCount >= limit && !giveUpOne(near: original, net: &net) {
       statistics.dropped &+= 1
       return nil
     }

@@ -83,7 +83,7 @@ public struct ConnectionTracking: ~Copyable {
   private static func transportByteCount(_ header: IPv4Header) -> Int {
     switch header.protocol {
     case .tcp: TCPHeader.maximumByteCount
-    case .udp: UDPHeader.byteCount
+    case .udp, .udpLite: UDPHeader.byteCount
     case .icmp: ICMPHeader.byteCount
     default: 0
     }
@@ -114,17 +114,14 @@ public struct ConnectionTracking: ~Copyable {
       // A GSO packet's length is that of all its datagrams or of one.
       guard stated >= UDPHeader.byteCount || skb.isGSO, stated <= count else { return false }
     }
-    guard hook == .prerouting, net.settings.connections.verifiesChecksums, skb.checksumStatus == .none else {
-      return true
+    if header.protocol == .udpLite {
+      guard hook == .prerouting else { return true }
+      return skb.isLiteDatagramValid(
+        header, verifies: net.settings.connections.verifiesChecksums && skb.checksumStatus == .none)
     }
+    guard hook == .prerouting, net.settings.connections.verifiesChecksums else { return true }
     switch header.protocol {
-    case .icmp: return skb.checksum(from: start, count: count).isValid
-    case .tcp, .udp:
-      if header.protocol == .udp, skb.linear.load16(start + UDPHeader.Offset.checksum) == 0 { return true }
-      var sum = InternetChecksum.pseudoHeader(
-        source: header.source, destination: header.destination, protocol: header.protocol, byteCount: count)
-      sum.add(skb.checksum(from: start, count: count), at: 0)
-      return sum.isValid
+    case .icmp, .tcp, .udp: return skb.isSumValid(header)
     default: return true
     }
   }
@@ -153,7 +150,7 @@ public struct ConnectionTracking: ~Copyable {
     switch tuple.protocol {
     case .tcp:
       if let segment { verdict = takeSegment(segment, direction, slot, net: &net) }
-    case .udp: takeDatagram(slot, net: &net)
+    case .udp, .udpLite: takeDatagram(slot, net: &net)
     case .icmp: table.refresh(slot, net.settings.connections.icmp, net: &net)
     default: table.refresh(slot, net.settings.connections.generic, net: &net)
     }
@@ -189,9 +186,12 @@ public struct ConnectionTracking: ~Copyable {
     }
   }
 
-  /// Linux: `nf_conntrack_udp_packet()`.
+  /// What follows an answer over UDP-Lite makes a stream. Linux: `nf_conntrack_udp_packet()`, `nf_conntrack_udplite_packet()`.
   private mutating func takeDatagram(_ slot: Int, net: inout Net) {
-    if !table[slot].status.contains(.confirmed) { table[slot].streamsFrom = net.now + .seconds(2) }
+    if !table[slot].status.contains(.confirmed) {
+      table[slot].streamsFrom =
+        table[slot].original.protocol == .udpLite ? .origin : net.now + .seconds(2)
+    }
     guard table[slot].status.contains(.seenReply) else {
       return table.refresh(slot, net.settings.connections.udp, net: &net)
     }

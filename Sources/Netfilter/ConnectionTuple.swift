@@ -36,7 +36,7 @@ public struct ConnectionTuple: Hashable, Sendable {
     let start = header.headerByteCount
     guard header.fragmentOffset == 0, start <= bytes.byteCount else { return nil }
     switch header.protocol {
-    case .tcp, .udp:
+    case .tcp, .udp, .udpLite:
       guard bytes.byteCount >= start + 4 else { return nil }
       sourcePort = bytes.load16(start)
       destinationPort = bytes.load16(start + 2)
@@ -77,6 +77,11 @@ public struct ConnectionTuple: Hashable, Sendable {
   }
 }
 
+extension IPProtocol {
+  /// Whether its header begins with two ports. Linux: `nf_ct_get_tuple()`, of what is here.
+  var hasPorts: Bool { self == .tcp || self == .udp || self == .udpLite }
+}
+
 /// The way a packet of a connection goes. Linux: `enum ip_conntrack_dir`.
 public enum ConnectionDirection: Int, Sendable {
   case original = 0
@@ -100,8 +105,8 @@ public enum ConnectionState: UInt8, Sendable, CaseIterable {
 
 /// Which connection a packet is of: what it carries between the hooks.
 struct ConnectionReference {
-  /// Slots that can be named.
-  static let slotLimit = 1 << 20 - 2
+  /// Slots that can be named, less those that are on their way between the hooks when the last is taken.
+  static let slotLimit = 1 << 20 - 16
   var slot: Int
   var generation: UInt32
   var state: ConnectionState

@@ -65,7 +65,7 @@ public enum RuleText {
     _ = try ahead.choice(of: name, fields)
   }
   private static let names: [(name: String, number: IPProtocol)] = [
-    ("tcp", .tcp), ("udp", .udp), ("icmp", .icmp),
+    ("tcp", .tcp), ("udp", .udp), ("icmp", .icmp), ("udplite", .udpLite),
   ]
 }
 

@@ -107,8 +107,7 @@ extension PacketFilter.Rule {
       if kind == .tcpReset && self.protocol != .tcp { return false }
     case .translate(let translation):
       guard Translation.isPossible(translation.kind, at: hook), translation.isWhole else { return false }
-      if translation.ports != nil && self.protocol != .tcp && self.protocol != .udp && self.protocol != .icmp
-      {
+      if translation.ports != nil && self.protocol?.hasPorts != true && self.protocol != .icmp {
         return false
       }
     case .accept, .drop, nil: break

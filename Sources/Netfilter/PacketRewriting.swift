@@ -33,12 +33,12 @@ enum PacketRewriting {
     rewritePort(
       &bytes, at: start, header.protocol, port(of: target, isSource: isSource), isSource: isSource,
       isPartial: isPartial)
-    if header.protocol == .tcp || header.protocol == .udp {
+    if header.protocol.hasPorts {
       let field = start + (header.protocol == .tcp ? TCPHeader.Offset.checksum : UDPHeader.Offset.checksum)
-      if header.protocol == .tcp || isPartial || bytes.bytes.load16(field) != 0 {
+      if header.protocol != .udp || isPartial || bytes.bytes.load16(field) != 0 {
         mend(
           &bytes, field, from: old.rawValue, to: address.rawValue, isPartial: isPartial,
-          isUDP: header.protocol == .udp)
+          isUDP: header.protocol != .tcp)
       }
     }
     writeAddress(&bytes, at: 0, address, isSource: isSource)
@@ -67,17 +67,17 @@ enum PacketRewriting {
     let old = isSource ? inner.source : inner.destination
     let transport = start + inner.headerByteCount
     // Eight bytes of it are there, since its tuple was read.
-    guard bytes.byteCount >= transport + 8 || inner.protocol != .tcp && inner.protocol != .udp else {
+    guard bytes.byteCount >= transport + 8 || !inner.protocol.hasPorts else {
       return false
     }
     let field: Int? =
       switch inner.protocol {
       case .tcp: transport + TCPHeader.Offset.checksum
-      case .udp: transport + UDPHeader.Offset.checksum
+      case .udp, .udpLite: transport + UDPHeader.Offset.checksum
       default: nil
       }
     let hasField =
-      field.map { $0 + 2 <= bytes.byteCount && (inner.protocol == .tcp || bytes.bytes.load16($0) != 0) }
+      field.map { $0 + 2 <= bytes.byteCount && (inner.protocol != .udp || bytes.bytes.load16($0) != 0) }
       ?? false
     rewritePort(
       &bytes, at: transport, inner.protocol, port(of: tuple, isSource: isSource), isSource: isSource,
@@ -85,7 +85,7 @@ enum PacketRewriting {
     if hasField, let field {
       mend(
         &bytes, field, from: old.rawValue, to: address.rawValue, isPartial: false,
-        isUDP: inner.protocol == .udp)
+        isUDP: inner.protocol != .tcp)
     }
     writeAddress(&bytes, at: start, address, isSource: isSource)
     bytes.store16(0, message + ICMPHeader.Offset.checksum)
@@ -98,7 +98,7 @@ enum PacketRewriting {
   private static func transportByteCount(_ number: IPProtocol) -> Int {
     switch number {
     case .tcp: TCPHeader.minimumByteCount
-    case .udp: UDPHeader.byteCount
+    case .udp, .udpLite: UDPHeader.byteCount
     case .icmp: ICMPHeader.byteCount
     default: 0
     }
@@ -115,7 +115,7 @@ enum PacketRewriting {
     case .tcp:
       place = transport + (isSource ? TCPHeader.Offset.sourcePort : TCPHeader.Offset.destinationPort)
       field = transport + TCPHeader.Offset.checksum
-    case .udp:
+    case .udp, .udpLite:
       place = transport + (isSource ? UDPHeader.Offset.sourcePort : UDPHeader.Offset.destinationPort)
       field = transport + UDPHeader.Offset.checksum
     case .icmp:
@@ -127,7 +127,9 @@ enum PacketRewriting {
     guard old != port else { return }
     bytes.store16(port, place)
     guard !isPartial, number != .udp || bytes.bytes.load16(field) != 0 else { return }
-    mend(&bytes, field, from: UInt32(old), to: UInt32(port), isPartial: false, isUDP: number == .udp)
+    mend(
+      &bytes, field, from: UInt32(old), to: UInt32(port), isPartial: false,
+      isUDP: number == .udp || number == .udpLite)
   }
 
   private static func writeAddress(

@@ -113,6 +113,18 @@ private let server = RouterBench.server
     #expect(chosen.count > 5)
   }
 
+  @Test("P4 nf_conntrack_max 0 is no limit")
+  func noLimit() throws {
+    let bench = try RouterBench()
+    try bench.filter("postrouting oifname sim1 masquerade")
+    try bench.stack.set("net.netfilter.nf_conntrack_max", to: "0")
+    for port in UInt16(1000)..<1100 {
+      let packet = Hand.udp(SocketAddress(client, port: port), SocketAddress(server, port: 53), [1])
+      #expect(try bench.forward(packet).count == 1)
+    }
+    #expect(bench.stack.hooks.connections.count == 100)
+  }
+
   @Test("P4 a redirected connection that is refused is refused by whom it was meant for")
   func refusedRedirect() throws {
     let bench = try RouterBench()
