@@ -20,6 +20,8 @@ extension SkBuff {
     let pool = self.pool
     var bytes: [UInt8] = []
     if !stamps.contains(.withoutBytes) {
+      // Linux: `skb_orphan_frags_rx()` in `__skb_tstamp_tx()`.
+      noteCopied()
       // Safe: as many bytes as the array is said to have are copied.
       bytes = unsafe [UInt8](unsafeUninitializedCapacity: length) { (room, count) in
         count = unsafe copyBits(from: 0, into: UnsafeMutableRawBufferPointer(room)) ? length : 0

@@ -64,6 +64,22 @@ struct ZeroCopyDatagramTests {
     #expect(try receiver.receive(upTo: 6000) == [1, 2, 3, 1, 2, 3])
   }
 
+  @Test("U5 a time stamp that brings the bytes back has copied them, one that does not has not")
+  func stamped() throws {
+    for (extra, isCopied) in [([], true), (.timeOnly, false)] as [(TimestampingFlags, Bool)] {
+      for record in [TimestampingFlags.transmitSoftware, .transmitScheduled] {
+        let wire = try SimulatedWire()
+        let (sender, _) = try socket(wire)
+        let flags = extra.union([.software, record])
+        try sender.setsockopt(level: 1, name: 37, Int32(bitPattern: flags.rawValue))
+        let memory = ProtectedMemory(ProtectedMemory.pattern(1000))
+        #expect(try sender.send(memory.memory, to: Self.peer) == 1000)
+        settle(wire)
+        #expect(try sender.completion() == completion(0, 0, copied: isCopied), "\(record) \(extra)")
+      }
+    }
+  }
+
   @Test("U5 UDP_SEGMENT: datagrams are cut from the caller's memory")
   func segmented() throws {
     for lends in [false, true] {

@@ -1,13 +1,12 @@
-import SkBuff
 import Timers
 
-/// Packets of a list by the time they leave, those of one time in the order they came: a heap, O(log n) each.
-/// Linux: the red-black tree and list of `tfifo_enqueue()`.
-struct DepartureQueue {
+/// Places by the time they are due, those of one time in the order they came: a heap, O(log n) each.
+/// Linux: the red-black trees of `tfifo_enqueue()` and `fq_flow_set_throttled()`.
+struct DepartureQueue<Place> {
   private struct Entry {
     var time: Instant
     var order: UInt64
-    var place: SkBuffQueue.Position
+    var place: Place
     func isBefore(_ other: Entry) -> Bool { time == other.time ? order < other.order : time < other.time }
   }
   private var heap: [Entry] = []
@@ -17,7 +16,7 @@ struct DepartureQueue {
   /// When the first one leaves.
   var next: Instant? { heap.first?.time }
 
-  mutating func insert(_ place: SkBuffQueue.Position, at time: Instant) {
+  mutating func insert(_ place: Place, at time: Instant) {
     order += 1
     let entry = Entry(time: time, order: order, place: place)
     heap.append(entry)
@@ -29,7 +28,7 @@ struct DepartureQueue {
     heap[hole] = entry
   }
 
-  mutating func popFirst() -> SkBuffQueue.Position? {
+  mutating func popFirst() -> Place? {
     guard let first = heap.first, let last = heap.popLast() else { return nil }
     guard !heap.isEmpty else { return first.place }
     var hole = 0

@@ -46,7 +46,7 @@ public struct FairQueue: ~Copyable {
   /// The flow whose turn is not over.
   private var current: Int?
   /// Flows that stand aside, by the time their first packet leaves.
-  private var aside: [(time: Instant, flow: Int)] = []
+  private var aside = DepartureQueue<Int>()
   public private(set) var count = 0
   public private(set) var byteCount = 0
 
@@ -116,10 +116,7 @@ public struct FairQueue: ~Copyable {
       byteCount -= skb.wireSize.byteCount
       return .packet(skb)
     }
-    while let first = aside.first, first.time <= now {
-      aside.removeFirst()
-      old.append(first.flow)
-    }
+    while let time = aside.next, time <= now, let index = aside.popFirst() { old.append(index) }
     while let index = takeTurn() {
       if flows[index].credit <= 0 {
         flows[index].credit += parameters.quantum
@@ -130,7 +127,7 @@ public struct FairQueue: ~Copyable {
       let due = flows[index].packets.withPacket(at: first) { $0.timestamp }
       // A time that is more than half the clock's range ahead has passed, as for Linux's signed one.
       if due - now > .zero {
-        standAside(index, until: due)
+        aside.insert(index, at: due)
         continue
       }
       guard let skb = flows[index].packets.popFirst() else { continue }
@@ -141,7 +138,7 @@ public struct FairQueue: ~Copyable {
       if flows[index].packets.isEmpty { flows[index].idleSince = now } else { current = index }
       return .packet(skb)
     }
-    return aside.first.map { .notBefore($0.time) } ?? .empty
+    return aside.next.map { .notBefore($0) } ?? .empty
   }
 
   private mutating func takeTurn() -> Int? {
@@ -150,16 +147,6 @@ public struct FairQueue: ~Copyable {
       return index
     }
     return new.popFirst() ?? old.popFirst()
-  }
-
-  /// Keeps those that stand aside in the order of their times: O(log n) to find the place.
-  private mutating func standAside(_ index: Int, until time: Instant) {
-    var (low, high) = (0, aside.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if aside[middle].time <= time { low = middle + 1 } else { high = middle }
-    }
-    aside.insert((time, index), at: low)
   }
 
   /// Drops every packet. Linux: `fq_reset()`.

@@ -57,7 +57,7 @@ public struct NetworkEmulator: ~Copyable {
 
   /// Packets that wait for their time, and those that overtake all of them.
   private var waiting = SkBuffQueue()
-  private var departures = DepartureQueue()
+  private var departures = DepartureQueue<SkBuffQueue.Position>()
   private var overtaking = SkBuffQueue()
   /// The latest departure of those that wait.
   private var latest = Instant.origin
