@@ -50,7 +50,8 @@ public struct NetCounters: Sendable {
     case TcpExtPruneCalled, TcpExtRcvPruned, TcpExtOfoPruned
     case TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge, TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge
     case TcpExtTCPFromZeroWindowAdv, TcpExtTCPToZeroWindowAdv, TcpExtTCPWantZeroWindowAdv, TcpExtTCPSynRetrans
-    case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPAutoCorking,
+    case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPDeliveredCE,
+      TcpExtTCPAutoCorking,
       TcpExtTCPZeroWindowDrop
     case TcpExtTCPFastOpenActive, TcpExtTCPFastOpenActiveFail, TcpExtTCPFastOpenPassive
     case TcpExtTCPFastOpenPassiveFail, TcpExtTCPFastOpenListenOverflow, TcpExtTCPFastOpenCookieReqd

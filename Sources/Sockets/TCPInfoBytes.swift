@@ -71,7 +71,9 @@ enum TCPInfoBytes {
       info.deliveryBytesPerSecond, long(info.busyTime), long(info.receiveWindowLimitedTime),
       long(info.sendBufferLimitedTime),
     ])
-    out.words([UInt32(truncatingIfNeeded: info.delivered), 0])
+    out.words([
+      UInt32(truncatingIfNeeded: info.delivered), UInt32(truncatingIfNeeded: info.deliveredMarked),
+    ])
     out.longs([info.bytesSent, info.bytesRetransmitted])
     out.words([
       word(info.dsackDuplicates), word(info.reorderingSeen), word(info.outOfOrderPackets),

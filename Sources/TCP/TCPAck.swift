@@ -172,6 +172,10 @@ extension TCPSender {
   /// - Parameter lost: segments that were taken for lost on it.
   mutating func controlCongestion(_ ack: inout Acknowledgment, lost: UInt32, net: inout Net) {
     ack.sample.newlyDelivered = countDelivered(since: ack.sample.priorDelivered, net: &net)
+    if ack.flags.contains(.congestion) && ack.sample.newlyDelivered > 0 {
+      deliveredMarked &+= UInt32(truncatingIfNeeded: ack.sample.newlyDelivered)
+      net.counters.count(.TcpExtTCPDeliveredCE, by: UInt64(ack.sample.newlyDelivered))
+    }
     ack.sample.newlyLost = Int(lost)
     updateRate(&ack.sample, hasReneged: ack.flags.contains(.sackReneging), net: net)
     if recovery.isReducing {

@@ -107,6 +107,8 @@ public struct TCPInfo: Sendable {
   public var notSentByteCount = 0
   /// Segments that have arrived there. Linux: `tcpi_delivered`.
   public var delivered: UInt64 = 0
+  /// Of them, what the peer's ACKs with ECE have told of (RFC 3168). Linux: `tcpi_delivered_ce`.
+  public var deliveredMarked: UInt64 = 0
   /// Segments that arrived there twice. Linux: `tcpi_dsack_dups`.
   public var dsackDuplicates = 0
   /// Segments that arrived here before their turn. Linux: `tcpi_rcv_ooopack`.

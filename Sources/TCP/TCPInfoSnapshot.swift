@@ -72,6 +72,7 @@ extension TCPConnection {
     info.dataSegmentsIn = statistics.dataSegmentsIn
     info.notSentByteCount = max(0, sender.unsentByteCount)
     info.delivered = UInt64(sender.delivered)
+    info.deliveredMarked = UInt64(sender.deliveredMarked)
     info.dsackDuplicates = sender.duplicateSACKs
     info.outOfOrderPackets = statistics.outOfOrderPackets
     info.sendWindow = sender.sndWnd

@@ -101,6 +101,8 @@ struct TCPSender: ~Copyable {
   var firstSentAt = Instant.origin
   /// Set to `delivered + in flight` while the application leaves the window unused, as before the first ACK.
   var appLimited = UInt32.max
+  /// Of `delivered`, what ACKs with ECE have told of. Linux: `tp->delivered_ce`.
+  var deliveredMarked: UInt32 = 0
   var rate = DeliveryRate()
 
   init(congestion: CongestionControl, leastMemory: Int) {

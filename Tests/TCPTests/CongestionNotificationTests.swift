@@ -137,6 +137,32 @@ struct CongestionNotificationTests {
     #expect(connection.socket.tcpInfo?.totalRetransmissions == 0)
   }
 
+  @Test("tcpi_delivered_ce and TCPDeliveredCE count what ACKs with ECE have told of")
+  func counts() throws {
+    let connection = try connected()
+    _ = try connection.socket.send([UInt8](repeating: 1, count: 8 * 1460))
+    #expect(connection.peer.all().count == 8)
+    func counted() -> [UInt64] {
+      let info = connection.socket.tcpInfo
+      let bytes = (try? connection.socket.getsockopt(level: 6, name: 11, maximum: 280)) ?? []
+      let field = (0..<4).reduce(UInt64(0)) { $0 | UInt64(bytes[196 + $1]) << UInt64(8 * $1) }
+      let reports = connection.peer.host.stack.counterReports
+      let counter = reports.first { $0.name == "TcpExtTCPDeliveredCE" }?.value ?? 0
+      return [info?.delivered ?? 0, info?.deliveredMarked ?? 0, field, counter]
+    }
+    let shaken = counted()[0]
+    connection.send(acknowledging: 1460)
+    #expect(counted() == [shaken + 1, 0, 0, 0])
+    connection.send(0x50, acknowledging: 3 * 1460)
+    #expect(counted() == [shaken + 3, 2, 2, 2])
+    connection.send(acknowledging: 4 * 1460)
+    connection.send(0x50, acknowledging: 4 * 1460)
+    // One that repeats: somewhat has arrived.
+    #expect(counted() == [shaken + 5, 3, 3, 3])
+    connection.send(0x50, acknowledging: 8 * 1460)
+    #expect(counted() == [shaken + 8, 6, 6, 6])
+  }
+
   @Test("a loss makes CWR due, too")
   func lossSaysCWR() throws {
     let connection = try connected()

@@ -276,6 +276,7 @@ extension TCPReport {
       values.append(TCPValue("delivery_rate ", "\(info.deliveryBytesPerSecond * 8)bps"))
     }
     add("delivered", info.delivered)
+    if info.deliveredMarked > 0 { add("delivered_ce", info.deliveredMarked) }
     if info.unacknowledged > 0 { add("unacked", info.unacknowledged) }
     if info.totalRetransmissions > 0 { add("retrans", "\(info.retransmitted)/\(info.totalRetransmissions)") }
     if info.lost > 0 { add("lost", info.lost) }
