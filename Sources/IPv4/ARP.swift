@@ -44,7 +44,7 @@ extension IPv4Layer {
       }
       reply(to: packet, on: interface, link: &link, net: &net)
     } else if packet.operation == .request && !sender.isAny
-      && isProxied(packet.targetAddress, on: interface, net: net)
+      && isProxied(packet, on: interface, net: net)
     {
       replyAsProxy(to: packet, wasSentToUs: wasSentToUs, on: interface, link: &link, net: &net)
     } else if !sender.isAny {
@@ -136,7 +136,8 @@ extension IPv4Layer {
     }
     if isIgnored { return false }
     guard net.settings.arpFilter, !sender.isAny else { return true }
-    guard let way = routes.lookup(sender), way.kind == .unicast else { return false }
+    let key = RouteKey(destination: sender, source: target)
+    guard let way = findRoute(key), way.kind == .unicast else { return false }
     if way.interface == interface { return true }
     net.counters.count(.TcpExtArpFilter)
     return false
@@ -179,7 +180,9 @@ extension IPv4Layer {
 
   /// Whether a neighbour may have this address: requests from elsewhere make no entry (Linux's source validation).
   func isOnLink(_ address: IPv4Address, _ interface: InterfaceIndex) -> Bool {
-    guard local.lookup(address) == nil, let way = routes.lookup(address) else { return false }
+    guard local.lookup(address) == nil, let way = findRoute(RouteKey(destination: address)) else {
+      return false
+    }
     return way.kind == .unicast && way.gateway == nil && way.interface == interface
   }
 

@@ -327,7 +327,7 @@ extension IPv4Layer {
     }
     if header.destination.isMulticast || local.lookup(header.destination)?.kind == .broadcast { return false }
     let source = header.source
-    if source.isZeroNet || source.isMulticast || source.isBroadcast { return false }
+    if source.isAny || source.isMulticast || source.isBroadcast { return false }
     if local.lookup(source)?.kind == .broadcast { return false }
     if header.protocol == .icmp {
       guard skb.headLength > header.headerByteCount else { return false }

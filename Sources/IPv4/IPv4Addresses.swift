@@ -36,7 +36,7 @@ extension IPv4Layer {
   /// - Throws: EINVAL for an address that no host may have.
   func checkHost(_ prefix: IPv4Prefix) throws(Errno) {
     let address = prefix.address
-    guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
+    guard !address.isAny, !address.isMulticast, !address.isBroadcast, prefix.broadcast != address,
       prefix.length > 0
     else { throw .EINVAL }
   }
@@ -128,9 +128,9 @@ extension IPv4Layer {
   /// What a received packet for many was for, of our own: the source that an answer would have.
   /// Linux: `fib_compute_spec_dst()`.
   public func specificDestination(of source: IPv4Address, by interface: InterfaceIndex) -> IPv4Address {
-    if !source.isZeroNet {
+    if !source.isAny {
       if let own = local.lookup(source), own.kind == .local { return own.source ?? source }
-      if let way = routes.lookup(source), way.kind == .unicast {
+      if let way = findRoute(RouteKey(destination: source)), way.kind == .unicast {
         return way.source ?? selectSource(for: way.gateway ?? source, on: way.interface)
       }
     }

@@ -17,7 +17,7 @@ extension IPv4Layer {
   ) {
     var recorded = IPv4Options.Recorded()
     if header.headerByteCount > IPv4Header.minimumByteCount {
-      switch takeOptions(of: &skb, header, &recorded, net: &net) {
+      switch takeOptions(of: &skb, header, &recorded, passesOn: true, net: &net) {
       case .valid: break
       case let verdict: return refuseOptions(verdict, of: skb, header, link: &link, net: &net)
       }
@@ -232,7 +232,10 @@ extension IPv4Layer {
     _ skb: borrowing SkBuff, _ header: IPv4Header, to gateway: IPv4Address, link: inout LinkLayer,
     net: inout Net
   ) {
-    guard let way = routes.lookup(header.source), way.kind == .unicast, way.gateway == nil,
+    let key = RouteKey(
+      destination: header.source, source: header.destination, inputInterface: skb.interface,
+      flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: 0).reversed)
+    guard let way = findRoute(key), way.kind == .unicast, way.gateway == nil,
       way.interface == skb.interface, redirects.allow(header.source, now: net.now, net: &net),
       let copy = skb.clone()
     else { return }

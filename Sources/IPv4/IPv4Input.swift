@@ -151,13 +151,15 @@ extension IPv4Layer {
 
   /// Looks at a packet's options, and writes what they ask for, as far as they are well-formed. Linux: `ip_rcv_options()`.
   func takeOptions(
-    of skb: inout SkBuff, _ header: IPv4Header, _ recorded: inout IPv4Options.Recorded, net: inout Net
+    of skb: inout SkBuff, _ header: IPv4Header, _ recorded: inout IPv4Options.Recorded,
+    passesOn: Bool = false, net: inout Net
   ) -> IPv4Options.Verdict {
     let verdict = IPv4Options.check(
-      skb.linear, headerByteCount: header.headerByteCount, acceptsSourceRoute: net.settings.acceptsSourceRoute
-    )
+      skb.linear, headerByteCount: header.headerByteCount,
+      acceptsSourceRoute: net.settings.acceptsSourceRoute, passesOn: passesOn)
     switch verdict {
-    case .valid: recordOptions(of: &skb, header, to: header.headerByteCount, &recorded, net: net)
+    case .valid, .strictRoute:
+      recordOptions(of: &skb, header, to: header.headerByteCount, &recorded, net: net)
     case .sourceRoute: break
     case .malformed(let offset):
       net.counters.count(.IpInHdrErrors)
@@ -170,7 +172,12 @@ extension IPv4Layer {
     _ verdict: IPv4Options.Verdict, of skb: consuming SkBuff, _ header: IPv4Header, link: inout LinkLayer,
     net: inout Net
   ) {
-    guard case .malformed(let offset) = verdict else {
+    let offset: Int
+    switch verdict {
+    case .malformed(let place): offset = place
+    // Where the destination lies: it should be ours.
+    case .strictRoute: offset = IPv4Header.Offset.destination
+    case .valid, .sourceRoute:
       skb.drop(.ipHeader)
       return
     }
@@ -198,7 +205,7 @@ extension IPv4Layer {
 
   /// Whether an address is another single host's. Linux: `inet_addr_type() == RTN_UNICAST`.
   public func isElsewhere(_ address: IPv4Address) -> Bool {
-    !address.isMulticast && !address.isBroadcast && !address.isZeroNet && local.lookup(address) == nil
+    !address.isMulticast && !address.isBroadcast && !address.isAny && local.lookup(address) == nil
   }
 
   private func headerError(_ skb: consuming SkBuff, _ reason: DropReason, net: inout Net) -> Input {
@@ -236,7 +243,7 @@ extension IPv4Layer {
     if !isLooped {
       if source.isLoopback || destination.isLoopback { return martian(.ipInvalidSource, net: &net) }
       // 0.0.0.0 is the source of a host that has no address yet, and asks everybody.
-      if source.isZeroNet && !(source.isAny && (isBroadcast || isGroup)) {
+      if source.isAny && !(isBroadcast || isGroup) {
         return martian(.ipInvalidSource, net: &net)
       }
       // Our own address, or a broadcast address, comes from nobody else.
@@ -262,20 +269,28 @@ extension IPv4Layer {
     }
     // What came by lo was sent there by a local route, or by one over lo. Linux: `skb_valid_dst()`.
     if isLooped || isLocal(destination) { return .here }
-    // A host does not forward (RFC 1122 3.2.1.3), and nobody what is for no host (RFC 1812 section 5.3.7).
-    if !net.settings.forwards || destination.isZeroNet || destination.rawValue >> 28 == 0xF {
+    // A host does not forward (RFC 1122 3.2.1.3), and nobody what is for no host (RFC 1812 section 5.3.7), which Linux takes
+    // 0.0.0.0 alone for: `ipv4_is_zeronet()`.
+    if !net.settings.forwards || destination.isAny {
       return martian(.ipNotForUs, net: &net)
     }
     return .elsewhere
   }
 
-  /// Whether packets to a packet's source would go where it came from. Linux: `__fib_validate_source()`.
+  /// Whether packets to a packet's source would go where it came from. The rules are asked as for one that came in by the
+  /// device this one goes out by. Linux: `__fib_validate_source()`.
   private func isExpected(_ header: IPv4Header, of skb: borrowing SkBuff, net: borrowing Net) -> Bool {
     // Who has no address yet.
     if header.source.isAny { return true }
-    let key = RouteKey(
-      destination: header.source, source: header.destination, inputInterface: skb.interface,
+    var key = RouteKey(
+      destination: header.source, source: header.destination,
       flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: 0).reversed)
+    if !policy.isDefault && local.lookup(header.destination) == nil {
+      let onward = RouteKey(
+        destination: header.destination, source: header.source, inputInterface: skb.interface,
+        flow: flow(of: skb, header, mark: skb.mark))
+      key.inputInterface = findRoute(onward)?.interface ?? .loopback
+    }
     guard let way = findRoute(key), way.kind == .unicast else { return false }
     return net.settings.reversePathFilter == .loose || way.interface == skb.interface
   }

@@ -7,6 +7,8 @@ public enum IPv4Options {
     case valid
     /// LSRR or SSRR: refused, as `accept_source_route` 0 says, or because it does not end here.
     case sourceRoute
+    /// SSRR that leads to another host, and not over us. Linux: `ip_options_rcv_srr()`.
+    case strictRoute
     /// Offset of the first wrong byte in the header: the pointer of a parameter problem message.
     case malformed(offset: Int)
   }
@@ -34,8 +36,12 @@ public enum IPv4Options {
   /// - Parameters:
   ///   - headerByteCount: at most the span's length.
   ///   - acceptsSourceRoute: one that has led here, its last hop, is taken.
-  static func check(_ bytes: RawSpan, headerByteCount: Int, acceptsSourceRoute: Bool = false) -> Verdict {
+  ///   - passesOn: the packet is another host's: a loose route leads over others.
+  static func check(
+    _ bytes: RawSpan, headerByteCount: Int, acceptsSourceRoute: Bool = false, passesOn: Bool = false
+  ) -> Verdict {
     var isRefused = false
+    var isStrict = false
     var offset = IPv4Header.minimumByteCount
     var hasSourceRoute = false
     var hasRecordRoute = false
@@ -58,7 +64,10 @@ public enum IPv4Options {
         // Loose and strict source route: one of them, once.
         wrong = hasSourceRoute ? 0 : wrongByte(inRoute: option, isRecorded: false)
         hasSourceRoute = true
-        if wrong == nil { isRefused = !acceptsSourceRoute || Int(option.load8(2)) <= length }
+        if wrong == nil {
+          isStrict = passesOn && kind == Kind.strictRoute
+          isRefused = !acceptsSourceRoute || (!passesOn && Int(option.load8(2)) <= length)
+        }
       case 7:
         wrong = hasRecordRoute ? 0 : wrongByte(inRoute: option, isRecorded: true)
         hasRecordRoute = true
@@ -74,7 +83,8 @@ public enum IPv4Options {
       if let wrong { return .malformed(offset: offset + wrong) }
       offset += length
     }
-    return isRefused ? .sourceRoute : .valid
+    if isRefused { return .sourceRoute }
+    return isStrict ? .strictRoute : .valid
   }
 
   /// Kind, length, pointer (4 or more), addresses of 4 bytes. An address still to be recorded must fit.

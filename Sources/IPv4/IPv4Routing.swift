@@ -33,7 +33,7 @@ extension IPv4Layer {
     let wanted = from.flatMap { $0.isAny ? nil : $0 }
     if let wanted, !isLocal(wanted) {
       // No host's address, or one that was ours once. Linux: `ip_route_output_key_hash_rcu()`.
-      if wanted.isMulticast || wanted.isBroadcast || wanted.isZeroNet { throw .EINVAL }
+      if wanted.isMulticast || wanted.isBroadcast { throw .EINVAL }
       throw noRoute(.ENETUNREACH, net: &net)
     }
     // Linux: a destination of 0.0.0.0 is this host.
@@ -198,7 +198,7 @@ extension IPv4Layer {
     // All that is local is on a loopback's link.
     let isAtHand = entry.gateway.map { local.lookup($0, by: .loopback)?.kind == .local } ?? false
     if let gateway = entry.gateway, entry.interface != .loopback || !isAtHand {
-      guard !gateway.isZeroNet, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
+      guard !gateway.isAny, !gateway.isMulticast, local.lookup(gateway) == nil else { throw .EINVAL }
       guard let way, way.scope == .link, way.kind == .unicast, way.interface == entry.interface else {
         throw .ENETUNREACH
       }

@@ -70,9 +70,12 @@ extension IPv4Layer {
 
   /// Whether a router answers for an address: it is behind another interface, and either all such are answered for or this
   /// one. Linux: `arp_fwd_proxy()`, `pneigh_lookup()`.
-  func isProxied(_ target: IPv4Address, on interface: InterfaceIndex, net: borrowing Net) -> Bool {
+  func isProxied(_ request: ARPPacket, on interface: InterfaceIndex, net: borrowing Net) -> Bool {
+    let target = request.targetAddress
+    let key = RouteKey(
+      destination: target, source: request.senderAddress, inputInterface: interface)
     guard net.settings.forwards, net.settings.proxyARP || proxies.has(target, on: interface),
-      let way = routes.lookup(target), way.kind == .unicast
+      let way = findRoute(key), way.kind == .unicast
     else { return false }
     return way.interface != interface
   }
@@ -104,7 +107,7 @@ extension IPv4Layer {
     guard proxies.timer.expire(at: due) else { return }
     while let answer = proxies.takeDue(now: net.now) {
       // The routes may have changed meanwhile.
-      guard isProxied(answer.request.targetAddress, on: answer.interface, net: net) else { continue }
+      guard isProxied(answer.request, on: answer.interface, net: net) else { continue }
       reply(to: answer.request, on: answer.interface, link: &link, net: &net)
     }
     armProxies(net: &net)

@@ -148,7 +148,7 @@ public struct StackConfiguration: Sendable {
   /// Whether an interface can have this address.
   package static func checkHost(_ prefix: IPv4Prefix, _ name: String) throws(StackError) {
     let address = prefix.address
-    if address.isZeroNet || address.isLoopback || address.isMulticast || address.rawValue >> 28 == 0xF {
+    if address.isAny || address.isLoopback || address.isMulticast || address.isBroadcast {
       throw StackError("\(name) \(prefix) is not an address that a host can have")
     }
     guard prefix.length >= 1 else {

@@ -36,8 +36,6 @@ public struct IPv4Address: Hashable, Comparable, Sendable, CustomStringConvertib
   @inlinable public var isLoopback: Bool { rawValue >> 24 == 127 }
   /// By value: the order of the addresses of a range.
   @inlinable public static func < (a: IPv4Address, b: IPv4Address) -> Bool { a.rawValue < b.rawValue }
-  /// 0.0.0.0/8 (RFC 1122 3.2.1.3).
-  @inlinable public var isZeroNet: Bool { rawValue >> 24 == 0 }
 
   public var description: String {
     "\(rawValue >> 24).\(rawValue >> 16 & 0xFF).\(rawValue >> 8 & 0xFF).\(rawValue & 0xFF)"

@@ -25,7 +25,7 @@ import Wire
   @Test("R IPv4 martian sources and destinations that are not ours are dropped") func martians() {
     let bench = IPv4Bench()
     for source in [
-      "127.0.0.1", "0.0.0.0", "0.1.2.3", "255.255.255.255", "224.0.0.1", "10.0.0.2", "10.0.0.255",
+      "127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "10.0.0.2", "10.0.0.255",
     ] {
       #expect(!isDelivered(bench, IPv4Bench.frame(source: IPv4Address(source)!, Self.udp)), "\(source)")
     }

@@ -33,7 +33,7 @@ extension Stack {
   ) throws(StackError) {
     let device = try known(device)
     try change("neigh replace \(address) lladdr \(hardwareAddress)") { (shard) throws(Errno) in
-      guard !address.isZeroNet, !address.isMulticast, !address.isBroadcast, !address.isLoopback,
+      guard !address.isAny, !address.isMulticast, !address.isBroadcast, !address.isLoopback,
         state.isConnected || state == .stale
       else { throw .EINVAL }
       try shard.host.setNeighbour(
