@@ -239,11 +239,14 @@ class Agent:
     def do_sendname(self, name: str, address: str, length: str, count: str, flags: str = "0") -> str:
         data = self.pattern(name, count)
         room = bytes.fromhex(address).ljust(256, b"\0")
-        sent = LIBC.sendto(
-            self.sockets[name].fileno(), data, ctypes.c_size_t(len(data)), int(flags) | socket.MSG_NOSIGNAL, room,
-            ctypes.c_int(int(length)))
+        # By sendmsg(2), as the stack's call: sendto(2) refuses names that are too long before the socket is asked.
+        headers = Headers("-", [data])
+        buffer = ctypes.create_string_buffer(room, len(room))
+        headers.array[0].name = ctypes.cast(buffer, ctypes.c_void_p)
+        headers.array[0].name_length = int(length) & 0xFFFFFFFF
+        sent = LIBC.sendmsg(self.sockets[name].fileno(), headers.array, int(flags) | socket.MSG_NOSIGNAL)
         if sent < 0:
-            raise OSError(ctypes.get_errno(), "sendto")
+            raise OSError(ctypes.get_errno(), "sendmsg")
         self.sent[name] += sent
         return f"sent {sent}"
 
