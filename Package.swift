@@ -98,7 +98,7 @@ let allTests: [(name: String, more: [String])] = [
   ("LinuxHost", ["CLinux", "Services", "SwiftStack"]),
   ("Control", ["LinuxHost", "NetNamespace", "IceModel"]),
   ("Shard", ["ShardTestSupport"]), ("Services", ["ShardTestSupport"]),
-  ("SwiftStack", ["Services", "Control", "LinuxHost", "TestSupport"]),
+  ("SwiftStack", ["Services", "Control", "LinuxHost", "TestSupport", "NetTestSupport"]),
   ("Daemon", ["SwiftStack", "Services", "Control", "LinuxHost", "TestSupport"]),
 ]
 /// `SWIFTSTACK_TESTS="Wire TCP"`: a package without the other tests, which builds sooner.

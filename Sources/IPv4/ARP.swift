@@ -135,8 +135,12 @@ extension IPv4Layer {
     default: isIgnored = false
     }
     if isIgnored { return false }
-    guard net.settings.arpFilter, !sender.isAny else { return true }
     let key = RouteKey(destination: sender, source: target)
+    // Who asks from where nobody of his address is gets no answer. Linux: `ip_route_input_noref()` in `arp_process()`.
+    if net.settings.reversePathFilter != .off, !sender.isAny, !isExpected(key, by: interface, net: net) {
+      return false
+    }
+    guard net.settings.arpFilter, !sender.isAny else { return true }
     guard let way = findRoute(key), way.kind == .unicast else { return false }
     if way.interface == interface { return true }
     net.counters.count(.TcpExtArpFilter)
@@ -213,7 +217,7 @@ extension IPv4Layer {
     while let wanted = link.neighbours.takeSolicitation(of: .inet), let target = wanted.address.v4 {
       sendARP(
         .request, to: wanted.hardwareAddress ?? .broadcast, sender: sender(of: wanted, for: target, net: net),
-        target: wanted.hardwareAddress ?? .zero, target, on: wanted.interface, link: &link, net: &net)
+        target: .zero, target, on: wanted.interface, link: &link, net: &net)
     }
     // Linux: `arp_error_report()`, `ipv4_link_failure()`.
     while let skb = link.neighbours.takeFailed() {

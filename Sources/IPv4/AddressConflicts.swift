@@ -22,7 +22,7 @@ extension IPv4Layer {
   /// Announces the addresses of an interface, each once. Linux: `inetdev_send_gratuitous_arp()`.
   public mutating func notifyPeers(of interface: InterfaceIndex, link: inout LinkLayer, net: inout Net) {
     for own in addresses where own.interface == interface {
-      announceOnce(own.address, link: &link, net: &net)
+      announceOnce(own.address, on: interface, link: &link, net: &net)
     }
   }
 
@@ -52,7 +52,10 @@ extension IPv4Layer {
   private mutating func serveConflicts(link: inout LinkLayer, net: inout Net) {
     while let due = conflicts.takeDue(now: net.now, random: &net.random) {
       switch due {
-      case .announcement(let address): announceOnce(address, link: &link, net: &net)
+      case .announcement(let address):
+        if let interface = interface(of: address) {
+          announceOnce(address, on: interface, link: &link, net: &net)
+        }
       case .probe(let own):
         sendARP(
           .request, to: .broadcast, sender: .any, target: .zero, own.address, on: own.interface, link: &link,
@@ -65,8 +68,9 @@ extension IPv4Layer {
     }
   }
 
-  private mutating func announceOnce(_ address: IPv4Address, link: inout LinkLayer, net: inout Net) {
-    guard let interface = interface(of: address) else { return }
+  private mutating func announceOnce(
+    _ address: IPv4Address, on interface: InterfaceIndex, link: inout LinkLayer, net: inout Net
+  ) {
     sendARP(
       .request, to: .broadcast, sender: address, target: .zero, address, on: interface, link: &link, net: &net
     )
@@ -87,10 +91,12 @@ extension IPv4Layer {
       conflicts.lose(claimed, to: packet.senderMAC, now: net.now)
       return
     }
-    guard isOwn(sender), !isOverheard else { return }
+    // A link that the address is not of has nothing to do with it.
+    guard !isOverheard, addresses.contains(where: { $0.address == sender && $0.interface == interface })
+    else { return }
     net.counters.count(.ArpConflicts)
     if conflicts.conflict(sender, with: packet.senderMAC, now: net.now) {
-      announceOnce(sender, link: &link, net: &net)
+      announceOnce(sender, on: interface, link: &link, net: &net)
     }
   }
 

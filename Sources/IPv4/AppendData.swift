@@ -23,7 +23,8 @@ public struct AppendData: ~Copyable {
   /// IP payload of a packet that is the last one, and of one that another follows.
   private let wholePayload: Int
   private let alignedPayload: Int
-  private let limit: Int
+  private var limit: Int
+  private let headerByteCount: Int
   private let headroom: Int
   private let scatterGather: Bool
   private let isSummed: Bool
@@ -52,7 +53,7 @@ public struct AppendData: ~Copyable {
     isSummed: Bool, sumsCopies: Bool = false, optionByteCount: Int = 0
   ) {
     self.transportHeaderByteCount = transportHeaderByteCount
-    let headerByteCount = (IPv4Header.minimumByteCount + optionByteCount)
+    headerByteCount = IPv4Header.minimumByteCount + optionByteCount
     wholePayload = max(mtu, 68) - headerByteCount
     alignedPayload = wholePayload & ~7
     limit = refusesFragments ? wholePayload : 0xFFFF - headerByteCount
@@ -71,6 +72,11 @@ public struct AppendData: ~Copyable {
   /// Whether `count` bytes more would be too many. Linux: `maxnonfragsize`.
   public func isExceeded(by count: Int) -> Bool {
     count > limit - byteCount - (packets.isEmpty ? transportHeaderByteCount : 0)
+  }
+
+  /// The sender's mind about fragments may change from one append to the next.
+  public mutating func setRefusing(fragments: Bool) {
+    limit = fragments ? wholePayload : 0xFFFF - headerByteCount
   }
 
   /// How many packets the datagram makes so far.
@@ -100,7 +106,7 @@ public struct AppendData: ~Copyable {
     }
     let header = packets.isEmpty ? transportHeaderByteCount : 0
     guard !isExceeded(by: count) else { throw .EMSGSIZE }
-    guard iter.count >= count, iter.isAccessible else { throw .EFAULT }
+    guard iter.count >= count else { throw .EFAULT }
     if packets.isEmpty {
       guard account.writeAllocated < sendBuffer else { throw .EAGAIN }
       let linear = isLent ? header : linearBytes(header + count)

@@ -13,12 +13,16 @@ extension IPv4Layer {
     _ packets: inout SkBuffQueue, priority: UInt32, route: inout Route, options: IPv4SendOptions,
     link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
-    guard packets.count == 1, var only = packets.popFirst() else {
-      return outputFragments(
+    let result: XmitResult
+    if packets.count == 1, var only = packets.popFirst() {
+      only.priority = priority
+      result = output(only, route: &route, options: options, link: &link, net: &net)
+    } else {
+      result = outputFragments(
         &packets, priority: priority, route: &route, options: options, link: &link, net: &net)
     }
-    only.priority = priority
-    return output(only, route: &route, options: options, link: &link, net: &net)
+    if result.isLost { net.counters.count(.IpOutDiscards) }
+    return result
   }
 
   /// Sends a datagram that `AppendData` has already cut: one IP header in front of each packet, same identification,
@@ -33,10 +37,16 @@ extension IPv4Layer {
     _ packets: inout SkBuffQueue, priority: UInt32, route: inout Route, options: IPv4SendOptions,
     link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
-    let identification =
-      options.identification
-      ?? identifications.reserve(
-        1, source: route.source, destination: route.destination, protocol: options.protocol, net: &net)
+    let identification: UInt16
+    if options.isConnected {
+      identification = route.identification
+      route.identification &+= 1
+    } else {
+      identification =
+        options.identification
+        ?? identifications.reserve(
+          1, source: route.source, destination: route.destination, protocol: options.protocol, net: &net)
+    }
     let optionByteCount = options.optionByteCount
     // The first packet has them already.
     let later = packets.first.map { first in
@@ -78,7 +88,7 @@ extension IPv4Layer {
         if hooks.isIdleOut {
           packet = hooks.pass(skb)
         } else {
-          switch ask(skb, route: route, byteCount: whole, link: link, net: &net) {
+          switch ask(skb, route: route, by: options.device, byteCount: whole, link: link, net: &net) {
           case .passed(let passed, let way, let says):
             packet = passed
             other = way
@@ -154,7 +164,7 @@ extension IPv4Layer {
     // What goes out by `lo` comes in by it.
     case .broadcast: route.interface != .loopback
     case .multicast:
-      options.multicastLoop
+      options.multicastLoop && route.interface != .loopback
         && isMember(of: route.destination, from: route.source, by: route.interface)
     case .unicast, .local: false
     }

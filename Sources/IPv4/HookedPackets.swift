@@ -74,7 +74,7 @@ extension IPv4Layer {
       var packet = net.pool.allocate(headroom: room, linear: TCPHeader.minimumByteCount, use: .transit)
     else { return nil }
     packet.put(TCPHeader.minimumByteCount)
-    packet.connection = hooks.connections.answer(to: skb, isError: false)
+    packet.connection = hooks.connection(answering: skb, isError: false)
     guard var bytes = packet.writable() else { return nil }
     reset.write(to: &bytes)
     var sum = InternetChecksum.pseudoHeader(
@@ -117,10 +117,13 @@ extension IPv4Layer {
   /// Asks who waits at `output`, looks for another way where what it depends on has changed, and asks who waits at
   /// `postrouting` and behind it. Linux: `__ip_local_out()`, `ip_route_me_harder()`, `ip_output()`, `ip_finish_output()`.
   ///
-  /// - Parameter byteCount: of the datagram that `skb` is the first piece of, or is.
+  /// - Parameters:
+  ///   - asked: the device that its socket is bound to; `.none`: none. Whose socket it is does not count any more.
+  ///   - byteCount: of the datagram that `skb` is the first piece of, or is.
   @inline(never)
   mutating func ask(
-    _ skb: consuming SkBuff, route: Route, byteCount: Int, link: borrowing LinkLayer, net: inout Net
+    _ skb: consuming SkBuff, route: Route, by asked: InterfaceIndex, byteCount: Int,
+    link: borrowing LinkLayer, net: inout Net
   ) -> AskedPassage {
     var way = route
     var isOther = false
@@ -144,8 +147,8 @@ extension IPv4Layer {
         let source = isLocal(after.source) ? after.source : nil
         guard
           let found = try? self.route(
-            to: after.destination, from: source, flow: flow(of: skb, after, mark: skb.mark), link: link,
-            net: &net)
+            to: after.destination, from: source, by: asked, flow: flow(of: skb, after, mark: skb.mark),
+            link: link, net: &net)
         else {
           skb.drop(.ipOutNoRoute)
           return .ended(.failed(.EHOSTUNREACH))

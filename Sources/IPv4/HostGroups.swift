@@ -1,6 +1,7 @@
 import Neighbour
 import NetDevice
 import NetNamespace
+import Netfilter
 import SkBuff
 import Timers
 import Wire
@@ -52,9 +53,15 @@ public protocol SharedGroups: AnyObject, Sendable {
 
 extension IPv4Layer {
   /// Makes the layer one of several behind one address.
-  public mutating func share(_ identifications: IdentificationTable, _ groups: any SharedGroups) {
+  ///
+  /// - Parameter shard: which of them.
+  public mutating func share(
+    _ identifications: IdentificationTable, _ groups: any SharedGroups, _ connections: any SharedConnections,
+    shard: Int
+  ) {
     self.identifications = identifications
     sharedGroups = groups
+    hooks.share(connections, shard: shard)
   }
 
   private mutating func withGroups<Result>(_ body: (inout HostGroups) -> Result) -> Result {
@@ -196,7 +203,7 @@ extension IPv4Layer {
       _ = finishOutput(hooks.pass(skb), route: &route, link: &link, net: &net)
       return
     }
-    switch ask(skb, route: route, byteCount: total, link: link, net: &net) {
+    switch ask(skb, route: route, by: .none, byteCount: total, link: link, net: &net) {
     case .passed(let packet, let other, _):
       if let other { route = other }
       _ = finishOutput(packet, route: &route, link: &link, net: &net)

@@ -16,7 +16,7 @@ extension IPv4Layer {
     if skb.checksumStatus != .unnecessary, !skb.checksum(from: 0, count: skb.length).isValid {
       net.counters.count(.IcmpInCsumErrors)
       net.counters.count(.IcmpInErrors)
-      skb.drop(.icmpInvalid)
+      skb.drop(.icmpChecksum)
       return .consumed
     }
     guard skb.mayPull(ICMPHeader.byteCount), let message = ICMPHeader(parsing: skb.linear) else {
@@ -27,15 +27,21 @@ extension IPv4Layer {
     net.tracer.record(
       .icmp_rcv, skb: skb.serial, UInt64(message.kind.rawValue), UInt64(message.code))
     net.counters.countICMP(received: message.kind.rawValue)
+    // RFC 8335, which nobody here asks or answers. Linux: `icmp_echo_enable_probe` 0.
+    if message.kind == .extendedEchoRequest { return .consumed }
+    if message.kind == .extendedEchoReply {
+      skb.drop(.noSocket)
+      return .consumed
+    }
     if message.kind.rawValue > ICMPHeader.Kind.addressMaskReply.rawValue {
       // RFC 1122 section 3.2.2: a message of an unknown type is discarded.
       net.counters.count(.IcmpInErrors)
-      skb.drop(.icmpInvalid)
+      skb.drop(.unknownEtherType)
       return .consumed
     }
     if !isLocal(header.destination) && !isForMany(message.kind, net: net) {
       net.counters.count(.IcmpInErrors)
-      skb.drop(.icmpInvalid)
+      skb.drop(.invalidProtocol)
       return .consumed
     }
     switch message.kind {
@@ -47,14 +53,28 @@ extension IPv4Layer {
       return .consumed
     case .echoReply:
       return .icmp(skb, header)
-    case .destinationUnreachable, .timeExceeded, .parameterProblem:
+    case .destinationUnreachable, .timeExceeded, .parameterProblem, .redirect:
       if message.concernsNoSocket {
         skb.drop(.icmpInvalid)
         return .consumed
       }
       return receiveError(skb, message: message, header, net: &net)
+    case .sourceQuench:
+      // Obsolete (RFC 6633): nobody is told.
+      guard skb.mayPull(min(skb.length, ICMPHeader.byteCount + IPv4Header.maximumByteCount + 8)),
+        TransportError(
+          about: skb.linear.extracting(droppingFirst: ICMPHeader.byteCount), kind: message.kind, code: 0,
+          mtu: nil,
+          offender: header.source, by: skb.interface, isLocal: false) != nil
+      else {
+        net.counters.count(.IcmpInErrors)
+        skb.drop(.icmpInvalid)
+        return .consumed
+      }
+      _ = consume skb
+      return .consumed
     default:
-      // Source quench is obsolete (RFC 6633); redirects are not followed; the rest needs no answer.
+      // The rest needs no answer.
       _ = consume skb
       return .consumed
     }
@@ -71,7 +91,7 @@ extension IPv4Layer {
   }
 
   /// An error about a packet of ours. Linux: `icmp_unreach()`.
-  private func receiveError(
+  private mutating func receiveError(
     _ skb: consuming SkBuff, message: ICMPHeader, _ header: IPv4Header, net: inout Net
   ) -> Input {
     let most = ICMPHeader.byteCount + TransportError.quotedByteCount
@@ -88,6 +108,7 @@ extension IPv4Layer {
     var error = TransportError(
       about: skb.linear.extracting(droppingFirst: ICMPHeader.byteCount), kind: message.kind,
       code: message.code, mtu: mtu, offender: header.source, by: skb.interface, isLocal: false)
+    if message.kind == .redirect { error?.gateway = IPv4Address(message.rest) }
     error?.bearer = ReportBearer(
       destination: header.destination, interface: skb.interface, timeToLive: header.timeToLive,
       typeOfService: header.typeOfService)
@@ -97,14 +118,15 @@ extension IPv4Layer {
       skb.drop(.icmpInvalid)
       return .consumed
     }
-    return .error(error)
+    post(error)
+    return .consumed
   }
 
   /// Sends an echo request back as its reply, in place. Linux: `icmp_echo()`.
   private mutating func receiveEcho(
     _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
   ) {
-    let answer = answerOptions(to: skb)
+    guard let answer = answerOptions(to: skb) else { return skb.drop(.ipHeader) }
     guard Self.makeEchoReply(&skb) else {
       net.counters.count(.IcmpOutErrors)
       skb.drop(.noMemory)
@@ -132,14 +154,14 @@ extension IPv4Layer {
   private mutating func receiveTimestampRequest(
     _ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net
   ) {
-    let byteCount = 20
-    guard skb.mayPull(byteCount) else {
+    // Of what it is sent with only the originator's time is looked at.
+    guard skb.mayPull(ICMPHeader.byteCount + 4) else {
       net.counters.count(.IcmpInErrors)
       skb.drop(.packetTooSmall)
       return
     }
-    let answer = answerOptions(to: skb)
-    guard skb.unclone(), skb.trim(to: byteCount),
+    guard let answer = answerOptions(to: skb) else { return skb.drop(.ipHeader) }
+    guard Self.makeRoomForTimes(&skb),
       Self.makeTimestampReply(&skb, now: net.millisecondsSinceMidnight)
     else {
       net.counters.count(.IcmpOutErrors)
@@ -147,6 +169,16 @@ extension IPv4Layer {
       return
     }
     sendReply(skb, .timestampReply, to: header, answer, link: &link, net: &net)
+  }
+
+  /// Makes a request as long as its answer. Linux: `icmp_param.head_len` of `icmp_timestamp()`.
+  private static func makeRoomForTimes(_ skb: inout SkBuff) -> Bool {
+    let byteCount = ICMPHeader.byteCount + 12
+    if skb.length >= byteCount { return skb.mayPull(byteCount) && skb.unclone() && skb.trim(to: byteCount) }
+    let missing = byteCount - skb.length
+    guard skb.linearize(), skb.expandHead(headroom: skb.headroom, tailroom: missing) else { return false }
+    skb.put(missing)
+    return true
   }
 
   private static func makeTimestampReply(_ skb: inout SkBuff, now: UInt32) -> Bool {
@@ -162,22 +194,22 @@ extension IPv4Layer {
     return true
   }
 
-  /// The options of an answer to a packet whose header was taken off. Linux: `ip_options_echo()`.
-  private func answerOptions(to skb: borrowing SkBuff) -> IPv4OptionList {
+  /// The options of an answer to a packet whose header was taken off; `nil`: what it was to record has no room left, and it gets
+  /// no answer. Linux: `ip_options_echo()`.
+  private func answerOptions(to skb: borrowing SkBuff) -> IPv4OptionList? {
     let header = skb.pulledHeaders()
     // Safe: a byte has no padding.
     return header.count > IPv4Header.minimumByteCount
       ? answerOptions(toHeader: unsafe header.span.bytes) : IPv4OptionList()
   }
-  /// - Parameter turnsRoute: not in an error, which may be about the route itself.
-  private func answerOptions(toHeader header: RawSpan, turnsRoute: Bool = true) -> IPv4OptionList {
+  /// - Parameter fault: where the option stands that an error is about.
+  private func answerOptions(toHeader header: RawSpan, fault: Int? = nil) -> IPv4OptionList? {
     let end = Int(header.load8(IPv4Header.Offset.versionAndLength) & 0xF) * 4
     guard end > IPv4Header.minimumByteCount, end <= header.byteCount else { return IPv4OptionList() }
-    let echo = IPv4Options.echo(of: header.extracting(0..<end), turnsRoute: turnsRoute)
+    let echo = IPv4Options.echo(of: header.extracting(0..<end), fault: fault)
     // Safe: a byte has no padding.
-    let list = try? IPv4OptionList(
-      sending: unsafe echo.span.bytes, isPrivileged: true, isElsewhere: { isElsewhere($0) })
-    return list ?? IPv4OptionList()
+    return try? IPv4OptionList(
+      sending: unsafe echo.span.bytes, isEcho: true, isPrivileged: true, isElsewhere: { isElsewhere($0) })
   }
 
   /// Sends the answer that a received packet was made into. Linux: `icmp_reply()`.
@@ -190,7 +222,7 @@ extension IPv4Layer {
     guard
       var route = try? route(
         to: hop, from: source, onLink: list.isStrictRoute,
-        flow: RoutingFlow(.icmp, typeOfService: header.typeOfService), link: link, net: &net)
+        flow: RoutingFlow(.icmp, typeOfService: header.typeOfService), counts: false, link: link, net: &net)
     else {
       skb.drop(.ipOutNoRoute)
       return
@@ -214,7 +246,17 @@ extension IPv4Layer {
       return
     }
     net.counters.countICMP(sent: kind.rawValue)
-    _ = output(reply, route: &route, options: options, link: &link, net: &net)
+    send(reply, route: &route, options: options, link: &link, net: &net)
+  }
+
+  /// Linux: `ip_push_pending_frames()`.
+  private mutating func send(
+    _ message: consuming SkBuff, route: inout Route, options: IPv4SendOptions, link: inout LinkLayer,
+    net: inout Net
+  ) {
+    let result = output(message, route: &route, options: options, link: &link, net: &net)
+    // A hook's refusal.
+    if case .failed(.EPERM) = result { net.counters.count(.IpOutDiscards) }
   }
 
   // MARK: Errors
@@ -259,14 +301,22 @@ extension IPv4Layer {
     // Control precedence, ECN bits clear (RFC 1812 section 4.3.2.5).
     let typeOfService = (header.typeOfService & 0x1C) | 0xC0
     let flow = RoutingFlow.icmp(kind, code: code, typeOfService: typeOfService)
-    guard var route = try? route(to: header.source, from: own, flow: flow, link: link, net: &net) else {
+    // Of several next hops it goes by the one for what it is about. Linux: `icmp_route_lookup()`.
+    let hash = routesByFlow ? pathHash(of: skb, header, net: net) : nil
+    let fault = kind == .parameterProblem ? Int(info >> 24) : nil
+    guard let list = answerOptions(toHeader: skb.linear, fault: fault),
+      var route = try? route(
+        to: list.firstHop ?? header.source, from: own, onLink: list.isStrictRoute, flow: flow, hash: hash,
+        counts: false, link: link, net: &net)
+    else {
       skb.end(reason)
       return
     }
     // As much of the packet as leaves the message within 576 bytes (RFC 1812 section 4.3.2.3).
-    let list = answerOptions(toHeader: skb.linear, turnsRoute: false)
     let room = min(route.mtu, 576) - IPv4Header.minimumByteCount - list.byteCount - ICMPHeader.byteCount
     let quoted = min(room, skb.length)
+    // What was made ready for a device to sum is quoted as it came.
+    if skb.checksumStatus == .partial && skb.socket == 0 && !skb.isGSO { _ = skb.completeChecksum() }
     let report = ICMPHeader(kind: kind, code: code, rest: info)
     guard var message = Self.message(report, quoting: skb, count: quoted, pool: net.pool) else {
       net.counters.count(.IcmpOutErrors)
@@ -274,7 +324,7 @@ extension IPv4Layer {
       return
     }
     message.setTransportHeader()
-    message.connection = hooks.connections.answer(to: skb, isError: true)
+    message.connection = hooks.connection(answering: skb, isError: true)
     var options = IPv4SendOptions(protocol: .icmp)
     options.typeOfService = typeOfService
     options.pmtuDiscovery = .dont
@@ -288,7 +338,7 @@ extension IPv4Layer {
     net.counters.countICMP(sent: kind.rawValue)
     net.tracer.record(.icmp_send, skb: message.serial, UInt64(kind.rawValue), UInt64(code))
     skb.end(reason)
-    _ = output(message, route: &route, options: options, link: &link, net: &net)
+    send(message, route: &route, options: options, link: &link, net: &net)
   }
 
   private static func message(

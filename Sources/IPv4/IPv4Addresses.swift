@@ -30,6 +30,7 @@ extension IPv4Layer {
     choosePrimary()
     rebuildLocal()
     addNetwork(of: InterfaceAddress(prefix: prefix, interface: interface), isUp: link.isUp(interface))
+    if link.isUp(interface) { setRoutes(over: interface, areUp: true) }
     routesChanged()
   }
 
@@ -41,7 +42,8 @@ extension IPv4Layer {
     else { throw .EINVAL }
   }
 
-  /// Routes with this source go with it; with the last address, all that lead over the link.
+  /// Routes with this source go with it; with the first address of a network on the device, the others of that network; with
+  /// the last address, all that lead over the link.
   /// Linux: `inet_del_ifa()`, `fib_del_ifaddr()`, `fib_disable_ip()`.
   ///
   /// - Parameter interface: the device that has it; `nil`: the first that does.
@@ -53,25 +55,34 @@ extension IPv4Layer {
       $0.address == address && (interface == nil || $0.interface == interface)
     }
     guard let index = place else { throw .EADDRNOTAVAIL }
+    let first = addresses[index]
+    let isFirst = !addresses[..<index].contains { $0.isSecondary(to: first) }
+    remove(at: index, link: link)
+    // Linux: `promote_secondaries` 0.
+    while isFirst, let other = addresses.firstIndex(where: { $0.isSecondary(to: first) }) {
+      remove(at: other, link: link)
+    }
+    routesChanged()
+  }
+
+  private mutating func remove(at index: Int, link: borrowing LinkLayer) {
     let gone = addresses.remove(at: index)
-    let prefix = gone.prefix
+    let (prefix, address) = (gone.prefix, gone.address)
     choosePrimary()
     // Another device may have it still.
     let isGone = !addresses.contains { $0.address == address }
     if isGone { conflicts.forget(address) }
     rebuildLocal()
     let isLast = !addresses.contains { $0.interface == gone.interface }
-    routes.remove {
-      isGone && $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
+    if isGone {
+      routes.remove { $0.source == address }
+      policy.removeRoutes { $0.source == address }
     }
-    policy.removeRoutes {
-      isGone && $0.source == address || isLast && $0.kind == .unicast && $0.interface == gone.interface
-    }
+    if isLast { setRoutes(over: gone.interface, areUp: false) }
     let heir = addresses.first {
       $0.prefix.length == prefix.length && $0.prefix.network == prefix.network
     }
     if let heir { addNetwork(of: heir, isUp: link.isUp(heir.interface)) }
-    routesChanged()
   }
 
   private mutating func choosePrimary() {
@@ -188,16 +199,22 @@ extension IPv4Layer {
   ) {
     guard up != link.isUp(interface) else { return }
     link.devices[interface].setLink(up: up, now: net.now)
+    setRoutes(over: interface, areUp: up)
     if up {
       for own in addresses where own.interface == interface { addNetwork(of: own, isUp: true) }
     } else {
-      routes.remove { $0.kind == .unicast && $0.interface == interface }
-      policy.removeRoutes { $0.kind == .unicast && $0.interface == interface }
       hooks.forgetMasquerade(of: interface, net: &net)
       link.neighbours.flush(interface, keepingPermanent: false, net: &net)
     }
     routesChanged()
     groupsLinkChanged(interface, up: up, link: &link, net: &net)
+  }
+
+  /// Routes over a device go with it, or with its last address; of several next hops those over it are passed over until it
+  /// is back. Linux: `fib_sync_down_dev()`, `fib_sync_up()`.
+  private mutating func setRoutes(over interface: InterfaceIndex, areUp: Bool) {
+    if areUp { routes.enable(interface) } else { routes.disable(interface) }
+    policy.setDevice(interface, isUp: areUp)
   }
 
   /// The route to an address's network. A second address of the same network finds it there.

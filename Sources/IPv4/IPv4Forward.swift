@@ -22,12 +22,25 @@ extension IPv4Layer {
       case let verdict: return refuseOptions(verdict, of: skb, header, link: &link, net: &net)
       }
     }
-    var route: Route
+    let route: Route
     do {
       route = try forwardingRoute(header, of: skb, link: link, net: &net)
     } catch {
       return unreachable(skb, header, error, link: &link, net: &net)
     }
+    forward(
+      skb, header: header, by: route, recorded, largestFragment: largestFragment, link: &link, net: &net)
+  }
+
+  /// - Parameters:
+  ///   - route: to the destination, or to the next hop of a source route.
+  ///   - recorded: what its options are to tell of the way on.
+  @inline(__always)
+  mutating func forward(
+    _ skb: consuming SkBuff, header: IPv4Header, by route: Route, _ recorded: IPv4Options.Recorded,
+    largestFragment: Int, link: inout LinkLayer, net: inout Net
+  ) {
+    var route = route
     // What went to everybody on the link is nobody's to pass on.
     guard skb.packetType == .host, route.kind == .unicast else {
       skb.drop(.ipNotForUs)
@@ -37,6 +50,11 @@ extension IPv4Layer {
       net.counters.count(.IpInHdrErrors)
       return report(
         skb, header, .ipHeader, kind: .timeExceeded, code: 0, info: 0, link: &link, net: &net)
+    }
+    if let hop = recorded.hop, hop.isStrict, route.nextHop != hop.address {
+      return report(
+        skb, header, .ipOutNoRoute, kind: .destinationUnreachable,
+        code: ICMPHeader.Unreachable.sourceRouteFailed, info: 0, link: &link, net: &net)
     }
     net.counters.count(.IpForwDatagrams)
     let limit = net.settings.forwardUsesPathMTU || route.isMTULocked ? route.mtu : route.linkMTU
@@ -50,7 +68,9 @@ extension IPv4Layer {
       skb.drop(.noMemory)
       return
     }
-    if route.interface == skb.interface && net.settings.sendsRedirects {
+    if route.interface == skb.interface && net.settings.sendsRedirects
+      && !IPv4Options.hasSourceRoute(skb, header)
+    {
       redirect(skb, header, to: route.nextHop, link: &link, net: &net)
     }
     if net.settings.forwardUpdatesPriority {
@@ -124,7 +144,7 @@ extension IPv4Layer {
   /// Linux: `ip_route_input_slow()`, `__mkroute_input()`.
   ///
   /// - Throws: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL as the routes say.
-  private mutating func forwardingRoute(
+  mutating func forwardingRoute(
     _ header: IPv4Header, of skb: borrowing SkBuff, link: borrowing LinkLayer, net: inout Net
   ) throws(Errno) -> Route {
     if policy.isDefault && lastForwarded.destination == header.destination && isCurrent(lastForwarded) {
@@ -132,26 +152,37 @@ extension IPv4Layer {
     }
     let key = RouteKey(
       destination: header.destination, source: header.source, inputInterface: skb.interface,
-      flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: skb.mark))
-    guard let entry = findRoute(key) else { throw .ENETUNREACH }
+      flow: flow(of: skb, header, mark: skb.mark))
+    guard var entry = findRoute(key) else { throw .ENETUNREACH }
+    // A way that was chosen for this flow is current for no other.
+    let isChosen = entry.isMultipath
+    if isChosen {
+      choosePath(&entry, key, hash: pathHash(of: skb, header, net: net), link: link, net: net)
+    }
     switch entry.kind {
     case .unreachable: throw .EHOSTUNREACH
     case .prohibit: throw .EACCES
     case .blackhole: throw .EINVAL
     case .unicast, .local, .broadcast: break
     }
-    let nextHop = entry.gateway ?? header.destination
     let linkMTU = min(link.mtu(of: entry.interface), Self.maximumMTU)
     let mtu = min(linkMTU, entry.mtu ?? linkMTU)
     var route = Route(
       destination: header.destination,
-      source: entry.source ?? selectSource(for: nextHop, on: entry.interface),
-      nextHop: nextHop, kind: entry.interface == .loopback ? .local : .unicast, isMTULocked: false,
-      interface: entry.interface, mtu: mtu, linkMTU: mtu, generation: generation, neighbour: .none,
+      source: entry.source ?? selectSource(for: entry.gateway ?? header.destination, on: entry.interface),
+      nextHop: nextHop(to: header.destination, by: entry, now: net.now),
+      kind: entry.interface == .loopback ? .local : .unicast, isMTULocked: false,
+      interface: entry.interface, mtu: mtu, linkMTU: mtu, tunnel: .none,
+      generation: isChosen ? generation &- 1 : generation,
+      neighbour: .none,
       identification: 0, addressInterface: entry.interface)
-    if !pathMTUs.isEmpty, let exception = pathMTUs.find(header.destination, now: net.now) {
+    if !pathMTUs.isEmpty, let exception = pathMTUs.find(header.destination, by: entry.name, now: net.now) {
       route.mtu = min(route.mtu, exception.mtu)
       route.isMTULocked = exception.isLocked
+    }
+    if entry.tunnel != .none {
+      route.linkMTU -= hooks.headroom(of: entry.tunnel, mtu: route.linkMTU)
+      lead(&route, through: entry.tunnel)
     }
     return route
   }
@@ -198,6 +229,7 @@ extension IPv4Layer {
     _ skb: consuming SkBuff, _ header: IPv4Header, _ errno: Errno, link: inout LinkLayer, net: inout Net
   ) {
     let code: UInt8
+    let reason = errno == .ENETUNREACH ? DropReason.ipInNoRoute : .ipOutNoRoute
     switch errno {
     case .ENETUNREACH:
       net.counters.count(.IpExtInNoRoutes)
@@ -209,11 +241,11 @@ extension IPv4Layer {
       return
     }
     guard rateLimit.allowRouteError(to: header.source, now: net.now) else {
-      skb.drop(.ipOutNoRoute)
+      skb.drop(reason)
       return
     }
     report(
-      skb, header, .ipOutNoRoute, kind: .destinationUnreachable, code: code, info: 0, link: &link, net: &net)
+      skb, header, reason, kind: .destinationUnreachable, code: code, info: 0, link: &link, net: &net)
   }
 
   /// As `sendICMPError`, about a packet with its data at its IP header.
@@ -234,7 +266,7 @@ extension IPv4Layer {
   ) {
     let key = RouteKey(
       destination: header.source, source: header.destination, inputInterface: skb.interface,
-      flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: 0).reversed)
+      flow: flow(of: skb, header, mark: 0).reversed)
     guard let way = findRoute(key), way.kind == .unicast, way.gateway == nil,
       way.interface == skb.interface, redirects.allow(header.source, now: net.now, net: &net),
       let copy = skb.clone()

@@ -9,15 +9,14 @@ import Wire
 extension IPv4Layer {
   /// What IP made of a received packet.
   public enum Input: ~Copyable {
-    /// Dealt with here: ARP, ICMP, a fragment that waits, or dropped.
+    /// Dealt with here: ARP, ICMP, a fragment that waits, or dropped. News about a packet that was sent is what
+    /// `takeTransportError()` has.
     case consumed
     /// Data at the transport header, which is marked, as is the network header; trimmed to the IP length, whole.
     case tcp(SkBuff, IPv4Header)
     case udp(SkBuff, IPv4Header)
     /// An echo reply, for a ping socket; its checksum is right.
     case icmp(SkBuff, IPv4Header)
-    /// News about a packet that was sent.
-    case error(TransportError)
   }
 
   /// A packet from a device or from the backlog, data at its network header. Linux: `ip_rcv()` to
@@ -47,19 +46,13 @@ extension IPv4Layer {
     }
     let headerByteCount = Int(skb.linear.load8(IPv4Header.Offset.versionAndLength) & 0xF) &* 4
     guard skb.mayPull(headerByteCount), let header = IPv4Header(parsing: skb.linear) else {
-      return headerError(skb, .ipHeader, net: &net)
+      return refuseHeader(skb, net: &net)
     }
     skb.setNetworkHeader()
     net.tracer.record(
       .ip_rcv, skb: skb.serial, UInt64(header.totalByteCount), UInt64(header.protocol.rawValue),
       UInt64(header.source.rawValue))
-    let segments = UInt64(max(1, skb.gsoSegments))
-    switch header.typeOfService & 3 {
-    case 0: net.counters.count(.IpExtInNoECTPkts, by: segments)
-    case 1: net.counters.count(.IpExtInECT1Pkts, by: segments)
-    case 2: net.counters.count(.IpExtInECT0Pkts, by: segments)
-    default: net.counters.count(.IpExtInCEPkts, by: segments)
-    }
+    Self.countMark(header.typeOfService, segments: UInt64(max(1, skb.gsoSegments)), net: &net)
     if !isLooped {
       guard IPv4Header.isChecksumValid(skb.linear, byteCount: headerByteCount) else {
         net.counters.count(.IpExtInCsumErrors)
@@ -126,8 +119,9 @@ extension IPv4Layer {
       && header.headerByteCount == IPv4Header.minimumByteCount && !header.isFragment
       && net.settings.reversePathFilter == .off
     if !isPlain || !isPlainSource(header.source) {
+      var audience = Audience.host
       switch destination(header, of: skb, isLooped: isLooped, net: &net) {
-      case .here: break
+      case .here(let found): audience = found
       case .elsewhere:
         forward(skb, header: header, largestFragment: largestFragment, link: &link, net: &net)
         return .consumed
@@ -139,11 +133,15 @@ extension IPv4Layer {
         var recorded = IPv4Options.Recorded()
         switch takeOptions(of: &skb, header, &recorded, net: &net) {
         case .valid: break
+        case .leadsOn(let place):
+          return followRoute(
+            skb, header, at: place, recorded, largestFragment: largestFragment, link: &link, net: &net)
         case let verdict:
           refuseOptions(verdict, of: skb, header, link: &link, net: &net)
           return .consumed
         }
       }
+      count(audience, byteCount: skb.length, net: &net)
       if header.isFragment { return receiveFragment(skb, header: header, link: &link, net: &net) }
     }
     return deliver(skb, header: header, link: &link, net: &net)
@@ -158,7 +156,7 @@ extension IPv4Layer {
       skb.linear, headerByteCount: header.headerByteCount,
       acceptsSourceRoute: net.settings.acceptsSourceRoute, passesOn: passesOn)
     switch verdict {
-    case .valid, .strictRoute:
+    case .valid, .strictRoute, .leadsOn:
       recordOptions(of: &skb, header, to: header.headerByteCount, &recorded, net: net)
     case .sourceRoute: break
     case .malformed(let offset):
@@ -177,7 +175,7 @@ extension IPv4Layer {
     case .malformed(let place): offset = place
     // Where the destination lies: it should be ours.
     case .strictRoute: offset = IPv4Header.Offset.destination
-    case .valid, .sourceRoute:
+    case .valid, .sourceRoute, .leadsOn:
       skb.drop(.ipHeader)
       return
     }
@@ -208,6 +206,27 @@ extension IPv4Layer {
     !address.isMulticast && !address.isBroadcast && !address.isAny && local.lookup(address) == nil
   }
 
+  /// The ECN field of what has come, whatever becomes of it.
+  @inline(__always)
+  private static func countMark(_ typeOfService: UInt8, segments: UInt64, net: inout Net) {
+    switch typeOfService & 3 {
+    case 0: net.counters.count(.IpExtInNoECTPkts, by: segments)
+    case 1: net.counters.count(.IpExtInECT1Pkts, by: segments)
+    case 2: net.counters.count(.IpExtInECT0Pkts, by: segments)
+    default: net.counters.count(.IpExtInCEPkts, by: segments)
+    }
+  }
+
+  /// A header that cannot be; of one that is only cut short, or longer than its packet, the ECN field counts all the same.
+  @inline(never)
+  private func refuseHeader(_ skb: consuming SkBuff, net: inout Net) -> Input {
+    let first = skb.linear.load8(IPv4Header.Offset.versionAndLength)
+    if first >> 4 == 4 && first & 0xF >= 5 {
+      Self.countMark(skb.linear.load8(IPv4Header.Offset.typeOfService), segments: 1, net: &net)
+    }
+    return headerError(skb, .ipHeader, net: &net)
+  }
+
   private func headerError(_ skb: consuming SkBuff, _ reason: DropReason, net: inout Net) -> Input {
     net.counters.count(.IpInHdrErrors)
     skb.drop(reason)
@@ -226,8 +245,24 @@ extension IPv4Layer {
 
   /// What a received packet's destination is to us.
   private enum Destination {
-    case here, elsewhere
+    case here(Audience)
+    case elsewhere
     case nowhere(DropReason)
+  }
+  /// Whom a packet that is for us is for, too.
+  private enum Audience { case host, group, everybody }
+
+  /// Only what has no bad options counts. Linux: the end of `ip_rcv_finish_core()`.
+  private func count(_ audience: Audience, byteCount: Int, net: inout Net) {
+    switch audience {
+    case .host: break
+    case .group:
+      net.counters.count(.IpExtInMcastPkts)
+      net.counters.count(.IpExtInMcastOctets, by: UInt64(byteCount))
+    case .everybody:
+      net.counters.count(.IpExtInBcastPkts)
+      net.counters.count(.IpExtInBcastOctets, by: UInt64(byteCount))
+    }
   }
 
   /// Source and destination validation. Linux: `ip_route_input_slow()`, `fib_validate_source()`.
@@ -239,40 +274,44 @@ extension IPv4Layer {
     let destination = header.destination
     let isGroup = destination.isMulticast
     let isBroadcast = destination.isBroadcast || local.lookup(destination)?.kind == .broadcast
-    if source.isMulticast || source.isBroadcast { return martian(.ipInvalidSource, net: &net) }
+    if source.isMulticast || source.isBroadcast { return .nowhere(.ipInvalidSource) }
     if !isLooped {
-      if source.isLoopback || destination.isLoopback { return martian(.ipInvalidSource, net: &net) }
-      // 0.0.0.0 is the source of a host that has no address yet, and asks everybody.
-      if source.isAny && !(isBroadcast || isGroup) {
-        return martian(.ipInvalidSource, net: &net)
+      if source.isLoopback || destination.isLoopback { return .nowhere(.ipLocalnet) }
+      // 0.0.0.0 is the source of a host that has no address yet, and asks everybody on the link.
+      if source.isAny && !destination.isBroadcast
+        && !(isGroup && (destination.rawValue >> 8 == 0xE0_0000 || header.protocol == .igmp))
+      {
+        return .nowhere(.ipInvalidSource)
       }
-      // Our own address, or a broadcast address, comes from nobody else.
-      if local.lookup(source) != nil { return martian(.ipInvalidSource, net: &net) }
+      // Our own address comes from nobody else. A broadcast address is no host's (RFC 1122 3.2.1.3), but a packet that has it
+      // for a source is passed on, as Linux does where sources are not looked at.
+      if let own = local.lookup(source),
+        own.kind == .local || isLocal(destination) || isBroadcast || isGroup
+          || net.settings.reversePathFilter != .off
+      {
+        return .nowhere(own.kind == .local ? .ipLocalSource : .ipInvalidSource)
+      }
     }
     if isGroup {
       guard
         isMember(
           of: destination, from: source, by: skb.interface, isIGMP: header.protocol == .igmp)
       else { return .nowhere(.ipNotForUs) }
-      net.counters.count(.IpExtInMcastPkts)
-      net.counters.count(.IpExtInMcastOctets, by: UInt64(skb.length))
-      return .here
     }
     if !isLooped && net.settings.reversePathFilter != .off && !isExpected(header, of: skb, net: net) {
       net.counters.count(.TcpExtIPReversePathFilter)
       return .nowhere(.ipReversePathFilter)
     }
-    if isBroadcast {
-      net.counters.count(.IpExtInBcastPkts)
-      net.counters.count(.IpExtInBcastOctets, by: UInt64(skb.length))
-      return .here
-    }
+    if isGroup { return .here(.group) }
+    if isBroadcast { return .here(.everybody) }
     // What came by lo was sent there by a local route, or by one over lo. Linux: `skb_valid_dst()`.
-    if isLooped || isLocal(destination) { return .here }
+    if isLooped || isLocal(destination) { return .here(.host) }
     // A host does not forward (RFC 1122 3.2.1.3), and nobody what is for no host (RFC 1812 section 5.3.7), which Linux takes
     // 0.0.0.0 alone for: `ipv4_is_zeronet()`.
-    if !net.settings.forwards || destination.isAny {
-      return martian(.ipNotForUs, net: &net)
+    if destination.isAny { return .nowhere(.ipNotForUs) }
+    guard net.settings.forwards else {
+      net.counters.count(.IpInAddrErrors)
+      return .nowhere(.ipNotForUs)
     }
     return .elsewhere
   }
@@ -284,26 +323,31 @@ extension IPv4Layer {
     if header.source.isAny { return true }
     var key = RouteKey(
       destination: header.source, source: header.destination,
-      flow: policy.isDefault ? RoutingFlow() : flow(of: skb, header, mark: 0).reversed)
-    if !policy.isDefault && local.lookup(header.destination) == nil {
+      flow: flow(of: skb, header, mark: net.settings.marksSources ? skb.mark : 0).reversed)
+    if !policy.isDefault && !header.destination.isMulticast && local.lookup(header.destination) == nil {
       let onward = RouteKey(
         destination: header.destination, source: header.source, inputInterface: skb.interface,
         flow: flow(of: skb, header, mark: skb.mark))
       key.inputInterface = findRoute(onward)?.interface ?? .loopback
     }
-    guard let way = findRoute(key), way.kind == .unicast else { return false }
-    return net.settings.reversePathFilter == .loose || way.interface == skb.interface
+    return isExpected(key, by: skb.interface, net: net)
   }
 
-  private func martian(_ reason: DropReason, net: inout Net) -> Destination {
-    net.counters.count(.IpInAddrErrors)
-    return .nowhere(reason)
+  /// - Parameter key: the source as the destination.
+  func isExpected(_ key: RouteKey, by interface: InterfaceIndex, net: borrowing Net) -> Bool {
+    // Nobody has a broadcast address, though the route to its subnet leads there.
+    guard local.lookup(key.destination) == nil, let way = findRoute(key), way.kind == .unicast else {
+      return false
+    }
+    return net.settings.reversePathFilter == .loose || leads(way, over: interface)
   }
 
   /// Linux: `ip_local_deliver_finish()`. The packet's data is at its network header.
-  mutating func deliver(_ skb: consuming SkBuff, header: IPv4Header, link: inout LinkLayer, net: inout Net)
-    -> Input
-  {
+  /// - Parameter largestFragment: of what it was put together from; 0: it came whole.
+  mutating func deliver(
+    _ skb: consuming SkBuff, header: IPv4Header, largestFragment: Int = 0, link: inout LinkLayer,
+    net: inout Net
+  ) -> Input {
     var header = header
     if !hooks.isEmpty(.input) {
       let interface = skb.interface
@@ -326,6 +370,7 @@ extension IPv4Layer {
       return .tcp(skb, header)
     case .udp, .udpLite:
       net.counters.count(.IpInDelivers)
+      skb.largestFragment = UInt16(truncatingIfNeeded: largestFragment)
       return .udp(skb, header)
     case .icmp:
       net.counters.count(.IpInDelivers)

@@ -15,6 +15,12 @@ public struct InterfaceAddress: Hashable, Sendable {
   public var address: IPv4Address { prefix.address }
   /// Of use inside this host only. Linux: `RT_SCOPE_HOST`.
   public var isHostScope: Bool { address.isLoopback }
+
+  /// Another one of the same network on the same device. Linux: `IFA_F_SECONDARY`.
+  func isSecondary(to first: InterfaceAddress) -> Bool {
+    interface == first.interface && prefix.length == first.prefix.length
+      && prefix.network == first.prefix.network
+  }
 }
 
 /// IPv4, ARP and ICMP of one shard, above the devices and the neighbours of its link layer. Linux: `net/ipv4/`.
@@ -29,6 +35,8 @@ public struct IPv4Layer: ~Copyable {
   var local = RouteTable()
   /// Rules about other tables.
   public internal(set) var policy = RoutingPolicy()
+  /// Marks, users or ports of flows may decide on their way. While they do not, nobody need ask for them.
+  public internal(set) var routesByFlow = false
   /// Where the last forwarded packet went: most follow it.
   var lastForwarded = Route.none
   var redirects = RedirectLimit()
@@ -36,7 +44,9 @@ public struct IPv4Layer: ~Copyable {
   /// Routes made before the last change are looked up again. Linux: `rt_genid`.
   public internal(set) var generation: UInt32 = 1
   var pathMTUs = PathMTUTable()
-  var pathMTUTimer = TimerSlot()
+  /// Gateways that others have sent us to.
+  var nearerHops = LearnedPaths<LearnedHop>()
+  var learnedTimer = TimerSlot()
   /// Where the packets' identifications come from.
   public internal(set) var identifications: IdentificationTable
   var reassembly = ReassemblyTable()
@@ -53,8 +63,11 @@ public struct IPv4Layer: ~Copyable {
   /// Who looks at packets on their way in and out.
   public var hooks = Hooks()
 
+  /// Packets that are on their way inside others just now.
+  var tunnelDepth = 0
+
   /// Timer slots that belong to no datagram or neighbour.
-  static let pathMTUTimerID = UInt32.max
+  static let learnedTimerID = UInt32.max
   static let conflictTimerID = UInt32.max - 1
   static let groupTimerID = UInt32.max - 2
   static let proxyTimerID = UInt32.max - 3
@@ -78,7 +91,7 @@ public struct IPv4Layer: ~Copyable {
 
   public var hasTransportErrors: Bool { !errors.isEmpty }
 
-  /// An error for a transport that IP found by itself; `nil` when there is none.
+  /// An error for a transport, which a router or the peer has told of or IP has found by itself; `nil` when there is none.
   public mutating func takeTransportError() -> TransportError? {
     errors.isEmpty ? nil : errors.removeFirst()
   }
@@ -102,7 +115,7 @@ public struct IPv4Layer: ~Copyable {
   /// Lets go of every packet, before the packet pool ends.
   public mutating func close(net: inout Net) {
     reassembly.removeAll(net: &net)
-    hooks.connections.removeAll(net: &net)
+    hooks.close(net: &net)
   }
 
   // MARK: Timers
@@ -119,10 +132,10 @@ public struct IPv4Layer: ~Copyable {
       if key.id == Self.groupTimerID { return groupTimer(due: due, link: &link, net: &net) }
       link.neighbours.timerExpired(key, due: due, net: &net)
       serveNeighbours(link: &link, net: &net)
-    case .connection: hooks.connections.timerExpired(key, due: due, net: &net)
+    case .connection: hooks.timerExpired(due: due, net: &net)
     default:
-      if key.id == Self.pathMTUTimerID {
-        expirePathMTUs(due: due, net: &net)
+      if key.id == Self.learnedTimerID {
+        expireLearned(due: due, net: &net)
       } else {
         reassemblyTimer(key, due: due, link: &link, net: &net)
       }

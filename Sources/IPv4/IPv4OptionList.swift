@@ -34,11 +34,12 @@ public struct IPv4OptionList: Sendable {
   /// As a user gives them. Linux: `ip_options_compile()` without a packet.
   ///
   /// - Parameters:
+  ///   - isEcho: they are those of a packet that is answered, where a full time stamp may have run over, too.
   ///   - isPrivileged: options that nothing here knows may be sent.
   ///   - isElsewhere: whether an address is another host's, which puts its own time behind it.
   /// - Throws: EINVAL for more than 40 bytes, and for what is not well-formed.
   public init(
-    sending source: RawSpan, isPrivileged: Bool, isElsewhere: (IPv4Address) -> Bool
+    sending source: RawSpan, isEcho: Bool = false, isPrivileged: Bool, isElsewhere: (IPv4Address) -> Bool
   ) throws(Errno) {
     guard source.byteCount <= Self.maximumByteCount else { throw .EINVAL }
     for index in 0..<source.byteCount { bytes[index] = source.load8(index) }
@@ -72,7 +73,7 @@ public struct IPv4OptionList: Sendable {
         try takeRecord(offset, length)
       case IPv4Options.Kind.timestamp:
         guard !seen.contains(kind), length >= 4, bytes[offset + 2] >= 5 else { throw .EINVAL }
-        try takeTimestamp(offset, length, isPrivileged: isPrivileged, isElsewhere)
+        try takeTimestamp(offset, length, isEcho: isEcho, isPrivileged: isPrivileged, isElsewhere)
       case IPv4Options.Kind.routerAlert: guard length >= 4 else { throw .EINVAL }
       default: guard isPrivileged else { throw .EINVAL }
       }
@@ -97,13 +98,15 @@ public struct IPv4OptionList: Sendable {
   }
 
   private mutating func takeTimestamp(
-    _ offset: Int, _ length: Int, isPrivileged: Bool, _ isElsewhere: (IPv4Address) -> Bool
+    _ offset: Int, _ length: Int, isEcho: Bool, isPrivileged: Bool, _ isElsewhere: (IPv4Address) -> Bool
   ) throws(Errno) {
     let pointer = Int(bytes[offset + 2])
     let kind = bytes[offset + 3] & 0xF
     guard pointer <= length else {
       // Those that were left out are counted in four bits.
-      guard kind == IPv4Options.Stamp.prespecified || bytes[offset + 3] >> 4 != 15 else { throw .EINVAL }
+      guard isEcho || kind == IPv4Options.Stamp.prespecified || bytes[offset + 3] >> 4 != 15 else {
+        throw .EINVAL
+      }
       return
     }
     let place = offset + pointer - 1

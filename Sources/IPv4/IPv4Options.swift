@@ -5,8 +5,10 @@ import Wire
 public enum IPv4Options {
   enum Verdict: Equatable {
     case valid
-    /// LSRR or SSRR: refused, as `accept_source_route` 0 says, or because it does not end here.
+    /// LSRR or SSRR: refused, as `accept_source_route` 0 says.
     case sourceRoute
+    /// One that was accepted and does not end here: its place in the header.
+    case leadsOn(at: Int)
     /// SSRR that leads to another host, and not over us. Linux: `ip_options_rcv_srr()`.
     case strictRoute
     /// Offset of the first wrong byte in the header: the pointer of a parameter problem message.
@@ -35,13 +37,14 @@ public enum IPv4Options {
   ///
   /// - Parameters:
   ///   - headerByteCount: at most the span's length.
-  ///   - acceptsSourceRoute: one that has led here, its last hop, is taken.
+  ///   - acceptsSourceRoute: one that has led here is taken.
   ///   - passesOn: the packet is another host's: a loose route leads over others.
   static func check(
     _ bytes: RawSpan, headerByteCount: Int, acceptsSourceRoute: Bool = false, passesOn: Bool = false
   ) -> Verdict {
     var isRefused = false
     var isStrict = false
+    var onward: Int?
     var offset = IPv4Header.minimumByteCount
     var hasSourceRoute = false
     var hasRecordRoute = false
@@ -66,7 +69,8 @@ public enum IPv4Options {
         hasSourceRoute = true
         if wrong == nil {
           isStrict = passesOn && kind == Kind.strictRoute
-          isRefused = !acceptsSourceRoute || (!passesOn && Int(option.load8(2)) <= length)
+          isRefused = !acceptsSourceRoute
+          if !passesOn && Int(option.load8(2)) <= length { onward = offset }
         }
       case 7:
         wrong = hasRecordRoute ? 0 : wrongByte(inRoute: option, isRecorded: true)
@@ -84,6 +88,7 @@ public enum IPv4Options {
       offset += length
     }
     if isRefused { return .sourceRoute }
+    if let onward { return .leadsOn(at: onward) }
     return isStrict ? .strictRoute : .valid
   }
 
@@ -112,7 +117,7 @@ public enum IPv4Options {
   // MARK: Well-formed options
 
   /// Calls `body` with the kind, place and length of each option of a list that `check` found valid.
-  private static func forEach(
+  static func forEach(
     _ bytes: RawSpan, from start: Int, to end: Int, _ body: (UInt8, Int, Int) -> Void
   ) {
     var offset = start
@@ -145,6 +150,7 @@ public enum IPv4Options {
     isElsewhere: (IPv4Address) -> Bool
   ) -> Recorded {
     var recorded = Recorded()
+    clearRest(of: &bytes, to: end)
     var places: [(kind: UInt8, offset: Int, length: Int)] = []
     forEach(bytes.bytes, from: IPv4Header.minimumByteCount, to: end) {
       places.append(($0, $1, $2))
@@ -183,6 +189,22 @@ public enum IPv4Options {
     return recorded
   }
 
+  /// Nothing stands behind the end of the list. Linux: IPOPT_END in `__ip_options_compile()`.
+  private static func clearRest(of bytes: inout MutableRawSpan, to end: Int) {
+    var place = IPv4Header.minimumByteCount
+    while place < end {
+      switch bytes.bytes.load8(place) {
+      case Kind.end:
+        for rest in place..<end { bytes.store8(0, rest) }
+        return
+      case Kind.noOperation: place += 1
+      default:
+        guard place + 1 < end else { return }
+        place += max(2, Int(bytes.bytes.load8(place + 1)))
+      }
+    }
+  }
+
   /// Where a packet's options have taken an address of ours, which on the way on is that of the link it leaves by.
   struct Recorded {
     /// Offsets in the header; 0: none.
@@ -190,6 +212,8 @@ public enum IPv4Options {
     var timestamp = 0
     /// The options are not as they came.
     var isChanged = false
+    /// Where the source route goes next; `nil`: it does not, or there is none.
+    var hop: SourceRouteHop?
 
     /// Linux: `ip_forward_options()`.
     ///
@@ -201,8 +225,15 @@ public enum IPv4Options {
       guard isChanged else { return true }
       guard var bytes = skb.writable(), let header = IPv4Header(parsing: bytes.bytes) else { return false }
       if route != 0 { bytes.store32(source.rawValue, route) }
-      if timestamp != 0 { bytes.store32(source.rawValue, timestamp) }
-      header.write(to: &bytes)
+      var onward = header
+      if let hop {
+        // Only of a packet with a source route, as in Linux.
+        if timestamp != 0 { bytes.store32(source.rawValue, timestamp) }
+        bytes.store32(source.rawValue, hop.slot)
+        bytes.store8(hop.pointer, hop.option + 2)
+        onward.destination = hop.address
+      }
+      onward.write(to: &bytes)
       return true
     }
   }
@@ -212,14 +243,16 @@ public enum IPv4Options {
   ///
   /// - Parameters:
   ///   - header: an IP header with its options, which need not be well-formed.
-  ///   - turnsRoute: a source route has been accepted, and goes into the answer.
-  public static func echo(of header: RawSpan, turnsRoute: Bool = true) -> [UInt8] {
+  ///   - fault: where an option stands that cannot be: of those from there on nothing was made yet, and a source route is not
+  ///     turned around (RFC 1812 section 4.3.2.6).
+  public static func echo(of header: RawSpan, fault: Int? = nil) -> [UInt8] {
     var record: [UInt8] = []
     var stamp: [UInt8] = []
     var route: [UInt8] = []
     let source = header.loadIPv4(IPv4Header.Offset.source)
     forEach(header, from: IPv4Header.minimumByteCount, to: header.byteCount) { kind, offset, length in
-      if turnsRoute, kind == Kind.looseRoute || kind == Kind.strictRoute, route.isEmpty {
+      if let fault, offset + length > fault { return }
+      if fault == nil, kind == Kind.looseRoute || kind == Kind.strictRoute, route.isEmpty {
         route = turnedRound(header.extracting(offset..<offset + length), from: source)
       }
       guard kind == Kind.recordRoute || kind == Kind.timestamp else { return }

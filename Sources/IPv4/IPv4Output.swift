@@ -27,7 +27,8 @@ extension IPv4Layer {
       guard skb.expandHead(headroom: needed, tailroom: 0) else {
         net.counters.count(.IpOutDiscards)
         skb.drop(.noMemory)
-        return .dropped
+        // Linux: `ip_finish_output2()`.
+        return .failed(.ENOMEM)
       }
     }
     let limit = options.pmtuDiscovery.usesPathMTU ? route.mtu : route.linkMTU
@@ -46,7 +47,9 @@ extension IPv4Layer {
     let identification: UInt16
     if let fixed = options.identification {
       identification = fixed
-    } else if dontFragment {
+    } else if options.isZeroBesideDF && dontFragment {
+      identification = 0
+    } else if dontFragment || options.isConnected {
       // Atomic datagrams (RFC 6864): any value; consecutive ones let receivers merge segments.
       identification = route.identification
       route.identification &+= UInt16(truncatingIfNeeded: segments)
@@ -146,7 +149,7 @@ extension IPv4Layer {
     _ skb: consuming SkBuff, route: inout Route, total: Int, largest: Int, limit: Int,
     options: IPv4SendOptions, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
-    switch ask(skb, route: route, byteCount: total, link: link, net: &net) {
+    switch ask(skb, route: route, by: options.device, byteCount: total, link: link, net: &net) {
     case .ended(let result): return result
     case .stopped(let skb, let verdict):
       return refuse(skb, verdict: verdict, by: route.answerInterface, link: &link, net: &net)
@@ -190,7 +193,7 @@ extension IPv4Layer {
 
   /// Own addresses, groups, broadcast, and packets that exceed the MTU.
   @inline(never)
-  private mutating func outputSlowly(
+  mutating func outputSlowly(
     _ packet: consuming PassedPacket, route: inout Route, header: IPv4Header, largest: Int, limit: Int,
     options: IPv4SendOptions, link: inout LinkLayer, net: inout Net
   ) -> XmitResult {
@@ -233,6 +236,15 @@ extension IPv4Layer {
     net.tracer.record(
       .ip_finish_output2, skb: packet.skb.serial, socket: packet.skb.socket, UInt64(packet.skb.length),
       UInt64(packet.skb.linear.load8(IPv4Header.Offset.protocol)), UInt64(route.nextHop.rawValue))
+    if route.tunnel != .none { return tunnelOutput(packet, route: &route, link: &link, net: &net) }
+    return sendToNeighbour(packet, route: &route, link: &link, net: &net)
+  }
+
+  /// To the next hop. Linux: the rest of `ip_finish_output2()`.
+  @inline(__always)
+  mutating func sendToNeighbour(
+    _ packet: consuming PassedPacket, route: inout Route, link: inout LinkLayer, net: inout Net
+  ) -> XmitResult {
     let result: XmitResult
     switch route.kind {
     case .local:
@@ -245,17 +257,30 @@ extension IPv4Layer {
         net: &net)
       if link.neighbours.hasRequests { serveNeighbours(link: &link, net: &net) }
     case .broadcast:
-      net.counters.count(.IpExtOutBcastPkts)
-      net.counters.count(.IpExtOutBcastOctets, by: UInt64(packet.skb.length))
+      Self.countToMany(packet.skb, route: route, net: &net)
+      if route.interface == .loopback { packet.route(by: .loopback) }
       result = link.neighbours.output(
         packet, to: .broadcast, device: &link.devices[route.interface], net: &net)
     case .multicast:
-      net.counters.count(.IpExtOutMcastPkts)
-      net.counters.count(.IpExtOutMcastOctets, by: UInt64(packet.skb.length))
+      Self.countToMany(packet.skb, route: route, net: &net)
+      if route.interface == .loopback { packet.route(by: .loopback) }
       result = link.neighbours.output(
         packet, to: Self.hardwareGroup(of: route.nextHop), device: &link.devices[route.interface], net: &net)
     }
     return result
+  }
+
+  /// What goes to a group or to all of a network.
+  static func countToMany(_ skb: borrowing SkBuff, route: Route, net: inout Net) {
+    switch route.kind {
+    case .unicast, .local: break
+    case .broadcast:
+      net.counters.count(.IpExtOutBcastPkts)
+      net.counters.count(.IpExtOutBcastOctets, by: UInt64(skb.length))
+    case .multicast:
+      net.counters.count(.IpExtOutMcastPkts)
+      net.counters.count(.IpExtOutMcastOctets, by: UInt64(skb.length))
+    }
   }
 
   /// RFC 1112 section 6.4.

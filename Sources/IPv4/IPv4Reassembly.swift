@@ -158,15 +158,14 @@ extension IPv4Layer {
       return passPrerouting(
         whole, header: header, isLooped: isLooped, largestFragment: largest, link: &link, net: &net)
     }
-    return deliver(whole, header: header, link: &link, net: &net)
+    return deliver(whole, header: header, largestFragment: largest, link: &link, net: &net)
   }
 
-  /// What the whole's ECN field is, by RFC 3168 section 5.3; `nil`: the mixture is not legitimate.
-  /// Linux: `ip_frag_ecn_table`.
+  /// What is added to the ECN field of the first fragment, by RFC 3168 section 5.3; `nil`: the mixture is not legitimate.
+  /// Of ECT(0) and ECT(1) neither counts for more. Linux: `ip_frag_ecn_table`.
   static func combinedECN(_ seen: UInt8) -> UInt8? {
     if seen & 0b0001 != 0 { return seen == 0b0001 ? 0 : nil }
-    if seen & 0b1000 != 0 { return 3 }
-    return seen & 0b0100 != 0 ? 2 : 1
+    return seen & 0b1000 != 0 ? 3 : 0
   }
 
   /// Free bytes in front of the whole: an echo reply's headers.
@@ -205,7 +204,7 @@ extension IPv4Layer {
     header.totalByteCount = whole.length
     header.moreFragments = false
     header.fragmentOffset = 0
-    header.typeOfService = header.typeOfService & ~3 | ecn
+    header.typeOfService |= ecn
     // It must not be cut into smaller pieces again if the largest must not. Linux: `IPSKB_FRAG_PMTU`.
     header.dontFragment =
       reassembly.queues[slot].largestUncut > 0

@@ -34,10 +34,17 @@ public struct IPv4SendOptions: Sendable {
   public var optionByteCount = 0
   /// A time to live of 0, `IP_MULTICAST_TTL`: only our own copy is made.
   public var staysHere = false
+  /// `SO_BINDTODEVICE`: a packet that a hook sends another way leaves by it all the same.
+  public var device = InterfaceIndex.none
   /// `SO_MARK`.
   public var mark: UInt32 = 0
   /// The identification to use; `nil`: the stack's choice (RFC 6864).
   public var identification: UInt16?
+  /// The sender has a peer: its identifications are its own, with and without DF. Linux: `ip_select_ident_segs()`.
+  public var isConnected = false
+  /// Beside DF, where it says nothing (RFC 6864), its identification is 0. Linux: `ip_select_ident_segs()` for a sender that has
+  /// no peer and cuts nothing.
+  public var isZeroBesideDF = false
   /// `IP_MULTICAST_LOOP`: a copy of a packet to a group that we are in comes back to us.
   public var multicastLoop = true
 

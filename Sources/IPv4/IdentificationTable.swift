@@ -16,9 +16,12 @@ public final class IdentificationTable: Sendable {
   /// Millisecond of the last use of each bucket.
   private nonisolated(unsafe) let stamps: UnsafeMutablePointer<Atomic<UInt32>>
   private let keyed: SipHash
+  /// What the shards hash flows with that have several ways to choose from: all choose the same.
+  let pathKey: SipHash
 
   init(net: inout Net) {
     keyed = net.random.nextKey()
+    pathKey = keyed.derived(1)
     unsafe counters = .allocate(capacity: Self.bucketCount)
     unsafe stamps = .allocate(capacity: Self.bucketCount)
     for bucket in 0..<Self.bucketCount {

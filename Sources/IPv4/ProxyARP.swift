@@ -74,8 +74,9 @@ extension IPv4Layer {
     let target = request.targetAddress
     let key = RouteKey(
       destination: target, source: request.senderAddress, inputInterface: interface)
+    // A broadcast address of another link is no host's.
     guard net.settings.forwards, net.settings.proxyARP || proxies.has(target, on: interface),
-      let way = findRoute(key), way.kind == .unicast
+      local.lookup(target) == nil, let way = findRoute(key), way.kind == .unicast
     else { return false }
     return way.interface != interface
   }

@@ -1,4 +1,5 @@
 import Neighbour
+import Netfilter
 import Tables
 import Wire
 
@@ -27,7 +28,9 @@ public struct Route: Sendable {
   /// Path MTU in bytes of IP packet.
   @Narrow<Int32> public var mtu: Int
   /// MTU of the link alone: what is advertised to the peer, and the limit for `.probe`.
-  @Narrow<Int32> public var linkMTU: Int
+  @Narrow<UInt16> public var linkMTU: Int
+  /// The program that packets go through. Linux: `dst->lwtstate`.
+  public var tunnel: TunnelID
   /// Compared by `IPv4Layer.isCurrent(_:)`.
   public var generation: UInt32
   public var neighbour: NeighbourHandle
@@ -42,6 +45,7 @@ public struct Route: Sendable {
   static var none: Route {
     Route(
       destination: .any, source: .any, nextHop: .any, kind: .unicast, isMTULocked: false, interface: .none,
-      mtu: 0, linkMTU: 0, generation: 0, neighbour: .none, identification: 0, addressInterface: .none)
+      mtu: 0, linkMTU: 0, tunnel: .none, generation: 0, neighbour: .none, identification: 0,
+      addressInterface: .none)
   }
 }

@@ -1,4 +1,5 @@
 import NetNamespace
+import Netfilter
 import Wire
 
 /// A network of one family, as routes are looked up by: its addresses as numbers.
@@ -51,14 +52,17 @@ public struct FIBEntry<Prefix: RoutedPrefix>: Hashable, Sendable, CustomStringCo
   public var metric: UInt32
   /// Limit of the path MTU; `nil`: the device's.
   public var mtu: Int?
+  /// The program that packets go through; `.none`: none. Linux: `RTA_ENCAP`.
+  public var tunnel = TunnelID.none
   public var scope: Scope
-
-  /// Whether packets end here.
-  var refuses: Bool { kind == .unreachable || kind == .blackhole || kind == .prohibit }
+  /// Where there are several next hops, each flow gets one of them, by their weights; `gateway` and `interface` then are
+  /// those of the first. Linux: `RTA_MULTIPATH`.
+  public var nextHops: [FIBNextHop<Prefix.Address>]
 
   public init(
     _ prefix: Prefix, kind: Kind = .unicast, gateway: Prefix.Address? = nil,
-    interface: InterfaceIndex = .none, source: Prefix.Address? = nil, metric: UInt32 = 0, mtu: Int? = nil
+    interface: InterfaceIndex = .none, source: Prefix.Address? = nil, metric: UInt32 = 0, mtu: Int? = nil,
+    nextHops: [FIBNextHop<Prefix.Address>] = []
   ) {
     self.prefix = Prefix(prefix.network, length: prefix.length) ?? prefix
     self.kind = kind
@@ -67,7 +71,8 @@ public struct FIBEntry<Prefix: RoutedPrefix>: Hashable, Sendable, CustomStringCo
     self.source = source
     self.metric = metric
     self.mtu = mtu
-    scope = kind == .local ? .host : gateway == nil ? .link : .universe
+    self.nextHops = nextHops
+    scope = kind == .local ? .host : gateway == nil && nextHops.isEmpty ? .link : .universe
   }
 
   /// As `ip route` prints it, without the device.
@@ -76,11 +81,13 @@ public struct FIBEntry<Prefix: RoutedPrefix>: Hashable, Sendable, CustomStringCo
     text +=
       prefix.length == 0
       ? "default" : prefix.length == Prefix.Bits.bitWidth ? "\(prefix.address)" : "\(prefix)"
-    if let gateway { text += " via \(gateway)" }
+    if let gateway, nextHops.isEmpty { text += " via \(gateway)" }
     if scope == .link && kind == .unicast { text += " scope link" }
     if let source { text += " src \(source)" }
     if metric != 0 { text += " metric \(metric)" }
     if let mtu { text += " mtu \(mtu)" }
+    if tunnel != .none { text += " encap program \(tunnel)" }
+    for hop in nextHops { text += " \(hop)" }
     return text
   }
 }
@@ -92,14 +99,18 @@ public struct FIBSelector<Prefix: RoutedPrefix>: Equatable, Sendable {
   public var kind: FIBEntry<Prefix>.Kind?
   public var gateway: Prefix.Address?
   public var metric: UInt32?
-  /// The device it leads over.
+  /// The device it leads over. Of several next hops it is, as the gateway, the first's.
   public var interface: InterfaceIndex?
+  /// All of several next hops, in their order; of each a gateway of `nil`, a device of `.none` and a weight of 1 are not asked.
+  public var nextHops: [FIBNextHop<Prefix.Address>]
+  /// The program that it leads through; `nil`: not asked.
+  public var tunnel: TunnelID?
 
   public init(
     _ prefix: Prefix, kind: FIBEntry<Prefix>.Kind? = nil, gateway: Prefix.Address? = nil,
-    metric: UInt32? = nil,
-    interface: InterfaceIndex? = nil
+    metric: UInt32? = nil, interface: InterfaceIndex? = nil, nextHops: [FIBNextHop<Prefix.Address>] = []
   ) {
+    self.nextHops = nextHops
     self.prefix = prefix
     self.kind = kind
     self.gateway = gateway
@@ -111,7 +122,10 @@ public struct FIBSelector<Prefix: RoutedPrefix>: Equatable, Sendable {
     entry.prefix.network == prefix.network && entry.prefix.length == prefix.length
       && (kind ?? entry.kind) == entry.kind && (gateway == nil || gateway == entry.gateway)
       && (metric ?? entry.metric) == entry.metric
-      && (interface == nil || interface == entry.interface)
+      && (interface == nil || interface == entry.interface) && (tunnel ?? entry.tunnel) == entry.tunnel
+      && (nextHops.isEmpty
+        || nextHops.count == entry.nextHops.count
+          && zip(nextHops, entry.nextHops).allSatisfy { $0.fits($1) })
   }
 }
 
@@ -133,15 +147,30 @@ public struct FIBTable<Prefix: RoutedPrefix>: ~Copyable {
     var first: Int32 = -1
   }
   private struct Slot {
-    var entry: Entry
+    let entry: Entry
+    /// What look-ups need of it.
+    let result: FIBResult<Prefix>
+    let shares: FIBShares
     var next: Int32
+
+    init(_ entry: Entry, place: Int, next: Int32) {
+      self.entry = entry
+      var result = FIBResult(entry)
+      result.place = Int32(place)
+      self.result = result
+      shares = FIBShares(entry.nextHops)
+      self.next = next
+    }
   }
   private var nodes: [Node] = [Node(key: 0, length: 0)]
   private var slots: [Slot] = []
+  private var multipathCount = 0
 
   public init() {}
 
   public var count: Int { slots.count }
+  /// Whether any route has several next hops.
+  var hasMultipath: Bool { multipathCount > 0 }
   /// All routes, most specific first, then by metric.
   public var entries: [Entry] {
     slots.map(\.entry).sorted {
@@ -154,7 +183,7 @@ public struct FIBTable<Prefix: RoutedPrefix>: ~Copyable {
   ///
   /// - Parameter asked: only routes over this device, and those that refuse; `.none`: all. Linux: `flowi4_oif`.
   /// Linux: `fib_table_lookup()`.
-  public func lookup(_ address: Prefix.Address, by asked: InterfaceIndex = .none) -> Entry? {
+  public func lookup(_ address: Prefix.Address, by asked: InterfaceIndex = .none) -> FIBResult<Prefix>? {
     let key = Prefix.bits(of: address)
     var index = 0
     var best: Int32 = -1
@@ -173,16 +202,37 @@ public struct FIBTable<Prefix: RoutedPrefix>: ~Copyable {
       if child < 0 { break }
       index = Int(child)
     }
-    return best < 0 ? nil : slots[Int(best)].entry
+    guard best >= 0 else { return nil }
+    if asked != .none, slots[Int(best)].result.isMultipath { return result(of: best, by: asked) }
+    return slots[Int(best)].result
   }
+
+  /// Of several next hops the first by a device that is asked for, whatever the flow.
+  private func result(of place: Int32, by asked: InterfaceIndex) -> FIBResult<Prefix> {
+    var result = slots[Int(place)].result
+    let hops = slots[Int(place)].entry.nextHops
+    if let hop = hops.first(where: { !$0.isDead && $0.interface == asked }) { result.take(hop) }
+    result.isMultipath = false
+    return result
+  }
+
+  /// A route's next hops, with the last hash of each one's share.
+  func nextHops(of result: FIBResult<Prefix>) -> ([FIBNextHop<Prefix.Address>], [Int32]) {
+    (slots[Int(result.place)].entry.nextHops, slots[Int(result.place)].shares.bounds)
+  }
+  /// All of a route that was found.
+  func entry(of result: FIBResult<Prefix>) -> Entry { slots[Int(result.place)].entry }
 
   /// The first of a node's routes that a device that is asked for may use.
   private func first(from place: Int32, by asked: InterfaceIndex) -> Int32? {
     var place = place
     while place >= 0 {
-      let entry = slots[Int(place)].entry
-      let hasDevice = entry.kind == .unicast || entry.kind == .local || entry.kind == .broadcast
-      if !hasDevice || entry.interface == asked { return place }
+      if slots[Int(place)].result.refuses || slots[Int(place)].result.interface == asked { return place }
+      if slots[Int(place)].result.isMultipath,
+        slots[Int(place)].entry.nextHops.contains(where: { !$0.isDead && $0.interface == asked })
+      {
+        return place
+      }
       place = slots[Int(place)].next
     }
     return nil
@@ -200,8 +250,9 @@ public struct FIBTable<Prefix: RoutedPrefix>: ~Copyable {
       previous = next
       next = slots[Int(next)].next
     }
-    slots.append(Slot(entry: entry, next: next))
-    let slot = Int32(slots.count - 1)
+    let slot = Int32(slots.count)
+    slots.append(Slot(entry, place: slots.count, next: next))
+    multipathCount += entry.nextHops.isEmpty ? 0 : 1
     if previous >= 0 { slots[Int(previous)].next = slot } else { nodes[index].first = slot }
   }
 
@@ -210,16 +261,44 @@ public struct FIBTable<Prefix: RoutedPrefix>: ~Copyable {
   public mutating func remove(where isDoomed: (Entry) -> Bool) -> Int {
     let kept = slots.map(\.entry).filter { !isDoomed($0) }
     let removed = slots.count - kept.count
-    if removed > 0 {
-      nodes = [Node(key: 0, length: 0)]
-      slots = []
-      for entry in kept {
-        do { try insert(entry) } catch {
-          preconditionFailure("routes that were in a table fit into it again")
-        }
+    if removed > 0 { rebuild(kept) }
+    return removed
+  }
+
+  private mutating func rebuild(_ entries: [Entry]) {
+    nodes = [Node(key: 0, length: 0)]
+    slots = []
+    multipathCount = 0
+    for entry in entries {
+      do { try insert(entry) } catch {
+        preconditionFailure("routes that were in a table fit into it again")
       }
     }
-    return removed
+  }
+
+  /// A device sends nothing any more: the routes over it go; those that have other next hops, too, stay.
+  /// Linux: `fib_sync_down_dev()`.
+  mutating func disable(_ interface: InterfaceIndex) {
+    setNextHops(of: interface, dead: true)
+    remove {
+      $0.kind == .unicast
+        && ($0.nextHops.isEmpty ? $0.interface == interface : $0.nextHops.allSatisfy(\.isDead))
+    }
+  }
+
+  /// It sends again. Linux: `fib_sync_up()`.
+  mutating func enable(_ interface: InterfaceIndex) { setNextHops(of: interface, dead: false) }
+
+  private mutating func setNextHops(of interface: InterfaceIndex, dead: Bool) {
+    guard hasMultipath else { return }
+    rebuild(
+      slots.map {
+        var entry = $0.entry
+        for index in entry.nextHops.indices where entry.nextHops[index].interface == interface {
+          entry.nextHops[index].isDead = dead
+        }
+        return entry
+      })
   }
 
   /// The node for a prefix, made when it is not there.

@@ -1,3 +1,4 @@
+import NetNamespace
 import Netfilter
 import SkBuff
 import Wire
@@ -41,33 +42,9 @@ public struct RoutingFlow: Equatable, Sendable {
     (back.sourcePort, back.destinationPort) = (destinationPort, sourcePort)
     return back
   }
-}
-
-extension IPv4Layer {
-  /// The flow of a packet that no socket of ours has to do with, data at its IP header, as far as rules ask for it.
-  /// Linux: `fib4_rules_early_flow_dissect()`.
-  func flow(of skb: borrowing SkBuff, _ header: IPv4Header, mark: UInt32) -> RoutingFlow {
-    var flow = RoutingFlow(mark: mark, typeOfService: header.typeOfService)
-    guard policy.looksInside else { return flow }
-    flow.protocol = header.protocol
-    // Neither of a fragment's ports is known, those of the first one neither.
-    guard header.fragmentOffset == 0, !header.moreFragments,
-      let offset = Self.portOffset(of: header.protocol),
-      let ports = Self.ports(of: skb, at: header.headerByteCount + offset)
-    else { return flow }
-    (flow.sourcePort, flow.destinationPort) = ports
-    return flow
-  }
-
-  /// - Parameter place: of the transport header; `nil` when it is not there.
-  static func ports(of skb: borrowing SkBuff, at place: Int) -> (source: UInt16, destination: UInt16)? {
-    guard skb.headLength >= place + 4 else { return nil }
-    let bytes = skb.linear
-    return (bytes.load16(place), bytes.load16(place + 2))
-  }
 
   /// Where a protocol's ports are, or what stands for them. Linux: `proto_ports_offset()`.
-  private static func portOffset(of number: IPProtocol) -> Int? {
+  static func portOffset(of number: IPProtocol) -> Int? {
     switch number.rawValue {
     // TCP, UDP, DCCP, ESP, SCTP, UDP-Lite.
     case 6, 17, 33, 50, 132, 136: 0
@@ -75,5 +52,33 @@ extension IPv4Layer {
     case 51: 4
     default: nil
     }
+  }
+}
+
+extension IPv4Layer {
+  /// The flow of a packet that no socket of ours has to do with, data at its IP header, as far as its way depends on it.
+  /// Linux: `fib4_rules_early_flow_dissect()`.
+  func flow(of skb: borrowing SkBuff, _ header: IPv4Header, mark: UInt32) -> RoutingFlow {
+    guard routesByFlow else { return RoutingFlow() }
+    var flow = RoutingFlow(mark: mark, typeOfService: header.typeOfService)
+    if policy.looksInside { look(inside: skb, header, &flow) }
+    return flow
+  }
+
+  private func look(inside skb: borrowing SkBuff, _ header: IPv4Header, _ flow: inout RoutingFlow) {
+    flow.protocol = header.protocol
+    // Neither of a fragment's ports is known, those of the first one neither.
+    guard header.fragmentOffset == 0, !header.moreFragments,
+      let offset = RoutingFlow.portOffset(of: header.protocol),
+      let ports = Self.ports(of: skb, at: header.headerByteCount + offset)
+    else { return }
+    (flow.sourcePort, flow.destinationPort) = ports
+  }
+
+  /// - Parameter place: of the transport header; `nil` when it is not there.
+  static func ports(of skb: borrowing SkBuff, at place: Int) -> (source: UInt16, destination: UInt16)? {
+    guard skb.headLength >= place + 4 else { return nil }
+    let bytes = skb.linear
+    return (bytes.load16(place), bytes.load16(place + 2))
   }
 }

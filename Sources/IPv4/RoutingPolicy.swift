@@ -100,9 +100,9 @@ public struct RoutingRule: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Whether a route that the table had is none. Linux: `fib4_rule_suppress()`.
-  func suppresses(_ entry: RouteEntry) -> Bool {
-    guard let suppressedPrefixLength, !entry.refuses else { return false }
-    return entry.prefix.length <= suppressedPrefixLength
+  func suppresses(_ found: RouteResult) -> Bool {
+    guard let suppressedPrefixLength, !found.refuses else { return false }
+    return Int(found.prefixLength) <= suppressedPrefixLength
   }
 
   /// As `ip rule` prints it, but for devices, which are numbers here.
@@ -252,6 +252,9 @@ public struct RoutingPolicy: ~Copyable {
     (0..<tables.count).first { tables[$0].number == number }
   }
 
+  /// What a look-up says of a table. See `FIBResult.table`.
+  func lookupPlace(of number: UInt32) -> Int32 { place(of: number).map { Int32($0) } ?? -1 }
+
   /// - Throws: EEXIST, ENOBUFS.
   mutating func insert(_ entry: RouteEntry, in number: UInt32, limit: Int) throws(Errno) {
     let index: Int
@@ -272,6 +275,17 @@ public struct RoutingPolicy: ~Copyable {
     return tables[index].routes.remove(where: isDoomed)
   }
 
+  func nextHops(of found: RouteResult) -> ([NextHop], [Int32]) {
+    tables[Int(found.table)].routes.nextHops(of: found)
+  }
+
+  /// A device sends nothing any more, or again.
+  mutating func setDevice(_ interface: InterfaceIndex, isUp: Bool) {
+    for index in 0..<tables.count {
+      if isUp { tables[index].routes.enable(interface) } else { tables[index].routes.disable(interface) }
+    }
+  }
+
   /// In every table beside `main`.
   mutating func removeRoutes(where isDoomed: (RouteEntry) -> Bool) {
     for index in 0..<tables.count { tables[index].routes.remove(where: isDoomed) }
@@ -282,34 +296,32 @@ public struct RoutingPolicy: ~Copyable {
   /// Linux: `__fib_lookup()`.
   ///
   /// - Returns: a route, or one that refuses because a rule says so; `nil`: none.
-  func lookup(_ key: RouteKey, main: borrowing RouteTable) -> RouteEntry? {
+  func lookup(_ key: RouteKey, main: borrowing RouteTable) -> RouteResult? {
     for rule in rules where rule.matches(key) {
       switch rule.action {
       case .lookup(RoutingTableName.main):
         if let found = main.lookup(key.destination, by: key.asked), !rule.suppresses(found) { return found }
       case .lookup(let number):
         guard let place = place(of: number) else { continue }
-        if let found = tables[place].routes.lookup(key.destination, by: key.asked), !rule.suppresses(found) {
+        if var found = tables[place].routes.lookup(key.destination, by: key.asked), !rule.suppresses(found) {
+          found.table = Int32(place)
           return found
         }
       // As if there were no route at all: ENETUNREACH. Linux: `fib4_rule_action()`.
       case .unreachable: return nil
-      case .blackhole: return Self.refusal(.blackhole)
-      case .prohibit: return Self.refusal(.prohibit)
+      case .blackhole: return RouteResult(refusing: .blackhole)
+      case .prohibit: return RouteResult(refusing: .prohibit)
       }
     }
     return nil
   }
-
-  private static func refusal(_ kind: RouteEntry.Kind) -> RouteEntry? {
-    IPv4Prefix(.any, length: 0).map { RouteEntry($0, kind: kind) }
-  }
 }
 
 extension IPv4Layer {
-  /// The route for a packet; our own addresses were looked for before. Linux: `fib_lookup()`.
+  /// The route for a packet, of several next hops the first that is alive; our own addresses were looked for before.
+  /// Linux: `fib_lookup()`.
   @inline(__always)
-  func findRoute(_ key: RouteKey) -> RouteEntry? {
+  func findRoute(_ key: RouteKey) -> RouteResult? {
     if policy.isDefault { return routes.lookup(key.destination, by: key.asked) }
     return policy.lookup(key, main: routes)
   }

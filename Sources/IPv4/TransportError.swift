@@ -29,12 +29,17 @@ public struct TransportError: Sendable {
   public var interface: InterfaceIndex
   /// TCP sequence number of the packet that failed; the transport checks that it was outstanding (RFC 5927).
   public var sequence: UInt32
+  /// The time to live that the packet had when it failed.
+  public var timeToLive: UInt8
   public var errno: Errno
   /// A condition that will not pass by itself. Linux: `icmp_err_convert[].fatal`.
   public var isHard: Bool
   /// Fragmentation needed: the MTU of the next hop, 0 when the router did not say. After checking that the packet
   /// was its own, the transport calls `IPv4Layer.learnPathMTU(destination:mtu:net:)`.
   public var mtu: Int?
+  /// A redirect: who is said to be nearer. After the same check the transport calls `IPv4Layer.learnNextHop`; TCP and UDP do
+  /// nothing else.
+  public var gateway: IPv4Address?
   public var kind: ICMPHeader.Kind
   public var code: UInt8
   /// Who reported it.
@@ -54,12 +59,13 @@ public struct TransportError: Sendable {
     about packet: RawSpan, kind: ICMPHeader.Kind, code: UInt8, mtu: Int?, offender: IPv4Address,
     by interface: InterfaceIndex, isLocal: Bool
   ) {
-    guard let header = IPv4Header(parsing: packet), header.fragmentOffset == 0 else { return nil }
+    guard let header = IPv4Header(quoted: packet), header.fragmentOffset == 0 else { return nil }
     let start = header.headerByteCount
     guard packet.byteCount >= start + 8 else { return nil }
     var localPort: UInt16 = 0
     var remotePort: UInt16 = 0
     sequence = 0
+    timeToLive = header.timeToLive
     switch header.protocol {
     case .tcp:
       localPort = packet.load16(start)
@@ -92,7 +98,9 @@ public struct TransportError: Sendable {
   static let quotedByteCount = 576 - IPv4Header.minimumByteCount - ICMPHeader.byteCount
 
   private static func bytes(_ packet: RawSpan, from start: Int, _ header: IPv4Header) -> [UInt8] {
-    let end = min(packet.byteCount, header.totalByteCount, quotedByteCount)
+    // A length that cannot be says nothing.
+    let total = header.totalByteCount < header.headerByteCount ? packet.byteCount : header.totalByteCount
+    let end = min(packet.byteCount, total, quotedByteCount)
     return start < end ? (start..<end).map { packet.load8($0) } : []
   }
 
@@ -119,6 +127,8 @@ public struct TransportError: Sendable {
       default: (.EHOSTUNREACH, false)
       }
     case .parameterProblem: (.EPROTO, true)
+    // EREMOTEIO, of which Linux says itself that it is made up; only ping sockets see it.
+    case .redirect: (Errno(rawValue: 121), false)
     default: (.EHOSTUNREACH, false)
     }
   }

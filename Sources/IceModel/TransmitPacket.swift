@@ -45,7 +45,7 @@ struct TransmitPacket: ~Copyable {
   }
 
   /// Whether the device has to change the header, and so fetches it.
-  var needsHeader: Bool {
+  @inline(__always) var needsHeader: Bool {
     isTSO || command.networkType == .ipv4Checksum || command.transportType.rawValue != 0 || tagByteCount > 0
   }
 }

@@ -78,11 +78,15 @@ extension SocketCore {
       message.control.describe(
         bearer.destination, bearer.interface, timeToLive: bearer.timeToLive,
         typeOfService: bearer.typeOfService, by: options)
-      if entry.origin == .timestamping && options.packetInfo {
-        message.control.specificDestination = entry.offender
+      if options.packetInfo {
+        // What an ICMP message is about was for somebody else.
+        message.control.specificDestination = entry.origin == .timestamping ? entry.offender : .any
       }
     }
     message.control.times = times(of: entry.time, now: now, isReport: true)
+    if entry.isStatistics && message.control.times?.software != nil {
+      message.control.stampStatistics = entry.payload
+    }
     message.control.error = entry
     return message
   }

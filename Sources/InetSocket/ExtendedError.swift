@@ -34,6 +34,8 @@ public struct ExtendedError: Sendable, Equatable {
   public var payload: [UInt8] = []
   /// When it came or happened, in nanoseconds since 1970 in UT; 0: not known.
   public var time: UInt64 = 0
+  /// The payload is how a connection was, not what was sent. Linux: `opt_stats`.
+  var isStatistics = false
   /// What brought it, which the options of the one who asks tell of.
   var bearer: ReportBearer?
 
@@ -58,7 +60,8 @@ extension ExtendedError {
     self.init(
       errno: error.errno, origin: error.isLocal && error.errno == .EMSGSIZE ? .local : .icmp,
       kind: error.kind.rawValue, code: error.code,
-      info: UInt32(error.mtu ?? 0), offender: error.offender, destination: error.remote)
+      info: error.gateway?.rawValue ?? UInt32(error.mtu ?? 0), offender: error.offender,
+      destination: error.remote)
     payload = error.payload
     bearer = error.bearer
   }

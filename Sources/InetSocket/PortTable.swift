@@ -113,12 +113,13 @@ public struct PortTable: ~Copyable {
   ///   - reuseAddress: SO_REUSEADDR: shares with owners that set it too and do not listen.
   ///   - reusePort: SO_REUSEPORT: shares with owners that set it too.
   ///   - device: SO_BINDTODEVICE: shares with owners that have another one.
+  ///   - range: of ephemeral ports, when the socket has its own; see `BindingOptions.localPorts`.
   ///   - isForced: takes a port by its number whoever has it. Linux: `SK_FORCE_REUSE`.
   /// - Returns: the port.
   /// - Throws: EADDRINUSE when the port is taken, or no ephemeral port is left; EINVAL when the socket owns one.
   public mutating func bind(
     _ owner: inout PortBinding, address: IPAddress, port: UInt16, reuseAddress: Bool, reusePort: Bool,
-    device: InterfaceIndex = .none, isForced: Bool = false, net: inout Net
+    device: InterfaceIndex = .none, range: ClosedRange<UInt16>? = nil, isForced: Bool = false, net: inout Net
   ) throws(Errno) -> UInt16 {
     guard !owner.isHeld else { throw .EINVAL }
     let sharing = Sharing(reuseAddress, reusePort)
@@ -128,9 +129,9 @@ public struct PortTable: ~Copyable {
       add(&owner, address, port, sharing)
       return port
     }
-    let range = net.settings.localPorts
+    let range = range ?? net.settings.localPorts
     let span = UInt32(range.upperBound - range.lowerBound) + 1
-    let start = ephemeralStart(net: &net)
+    let start = Self.ephemeralStart(in: range, net: &net)
     // Linux gives bind() the ports that connect() tries last: the other half by parity.
     for parity in [UInt32(1), 0] {
       var step: UInt32 = 0
@@ -150,11 +151,9 @@ public struct PortTable: ~Copyable {
     throw .EADDRINUSE
   }
 
-  /// A random port of `ip_local_port_range`.
-  public mutating func ephemeralStart(net: inout Net) -> UInt16 {
-    let range = net.settings.localPorts
-    return range.lowerBound
-      + UInt16(net.random.next(below: UInt32(range.upperBound - range.lowerBound) + 1))
+  /// A random port of a range.
+  private static func ephemeralStart(in range: ClosedRange<UInt16>, net: inout Net) -> UInt16 {
+    range.lowerBound + UInt16(net.random.next(below: UInt32(range.upperBound - range.lowerBound) + 1))
   }
 
   /// Puts an accepted child on its listener's port, with the listener's terms; or what is left of a connection, in TIME-WAIT,
@@ -249,10 +248,14 @@ public struct PortTable: ~Copyable {
   }
 
   /// Begins the walk for a connection from `address` to `remote` (RFC 6056 section 3.3.4, double-hash selection).
-  public mutating func search(address: IPAddress, remote: SocketAddress, net: inout Net) -> Search {
+  ///
+  /// - Parameter range: of ports, when the socket has its own.
+  public mutating func search(
+    address: IPAddress, remote: SocketAddress, range: ClosedRange<UInt16>? = nil, net: inout Net
+  ) -> Search {
     let keyed = self.keyed ?? net.random.nextKey()
     self.keyed = keyed
-    let range = net.settings.localPorts
+    let range = range ?? net.settings.localPorts
     let hash = keyed.hash(local: SocketAddress(address, port: 0), remote: remote)
     let group = Int(hash >> 56)
     let offset = UInt32(truncatingIfNeeded: hash) &+ perturbations[group]

@@ -38,8 +38,21 @@ public struct ReceivedControl: Sendable, Equatable {
   public var options: [UInt8]? = nil
   /// `IP_RETOPTS`: those that an answer would carry; `nil` also when none came.
   public var returnOptions: [UInt8]? = nil
+  /// `IP_RECVORIGDSTADDR`: the header's destination, with the port.
+  public var originalDestination: SocketAddress? = nil
+  /// `IP_RECVFRAGSIZE`: bytes of the largest fragment, its IP header among them; `nil` also when the packet came whole.
+  public var largestFragment: UInt16? = nil
+  /// `SO_RXQ_OVFL`: datagrams that the socket had no room for before this one; `nil` also when there were none.
+  public var dropCount: UInt32? = nil
+  /// `SO_RCVMARK`: the packet's mark.
+  public var mark: UInt32? = nil
   /// `SO_TIMESTAMP`, `SO_TIMESTAMPNS`, `SO_TIMESTAMPING`.
   public var times: MessageTimes? = nil
+  /// `SCM_TIMESTAMPING_OPT_STATS`: how a connection was when the packet came by, as netlink attributes; `nil` also without a
+  /// time. Linux: `TCP_NLA_BUSY` and so on.
+  public var stampStatistics: [UInt8]? = nil
+  /// `TCP_CM_INQ`, with `TCP_INQ`: bytes of a stream that the receive has left; 1 when only its end is there.
+  public var unreadByteCount: Int? = nil
   /// `UDP_GRO`: bytes of payload in each of the datagrams that came as one, but for the last; `nil` also for a single one.
   public var segmentByteCount: Int? = nil
   /// `IP_RECVERR`, from the error queue.

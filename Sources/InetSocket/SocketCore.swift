@@ -67,20 +67,28 @@ public struct SocketCore: ~Copyable {
     set { tuple.remote = newValue ?? SocketAddress(.any(family), port: 0) }
   }
 
-  /// Options of a listener are those of its connections, a fixed buffer and what is shut down too.
+  /// Options of a listener are those of its connections, a fixed buffer and what is shut down too; a priority is not.
   /// Linux: `sk_clone_lock()`.
   public mutating func inherit(_ parent: borrowing SocketCore) {
     options = parent.options
+    options.priority = 0
     programs = parent.programs
     user = parent.user
     timestamping = parent.timestamping
     arrivalReport = parent.arrivalReport
+    if parent.rare != nil {
+      messageReports = parent.messageReports
+      bindingOptions = parent.bindingOptions
+    }
+    inheritArrivalClock(parent)
+    tellsUnread = parent.tellsUnread
     receiveShutdown = parent.receiveShutdown
     sendShutdown = parent.sendShutdown
     isSendBufferFixed = parent.isSendBufferFixed
     isReceiveBufferFixed = parent.isReceiveBufferFixed
-    if isSendBufferFixed { sendBuffer = parent.sendBuffer }
-    if isReceiveBufferFixed { receiveBuffer = parent.receiveBuffer }
+    sendBuffer = parent.sendBuffer
+    receiveBuffer = parent.receiveBuffer
+    peekOffset = parent.peekOffset
   }
 
   /// Nothing of one connection reaches the next: the peer, the route and what was shut down are gone, the options and
@@ -106,6 +114,9 @@ public struct SocketCore: ~Copyable {
     if sendShutdown { throw .EPIPE }
   }
 
+  /// It has something of what few sockets have.
+  public var hasRareState: Bool { rare != nil }
+
   /// Whether a poll shows an error: one is pending, or on the error queue.
   public var hasError: Bool { pendingError != nil || hasQueuedError }
 }
@@ -123,7 +134,10 @@ final class RareState {
   var ipOptions: SocketIPOptions?
   var flowLabel: UInt32 = 0
   var user: UInt32 = 0
-  var ipOptionReports = IPOptionReports()
+  var messageReports = MessageReports()
+  var bindingOptions = BindingOptions()
+  /// `SO_PEEK_OFF`; negative: peeks begin at the front.
+  var peekOffset: Int32 = -1
   /// `SO_TIMESTAMPING`.
   var timestamping: TimestampingFlags = []
   /// `SO_TIMESTAMP`, `SO_TIMESTAMPNS`.
@@ -132,7 +146,17 @@ final class RareState {
   /// Linux: `sk_tskey`.
   var stampKey: UInt32 = 0
   var arrival = Instant.origin
+  /// Who else asks for such times, once the socket wants to be told them.
+  var arrivalClock: ArrivalClock?
+  /// The socket asks; after `SO_TIMESTAMP` it does as long as it lives. Linux: `SOCK_TIMESTAMP`,
+  /// `SOCK_TIMESTAMPING_RX_SOFTWARE`.
+  var clockUser: ArrivalClock.User?
+  var asksForLife = false
   var transmitTime: TransmitTimeOptions?
+  /// `TCP_INQ`.
+  var tellsUnread = false
+  /// `TCP_SAVED_SYN`.
+  var savedSyn: [UInt8] = []
 }
 
 extension SocketCore {
@@ -152,9 +176,28 @@ extension SocketCore {
     set { if newValue != nil || rare != nil { withRare { $0.ipOptions = newValue } } }
   }
 
-  public var ipOptionReports: IPOptionReports {
-    get { rare?.ipOptionReports ?? IPOptionReports() }
-    set { withRare { $0.ipOptionReports = newValue } }
+  public var messageReports: MessageReports {
+    get { rare?.messageReports ?? MessageReports() }
+    set { withRare { $0.messageReports = newValue } }
+  }
+
+  public var bindingOptions: BindingOptions {
+    get { rare?.bindingOptions ?? BindingOptions() }
+    set { withRare { $0.bindingOptions = newValue } }
+  }
+
+  /// `SO_PEEK_OFF`: how many bytes in a peek begins; negative: always at the front. Linux: `sk_peek_off`.
+  public var peekOffset: Int32 {
+    get { rare?.peekOffset ?? -1 }
+    set { if newValue != peekOffset { withRare { $0.peekOffset = newValue } } }
+  }
+
+  /// Bytes were peeked at, so that the next peek begins behind them, or read, so that it begins so much nearer to the front.
+  /// Linux: `sk_peek_offset_fwd()`, `sk_peek_offset_bwd()`.
+  public mutating func movePeekOffset(by byteCount: Int, isPeek: Bool) {
+    guard rare != nil, peekOffset >= 0 else { return }
+    peekOffset =
+      isPeek ? Int32(clamping: Int(peekOffset) + byteCount) : Int32(max(0, Int(peekOffset) - byteCount))
   }
   /// Where packets go first; `nil`: there is no source route.
   public var firstHop: IPAddress? { rare?.ipOptions?.list.firstHop.map { IPAddress($0) } }
@@ -176,11 +219,26 @@ extension SocketCore {
     set { if newValue != user { withRare { $0.user = newValue } } }
   }
 
-  /// What rules about routing tables may ask of what the socket sends, but for one message's own terms.
+  /// `TCP_INQ`: each receive tells how many bytes it has left. Linux: `recvmsg_inq`.
+  public var tellsUnread: Bool {
+    get { rare?.tellsUnread ?? false }
+    set { if newValue != tellsUnread { withRare { $0.tellsUnread = newValue } } }
+  }
+
+  /// `TCP_SAVED_SYN`: the headers of the SYN that an accepted connection began with; empty: none were kept, or they were taken.
+  public var savedSyn: [UInt8] {
+    get { rare?.savedSyn ?? [] }
+    set { if !newValue.isEmpty || rare != nil { withRare { $0.savedSyn = newValue } } }
+  }
+
+  /// What the way of what the socket sends may depend on, but for one message's own terms.
   /// Linux: `flowi4_init_output()`.
   ///
-  /// - Parameter port: it is sent to; a ping socket, which sends echo requests only, has none.
-  public func routingFlow(to port: UInt16) -> RoutingFlow {
+  /// - Parameters:
+  ///   - port: it is sent to; a ping socket, which sends echo requests only, has none.
+  ///   - isAsked: there is something that depends on it: `Host.routesByFlow`.
+  public func routingFlow(to port: UInt16, if isAsked: Bool) -> RoutingFlow {
+    guard isAsked else { return RoutingFlow() }
     if id.kind == .ping {
       return .icmp(
         .echoRequest, mark: options.mark, typeOfService: options.typeOfService, user: user)

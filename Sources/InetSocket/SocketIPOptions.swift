@@ -13,12 +13,22 @@ public struct SocketIPOptions: Sendable {
   }
 }
 
-/// What a socket is told of the IP options of each datagram.
-public struct IPOptionReports: Sendable {
-  /// `IP_RECVOPTS`: as they came.
-  public var received = false
+/// What few sockets are told, mostly with each datagram.
+public struct MessageReports: Sendable {
+  /// `IP_RECVOPTS`: the IP options as they came.
+  public var receivedOptions = false
   /// `IP_RETOPTS`: as an answer would carry them.
-  public var returned = false
+  public var returnedOptions = false
+  /// `IP_RECVORIGDSTADDR`: where it was sent to, with the port.
+  public var originalDestination = false
+  /// `IP_RECVFRAGSIZE`: the largest of the fragments that it came in.
+  public var fragmentSize = false
+  /// `SO_RXQ_OVFL`: how many were dropped before it.
+  public var drops = false
+  /// `SO_RCVMARK`: the mark that the packet has.
+  public var mark = false
+  /// `SO_SELECT_ERR_QUEUE`: a poll shows an error of a datagram socket as urgent, too.
+  public var urgentErrors = false
 
   public init() {}
 }

@@ -55,9 +55,8 @@ public struct SocketOptions: Sendable {
   public var packetInfo = false
   public var receiveTimeToLive = false
   public var receiveTypeOfService = false
-  /// `IP_UNICAST_IF`: the device by which datagrams leave that go to no group; `.none`: as the routes say. A stream only
-  /// keeps it.
-  public var unicastInterface = InterfaceIndex.none
+  /// `IP_MINTTL`: segments and ICMP errors with a lower time to live are not heard (RFC 5082).
+  public var minimumTimeToLive: UInt8 = 0
   /// `SO_BINDTOIFINDEX` as it was set, whether or not such a device is there; 0: none. Linux: `sk_bound_dev_if`.
   public var boundIndex: Int32 = 0
 
@@ -76,6 +75,7 @@ public struct SocketOptions: Sendable {
     send.timeToLive = timeToLive
     send.pmtuDiscovery = pathMTUDiscovery
     send.mark = mark
+    send.device = boundDevice
     return send
   }
 

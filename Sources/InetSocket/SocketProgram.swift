@@ -94,6 +94,8 @@ public struct ProgramFlow: Sendable {
   public let interface: InterfaceIndex
   /// `SO_MARK`.
   public let mark: UInt32
+  /// Whom the socket belongs to; 0: root. Linux: `flowi4_uid`.
+  public let user: UInt32
 }
 
 /// The programs of a socket, in the order in which they were attached.
@@ -192,7 +194,8 @@ extension SocketCore {
   public mutating func labelFlow(to remote: SocketAddress, from local: IPAddress, by device: InterfaceIndex) {
     guard let programs, programs.labels else { return }
     let ends = FourTuple(local: SocketAddress(local, port: tuple.local.port), remote: remote)
-    flowLabel = programs.label(ProgramFlow(socket: id, ends: ends, interface: device, mark: options.mark))
+    flowLabel = programs.label(
+      ProgramFlow(socket: id, ends: ends, interface: device, mark: options.mark, user: user))
   }
 
   /// What a program has labelled the socket's flow with; 0: nothing.

@@ -18,7 +18,7 @@ public struct TimestampingFlags: OptionSet, Sendable, Hashable {
   @inlinable public static var transmitAcknowledged: Self { Self(bit: 9) }
   /// Kept, as no protocol here has what it asks for. Linux: `SOF_TIMESTAMPING_TX_COMPLETION`.
   @inlinable public static var transmitCompletion: Self { Self(bit: 18) }
-  /// Asks for times of packets that come, which other sockets' asking does not do here: as with `OPT_RX_FILTER`.
+  /// Asks for times of packets that come.
   @inlinable public static var receiveSoftware: Self { Self(bit: 3) }
   /// The times by the stack's clock are told.
   @inlinable public static var software: Self { Self(bit: 4) }
@@ -30,8 +30,12 @@ public struct TimestampingFlags: OptionSet, Sendable, Hashable {
   @inlinable public static var controlMessages: Self { Self(bit: 10) }
   /// The time comes without the packet. Linux: `SOF_TIMESTAMPING_OPT_TSONLY`.
   @inlinable public static var timeOnly: Self { Self(bit: 11) }
+  /// A stream's stamps come with how the connection was then. Linux: `SOF_TIMESTAMPING_OPT_STATS`.
   @inlinable public static var statistics: Self { Self(bit: 12) }
   @inlinable public static var boundClock: Self { Self(bit: 15) }
+  /// Times of packets that came are told to who asks for them only, not because another socket asks.
+  /// Linux: `SOF_TIMESTAMPING_OPT_RX_FILTER`.
+  @inlinable public static var receiveFilter: Self { Self(bit: 17) }
 
   /// Linux: `SOF_TIMESTAMPING_MASK`.
   public static let known = Self(rawValue: 0x7_FFFF)
@@ -102,7 +106,27 @@ extension SocketCore {
   /// Whether a receive tells when a packet came.
   public var tellsArrival: Bool {
     guard let rare else { return false }
-    return rare.arrivalReport.contains(.isOn) || rare.timestamping.contains([.software, .receiveSoftware])
+    return rare.arrivalReport.contains(.isOn) || rare.tellsSoftwareTime
+  }
+
+  /// `SO_TIMESTAMP` and its kin were switched on, or `SO_TIMESTAMPING` was set: whether the socket asks for the times of
+  /// what comes. Linux: `sock_enable_timestamp()`, `sock_disable_timestamp()`.
+  public mutating func followArrivals(_ clock: ArrivalClock) {
+    withRare { rare in
+      rare.arrivalClock = clock
+      if rare.arrivalReport.contains(.isOn) { rare.asksForLife = true }
+      let asks = rare.asksForLife || rare.timestamping.contains(.receiveSoftware)
+      if !asks { rare.clockUser = nil } else if rare.clockUser == nil { rare.clockUser = .init(clock) }
+    }
+  }
+
+  mutating func inheritArrivalClock(_ parent: borrowing SocketCore) {
+    guard let other = parent.rare, let clock = other.arrivalClock else { return }
+    withRare { rare in
+      rare.arrivalClock = clock
+      rare.asksForLife = other.asksForLife
+      rare.clockUser = other.clockUser?.another()
+    }
   }
 
   /// When what a stream's reader has last taken came in.
@@ -172,6 +196,10 @@ extension SocketCore {
       entry.data = id.kind == .tcp ? stamp.key &- (rare?.stampKey ?? 0) : stamp.key
     }
     entry.time = time
+    if flags.contains(.statistics) && id.kind == .tcp {
+      entry.payload = stamp.statistics
+      entry.isStatistics = true
+    }
     if !flags.contains(.timeOnly) {
       entry.payload = stamp.bytes
       if flags.contains(.controlMessages), stamp.interface != .none { describe(stamp, in: &entry) }
@@ -209,12 +237,21 @@ extension SocketCore {
     let report = arrivalReport
     let flags = timestamping
     let isTold =
-      flags.contains(.software) && (isReport || flags.contains(.receiveSoftware)) && time != 0
+      flags.contains(.software) && (isReport || rare?.tellsSoftwareTime ?? false) && time != 0
     guard report.contains(.isOn) || isTold else { return nil }
     var times = MessageTimes()
     times.report = report
     if report.contains(.isOn) { times.arrival = time == 0 ? now : time }
     if isTold { times.software = time }
     return times
+  }
+}
+
+extension RareState {
+  /// Whether the time is told with which a packet came, by the stack's clock. Linux: `__sock_recv_timestamp()`.
+  var tellsSoftwareTime: Bool {
+    guard timestamping.contains(.software) else { return false }
+    return timestamping.contains(.receiveSoftware)
+      || !timestamping.contains(.receiveFilter) && (arrivalClock?.userCount ?? 0) > 0
   }
 }

@@ -44,13 +44,6 @@ extension SocketCore {
     return made
   }
 
-  /// Whether another notification would find room, if one is needed.
-  public func admitsZeroCopy(net: borrowing Net) -> Bool {
-    let taken = rare?.optionMemory ?? 0
-    return !options.zeroCopy
-      || taken + Self.leastNotificationByteCount <= net.settings.maximumOptionMemory
-  }
-
   /// A send has taken what it could. Linux: `net_zcopy_put()`.
   public func endZeroCopy(_ notification: SendNotification, net: borrowing Net) {
     net.pool.release(notification)

@@ -74,6 +74,9 @@ public struct Host: ~Copyable {
 
   // MARK: Down
 
+  /// Marks, users or ports of flows may decide on their way: `route(to:from:)` has to be told of them.
+  public var routesByFlow: Bool { internet.routesByFlow }
+
   /// Finds the way to a destination. Linux: `ip_route_output_key()`.
   ///
   /// - Parameters:
@@ -85,9 +88,10 @@ public struct Host: ~Copyable {
   ///   when `from` is not ours; ENODEV when `asked` is no device's.
   public mutating func route(
     to: IPv4Address, from: IPv4Address?, onLink: Bool = false, by asked: InterfaceIndex = .none,
-    flow: RoutingFlow = RoutingFlow()
+    flow: RoutingFlow = RoutingFlow(), counts: Bool = true
   ) throws(Errno) -> Route {
-    try internet.route(to: to, from: from, onLink: onLink, by: asked, flow: flow, link: link, net: &net)
+    try internet.route(
+      to: to, from: from, onLink: onLink, by: asked, flow: flow, counts: counts, link: link, net: &net)
   }
 
   /// As the other, of any family.
@@ -104,6 +108,11 @@ public struct Host: ~Copyable {
 
   /// Whether an address is one of ours. Linux: `inet_addr_type() == RTN_LOCAL`.
   public func isLocal(_ address: IPAddress) -> Bool { address.v4.map { internet.isLocal($0) } ?? false }
+
+  /// Whether an address is a group's, or a broadcast address of ours.
+  public func isForMany(_ address: IPAddress) -> Bool {
+    address.v4.map { internet.isForMany($0) } ?? false
+  }
 
   /// Sends a transport's packet, data at its transport header. Linux: `ip_queue_xmit()`.
   public mutating func output(
@@ -153,6 +162,19 @@ public struct Host: ~Copyable {
     guard let destination = destination.v4 else { return }
     internet.learnPathMTU(
       destination: destination, from: source?.v4, flow: flow, mtu: mtu, link: link, net: &net)
+  }
+
+  /// A router's redirect was about a packet of the transport's own. Linux: `ip_do_redirect()`.
+  ///
+  /// - Parameter flow: of what the socket sends.
+  public mutating func learnNextHop(_ gateway: IPv4Address, from report: TransportError, flow: RoutingFlow) {
+    // For a host or a network, with or without its type of service.
+    guard report.code & 7 < 4, let destination = report.remote.address.v4,
+      let source = report.local.address.v4
+    else { return }
+    internet.learnNextHop(
+      gateway, insteadOf: report.offender, destination: destination, from: source, flow: flow, link: &link,
+      net: &net)
   }
 
   /// TCP saw progress on a connection. Linux: `dst_confirm()`.

@@ -98,6 +98,21 @@ public struct NeighbourTable: ~Copyable {
     return transmit(packet, header: header, device: &device, net: &net)
   }
 
+  /// Asks for a neighbour's address if it is not known, with nothing to send there yet. Linux: `neigh_event_send()` without a
+  /// packet.
+  ///
+  /// - Returns: whether it is known.
+  public mutating func solicit(
+    _ address: IPAddress, on device: borrowing NetDevice, net: inout Net
+  ) -> Bool {
+    guard let index = find(address, device.interface) ?? construct(address, on: device, net: &net) else {
+      return false
+    }
+    if entries[index].state.isValid { return true }
+    eventSend(index, source: nil, net: &net)
+    return false
+  }
+
   /// Puts the cached header in front with one 16-byte store and hands the frame to the device.
   /// Linux: `neigh_hh_output()`.
   @inline(__always)
@@ -105,10 +120,20 @@ public struct NeighbourTable: ~Copyable {
     _ packet: consuming PassedPacket, header: SIMD2<UInt64>, device: inout NetDevice, net: inout Net
   ) -> XmitResult {
     guard packet.push(cached: header, byteCount: EthernetHeader.byteCount) else {
-      packet.take().drop(.noMemory)
-      return .failed(.ENOBUFS)
+      return Self.refuseHeader(packet)
     }
     return device.queueXmit(packet, net: &net)
+  }
+
+  /// No header can be put in front of a packet: that is never so where IP sends, which sees to the room.
+  @inline(never)
+  private static func refuseHeader(_ packet: consuming PassedPacket) -> XmitResult {
+    guard packet.skb.headroom >= NetDevice.neededHeadroom else {
+      packet.take().drop(.noHeadroom)
+      return .dropped
+    }
+    packet.take().drop(.noMemory)
+    return .failed(.ENOBUFS)
   }
 
   /// Padding, destination, source and type in memory order.

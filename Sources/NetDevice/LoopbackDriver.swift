@@ -31,7 +31,7 @@ extension NetDevice {
     var device = NetDevice(
       configuration: NetDeviceConfiguration(
         name: "lo", macAddress: .zero, mtu: LoopbackDriver.mtu,
-        features: [.scatterGather, .checksum, .tsoV4], qdisc: .noqueue),
+        features: [.scatterGather, .checksum, .tsoV4, .udpSegmentation], qdisc: .noqueue),
       driver: NetDriver(LoopbackDriver()), net: &net)
     // It is its own only station. Linux: `arp_constructor()` with IFF_LOOPBACK.
     device.resolvesAddresses = false

@@ -15,8 +15,12 @@ public struct InterfaceSettings: Sendable, Equatable {
   public var arpFilter = false
   /// `proxy_arp`: requests for addresses behind another interface are answered.
   public var proxyARP = false
+  /// `src_valid_mark`: a packet's mark counts where it is asked whether its source is where packets to it would go.
+  public var sourceValidMark = false
   /// `accept_source_route`.
   public var acceptsSourceRoute: Bool
+  /// `accept_redirects`: who says that another gateway is nearer is believed.
+  public var acceptsRedirects = true
 
   public init(acceptsSourceRoute: Bool = true) { self.acceptsSourceRoute = acceptsSourceRoute }
 }
@@ -31,6 +35,14 @@ extension NetSettings {
   public var arpNotify: Bool { allInterfaces.arpNotify || interface.arpNotify }
   public var arpFilter: Bool { allInterfaces.arpFilter || interface.arpFilter }
   public var proxyARP: Bool { allInterfaces.proxyARP || interface.proxyARP }
+  /// Linux: `IN_DEV_SRC_VMARK()`.
+  public var marksSources: Bool { allInterfaces.sourceValidMark || interface.sourceValidMark }
   /// Linux: `IN_DEV_ANDCONF`.
   public var acceptsSourceRoute: Bool { allInterfaces.acceptsSourceRoute && interface.acceptsSourceRoute }
+  /// Of a router both words are needed, else one is enough. Linux: `IN_DEV_RX_REDIRECTS()`.
+  public var acceptsRedirects: Bool {
+    forwards
+      ? allInterfaces.acceptsRedirects && interface.acceptsRedirects
+      : allInterfaces.acceptsRedirects || interface.acceptsRedirects
+  }
 }

@@ -40,6 +40,9 @@ public struct Net: ~Copyable {
   /// Sockets with `UDP_GRO`: while there are none, no device puts datagrams together. Linux: `udp_encap_needed_key`.
   public var datagramOffloadUsers = 0
 
+  /// Who wants to know when packets come in.
+  public let arrivalClock = ArrivalClock()
+
   /// Nanoseconds since 1970 in UT at `instant`, by this clock where the time of day is not known.
   public func timeOfDay(at instant: Instant) -> UInt64 { instant.nanoseconds &+ (timeOfDayOffset ?? 0) }
 

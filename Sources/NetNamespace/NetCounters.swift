@@ -50,14 +50,14 @@ public struct NetCounters: Sendable {
     case TcpExtPruneCalled, TcpExtRcvPruned, TcpExtOfoPruned
     case TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge, TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge
     case TcpExtTCPFromZeroWindowAdv, TcpExtTCPToZeroWindowAdv, TcpExtTCPWantZeroWindowAdv, TcpExtTCPSynRetrans
-    case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPDeliveredCE,
-      TcpExtTCPAutoCorking,
-      TcpExtTCPZeroWindowDrop
+    case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPDeliveredCE
+    case TcpExtTCPAutoCorking, TcpExtTCPZeroWindowDrop
     case TcpExtTCPFastOpenActive, TcpExtTCPFastOpenActiveFail, TcpExtTCPFastOpenPassive
     case TcpExtTCPFastOpenPassiveFail, TcpExtTCPFastOpenListenOverflow, TcpExtTCPFastOpenCookieReqd
     case TcpExtTCPFastOpenBlackhole, TcpExtTCPFastOpenPassiveAltKey
     case TcpExtTCPMD5NotFound, TcpExtTCPMD5Unexpected, TcpExtTCPMD5Failure
     case TcpExtTCPAORequired, TcpExtTCPAOBad, TcpExtTCPAOKeyNotFound, TcpExtTCPAOGood, TcpExtTCPAODroppedIcmps
+    case TcpExtTCPMinTTLDrop
     case TcpExtTCPRcvQDrop, TcpExtTCPWinProbe, TcpExtTCPReqQFullDrop, TcpExtTCPSpuriousRtxHostQueues
     case IpExtInOctets, IpExtOutOctets, IpExtInBcastPkts, IpExtOutBcastPkts, IpExtInMcastPkts,
       IpExtOutMcastPkts
@@ -67,12 +67,12 @@ public struct NetCounters: Sendable {
     case IpExtInBcastOctets, IpExtOutBcastOctets
     case ArpInPackets, ArpOutRequests, ArpOutReplies, ArpConflicts, NeighTableFulls
   }
-  private var values: InlineArray<256, UInt64> = .init(repeating: 0)
+  @usableFromInline var values: InlineArray<256, UInt64> = .init(repeating: 0)
 
   public init() {}
 
   /// Adds in place: through the subscript's getter every count would copy the whole array.
-  public mutating func count(_ name: Name, by amount: UInt64 = 1) {
+  @inlinable public mutating func count(_ name: Name, by amount: UInt64 = 1) {
     values[Int(name.rawValue)] &+= amount
   }
 

@@ -86,9 +86,14 @@ public struct NetSettings: Sendable {
   public var reassemblyDistance = 64
   /// `net.ipv4.route.mtu_expires`, `min_pmtu`.
   public var pathMTUExpires = Nanoseconds.seconds(600)
+  /// `net.ipv4.route.gc_timeout`: for how long a redirect is followed.
+  public var redirectExpires = Nanoseconds.seconds(300)
   public var leastPathMTU = 552
-  /// `net.ipv4.ip_forward`: the stack is a router.
-  public var forwards = false
+  /// `net.ipv4.ip_forward`: the stack is a router. One that becomes a router believes no redirects any more (RFC 1812 section
+  /// 5.2.7.2), unless it is told so afterwards. Linux: `inet_forward_change()`.
+  public var forwards = false {
+    didSet { if forwards != oldValue { allInterfaces.acceptsRedirects = !forwards } }
+  }
   /// `net.ipv4.ip_forward_use_pmtu`: what was learned of a path's MTU counts for packets of others, too.
   public var forwardUsesPathMTU = false
   /// `net.ipv4.ip_forward_update_priority`: a forwarded packet's priority is that of its type of service.
@@ -97,6 +102,12 @@ public struct NetSettings: Sendable {
   public var sendsRedirects = true
   /// `net.ipv4.conf.all.rp_filter`.
   public var reversePathFilter = ReversePathFilter.off
+  /// `net.ipv4.fib_multipath_hash_policy`: by what a flow gets one of several next hops.
+  public var multipathHash = MultipathHash.addresses
+  /// `net.ipv4.fib_multipath_hash_fields`, of `MultipathHash.fields`.
+  public var multipathHashFields: MultipathHashFields = [.source, .destination, .protocol]
+  /// `net.ipv4.fib_multipath_use_neigh`: gateways that do not answer are passed over.
+  public var multipathUsesNeighbours = false
   /// `net.netfilter.nf_conntrack_*`.
   public var connections = ConnectionSettings()
   /// `net.ipv4.icmp_ratelimit` per destination and `icmp_msgs_per_sec` overall.
@@ -129,6 +140,42 @@ public struct NetSettings: Sendable {
 
   /// Linux: `tcp_schedule_loss_probe()`.
   public var probesTails: Bool { tcpEarlyRetransmit == 3 || tcpEarlyRetransmit == 4 }
+}
+
+/// What of a flow decides on its next hop, where there are several. Linux: `fib_multipath_hash_policy`.
+@frozen
+public enum MultipathHash: Int, Sendable {
+  case addresses = 0
+  /// Protocol and ports, too.
+  case ports = 1
+  /// The addresses of a packet in a packet, or its own where it has none inside.
+  case inner = 2
+  /// Those that are chosen.
+  case fields = 3
+}
+
+/// Fields of a flow and of what is inside its packets. Linux: `FIB_MULTIPATH_HASH_FIELD_*`.
+@frozen
+public struct MultipathHashFields: OptionSet, Sendable {
+  public var rawValue: Int
+  @inlinable public init(rawValue: Int) { self.rawValue = rawValue }
+  public static let source = Self(rawValue: 1)
+  public static let destination = Self(rawValue: 1 << 1)
+  public static let `protocol` = Self(rawValue: 1 << 2)
+  /// Of IPv6.
+  public static let flowLabel = Self(rawValue: 1 << 3)
+  public static let sourcePort = Self(rawValue: 1 << 4)
+  public static let destinationPort = Self(rawValue: 1 << 5)
+
+  public static let addresses: Self = [.source, .destination]
+  public static let fiveTuple: Self = [.source, .destination, .protocol, .sourcePort, .destinationPort]
+  /// What IPv6 says beside its addresses of what it carries.
+  public static let sixTuple: Self = [.source, .destination, .protocol, .flowLabel]
+
+  /// Those of the packet itself.
+  public var outer: Self { Self(rawValue: rawValue & 0x3F) }
+  /// Those of a packet inside it, which follow in the same order.
+  public var inner: Self { Self(rawValue: rawValue >> 6) }
 }
 
 /// Whether a packet's source has to be where packets to it would go (RFC 3704). Linux: `rp_filter`.

@@ -29,7 +29,7 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
   }
   @inlinable public static var none: SocketID { SocketID(rawValue: 0) }
   /// `nil`: what it names is no socket.
-  @inlinable public var kind: Kind? { Kind(rawValue: rawValue >> 29) }
+  @inlinable @inline(__always) public var kind: Kind? { Kind(rawValue: rawValue >> 29) }
   @inlinable public var index: Int { Int(rawValue & 0x1FFF_FFFF) - 1 }
   public var description: String { "\(kind.map { "\($0)" } ?? "?")#\(index)" }
 }

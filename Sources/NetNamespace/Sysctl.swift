@@ -29,6 +29,7 @@ public struct Sysctl: Sendable {
     case fastOpen(Path<FastOpenUse>)
     case fastOpenKeys(Path<FastOpenKeys?>)
     case reversePathFilter(Path<ReversePathFilter>)
+    case multipathHash(Path<MultipathHash>)
   }
 
   private init(_ name: String, _ kind: Kind) {
@@ -75,6 +76,7 @@ public struct Sysctl: Sendable {
       // As Linux shows a key that was not picked yet.
       return "\(settings[keyPath: path] ?? FastOpenKeys(primary: .init(0, 0)))"
     case .reversePathFilter(let path): return "\(settings[keyPath: path].rawValue)"
+    case .multipathHash(let path): return "\(settings[keyPath: path].rawValue)"
     }
   }
 
@@ -126,6 +128,8 @@ public struct Sysctl: Sendable {
       settings[keyPath: path] = keys
     case .reversePathFilter(let path):
       settings[keyPath: path] = ReversePathFilter(rawValue: try number(text, in: 0...2)) ?? .off
+    case .multipathHash(let path):
+      settings[keyPath: path] = MultipathHash(rawValue: try number(text, in: 0...3)) ?? .addresses
     }
   }
 
@@ -175,6 +179,7 @@ public struct Sysctl: Sendable {
     Sysctl("net.core.somaxconn", .count(\.maximumBacklog, 0...most)),
     Sysctl("net.core.wmem_default", .count(\.defaultWriteMemory, sendBuffers)),
     Sysctl("net.core.wmem_max", .count(\.maximumWriteMemory, sendBuffers)),
+    Sysctl("net.ipv4.conf.IFNAME.accept_redirects", .flag(\.interface.acceptsRedirects)),
     Sysctl("net.ipv4.conf.IFNAME.accept_source_route", .flag(\.interface.acceptsSourceRoute)),
     Sysctl("net.ipv4.conf.IFNAME.arp_accept", .count(\.interface.arpAccept, 0...2)),
     Sysctl("net.ipv4.conf.IFNAME.arp_announce", .count(\.interface.arpAnnounce, 0...2)),
@@ -182,6 +187,8 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.conf.IFNAME.arp_ignore", .count(\.interface.arpIgnore, 0...8)),
     Sysctl("net.ipv4.conf.IFNAME.arp_notify", .flag(\.interface.arpNotify)),
     Sysctl("net.ipv4.conf.IFNAME.proxy_arp", .flag(\.interface.proxyARP)),
+    Sysctl("net.ipv4.conf.IFNAME.src_valid_mark", .flag(\.interface.sourceValidMark)),
+    Sysctl("net.ipv4.conf.all.accept_redirects", .flag(\.allInterfaces.acceptsRedirects)),
     Sysctl("net.ipv4.conf.all.accept_source_route", .flag(\.allInterfaces.acceptsSourceRoute)),
     Sysctl("net.ipv4.conf.all.arp_accept", .count(\.allInterfaces.arpAccept, 0...2)),
     Sysctl("net.ipv4.conf.all.arp_announce", .count(\.allInterfaces.arpAnnounce, 0...2)),
@@ -192,6 +199,10 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.conf.all.proxy_arp", .flag(\.allInterfaces.proxyARP)),
     Sysctl("net.ipv4.conf.all.rp_filter", .reversePathFilter(\.reversePathFilter)),
     Sysctl("net.ipv4.conf.all.send_redirects", .flag(\.sendsRedirects)),
+    Sysctl("net.ipv4.conf.all.src_valid_mark", .flag(\.allInterfaces.sourceValidMark)),
+    Sysctl("net.ipv4.fib_multipath_hash_fields", .count(\.multipathHashFields.rawValue, 1...0xFFF)),
+    Sysctl("net.ipv4.fib_multipath_hash_policy", .multipathHash(\.multipathHash)),
+    Sysctl("net.ipv4.fib_multipath_use_neigh", .flag(\.multipathUsesNeighbours)),
     Sysctl("net.ipv4.icmp_echo_ignore_broadcasts", .flag(\.icmpIgnoreBroadcasts)),
     Sysctl("net.ipv4.icmp_msgs_per_sec", .count(\.icmpMessagesPerSecond, 0...most)),
     Sysctl("net.ipv4.icmp_ratelimit", .time(\.icmpRateLimit, unit: 1_000_000, 0...most)),
@@ -233,6 +244,7 @@ public struct Sysctl: Sendable {
       .time(\.neighbours.retransmitTime, unit: millisecond, 1...most)),
     Sysctl("net.ipv4.neigh.default.ucast_solicit", .count(\.neighbours.unicastProbes, probes)),
     Sysctl("net.ipv4.neigh.default.unres_qlen_bytes", .count(\.neighbours.queueByteLimit, 0...most)),
+    Sysctl("net.ipv4.route.gc_timeout", .time(\.redirectExpires, unit: second, seconds)),
     Sysctl("net.ipv4.route.min_pmtu", .count(\.leastPathMTU, 68...most)),
     Sysctl("net.ipv4.route.mtu_expires", .time(\.pathMTUExpires, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_autocorking", .flag(\.tcpAutocorking)),

@@ -20,7 +20,8 @@ extension ConnectionTracking {
   mutating func translate(
     _ skb: inout SkBuff, _ header: IPv4Header, _ wanted: Translation?, at place: Place, net: inout Net
   ) -> Bool {
-    guard let reference = reference(of: skb) else { return true }
+    // It has been forgotten meanwhile, by another shard: what its packets are to look like nobody knows any more.
+    guard let reference = reference(of: skb) else { return false }
     let isSource = place.isSource
     let slot = reference.slot
     if reference.state == .related { return translateError(&skb, header, reference, isSource: isSource) }
@@ -73,7 +74,11 @@ extension ConnectionTracking {
     else { return false }
     if new != current, let reply = new.inverted {
       table[slot].reply = reply
-      table[slot].status.insert(.translated(isSource))
+      if isSource {
+        table.translateSource(slot, net: &net)
+      } else {
+        table[slot].status.insert(.destinationTranslated)
+      }
     }
     table[slot].status.insert(.decided(isSource))
     return true
@@ -88,6 +93,7 @@ extension ConnectionTracking {
     _ ports: ClosedRange<UInt16>?,
     isSource: Bool, isPlain: Bool, net: inout Net
   ) -> ConnectionTuple? {
+    if isSource, let same = keepSource(current, slot, addresses, ports, net: &net) { return same }
     var tuple = current
     if isSource {
       tuple.source = choose(addresses, for: current, net: &net)
@@ -100,17 +106,38 @@ extension ConnectionTracking {
       if ports.contains(port) && !isUsed(tuple, slot, net: &net) { return tuple }
       if ports.count == 1 {
         tuple = PacketRewriting.tuple(tuple, isSource: isSource, port: ports.lowerBound)
-        return isUsed(tuple, slot, net: &net) ? nil : tuple
+        return isSource && isUsed(tuple, slot, net: &net) ? nil : tuple
       }
       return search(tuple, slot, ports, isSource: isSource, startsAnywhere: isSource, net: &net)
+        ?? (isSource ? nil : tuple)
     }
     if !isUsed(tuple, slot, net: &net) { return tuple }
-    // Another destination port would be another service.
+    // Another destination port would be another service; when the source is decided on, that gives way.
     guard isSource, tuple.protocol.hasPorts || tuple.protocol == .icmp else {
-      return isPlain ? tuple : nil
+      return isPlain || !isSource ? tuple : nil
     }
     return search(
       tuple, slot, Self.alike(port, tuple.protocol), isSource: true, startsAnywhere: true, net: &net)
+  }
+
+  /// The source that it has, or that this sender's packets to others were given, if a rule would give it and nobody else has
+  /// it: to all its peers a sender is the same (RFC 4787 section 4.1). Linux: the first step of `get_unique_tuple()`.
+  private mutating func keepSource(
+    _ current: ConnectionTuple, _ slot: Int, _ addresses: ClosedRange<IPv4Address>,
+    _ ports: ClosedRange<UInt16>?, net: inout Net
+  ) -> ConnectionTuple? {
+    func mayBe(_ tuple: ConnectionTuple) -> Bool {
+      let hasPorts = tuple.protocol.hasPorts || tuple.protocol == .icmp
+      return addresses.contains(tuple.source) && (!hasPorts || ports?.contains(tuple.sourcePort) ?? true)
+    }
+    var tuple = current
+    if !mayBe(current) {
+      guard let known = table.knownSource(of: table[slot].original, net: &net, where: mayBe) else {
+        return nil
+      }
+      (tuple.source, tuple.sourcePort) = (known.source, known.sourcePort)
+    }
+    return isUsed(tuple, slot, net: &net) ? nil : tuple
   }
 
   /// Ports of the same privilege. Linux: `nf_nat_l4proto_unique_tuple()`.

@@ -33,6 +33,8 @@ public struct Connection: Sendable {
   /// As the packets come that answer it.
   public internal(set) var reply: ConnectionTuple
   public internal(set) var status: Status = []
+  /// What rules note of it. Linux: `ct->mark`.
+  public internal(set) var mark: UInt32 = 0
   /// When it is forgotten if no packet comes.
   public internal(set) var deadline: Instant
   /// Of TCP.
@@ -45,6 +47,9 @@ public struct Connection: Sendable {
   /// Next in the chains of both tuples: twice the slot, and 1 for the reply's; -1: none.
   var nextOriginal: Int32 = -1
   var nextReply: Int32 = -1
+  /// Its place among those of one source that got another one, by slot; -1: none.
+  var nextOfSource: Int32 = -1
+  var previousOfSource: Int32 = -1
 
   init(original: ConnectionTuple, reply: ConnectionTuple, deadline: Instant) {
     self.original = original
@@ -66,6 +71,8 @@ public struct ConnectionSnapshot: Sendable, Equatable {
   public var reply: ConnectionTuple
   public var hasReply: Bool
   public var isAssured: Bool
+  /// What rules have noted of it.
+  public var mark: UInt32
 
   init(_ connection: Connection, now: Instant) {
     self.protocol = connection.original.protocol
@@ -75,6 +82,7 @@ public struct ConnectionSnapshot: Sendable, Equatable {
     reply = connection.reply
     hasReply = connection.status.contains(.seenReply)
     isAssured = connection.status.contains(.assured)
+    mark = connection.mark
   }
 
   /// A line of `conntrack -L`, but for the last word, which counts references.
@@ -89,7 +97,7 @@ public struct ConnectionSnapshot: Sendable, Equatable {
     if !hasReply { words.append("[UNREPLIED]") }
     words.append(Self.text(reply))
     if isAssured { words.append("[ASSURED]") }
-    words.append("mark=0")
+    words.append("mark=\(mark)")
     return words.joined(separator: " ")
   }
 

@@ -4,16 +4,31 @@ import Tables
 import Timers
 import Wire
 
-/// The connections of one shard, found by the tuple of either direction. Linux: `nf_conntrack_hash`.
+/// The connections of a stack, found by the tuple of either direction. Linux: `nf_conntrack_hash`.
 struct ConnectionTable: ~Copyable {
   private var slots = Slab<Connection>()
   /// Heads of the chains.
   private var buckets: [Int32] = []
   private var keyed: SipHash?
-  /// Connections whose first packet is on its way between the hooks. One that was thrown away there leaves its connection
-  /// behind, which goes when its place here is wanted: no more than these are held for packets that did not get through.
-  private var unconfirmed = [(slot: Int, generation: UInt32)](repeating: (-1, 0), count: 8)
-  private var nextUnconfirmed = 0
+  /// Heads of the chains of those that got another source, by the one that they came with. Linux: `nf_nat_bysource`.
+  private var sources: [Int32] = []
+  private var sourceCount = 0
+  /// Of each shard the connections whose first packet is on its way between the hooks there. One that was thrown away leaves
+  /// its connection behind, which goes when its place here is wanted: no more than these are held for packets that did not
+  /// get through.
+  private var unconfirmed: [Unconfirmed] = []
+  private struct Unconfirmed {
+    var connections = [(slot: Int, generation: UInt32)](repeating: (-1, 0), count: 8)
+    var next = 0
+
+    mutating func replace(_ slot: Int, generation: UInt32) -> (slot: Int, generation: UInt32) {
+      defer { next = (next + 1) % connections.count }
+      defer { connections[next] = (slot, generation) }
+      return connections[next]
+    }
+  }
+  /// Whoever uses the table comes back for the next of them.
+  private var timers = TimerQueue(capacity: 0)
   private(set) var confirmedCount = 0
   var statistics = ConnectionStatistics()
 
@@ -96,21 +111,23 @@ struct ConnectionTable: ~Copyable {
 
   /// Makes a connection for a packet that has not got through yet. Linux: `__nf_conntrack_alloc()`.
   ///
+  /// - Parameter shard: who has the packet.
   /// - Returns: `nil` when there are too many and none can be given up.
-  mutating func make(_ original: ConnectionTuple, _ reply: ConnectionTuple, net: inout Net) -> Int? {
-    let last = unconfirmed[nextUnconfirmed]
-    if slots.isCurrent(last.slot, generation: last.generation), !slots[last.slot].status.contains(.confirmed)
-    {
-      forget(last.slot, net: &net)
-    }
+  mutating func make(
+    _ original: ConnectionTuple, _ reply: ConnectionTuple, by shard: Int, net: inout Net
+  ) -> Int? {
     let limit = min(net.settings.connections.limit, ConnectionReference.slotLimit)
     if confirmedCount >= limit && !giveUpOne(near: original, net: &net) {
       statistics.dropped &+= 1
       return nil
     }
     let slot = slots.insert(Connection(original: original, reply: reply, deadline: .distantFuture))
-    unconfirmed[nextUnconfirmed] = (slot, slots.generation(slot))
-    nextUnconfirmed = (nextUnconfirmed + 1) % unconfirmed.count
+    while unconfirmed.count <= shard { unconfirmed.append(Unconfirmed()) }
+    let last = unconfirmed[shard].replace(slot, generation: slots.generation(slot))
+    if slots.isCurrent(last.slot, generation: last.generation), !slots[last.slot].status.contains(.confirmed)
+    {
+      forget(last.slot, net: &net)
+    }
     return slot
   }
 
@@ -149,7 +166,7 @@ struct ConnectionTable: ~Copyable {
     slots[slot].status.insert(.confirmed)
     confirmedCount += 1
     link(slot, net: &net)
-    arm(slot, net: &net)
+    arm(slot)
     return true
   }
 
@@ -191,7 +208,8 @@ struct ConnectionTable: ~Copyable {
   }
 
   private mutating func forget(_ slot: Int, net: inout Net) {
-    slots[slot].timer.cancel(in: &net.timers)
+    if slots[slot].status.contains(.sourceTranslated) { unlinkSource(slot, net: &net) }
+    slots[slot].timer.cancel(in: &timers)
     _ = slots.remove(slot)
   }
 
@@ -201,24 +219,98 @@ struct ConnectionTable: ~Copyable {
     }
   }
 
+  // MARK: Sources
+
+  /// How many mappings of one source are looked at, the newest first.
+  private static let sourceRange = 64
+
+  private mutating func sourceBucket(_ tuple: ConnectionTuple, net: inout Net) -> Int {
+    let keyed = self.keyed ?? net.random.nextKey()
+    self.keyed = keyed
+    let hash = keyed.tableHash(
+      UInt64(tuple.source.rawValue), UInt64(tuple.sourcePort) << 8 | UInt64(tuple.protocol.rawValue))
+    return Int(truncatingIfNeeded: hash) & (sources.count - 1)
+  }
+
+  /// A connection's packets get another source from now on. Linux: `nf_nat_setup_info()`.
+  mutating func translateSource(_ slot: Int, net: inout Net) {
+    if slots[slot].status.contains(.sourceTranslated) { return }
+    slots[slot].status.insert(.sourceTranslated)
+    if sourceCount >= sources.count && sources.count < Self.mostBuckets {
+      sources = Array(repeating: -1, count: max(Self.leastBuckets, sources.count * 2))
+      for other in 0..<slots.capacity
+      where other != slot && slots.isLive(other) && slots[other].status.contains(.sourceTranslated) {
+        linkSource(other, net: &net)
+      }
+    }
+    sourceCount += 1
+    linkSource(slot, net: &net)
+  }
+
+  private mutating func linkSource(_ slot: Int, net: inout Net) {
+    let bucket = sourceBucket(slots[slot].original, net: &net)
+    slots[slot].previousOfSource = -1
+    slots[slot].nextOfSource = sources[bucket]
+    if sources[bucket] >= 0 { slots[Int(sources[bucket])].previousOfSource = Int32(slot) }
+    sources[bucket] = Int32(slot)
+  }
+
+  private mutating func unlinkSource(_ slot: Int, net: inout Net) {
+    let (previous, next) = (slots[slot].previousOfSource, slots[slot].nextOfSource)
+    if next >= 0 { slots[Int(next)].previousOfSource = previous }
+    if previous >= 0 {
+      slots[Int(previous)].nextOfSource = next
+    } else {
+      sources[sourceBucket(slots[slot].original, net: &net)] = next
+    }
+    sourceCount -= 1
+  }
+
+  /// What another connection of the same source was given, if that will do. Linux: `find_appropriate_src()`.
+  ///
+  /// - Parameter fits: asked about the packets of the original direction of each, as they leave.
+  mutating func knownSource(
+    of tuple: ConnectionTuple, net: inout Net, where fits: (ConnectionTuple) -> Bool
+  ) -> ConnectionTuple? {
+    guard !sources.isEmpty else { return nil }
+    var place = sources[sourceBucket(tuple, net: &net)]
+    for _ in 0..<Self.sourceRange where place >= 0 {
+      let original = slots[Int(place)].original
+      if original.source == tuple.source, original.sourcePort == tuple.sourcePort,
+        original.protocol == tuple.protocol, let given = slots[Int(place)].reply.inverted, fits(given)
+      {
+        return given
+      }
+      place = slots[Int(place)].nextOfSource
+    }
+    return nil
+  }
+
   // MARK: Time
 
   /// A packet keeps a connection for so long. Linux: `nf_ct_refresh_acct()`.
   mutating func refresh(_ slot: Int, _ time: Nanoseconds, net: inout Net) {
     slots[slot].deadline = net.now + time
-    if slots[slot].status.contains(.confirmed) { arm(slot, net: &net) }
+    if slots[slot].status.contains(.confirmed) { arm(slot) }
   }
 
-  private mutating func arm(_ slot: Int, net: inout Net) {
+  private mutating func arm(_ slot: Int) {
     let key = TimerKey(kind: .connection, id: UInt32(slot), generation: slots.generation(slot))
-    slots[slot].timer.arm(key, at: slots[slot].deadline, in: &net.timers)
+    slots[slot].timer.arm(key, at: slots[slot].deadline, in: &timers)
   }
 
-  /// Linux: `gc_worker()`.
-  mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
-    let slot = Int(key.id)
-    guard slots.isCurrent(slot, generation: key.generation), slots[slot].timer.expire(at: due) else { return }
-    if slots[slot].deadline <= net.now { remove(slot, net: &net) } else { arm(slot, net: &net) }
+  /// When a connection's time may be over.
+  var nextDeadline: Instant? { timers.nextDeadline }
+
+  /// Forgets those whose time is over. Linux: `gc_worker()`.
+  mutating func expire(net: inout Net) {
+    while let (key, due) = timers.popExpired(now: net.now) {
+      let slot = Int(key.id)
+      guard slots.isCurrent(slot, generation: key.generation), slots[slot].timer.expire(at: due) else {
+        continue
+      }
+      if slots[slot].deadline <= net.now { remove(slot, net: &net) } else { arm(slot) }
+    }
   }
 
   // MARK: Reports

@@ -3,11 +3,16 @@ import SkBuff
 import Timers
 import Wire
 
+/// The connections of all shards of a stack. Who makes the shards brings them, and their lock.
+public protocol SharedConnections: AnyObject, Sendable {
+  func withConnections<Result>(_ body: (inout ConnectionTracking) -> Result) -> Result
+}
+
 /// Which connection each packet is of, and what becomes of that. Linux: `net/netfilter/nf_conntrack_core.c`.
 public struct ConnectionTracking: ~Copyable {
   var table = ConnectionTable()
 
-  init() {}
+  public init() {}
 
   /// What was counted.
   public var statistics: ConnectionStatistics { table.statistics }
@@ -19,26 +24,38 @@ public struct ConnectionTracking: ~Copyable {
   public mutating func removeAll(net: inout Net, where isDoomed: (Connection) -> Bool = { _ in true }) {
     table.removeAll(net: &net, where: isDoomed)
   }
-  public mutating func timerExpired(_ key: TimerKey, due: Instant, net: inout Net) {
-    table.timerExpired(key, due: due, net: &net)
-  }
+  /// When a connection's time may be over.
+  var nextDeadline: Instant? { table.nextDeadline }
+  mutating func expire(net: inout Net) { table.expire(net: &net) }
 
   /// The connection of a packet, and what the packet is to it; `nil`: none.
-  func reference(of skb: borrowing SkBuff) -> ConnectionReference? {
-    guard let reference = ConnectionReference(rawValue: skb.connection), table.holds(reference) else {
-      return nil
-    }
+  func reference(of skb: borrowing SkBuff) -> ConnectionReference? { reference(skb.connection) }
+
+  private func reference(_ name: UInt32) -> ConnectionReference? {
+    guard let reference = ConnectionReference(rawValue: name), table.holds(reference) else { return nil }
     return reference
   }
 
-  func state(of skb: borrowing SkBuff) -> ConnectionState { reference(of: skb)?.state ?? .invalid }
+  /// What clients are told about a packet's connection.
+  struct Facts {
+    var state = ConnectionState.invalid
+    /// Linux: `ct->mark`.
+    var mark: UInt32?
+    /// The packet is the first one, and this kind of translation has not been decided.
+    var begins = false
+  }
 
-  /// Whether a packet is the first of its connection, about which this kind of translation has not been decided.
-  func begins(_ skb: borrowing SkBuff, isSource: Bool) -> Bool {
-    guard let reference = reference(of: skb), reference.state == .new, reference.direction == .original else {
-      return false
-    }
-    return !table[reference.slot].status.contains(.decided(isSource))
+  /// - Parameter name: what a packet has in `SkBuff.connection`.
+  func facts(of name: UInt32, isSource: Bool) -> Facts {
+    guard let reference = reference(name) else { return Facts() }
+    let isFirst = reference.state == .new && reference.direction == .original
+    return Facts(
+      state: reference.state, mark: table[reference.slot].mark,
+      begins: isFirst && !table[reference.slot].status.contains(.decided(isSource)))
+  }
+
+  mutating func setMark(_ mark: UInt32, of name: UInt32) {
+    if let reference = reference(name) { table[reference.slot].mark = mark }
   }
 
   private mutating func attach(
@@ -54,8 +71,11 @@ public struct ConnectionTracking: ~Copyable {
 
   /// Finds or makes the connection of a packet, data at its IP header, whole. Linux: `nf_conntrack_in()`.
   ///
+  /// - Parameter shard: who has the packet.
   /// - Returns: false when it has to be dropped.
-  mutating func track(_ skb: inout SkBuff, _ header: IPv4Header, at hook: Hook, net: inout Net) -> Bool {
+  mutating func track(
+    _ skb: inout SkBuff, _ header: IPv4Header, at hook: Hook, by shard: Int, net: inout Net
+  ) -> Bool {
     // Seen before, on its way out to ourselves.
     if reference(of: skb) != nil { return true }
     skb.connection = 0
@@ -77,7 +97,7 @@ public struct ConnectionTracking: ~Copyable {
         return true
       }
     }
-    return classify(&skb, tuple, segment, mayRepeat: true, net: &net)
+    return classify(&skb, tuple, segment, mayRepeat: true, by: shard, net: &net)
   }
 
   private static func transportByteCount(_ header: IPv4Header) -> Int {
@@ -91,8 +111,8 @@ public struct ConnectionTracking: ~Copyable {
 
   /// What a packet of our own that answers another is of: the same connection, the other way, also when that is not in the
   /// table yet. Linux: `nf_ct_attach()`.
-  package func answer(to skb: borrowing SkBuff, isError: Bool) -> UInt32 {
-    guard let asked = reference(of: skb), asked.state != .related else { return 0 }
+  func answer(to name: UInt32, isError: Bool) -> UInt32 {
+    guard let asked = reference(name), asked.state != .related else { return 0 }
     return ConnectionReference(
       slot: asked.slot, generation: asked.generation, state: isError ? .related : .established,
       direction: asked.direction.other
@@ -128,7 +148,8 @@ public struct ConnectionTracking: ~Copyable {
 
   /// Linux: `resolve_normal_ct()`, `nf_conntrack_handle_packet()`.
   private mutating func classify(
-    _ skb: inout SkBuff, _ tuple: ConnectionTuple, _ segment: TrackedSegment?, mayRepeat: Bool, net: inout Net
+    _ skb: inout SkBuff, _ tuple: ConnectionTuple, _ segment: TrackedSegment?, mayRepeat: Bool, by shard: Int,
+    net: inout Net
   ) -> Bool {
     let slot: Int
     var direction = ConnectionDirection.original
@@ -140,7 +161,7 @@ public struct ConnectionTracking: ~Copyable {
         table.statistics.invalid &+= 1
         return true
       }
-      guard let made = table.make(tuple, reply, net: &net) else { return false }
+      guard let made = table.make(tuple, reply, by: shard, net: &net) else { return false }
       slot = made
       if let segment { table[slot].tcp.begin(segment) }
     }
@@ -167,7 +188,7 @@ public struct ConnectionTracking: ~Copyable {
       // The connection is over, and its ends meet again.
       skb.connection = 0
       table.remove(slot, net: &net)
-      return mayRepeat ? classify(&skb, tuple, segment, mayRepeat: false, net: &net) : true
+      return mayRepeat ? classify(&skb, tuple, segment, mayRepeat: false, by: shard, net: &net) : true
     }
   }
 
@@ -206,7 +227,7 @@ public struct ConnectionTracking: ~Copyable {
     let start = header.headerByteCount + ICMPHeader.byteCount
     let most = start + IPv4Header.maximumByteCount + ICMPHeader.byteCount
     guard skb.mayPull(min(skb.length, most)), skb.linear.byteCount > start,
-      let inner = IPv4Header(parsing: skb.linear.extracting(droppingFirst: start)),
+      let inner = IPv4Header(quoted: skb.linear.extracting(droppingFirst: start)),
       let tuple = ConnectionTuple(inner, bytes: skb.linear.extracting(droppingFirst: start)),
       // Whoever sent the quoted packet is whom an error about it is for: nobody else gets one in by quoting it.
       let inverted = tuple.inverted, inverted.destination == header.destination,

@@ -18,9 +18,9 @@ extension Words {
 
   /// One of these words.
   public mutating func choice(of name: String, _ choices: [String]) throws(WordError) -> String {
-    let list = choices.dropLast().joined(separator: ", ")
+    let list = choices.dropLast().joined(separator: ", ") + (choices.count > 1 ? " or " : "")
     return try value(
-      of: name, Quantity("\(list) or \(choices.last ?? "")") { choices.contains($0) ? $0 : nil })
+      of: name, Quantity("\(list)\(choices.last ?? "")") { choices.contains($0) ? $0 : nil })
   }
 
   /// What was counted so far, as rules are printed: said again it is not taken over.
@@ -74,7 +74,7 @@ extension PacketFilter.Rule: CustomStringConvertible {
   public static let usage = """
     [iifname|oifname IFNAME] [ip saddr|daddr ADDRESS[/LENGTH]] [ip protocol tcp|udp|icmp|NUMBER]
       [tcp|udp sport|dport PORT[-PORT]] [icmp type TYPE] [meta mark MARK[/MASK]] [ct state STATE[,STATE]...]
-      [meta mark set MARK] [accept | drop | reject [with icmp type CODE | with tcp reset] |
+      [ct mark MARK[/MASK]] [meta mark set MARK|ct mark | ct mark set MARK|meta mark] [accept | drop | reject [with icmp type CODE | with tcp reset] |
       snat|dnat to ADDRESS[-ADDRESS][:PORT[-PORT]] | masquerade [to :PORT[-PORT]] | redirect [to :PORT[-PORT]]]
     """
 
@@ -118,15 +118,12 @@ extension PacketFilter.Rule: CustomStringConvertible {
       case "mark":
         if words.skip("set") {
           try words.once("mark set")
-          setsMark = try words.value(of: "mark set", RuleText.number)
+          setsMark = try RuleText.source(of: "mark set", "ct", .connection, &words)
         } else {
           try words.once("mark")
           (mark, markMask) = try words.value(of: "mark", RuleText.markAndMask)
         }
-      case "ct":
-        _ = try words.choice(of: word, ["state"])
-        try words.once("ct state")
-        states = try words.value(of: "ct state", RuleText.states)
+      case "ct": try parseConnection(&words)
       case "counter": try words.skipCounts(["packets", "bytes"])
       case "accept", "drop", "reject", "snat", "dnat", "masquerade", "redirect":
         verdict = try Self.verdict(word, &words)
@@ -136,13 +133,36 @@ extension PacketFilter.Rule: CustomStringConvertible {
       default:
         throw WordError(
           "unknown word \"\(word)\": expected iifname, oifname, ip saddr, ip daddr, ip protocol, tcp, udp, icmp, "
-            + "meta mark, ct state, accept, drop, reject, snat, dnat, masquerade or redirect")
+            + "meta mark, ct state, ct mark, accept, drop, reject, snat, dnat, masquerade or redirect")
       }
     }
-    if setsMark == nil { throw WordError("a verdict is missing: expected accept, drop or reject") }
+    if !setsSomething { throw WordError("a verdict is missing: expected accept, drop or reject") }
+    try checkMarks()
+  }
+
+  private mutating func parseConnection(_ words: inout Words) throws(WordError) {
+    guard try words.choice(of: "ct", ["state", "mark"]) == "mark" else {
+      try words.once("ct state")
+      states = try words.value(of: "ct state", RuleText.states)
+      return
+    }
+    if words.skip("set") {
+      try words.once("ct mark set")
+      setsConnectionMark = try RuleText.source(of: "ct mark set", "meta", .packet, &words)
+    } else {
+      try words.once("ct mark")
+      (connectionMark, connectionMarkMask) = try words.value(of: "ct mark", RuleText.markAndMask)
+    }
+  }
+
+  private func checkMarks() throws(WordError) {
+    if setsMark != nil && setsConnectionMark != nil {
+      throw WordError("a rule sets the packet's mark or its connection's: say two rules")
+    }
   }
 
   private func checkVerdict(_ word: String) throws(WordError) {
+    try checkMarks()
     if isPossible { return }
     switch verdict?.action {
     case .reject(.tcpReset) where self.protocol != .tcp:
@@ -216,8 +236,12 @@ extension PacketFilter.Rule: CustomStringConvertible {
       let names = ConnectionState.allCases.filter { states.contains($0) }.map(\.name)
       words.append("ct state \(names.joined(separator: ","))")
     }
+    if let connectionMark {
+      words.append("ct mark \(RuleText.mark(connectionMark, connectionMarkMask))")
+    }
     words.append("counter packets \(packetCount) bytes \(byteCount)")
-    if let setsMark { words.append("meta mark set \(RuleText.mark(setsMark, .max))") }
+    if let setsMark { words.append("meta mark set \(RuleText.source(setsMark))") }
+    if let setsConnectionMark { words.append("ct mark set \(RuleText.source(setsConnectionMark))") }
     if let verdict { words.append(RuleText.verdict(verdict)) }
     return words.joined(separator: " ")
   }
@@ -235,6 +259,27 @@ enum ICMPTypeName {
 }
 
 extension RuleText {
+  /// A number, or the other one's mark.
+  ///
+  /// - Parameter other: the word before `mark` that says so.
+  static func source(
+    of name: String, _ other: String, _ source: PacketFilter.MarkSource, _ words: inout Words
+  ) throws(WordError) -> PacketFilter.MarkSource {
+    if words.skip(other) {
+      _ = try words.choice(of: other, ["mark"])
+      return source
+    }
+    return .number(
+      try words.value(of: name, Quantity("a number, such as 1 or 0x1, or \(other) mark") { number($0) }))
+  }
+  static func source(_ source: PacketFilter.MarkSource) -> String {
+    switch source {
+    case .number(let mark): self.mark(mark, .max)
+    case .packet: "meta mark"
+    case .connection: "ct mark"
+    }
+  }
+
   static func mark(_ mark: UInt32, _ mask: UInt32) -> String {
     let digits = String(mark, radix: 16)
     let text = "0x" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
@@ -266,7 +311,6 @@ extension RuleText {
   public static func number(_ word: String) -> UInt32? {
     word.hasPrefix("0x") ? UInt32(word.dropFirst(2), radix: 16) : UInt32(word)
   }
-  static var number: Quantity<UInt32> { Quantity("a number, such as 1 or 0x1") { number($0) } }
   /// A mark, and which bits of it count.
   public static var markAndMask: Quantity<(UInt32, UInt32)> {
     Quantity("a mark, such as 1, 0x1 or 0x1/0xff") { word in

@@ -3,9 +3,10 @@
 /// On the way in: GRO, the checks of the IP header, `prerouting`, the look whether the packet is for us, reassembly, `input`,
 /// the transport. On the way on: `prerouting`, the route, one hop less, `forward`, `postrouting`. On the way out: the
 /// transport, the route, `output`, the route once more if a client changed what it depends on, `postrouting`, the egress
-/// programs, fragmentation, the neighbour, the queueing discipline, segmentation by software or the device. So `prerouting`
-/// sees fragments unless connections are tracked, the others see whole datagrams, and every hook sees a packet that stands
-/// for several segments once. What the stack sends to itself passes all but `forward`. ARP is not IP and passes none.
+/// programs, fragmentation, the program that the route leads through, the neighbour, the queueing discipline, segmentation by
+/// software or the device. So `prerouting` sees fragments unless connections are tracked, the others see whole datagrams, and
+/// every hook sees a packet that stands for several segments once. What the stack sends to itself passes all but `forward`.
+/// ARP is not IP and passes none.
 @frozen
 public enum Hook: UInt8, Sendable, Codable, CaseIterable {
   case prerouting

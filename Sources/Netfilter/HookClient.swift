@@ -44,6 +44,8 @@ public struct HookPacket: ~Copyable, ~Escapable {
   public let mark: UInt32
   /// What the packet is to its connection; `nil` where connections are not tracked.
   public let connectionState: ConnectionState?
+  /// Its connection's mark; `nil`: it is of none, or connections are not tracked. Linux: `ct->mark`.
+  public let connectionMark: UInt32?
   /// It is the first packet of its connection, and a translation can still be chosen here.
   public let beginsConnection: Bool
   /// The first bytes of the packet from its IP header on, with at least the ports; the rest of it may lie elsewhere.
@@ -53,7 +55,7 @@ public struct HookPacket: ~Copyable, ~Escapable {
   @_lifetime(copy bytes)
   init(
     _ hook: Hook, _ header: IPv4Header, bytes: RawSpan, byteCount: Int, input: String?, output: String?,
-    mark: UInt32, state: ConnectionState?, beginsConnection: Bool
+    mark: UInt32, state: ConnectionState?, connectionMark: UInt32?, beginsConnection: Bool
   ) {
     self.hook = hook
     self.protocol = header.protocol
@@ -74,6 +76,7 @@ public struct HookPacket: ~Copyable, ~Escapable {
     self.byteCount = byteCount
     self.mark = mark
     connectionState = state
+    self.connectionMark = connectionMark
     self.beginsConnection = beginsConnection
     self.bytes = bytes
   }

@@ -20,10 +20,13 @@ public struct HookVerdict: Sendable, Equatable {
   public var action: Action
   /// A mark that the packet gets; `nil`: it keeps its own.
   public var mark: UInt32?
+  /// A mark that the packet's connection gets, if it has one; `nil`: it keeps its own.
+  public var connectionMark: UInt32?
 
-  public init(_ action: Action, mark: UInt32? = nil) {
+  public init(_ action: Action, mark: UInt32? = nil, connectionMark: UInt32? = nil) {
     self.action = action
     self.mark = mark
+    self.connectionMark = connectionMark
   }
 
   /// Whoever is next is asked.

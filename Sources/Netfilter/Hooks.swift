@@ -16,6 +16,8 @@ public struct Hooks: ~Copyable {
   @usableFromInline private(set) var active: HookSet = []
   private var entries: [Entry] = []
   private var egress: [any EgressClient] = []
+  /// Those that routes lead through.
+  var tunnels = TunnelPrograms()
   /// Counted while somebody waits.
   public private(set) var counts = [HookCounts](repeating: HookCounts(), count: Hook.allCases.count)
   /// Packets that egress programs threw away.
@@ -24,10 +26,15 @@ public struct Hooks: ~Copyable {
   private var interfaces = ["", "lo"]
   /// The interfaces' addresses by their index.
   private var addresses: [[IPv4Prefix]] = []
-  /// Which connection each packet is of.
-  public var connections = ConnectionTracking()
-  /// Whether that is looked for.
+  /// Whether each packet's connection is looked for.
   public private(set) var tracksConnections = false
+  /// Which those are, in a stack of one shard.
+  private var ownConnections = ConnectionTracking()
+  /// Those of every shard; `nil`: there is one.
+  private var sharedConnections: (any SharedConnections)?
+  /// Which of them this is.
+  private var shard = 0
+  private var connectionTimer = TimerSlot()
 
   public init() {}
 
@@ -45,7 +52,7 @@ public struct Hooks: ~Copyable {
   /// Connections that had an address of a device which is gone now, or of one that is down. Linux: `masq_device_event()`.
   public mutating func forgetMasquerade(of interface: InterfaceIndex, net: inout Net) {
     guard tracksConnections else { return }
-    connections.removeAll(net: &net) { $0.masquerade == interface }
+    withConnections(net: &net) { $0.removeAll(net: &$1) { $0.masquerade == interface } }
   }
 
   /// The address that packets by a device to a next hop have. Linux: `inet_select_addr()`.
@@ -89,7 +96,7 @@ public struct Hooks: ~Copyable {
   public mutating func trackConnections(_ isWanted: Bool, net: inout Net) {
     guard isWanted != tracksConnections else { return }
     tracksConnections = isWanted
-    if !isWanted { connections.removeAll(net: &net) }
+    if !isWanted { forgetConnections(net: &net) }
     update()
   }
 
@@ -99,7 +106,7 @@ public struct Hooks: ~Copyable {
     if !egress.isEmpty { active.formUnion(.egress) }
   }
 
-  @inlinable public func isEmpty(_ hook: Hook) -> Bool { !active.contains(hook) }
+  @inlinable @inline(__always) public func isEmpty(_ hook: Hook) -> Bool { !active.contains(hook) }
 
   // MARK: One packet
 
@@ -124,14 +131,13 @@ public struct Hooks: ~Copyable {
     }
     _ = skb.mayPull(min(skb.length, header.headerByteCount + 4))
     let isFirst = hook == .prerouting || hook == .output
-    if tracksConnections && isFirst && !connections.track(&skb, header, at: hook, net: &net) {
-      return count(.drop, hook)
-    }
+    if tracksConnections && isFirst && !track(&skb, header, at: hook, net: &net) { return count(.drop, hook) }
     var wanted: Translation?
     for entry in entries where entry.hooks.contains(hook) {
       let verdict = ask(
         entry.client, hook, header, skb, interface: interface, output: output, byteCount: byteCount)
       if let mark = verdict.mark { skb.mark = mark }
+      if let mark = verdict.connectionMark { setConnectionMark(mark, of: skb, net: &net) }
       switch verdict.action {
       case .accept: continue
       case .translate(let translation): wanted = wanted ?? translation
@@ -141,9 +147,9 @@ public struct Hooks: ~Copyable {
     if tracksConnections && hook != .forward && skb.connection != 0 {
       let place = ConnectionTracking.Place(
         hook: hook, address: address(of: interface, towards: nextHop), interface: interface)
-      guard connections.translate(&skb, header, wanted, at: place, net: &net),
-        isFirst || connections.confirm(skb, net: &net)
-      else { return count(.drop, hook) }
+      guard translate(&skb, header, wanted, at: place, confirms: !isFirst, net: &net) else {
+        return count(.drop, hook)
+      }
       // Beyond the last hook nobody asks for it, but those of the way in when it comes back.
       if hook == .input || hook == .postrouting && interface != .loopback { skb.connection = 0 }
     }
@@ -168,19 +174,101 @@ public struct Hooks: ~Copyable {
   }
 
   @_lifetime(borrow skb)
-  private func look(
+  func look(
     _ hook: Hook, _ header: IPv4Header, _ skb: borrowing SkBuff, interface: InterfaceIndex,
     output: InterfaceIndex, byteCount: Int?
   ) -> HookPacket {
     let name = interfaces[Int(interface.rawValue)]
     let comesIn = hook == .prerouting || hook == .input || hook == .forward
+    let facts = tracksConnections ? facts(of: skb, isSource: hook == .postrouting || hook == .input) : nil
     return HookPacket(
       hook, header, bytes: skb.linear, byteCount: byteCount ?? skb.length, input: comesIn ? name : nil,
       output: hook == .forward ? interfaces[Int(output.rawValue)] : comesIn ? nil : name, mark: skb.mark,
-      state: tracksConnections ? connections.state(of: skb) : nil,
-      beginsConnection: tracksConnections
-        && connections.begins(skb, isSource: hook == .postrouting || hook == .input))
+      state: facts?.state, connectionMark: facts?.mark, beginsConnection: facts?.begins ?? false)
   }
+
+  // MARK: Connections
+
+  /// Makes these the hooks of one of several shards, which have their connections in common: the two directions of one come in
+  /// by different queues. Nothing is tracked yet.
+  public mutating func share(_ connections: any SharedConnections, shard: Int) {
+    precondition(!tracksConnections, "connections are shared before the first is tracked")
+    sharedConnections = connections
+    self.shard = shard
+  }
+
+  /// Has something done with the connections, while no other shard looks at them; afterwards the shard comes back for those
+  /// whose time is over.
+  private mutating func withConnections<Result>(
+    net: inout Net, _ body: (inout ConnectionTracking, inout Net) -> Result
+  ) -> Result {
+    let (result, next) =
+      if let sharedConnections {
+        sharedConnections.withConnections { (body(&$0, &net), $0.nextDeadline) }
+      } else {
+        (body(&ownConnections, &net), ownConnections.nextDeadline)
+      }
+    if let next { connectionTimer.arm(TimerKey(kind: .connection, id: 0), at: next, in: &net.timers) }
+    return result
+  }
+
+  private mutating func track(
+    _ skb: inout SkBuff, _ header: IPv4Header, at hook: Hook, net: inout Net
+  ) -> Bool {
+    let shard = shard
+    return withConnections(net: &net) { $0.track(&skb, header, at: hook, by: shard, net: &$1) }
+  }
+
+  private mutating func translate(
+    _ skb: inout SkBuff, _ header: IPv4Header, _ wanted: Translation?, at place: ConnectionTracking.Place,
+    confirms: Bool, net: inout Net
+  ) -> Bool {
+    withConnections(net: &net) {
+      $0.translate(&skb, header, wanted, at: place, net: &$1) && (!confirms || $0.confirm(skb, net: &$1))
+    }
+  }
+
+  private mutating func setConnectionMark(_ mark: UInt32, of skb: borrowing SkBuff, net: inout Net) {
+    let name = skb.connection
+    withConnections(net: &net) { connections, _ in connections.setMark(mark, of: name) }
+  }
+
+  private func facts(of skb: borrowing SkBuff, isSource: Bool) -> ConnectionTracking.Facts {
+    let name = skb.connection
+    return look { $0.facts(of: name, isSource: isSource) }
+  }
+
+  /// As `withConnections`, for who only looks.
+  private func look<Result>(_ body: (borrowing ConnectionTracking) -> Result) -> Result {
+    if let sharedConnections { return sharedConnections.withConnections { body($0) } }
+    return body(ownConnections)
+  }
+
+  /// What a packet of our own that answers another is of: the same connection, the other way, also when that is not in the
+  /// table yet. Linux: `nf_ct_attach()`.
+  package func connection(answering skb: borrowing SkBuff, isError: Bool) -> UInt32 {
+    let name = skb.connection
+    return name == 0 ? 0 : look { $0.answer(to: name, isError: isError) }
+  }
+
+  /// As `conntrack -L` lists them.
+  public func connectionSnapshot(now: Instant) -> [ConnectionSnapshot] { look { $0.snapshot(now: now) } }
+  /// What was counted about them.
+  public var connectionStatistics: ConnectionStatistics { look { $0.statistics } }
+
+  /// Forgets all. Linux: `conntrack -F`.
+  public mutating func forgetConnections(net: inout Net) {
+    withConnections(net: &net) { $0.removeAll(net: &$1) }
+  }
+
+  /// The time of some may be over.
+  public mutating func timerExpired(due: Instant, net: inout Net) {
+    guard connectionTimer.expire(at: due) else { return }
+    withConnections(net: &net) { $0.expire(net: &$1) }
+  }
+
+  /// Gives the timer back.
+  public mutating func close(net: inout Net) { connectionTimer.cancel(in: &net.timers) }
 
   // MARK: The way out
 

@@ -27,12 +27,18 @@ public final class PacketFilter: HookClient {
     /// The packet's mark, of which the bits of `markMask` are compared.
     public var mark: UInt32?
     public var markMask: UInt32 = .max
+    /// The mark of the packet's connection, of which the bits of `connectionMarkMask` are compared; a packet of none does not
+    /// match. A rule that asks has connections tracked.
+    public var connectionMark: UInt32?
+    public var connectionMarkMask: UInt32 = .max
     /// What the packet may be to its connection. A rule that asks has connections tracked.
     public var states: Set<ConnectionState>?
     /// What becomes of the packet; `nil`: the rule only sets a mark, and the next one is asked.
     public var verdict: HookVerdict?
-    /// A mark that the packet gets.
-    public var setsMark: UInt32?
+    /// A mark that the packet gets. From a connection only a packet that is of one gets it; others do not match.
+    public var setsMark: MarkSource?
+    /// A mark that the packet's connection gets, if it is of one; not in a rule that sets the packet's. Linux: CONNMARK.
+    public var setsConnectionMark: MarkSource?
     /// Names the rule; given when it is added.
     public internal(set) var handle: UInt32 = 0
     /// Packets the rule matched, and their bytes from the IP header on.
@@ -51,10 +57,31 @@ public final class PacketFilter: HookClient {
     }
 
     /// Whether the rule works only where connections are tracked.
-    public var needsConnections: Bool { states != nil || translation != nil }
+    public var needsConnections: Bool {
+      states != nil || translation != nil || connectionMark != nil || setsConnectionMark != nil
+        || setsMark == .connection
+    }
 
     public var translation: Translation? {
       if case .translate(let translation) = verdict?.action { translation } else { nil }
+    }
+  }
+
+  /// Where a mark that is set comes from.
+  public enum MarkSource: Sendable, Equatable {
+    case number(UInt32)
+    /// The packet's own. Linux: `--save-mark`.
+    case packet
+    /// That of its connection. Linux: `--restore-mark`.
+    case connection
+
+    /// - Parameter connection: `nil`: it is of none.
+    func value(packet: UInt32, connection: UInt32?) -> UInt32 {
+      switch self {
+      case .number(let number): number
+      case .packet: packet
+      case .connection: connection ?? 0
+      }
     }
   }
 
@@ -65,9 +92,10 @@ public final class PacketFilter: HookClient {
   /// Adds a rule behind the others.
   ///
   /// - Throws: EINVAL for a rule that cannot be: `reject` elsewhere than at `input`, `forward` and `output`, a translation
-  ///   where its kind has no place, an interface on the other way, ports without TCP or UDP, and a rule that does nothing.
+  ///   where its kind has no place, an interface on the other way, ports without TCP or UDP, two marks, and a rule that does
+  ///   nothing.
   public func append(_ rule: Rule, handle: UInt32) throws(Errno) {
-    guard rule.isPossible, rule.verdict != nil || rule.setsMark != nil else { throw .EINVAL }
+    guard rule.isPossible, rule.verdict != nil || rule.setsSomething else { throw .EINVAL }
     var rule = rule
     rule.handle = handle
     rules.append(rule)
@@ -87,19 +115,33 @@ public final class PacketFilter: HookClient {
   public var needsConnections: Bool { rules.contains { $0.needsConnections } }
 
   public func verdict(on packet: borrowing HookPacket) -> HookVerdict {
-    var mark: UInt32?
-    for index in rules.indices where rules[index].matches(packet, mark: mark ?? packet.mark) {
+    var (mark, connectionMark): (UInt32?, UInt32?) = (nil, nil)
+    for index in rules.indices
+    where rules[index].matches(
+      packet, mark: mark ?? packet.mark, connectionMark: connectionMark ?? packet.connectionMark)
+    {
       if rules[index].translation != nil && !packet.beginsConnection { continue }
       rules[index].packetCount &+= 1
       rules[index].byteCount &+= UInt64(packet.byteCount)
-      if let new = rules[index].setsMark { mark = new }
-      if let verdict = rules[index].verdict { return HookVerdict(verdict.action, mark: verdict.mark ?? mark) }
+      if let source = rules[index].setsMark {
+        mark = source.value(packet: packet.mark, connection: connectionMark ?? packet.connectionMark)
+      }
+      if let source = rules[index].setsConnectionMark {
+        connectionMark = source.value(packet: mark ?? packet.mark, connection: nil)
+      }
+      if let verdict = rules[index].verdict {
+        return HookVerdict(
+          verdict.action, mark: verdict.mark ?? mark, connectionMark: verdict.connectionMark ?? connectionMark
+        )
+      }
     }
-    return HookVerdict(.accept, mark: mark)
+    return HookVerdict(.accept, mark: mark, connectionMark: connectionMark)
   }
 }
 
 extension PacketFilter.Rule {
+  var setsSomething: Bool { setsMark != nil || setsConnectionMark != nil }
+
   var isPossible: Bool {
     switch verdict?.action {
     case .reject(let kind):
@@ -115,12 +157,19 @@ extension PacketFilter.Rule {
     if inputInterface != nil && (hook == .output || hook == .postrouting) { return false }
     if outputInterface != nil && (hook == .prerouting || hook == .input) { return false }
     if icmpType != nil && self.protocol != .icmp { return false }
+    // Which of two were set first would matter.
+    if setsMark != nil && setsConnectionMark != nil { return false }
+    if setsMark == .packet || setsConnectionMark == .connection { return false }
     let hasPorts = sourcePorts != nil || destinationPorts != nil
     return !hasPorts || self.protocol == .tcp || self.protocol == .udp
   }
 
-  /// - Parameter mark: the packet's, as the rules before have set it.
-  func matches(_ packet: borrowing HookPacket, mark current: UInt32) -> Bool {
+  /// - Parameters:
+  ///   - current: the packet's mark, as the rules before have set it.
+  ///   - connectionMark: that of its connection; `nil`: it is of none.
+  func matches(
+    _ packet: borrowing HookPacket, mark current: UInt32, connectionMark known: UInt32?
+  ) -> Bool {
     if packet.hook != hook { return false }
     if let number = self.protocol, number != packet.protocol { return false }
     if let source, !(packet.source.v4.map { source.contains($0) } ?? false) { return false }
@@ -135,6 +184,10 @@ extension PacketFilter.Rule {
     if let inputInterface, inputInterface != packet.inputInterface { return false }
     if let outputInterface, outputInterface != packet.outputInterface { return false }
     if let mark, current & markMask != mark { return false }
+    if let connectionMark {
+      guard let known, known & connectionMarkMask == connectionMark else { return false }
+    }
+    if setsMark == .connection && known == nil { return false }
     if let states {
       guard let state = packet.connectionState, states.contains(state) else { return false }
     }

@@ -61,7 +61,7 @@ enum PacketRewriting {
     let message = header.headerByteCount
     let start = message + ICMPHeader.byteCount
     guard skb.unclone(), skb.linearize(), skb.length > start, var bytes = skb.writable(),
-      let inner = IPv4Header(parsing: bytes.bytes.extracting(start..<bytes.byteCount))
+      let inner = IPv4Header(quoted: bytes.bytes.extracting(start..<bytes.byteCount))
     else { return false }
     let address = isSource ? tuple.source : tuple.destination
     let old = isSource ? inner.source : inner.destination

@@ -177,7 +177,8 @@ extension ConnectionTracking {
     if kind == .reset && old == .established && !isExact { new = old }
     table[slot].tcp.note(segment, kind, direction)
     table[slot].tcp.state = new
-    var time = table[slot].tcp.time(settings)
+    // Whatever it is to the connection: after a reset hardly anything will follow.
+    var time = kind == .reset ? settings.tcpClose : table[slot].tcp.time(settings)
     if table[slot].tcp.retransmissions >= settings.tcpRetransmissions {
       time = min(time, settings.tcpMaximumRetransmissions)
     }

@@ -61,6 +61,12 @@ final class EchoStream: StreamService {
         try shard.discard(socket, count: sent)
         moved += sent
         if sent < count { return }
+        // A short read took all there was: another would tell of no more than the end, or an error.
+        if count < piece.count,
+          shard.readiness(of: socket).isDisjoint(with: [.readable, .error, .hangup])
+        {
+          return
+        }
       } catch {
         if error != .EAGAIN { end(socket, reset: error != .EPIPE, on: &shard) }
         return

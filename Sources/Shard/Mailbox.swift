@@ -13,8 +13,8 @@ package enum Handover: Sendable {
   case datagram(HandedPacket, DatagramSearch)
   /// A copy of a datagram that is for every socket that wants it.
   case copy(HandedPacket)
-  /// An ICMP error about a TCP connection that another shard may have.
-  case error(TransportError)
+  /// An ICMP error about a TCP connection, and the shards that do not have it, a bit for each.
+  case error(TransportError, asked: UInt64)
   /// An ICMP error about a datagram, and how far the search for its socket has come.
   case datagramError(TransportError, DatagramSearch)
 }

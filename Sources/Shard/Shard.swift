@@ -167,7 +167,7 @@ public struct Shard: ~Copyable, @unchecked Sendable {
     sockets.udp.table.share(tables.datagrams, shard: queue)
     sockets.ping.table.share(tables.pings, shard: queue)
     sockets.udpLite.table.share(tables.liteDatagrams, shard: queue)
-    host.internet.share(tables.identifications, tables.groups)
+    host.internet.share(tables.identifications, tables.groups, tables.connections, shard: queue)
   }
 
   /// As `nextDeadline`, for whoever would sleep until then: the wire has word to wake them.

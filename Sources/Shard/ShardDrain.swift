@@ -20,13 +20,12 @@ extension Shard {
       var isQuiet = true
       var isStalled = false
       publish()
-      if nic.hasTransmitWork {
-        if transmit() { isQuiet = false } else { isStalled = true }
-      }
+      // What frames out and their completions bring about comes below, in this round.
+      if nic.hasTransmitWork { isStalled = !transmit() }
       if nic.takeInterrupt(now: host.net.now) || pollAgain {
         pollAgain = host.poll(ethernet, into: &input)
+        if pollAgain || !input.isEmpty { isQuiet = false }
         deliver()
-        isQuiet = false
       }
       if host.link.devices[ethernet].hasIngressWork {
         host.link.devices[ethernet].runIngress(into: &input, net: &host.net)
@@ -39,11 +38,7 @@ extension Shard {
         deliver()
         isQuiet = false
       }
-      // Asked first: the error is a large value, moved about even when there is none.
-      while host.internet.hasTransportErrors, let error = host.internet.takeTransportError() {
-        isQuiet = false
-        sockets.error(error, host: &host)
-      }
+      if takeErrors() { isQuiet = false }
       sockets.runPending(host: &host)
       if host.link.devices[ethernet].hasScheduledWork && !host.link.devices[ethernet].isStopped {
         isQuiet = false
@@ -189,9 +184,24 @@ extension Shard {
   }
 
   mutating func deliver() {
-    while let skb = input.popFirst() { receive(skb) }
+    while let skb = input.popFirst() {
+      receive(skb)
+      takeErrors()
+    }
     // Only what comes in from the wire tells of one.
     if hasConflictToReport { reportConflicts() }
+  }
+
+  /// Gives errors to the sockets whose packets they are about. Returns whether there were any.
+  @inline(__always) @discardableResult
+  private mutating func takeErrors() -> Bool {
+    var found = false
+    // Asked first: the error is a large value, moved about even when there is none.
+    while host.internet.hasTransportErrors, let error = host.internet.takeTransportError() {
+      receiveError(error)
+      found = true
+    }
+    return found
   }
 
   /// One packet up the floors. Linux: `netif_receive_skb()`.

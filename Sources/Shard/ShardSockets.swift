@@ -104,10 +104,12 @@ extension Shard {
 
   /// Sends what several buffers hold from byte `offset` of all of them on. Linux: writev(2).
   package mutating func send(
-    _ id: SocketID, _ header: MessageHeader, from buffers: UnsafeBufferPointer<IoVector>, at offset: Int
+    _ id: SocketID, _ header: MessageHeader, from buffers: UnsafeBufferPointer<IoVector>, at offset: Int,
+    userCopy: UserCopy? = nil
   ) throws(Errno) -> Int {
     guard var iter = unsafe IovIter(buffers, direction: .source) else { throw .EINVAL }
     iter.advance(min(offset, iter.count))
+    unsafe iter.userCopy = userCopy
     let count = try sockets.sendmsg(id, header: header, iter: &iter, host: &host)
     bytesMoved &+= count
     return count
@@ -115,10 +117,12 @@ extension Shard {
 
   /// Fills several buffers from byte `offset` of all of them on. Linux: readv(2).
   package mutating func receiveFrom(
-    _ id: SocketID, into buffers: UnsafeBufferPointer<IoVector>, at offset: Int, flags: MessageFlags
+    _ id: SocketID, into buffers: UnsafeBufferPointer<IoVector>, at offset: Int, flags: MessageFlags,
+    userCopy: UserCopy? = nil
   ) throws(Errno) -> Received {
     guard var iter = unsafe IovIter(buffers, direction: .destination) else { throw .EINVAL }
     iter.advance(min(offset, iter.count))
+    unsafe iter.userCopy = userCopy
     let received: Received
     if sockets.givesOnlyBytes(id, flags) {
       received = Received(byteCount: try sockets.recv(id, iter: &iter, flags: flags, host: &host))
@@ -152,7 +156,9 @@ extension Shard {
     _ id: SocketID, upTo limit: Int, flags: MessageFlags
   ) throws(Errno) -> Received {
     let isError = flags.contains(.errorQueue)
-    let available = isError ? sockets.queuedErrorByteCount(id) : sockets.receivableByteCount(id)
+    let available =
+      isError
+      ? sockets.queuedErrorByteCount(id) : sockets.receivableByteCount(id, isPeek: flags.contains(.peek))
     let count = min(limit, available)
     guard count > 0 else {
       // Nothing is there, or nothing but an error or the end: which, the call says without any room.

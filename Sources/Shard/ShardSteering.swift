@@ -14,7 +14,7 @@ import UDP
 /// - A SYN of a new flow stays where it came in if somebody listens there: Linux sends the flow to the queue that
 ///   answered. Else it goes to a listener of another shard, or is answered at once. It changes shards once at most.
 /// - Datagrams, echo replies and ICMP errors about them: see `receiveDatagram`. Echo requests are answered where they are.
-/// - What ARP tells and ICMP errors about TCP are for all.
+/// - An ICMP error about a TCP connection goes where a segment of the connection would. What ARP tells is for all.
 extension Shard {
   /// A packet from the device or from ourselves, in a stack of several shards.
   package mutating func receiveShared(_ skb: consuming SkBuff) {
@@ -53,19 +53,28 @@ extension Shard {
   private mutating func receiveSteered(_ input: consuming IPv4Layer.Input) {
     switch consume input {
     case .tcp(let skb, let header): receiveSegment(skb, header, asked: 0)
-    case .error(let report):
-      guard report.protocol == .tcp else {
-        receiveDatagramError(report, DatagramSearch())
-        return
-      }
-      let owners = steering?.users(of: report.local.port) ?? 0
-      for peer in peers.indices where peer != queue && owners >> UInt64(peer) & 1 == 1 {
-        hand(.error(report), to: peer)
-      }
-      sockets.error(report, host: &host)
     case .consumed: break
     case .udp(let skb, let header): receiveDatagram(skb, header)
     case .icmp(let skb, let header): receiveDatagram(skb, header, DatagramSearch())
+    }
+  }
+
+  /// Gives an error to the socket whose packet it is about. IP's own finding is about a packet of this shard's.
+  mutating func receiveError(_ report: TransportError) {
+    guard !peers.isEmpty && !report.isLocal else { return sockets.error(report, host: &host) }
+    guard report.protocol == .tcp else { return receiveDatagramError(report, DatagramSearch()) }
+    receiveConnectionError(report, asked: 0)
+  }
+
+  /// Takes an error about a TCP connection in here, or hands it to a shard that may have the connection. Whoever is asked
+  /// last counts one that is about nobody's.
+  private mutating func receiveConnectionError(_ report: TransportError, asked: UInt64) {
+    let tried = asked | 1 << UInt64(queue)
+    let flow = FourTuple(local: report.local, remote: report.remote)
+    if let shard = shard(of: flow, by: report.interface, asked: tried) {
+      hand(.error(report, asked: tried), to: shard)
+    } else {
+      sockets.error(report, host: &host)
     }
   }
 
@@ -149,7 +158,7 @@ extension Shard {
     var taken = 0
     for item in peers[queue].takeAll() {
       switch item {
-      case .error(let report): sockets.error(report, host: &host)
+      case .error(let report, let asked): receiveConnectionError(report, asked: asked)
       case .datagramError(let report, let search): receiveDatagramError(report, search)
       case .fragment(let packet):
         if let skb = packet.makePacket(in: host.net.pool) {

@@ -12,9 +12,15 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case ipNotForUs
   case ipReversePathFilter
   case ipOutNoRoute
+  /// A packet of others that nowhere leads to.
+  case ipInNoRoute
+  /// From an address of ours, or from or to 127.0.0.0/8, though it came in by a device.
+  case ipLocalSource, ipLocalnet
   case netfilterDrop
   /// An egress program said so.
   case bpfCgroupEgress
+  /// The program of its route said so, or was sent through within itself.
+  case lightweightTunnel
   case fragmentTimeout
   case fragmentInvalid
   case fragmentTooFar
@@ -22,6 +28,9 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case otherHost
   case unknownEtherType
   case icmpInvalid
+  case icmpChecksum
+  /// Of a kind that nobody asks everybody.
+  case invalidProtocol
   case neighbourQueueFull
   case neighbourFailed
   case neighbourDead
@@ -40,6 +49,8 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case deviceFull
   case deviceTooLong
   case gsoFailed
+  /// A link-layer header does not fit in front of it.
+  case noHeadroom
   case noMemory
   case socketReceiveBuffer
   case tcpFlags
@@ -58,6 +69,7 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
   case tcpMD5Unexpected
   case tcpMD5Failure
   case tcpSignedTwice
+  case tcpMinimumTTL
   case tcpAONotFound
   case tcpAOUnexpected
   case tcpAOKeyNotFound
@@ -77,6 +89,9 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .ipNotForUs: "IP_INADDRERRORS"
     case .ipReversePathFilter: "IP_RPFILTER"
     case .ipOutNoRoute: "IP_OUTNOROUTES"
+    case .ipInNoRoute: "IP_INNOROUTES"
+    case .icmpChecksum: "ICMP_CSUM"
+    case .invalidProtocol: "INVALID_PROTO"
     case .fragmentTimeout: "FRAG_REASM_TIMEOUT"
     case .fragmentInvalid: "FRAG_INVALID"
     case .fragmentTooFar: "FRAG_TOO_FAR"
@@ -94,6 +109,7 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .deviceFull: "FULL_RING"
     case .deviceTooLong: "PKT_TOO_BIG"
     case .gsoFailed: "SKB_GSO_SEG"
+    case .noHeadroom: "NOT_SPECIFIED"
     case .noMemory: "NOMEM"
     case .socketReceiveBuffer: "SOCKET_RCVBUFF"
     case .tcpZeroWindow: "TCP_ZEROWINDOW"
@@ -109,6 +125,7 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case .tcpMD5Unexpected: "TCP_MD5UNEXPECTED"
     case .tcpMD5Failure: "TCP_MD5FAILURE"
     case .tcpSignedTwice: "TCP_AUTH_HDR"
+    case .tcpMinimumTTL: "TCP_MINTTL"
     case .tcpAONotFound: "TCP_AONOTFOUND"
     case .tcpAOUnexpected: "TCP_AOUNEXPECTED"
     case .tcpAOKeyNotFound: "TCP_AOKEYNOTFOUND"

@@ -29,6 +29,10 @@ public struct IoVector {
   }
 }
 
+/// Copies so many bytes between the caller's memory and ours, and says how many of them were there.
+/// Linux: `raw_copy_from_user()`, `raw_copy_to_user()`.
+public typealias UserCopy = @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer, Int) -> Int
+
 /// A cursor over the caller's bytes. Linux: `struct iov_iter`.
 ///
 /// One type over: one buffer (ubuf), a vector of buffers (iovec and, as there is no user/kernel border inside a process,
@@ -64,6 +68,9 @@ public struct IovIter: ~Copyable {
 
   /// Which copy from now on fails, as one of memory that cannot be touched; 0: none. Linux: `should_fail_usercopy()`.
   public var copiesUntilFault = 0
+
+  /// How the caller's memory is touched when it may not be there; `nil`: it is there. Linux: `user_backed_iter()`.
+  package var userCopy: UserCopy? = nil
 
   /// The longest transfer. Linux: `MAX_RW_COUNT`.
   public static let maximumByteCount = 0x7fff_f000
@@ -236,6 +243,18 @@ public struct IovIter: ~Copyable {
     return copiesUntilFault > 0
   }
 
+  /// Copies within one run; fewer bytes than asked when the rest is not there.
+  ///
+  /// Safety: both ends are so long, or `userCopy` finds out.
+  @inline(__always)
+  private func copy(
+    to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer, _ byteCount: Int
+  ) -> Int {
+    if let userCopy = unsafe userCopy { return unsafe userCopy(target, source, byteCount) }
+    unsafe target.copyMemory(from: source, byteCount: byteCount)
+    return byteCount
+  }
+
   /// Copies bytes out of the caller's memory. Linux: `copy_from_iter()`.
   ///
   /// - Returns: how many were copied; fewer than asked when the bytes ran out or a run could not be read.
@@ -249,9 +268,10 @@ public struct IovIter: ~Copyable {
         break
       }
       let length = min(run.count, target.count - copied)
-      unsafe (base + copied).copyMemory(from: source, byteCount: length)
-      advance(length)
-      copied += length
+      let done = unsafe copy(to: base + copied, from: source, length)
+      advance(done)
+      copied += done
+      if done < length { break }
     }
     return copied
   }
@@ -287,6 +307,12 @@ public struct IovIter: ~Copyable {
   public mutating func copyFromFull(into target: UnsafeMutableRawBufferPointer, sum: inout InternetChecksum)
     -> Bool
   {
+    // Memory that may not be there is summed where it has been copied to.
+    if unsafe userCopy != nil {
+      guard unsafe copyFromFull(into: target) else { return false }
+      unsafe sum.add(UnsafeRawBufferPointer(target))
+      return true
+    }
     precondition(direction == .source, "copy_from_iter reads a source iterator")
     guard mayCopy(target.count) else { return false }
     var copied = 0
@@ -323,8 +349,7 @@ public struct IovIter: ~Copyable {
     }
     // One buffer, as nearly always: nothing to walk.
     if case .buffer(let base) = backing, let target = unsafe base, let bytes = source.baseAddress {
-      let length = min(source.count, count)
-      unsafe (target + offset).copyMemory(from: bytes, byteCount: length)
+      let length = unsafe copy(to: target + offset, from: bytes, min(source.count, count))
       offset += length
       count -= length
       return length
@@ -336,24 +361,12 @@ public struct IovIter: ~Copyable {
         break
       }
       let length = min(run.count, source.count - copied)
-      unsafe target.copyMemory(from: base + copied, byteCount: length)
-      advance(length)
-      copied += length
+      let done = unsafe copy(to: target, from: base + copied, length)
+      advance(done)
+      copied += done
+      if done < length { break }
     }
     return copied
-  }
-
-  /// Whether every byte that is left can be touched; checked before anything is queued.
-  public var isAccessible: Bool {
-    switch backing {
-    case .buffer(let base): return unsafe base != nil || count == 0
-    case .vectors(let vectors, let vectorCount):
-      for index in segment..<max(segment, vectorCount) where unsafe vectors[index].base == nil {
-        if unsafe vectors[index].byteCount > 0 { return false }
-      }
-      return true
-    case .slices, .discard: return true
-    }
   }
 }
 

@@ -231,8 +231,12 @@ public struct SkBuff: ~Copyable {
     unsafe header.pointee.length += Int32(count)
   }
   /// A copy of what lies between the network header and the front of the data; empty when nothing was taken off there.
-  public func pulledHeaders() -> [UInt8] {
-    guard let offset = networkHeaderOffset, offset < 0, -offset <= headroom else { return [] }
+  ///
+  /// - Parameter fromLink: from the link-layer header on, where there is one.
+  public func pulledHeaders(fromLink: Bool = false) -> [UInt8] {
+    guard let network = networkHeaderOffset, network < 0, -network <= headroom else { return [] }
+    var offset = network
+    if fromLink, let link = macHeaderOffset, link < network, -link <= headroom { offset = link }
     // Safe: these bytes of the headroom were linear bytes before they were taken off the front.
     return unsafe Array(UnsafeRawBufferPointer(start: linearBase + offset, count: -offset))
   }
@@ -246,11 +250,11 @@ public struct SkBuff: ~Copyable {
   /// Puts a header in front that was made before, with one 16-byte store of which the last `byteCount` bytes count.
   /// Linux: `neigh_hh_output()`.
   ///
-  /// - Returns: false when memory ran out while unsharing.
+  /// - Returns: false, and the packet is as it was, when there is no room for the store, or memory ran out while unsharing.
   @inlinable @inline(__always)
   public mutating func push(cached words: SIMD2<UInt64>, byteCount: Int) -> Bool {
-    precondition(
-      byteCount <= 16 && headroom >= 16, "a packet for a neighbour has room for its link-layer header")
+    precondition(byteCount <= 16, "a link-layer header has at most 16 bytes")
+    guard headroom >= 16 else { return false }
     if isFrontShared { guard unclone() else { return false } }
     // Safe: 16 bytes of headroom lie in front of the linear area's first byte.
     unsafe (linearBase - 16).storeBytes(of: words, as: SIMD2<UInt64>.self)

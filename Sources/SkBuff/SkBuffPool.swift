@@ -50,7 +50,7 @@ struct PoolBlock {
   @usableFromInline var ceilings: InlineArray<3, Int>
   @usableFromInline var isUnderPressure = false
   @usableFromInline var pressureEntries: UInt64 = 0
-  @usableFromInline var drops: InlineArray<64, UInt64> = .init(repeating: 0)
+  @usableFromInline var drops: InlineArray<80, UInt64> = .init(repeating: 0)
   @usableFromInline var tracer: Tracer
 
   @usableFromInline

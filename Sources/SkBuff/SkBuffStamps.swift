@@ -31,7 +31,8 @@ extension SkBuff {
     pool.report(
       TransmitStamp(
         socket: socket, generation: generation, event: event, key: stampKey, time: pool.tracer.now,
-        interface: interface, bytes: bytes, networkHeader: bytes.isEmpty ? nil : networkHeaderOffset))
+        departure: timestamp == .origin ? pool.tracer.now : timestamp, interface: interface, bytes: bytes,
+        networkHeader: bytes.isEmpty ? nil : networkHeaderOffset))
   }
 }
 
@@ -47,6 +48,15 @@ extension SkBuffPool {
 
   /// Whether `takeStamps()` has something.
   @inlinable package var hasStamps: Bool { unsafe block.pointee.hasStamps }
+
+  /// Says of a socket's stamps that nobody was told of yet how its connection is, where that is still to be said.
+  package func describeStamps(of socket: UInt32, by statistics: (TransmitStamp) -> [UInt8]) {
+    for index in unsafe block.pointee.stamps.indices {
+      let stamp = unsafe block.pointee.stamps[index]
+      guard stamp.socket == socket, stamp.statistics.isEmpty else { continue }
+      unsafe block.pointee.stamps[index].statistics = statistics(stamp)
+    }
+  }
 
   /// The stamps that nobody was told of yet, in their order.
   package func takeStamps() -> [TransmitStamp] {

@@ -38,6 +38,10 @@ public struct TransmitStamp: Sendable {
   /// Of a datagram its number, of a stream the sequence number of the last byte of the send.
   public let key: UInt32
   public let time: Instant
+  /// When the packet was sent, or was to leave. Linux: `skb_mstamp_ns`.
+  public let departure: Instant
+  /// How its connection was then, for `SOF_TIMESTAMPING_OPT_STATS`; empty: nobody has said it.
+  public package(set) var statistics: [UInt8] = []
   /// The device that it leaves by; `.none`: it had come to none.
   public let interface: InterfaceIndex
   /// The packet as it was; empty where the time was enough.
@@ -47,13 +51,15 @@ public struct TransmitStamp: Sendable {
 
   package init(
     socket: UInt32, generation: UInt32, event: StampEvent, key: UInt32, time: Instant,
-    interface: InterfaceIndex = .none, bytes: [UInt8] = [], networkHeader: Int? = nil
+    departure: Instant = .origin, interface: InterfaceIndex = .none, bytes: [UInt8] = [],
+    networkHeader: Int? = nil
   ) {
     self.socket = socket
     self.generation = generation
     self.event = event
     self.key = key
     self.time = time
+    self.departure = departure
     self.interface = interface
     self.bytes = bytes
     self.networkHeader = networkHeader

@@ -15,6 +15,7 @@ public enum ControlMessages {
     static let socket: Int32 = 1
     static let ip: Int32 = 0
     static let udp: Int32 = 17
+    static let tcp: Int32 = 6
   }
   /// Types that a send may carry, with Linux's numbers.
   enum Kind {
@@ -25,6 +26,8 @@ public enum ControlMessages {
     static let timestampNanoseconds: Int32 = 35
     static let mark: Int32 = 36
     static let timestamping: Int32 = 37
+    static let drops: Int32 = 40
+    static let timestampStatistics: Int32 = 54
     static let txTime: Int32 = 61
     static let timestampNew: Int32 = 63
     static let timestampNanosecondsNew: Int32 = 64
@@ -37,6 +40,9 @@ public enum ControlMessages {
     static let returnOptions: Int32 = 7
     static let packetInfo: Int32 = 8
     static let receiveErrors: Int32 = 11
+    static let originalDestination: Int32 = 20
+    static let fragmentSize: Int32 = 25
+    static let unread: Int32 = 36
     static let udpSegment: Int32 = 103
     static let udpReceiveOffload: Int32 = 104
   }
@@ -171,10 +177,19 @@ public enum ControlMessages {
   ) -> (byteCount: Int, isTruncated: Bool) {
     var writer = Writer()
     if let times = control.times { writer.write(times, &bytes) }
-    if let size = control.segmentByteCount {
-      writer.begin(Kind.udpReceiveOffload, 4, level: Level.udp, &bytes)
-      writer.host(UInt32(truncatingIfNeeded: size), &bytes)
+    for (kind, value) in [(Kind.drops, control.dropCount), (Kind.mark, control.mark)] {
+      if let value { writer.write(kind, value, level: Level.socket, &bytes) }
+    }
+    if let statistics = control.stampStatistics {
+      writer.begin(Kind.timestampStatistics, statistics.count, level: Level.socket, &bytes)
+      for byte in statistics { writer.byte(byte, &bytes) }
       writer.end(&bytes)
+    }
+    if let unread = control.unreadByteCount {
+      writer.write(Kind.unread, UInt32(clamping: unread), level: Level.tcp, &bytes)
+    }
+    if let size = control.segmentByteCount {
+      writer.write(Kind.udpReceiveOffload, UInt32(truncatingIfNeeded: size), level: Level.udp, &bytes)
     }
     if let destination = control.destination {
       writer.begin(Kind.packetInfo, 12, &bytes)
@@ -184,9 +199,7 @@ public enum ControlMessages {
       writer.end(&bytes)
     }
     if let timeToLive = control.timeToLive {
-      writer.begin(Kind.timeToLive, 4, &bytes)
-      writer.host(UInt32(timeToLive), &bytes)
-      writer.end(&bytes)
+      writer.write(Kind.timeToLive, UInt32(timeToLive), &bytes)
     }
     if let type = control.typeOfService {
       writer.begin(Kind.typeOfService, 1, &bytes)
@@ -200,6 +213,18 @@ public enum ControlMessages {
       writer.begin(kind, list.count, &bytes)
       for byte in list { writer.byte(byte, &bytes) }
       writer.end(&bytes)
+    }
+    if let destination = control.originalDestination {
+      // struct sockaddr_in.
+      writer.begin(Kind.originalDestination, 16, &bytes)
+      writer.host(UInt32(AddressFamily.inet.rawValue) | UInt32(destination.port.byteSwapped) << 16, &bytes)
+      writer.network(destination.address.v4?.rawValue ?? 0, &bytes)
+      writer.host(0, &bytes)
+      writer.host(0, &bytes)
+      writer.end(&bytes)
+    }
+    if let byteCount = control.largestFragment {
+      writer.write(Kind.fragmentSize, UInt32(byteCount), &bytes)
     }
     if let error = control.error {
       // struct sock_extended_err, then the offender's sockaddr_in.
@@ -247,6 +272,15 @@ public enum ControlMessages {
       HostOrder.store32(UInt32(bitPattern: level), to: &bytes, at: start + 8)
       HostOrder.store32(UInt32(bitPattern: type), to: &bytes, at: start + 12)
       position = start + headerByteCount
+    }
+    /// A message of one number.
+    @_lifetime(bytes: copy bytes)
+    mutating func write(
+      _ kind: Int32, _ value: UInt32, level: Int32 = Level.ip, _ bytes: inout MutableRawSpan
+    ) {
+      begin(kind, 4, level: level, &bytes)
+      host(value, &bytes)
+      end(&bytes)
     }
     /// Linux: the end of `__sock_recv_timestamp()`.
     @_lifetime(bytes: copy bytes)

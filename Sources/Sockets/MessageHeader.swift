@@ -11,15 +11,15 @@ public struct MessageHeader: Sendable {
   /// `MSG_*`. Linux: the argument of `sendmsg()`.
   public var flags: MessageFlags
   /// What is wrong with a datagram's name; told when nothing that comes before it is.
-  package var nameError: Errno?
+  @usableFromInline package var nameError: Errno?
   /// What is wrong with the control messages; told when nothing that comes before it is. Linux: `sockc_err` of a stream.
-  package var controlError: Errno?
+  @usableFromInline package var controlError: Errno?
   /// The control messages came as bytes, and what they may ask for was looked at as they were read.
-  var isParsed = false
+  @usableFromInline var isParsed = false
   /// Flags that only callers inside the stack may set.
-  package var internalFlags: MessageFlags = []
+  @usableFromInline package var internalFlags: MessageFlags = []
 
-  public init(
+  @inlinable public init(
     address: SocketAddress? = nil, control: SendControl = SendControl(), flags: MessageFlags = []
   ) {
     self.address = address

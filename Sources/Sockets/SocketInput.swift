@@ -31,7 +31,6 @@ extension SocketLayer {
           info: 0)
       }
     case .icmp(let skb, let header): ping.receive(skb, header: header, net: &host.net)
-    case .error(let report): error(report, host: &host)
     }
   }
 
@@ -42,6 +41,7 @@ extension SocketLayer {
     case .udp: udp.error(report, host: &host)
     case .udpLite: udpLite.error(report, host: &host)
     case .icmp: ping.error(report, host: &host)
+    // Nobody here sends anything else. Linux: `icmp_socket_deliver()` without a handler.
     default: break
     }
   }
@@ -61,9 +61,16 @@ extension SocketLayer {
   /// Gives the times of packets to the sockets that asked for them.
   private mutating func tellStamps(net: inout Net) {
     for stamp in net.pool.takeStamps() {
+      var stamp = stamp
       var id = SocketID(rawValue: stamp.socket, generation: stamp.generation)
       if stamp.generation == 0 { id = holder(of: id) }
       let time = net.timeOfDay(at: stamp.time)
+      let wantsStatistics = try? withCore(id) { (core) throws(Errno) in
+        core.timestamping.contains(.statistics)
+      }
+      if wantsStatistics == true && id.kind == .tcp && stamp.statistics.isEmpty {
+        stamp.statistics = tcp.stampStatistics(of: stamp, id, now: net.now)
+      }
       let isTold = try? withCore(id) { (core) throws(Errno) in core.queueStamp(stamp, time: time) }
       if isTold == true { net.wake(id) }
     }

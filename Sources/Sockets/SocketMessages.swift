@@ -166,10 +166,10 @@ extension SocketLayer {
     }
   }
 
-  /// Whether a receive tells nothing but bytes: of a stream that was not asked when they came.
+  /// Whether a receive tells nothing but bytes: of a stream that was not asked when they came or what is left.
   package mutating func givesOnlyBytes(_ id: SocketID, _ flags: MessageFlags) -> Bool {
     guard id.kind == .tcp, flags.isDisjoint(with: [.errorQueue, .outOfBand]) else { return false }
-    return (try? withCore(id) { (core) throws(Errno) in !core.tellsArrival }) ?? true
+    return (try? withCore(id) { (core) throws(Errno) in !core.tellsArrival && !core.tellsUnread }) ?? true
   }
 
   private static func recordReceive(_ id: SocketID, _ count: Int, _ flags: MessageFlags, net: borrowing Net) {

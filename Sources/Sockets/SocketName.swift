@@ -41,6 +41,15 @@ public enum SocketName {
     return SocketAddress(bytes.loadIPv4(4), port: bytes.load16(2))
   }
 
+  static func bytes(_ address: SocketAddress) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: byteCount)
+    var span = bytes.mutableSpan
+    // Plain bytes, any value is good.
+    var target = unsafe span.mutableBytes
+    write(address, to: &target)
+    return bytes
+  }
+
   /// Writes a `sockaddr_in`. Only an IPv4 address has one.
   @_lifetime(bytes: copy bytes)
   public static func write(_ address: SocketAddress, to bytes: inout MutableRawSpan) {

@@ -47,7 +47,10 @@ protocol SocketOperations {
 
   static func readiness(_ id: SocketID, _ layer: inout SocketLayer) -> Readiness
   static func poll(_ id: SocketID, _ layer: inout SocketLayer) -> Readiness
-  static func receivableByteCount(_ id: SocketID, _ layer: inout SocketLayer) -> Int
+  static func receivableByteCount(_ id: SocketID, isPeek: Bool, _ layer: inout SocketLayer) -> Int
+  static func ioctl(
+    _ id: SocketID, _ request: SocketRequest, _ layer: inout SocketLayer
+  ) throws(Errno) -> Int
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int
   /// `SO_REUSEADDR`, `SO_REUSEPORT` or `SO_BINDTODEVICE` was set.
   static func bindingChanged(_ id: SocketID, _ layer: inout SocketLayer) throws(Errno)
@@ -137,6 +140,9 @@ enum TCPOperations: SocketOperations {
         core.tellsArrival ? core.times(ofReadAt: core.arrival, net: host.net) : nil
       }
     }
+    if try layer.withCore(id, { (core) throws(Errno) in core.tellsUnread }) {
+      message.control.unreadByteCount = try layer.tcp.unreadByteCount(id)
+    }
     // The end of a stream has no urgent byte, nor has one that it does without.
     if message.byteCount == 0 && !message.flags.contains(.truncate) { message.flags = [] }
     return message
@@ -145,8 +151,13 @@ enum TCPOperations: SocketOperations {
 
   static func readiness(_ id: SocketID, _ layer: inout SocketLayer) -> Readiness { layer.tcp.readiness(id) }
   static func poll(_ id: SocketID, _ layer: inout SocketLayer) -> Readiness { layer.tcp.poll(id) }
-  static func receivableByteCount(_ id: SocketID, _ layer: inout SocketLayer) -> Int {
+  static func receivableByteCount(_ id: SocketID, isPeek: Bool, _ layer: inout SocketLayer) -> Int {
     layer.tcp.receivableByteCount(id)
+  }
+  static func ioctl(
+    _ id: SocketID, _ request: SocketRequest, _ layer: inout SocketLayer
+  ) throws(Errno) -> Int {
+    try layer.tcp.ioctl(id, request)
   }
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int {
     try layer.tcp.pathMTU(id)
@@ -216,8 +227,16 @@ extension DatagramOperations {
   }
   /// Datagram sockets owe a wake-up whenever they are asked.
   static func poll(_ id: SocketID, _ layer: inout SocketLayer) -> Readiness { readiness(id, &layer) }
-  static func receivableByteCount(_ id: SocketID, _ layer: inout SocketLayer) -> Int {
-    (try? withTable(&layer) { (table) throws(Errno) in table.receivableByteCount(id) }) ?? 0
+  static func receivableByteCount(_ id: SocketID, isPeek: Bool, _ layer: inout SocketLayer) -> Int {
+    let count = try? withTable(&layer) { (table) throws(Errno) in
+      isPeek ? table.peekableByteCount(id) : table.receivableByteCount(id)
+    }
+    return count ?? 0
+  }
+  static func ioctl(
+    _ id: SocketID, _ request: SocketRequest, _ layer: inout SocketLayer
+  ) throws(Errno) -> Int {
+    try withTable(&layer) { (table) throws(Errno) in try table.ioctl(id, request) }
   }
   static func pathMTU(_ id: SocketID, _ layer: inout SocketLayer, net: borrowing Net) throws(Errno) -> Int {
     try withTable(&layer) { (table) throws(Errno) in try table.pathMTU(id) }

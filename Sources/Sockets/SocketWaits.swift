@@ -20,10 +20,18 @@ extension SocketLayer {
     return (try? withCore(id) { (core) throws(Errno) in core.options.receiveLowWater }) ?? 1
   }
 
-  /// Bytes that a receive would find now: of a stream all, of a datagram socket the first datagram's. Linux: SIOCINQ.
-  public mutating func receivableByteCount(_ id: SocketID) -> Int {
+  /// Bytes that a receive would find now: of a stream all, of a datagram socket those of the datagram that it would take, or
+  /// see as a peek.
+  public mutating func receivableByteCount(_ id: SocketID, isPeek: Bool = false) -> Int {
     guard let operations = try? operations(id) else { return 0 }
-    return operations.receivableByteCount(id, &self)
+    return operations.receivableByteCount(id, isPeek: isPeek, &self)
+  }
+
+  /// What a socket tells of its queues. Linux: `sock_ioctl()`.
+  ///
+  /// - Throws: `EBADF`; EINVAL for the queues of a listener; ENOTTY for what the kind of socket does not have.
+  public mutating func ioctl(_ id: SocketID, _ request: SocketRequest) throws(Errno) -> Int {
+    try operations(id).ioctl(id, request, &self)
   }
 
   /// Sets `SO_RCVTIMEO`; `nil`: wait for ever.

@@ -169,7 +169,10 @@ public final class Stack: Sendable {
   private static func join(_ shards: [LockedShard]) {
     guard shards.count > 1 else { return }
     let inboxes = shards.map(\.inbox)
-    let tables = shards[0].inspect { SharedTables(for: &$0, count: shards.count, groups: StackGroups()) }
+    let tables = shards[0].inspect {
+      SharedTables(
+        for: &$0, count: shards.count, groups: StackGroups(), connections: StackConnections())
+    }
     for (index, shard) in shards.enumerated() {
       shard.inspect { $0.join(inboxes, as: index, sharing: tables) }
     }

@@ -9,7 +9,10 @@ struct SequenceExtension: Sendable {
   /// The highest number that passed by.
   private var highest: SequenceNumber
 
-  init(from initial: SequenceNumber) { highest = initial }
+  init(from initial: SequenceNumber, extension32: UInt32 = 0) {
+    highest = initial
+    self.extension32 = extension32
+  }
 
   func of(_ sequence: SequenceNumber) -> UInt32 {
     if sequence.isBefore(highest) {
@@ -157,6 +160,20 @@ struct Authentication: Sendable {
   mutating func learn(remote initial: SequenceNumber) {
     remoteInitial = initial
     received = SequenceExtension(from: initial)
+    forgetTrafficKeys()
+  }
+
+  func repair(send: SequenceNumber, receive: SequenceNumber) -> AuthenticationRepair {
+    AuthenticationRepair(
+      localInitial: localInitial.rawValue, remoteInitial: remoteInitial.rawValue,
+      sentExtension: sent.of(send), receivedExtension: received.of(receive))
+  }
+
+  mutating func restore(_ repair: AuthenticationRepair, send: SequenceNumber, receive: SequenceNumber) {
+    localInitial = SequenceNumber(repair.localInitial)
+    remoteInitial = SequenceNumber(repair.remoteInitial)
+    sent = SequenceExtension(from: send, extension32: repair.sentExtension)
+    received = SequenceExtension(from: receive, extension32: repair.receivedExtension)
     forgetTrafficKeys()
   }
 

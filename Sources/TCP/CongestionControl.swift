@@ -98,10 +98,9 @@ enum CongestionControl {
   ///   - smoothed8: eight times the smoothed RTT, in microseconds.
   @inline(__always)
   func pacingRate(window: CongestionWindow, packetsOut: Int, mss: Int, smoothed8: Int64) -> UInt64 {
-    let bytes = UInt64(max(window.segments, packetsOut)) &* UInt64(mss) &* 8_000_000
-    let per = bytes / UInt64(max(smoothed8, 1))
     let slow = window.threshold.map { window.segments < $0 / 2 } ?? true
-    return slow ? per &* 2 : per / 100 &* 120
+    let perSegment = UInt64(mss) &* (slow ? 16_000_000 : 9_600_000)
+    return perSegment &* UInt64(max(window.segments, packetsOut)) / UInt64(max(smoothed8, 1))
   }
 }
 

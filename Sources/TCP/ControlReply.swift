@@ -27,17 +27,28 @@ struct ControlReply {
   /// Options behind all others, a multiple of 4 bytes.
   var extra: [UInt8] = []
 
+  /// Linux: `IPV4_MIN_MTU`.
+  private static let leastMTU = 68
+
+  /// What its way may depend on.
+  private var flow: RoutingFlow {
+    RoutingFlow(
+      .tcp, mark: sendOptions.mark, typeOfService: sendOptions.typeOfService, sourcePort: tuple.local.port,
+      destinationPort: tuple.remote.port, user: user)
+  }
+
   /// Sends it; a reply that cannot be sent is dropped, the peer will ask again.
   @discardableResult
   func send(host: inout Host) -> XmitResult {
     guard let source = tuple.local.address.v4, let destination = tuple.remote.address.v4,
       var route = try? host.route(
         to: networkOptions.firstHop ?? destination, from: source, onLink: networkOptions.isStrictRoute,
-        by: device,
-        flow: RoutingFlow(
-          .tcp, mark: sendOptions.mark, typeOfService: sendOptions.typeOfService,
-          sourcePort: tuple.local.port, destinationPort: tuple.remote.port, user: user))
-    else { return .dropped }
+        by: device, flow: host.routesByFlow ? flow : RoutingFlow(), counts: flags.contains(.syn))
+    else {
+      // Linux: `tcp_v4_send_reset()` counts what it has tried to send.
+      if !flags.contains(.syn) { countSent(&host.net) }
+      return .dropped
+    }
     guard var packet = host.net.pool.allocate(headroom: TCPConnection.headroom, linear: 0, use: .transit)
     else {
       return .dropped
@@ -50,33 +61,48 @@ struct ControlReply {
     else {
       return .dropped
     }
-    host.net.counters.count(.TcpOutSegs)
-    if flags.contains(.rst) { host.net.counters.count(.TcpOutRsts) }
+    countSent(&host.net)
     var sendOptions = sendOptions
     sendOptions.optionByteCount = networkOptions.byteCount
+    sendOptions.device = device
     guard
       IPv4Layer.push(networkOptions, onto: &packet, route: route, destination: destination, net: host.net)
     else {
       packet.drop(.noMemory)
       return .dropped
     }
+    // What no socket is the sender of is never cut, and a SYN-ACK is too short to be (RFC 791: 68 bytes pass whole). Linux:
+    // `ip_send_unicast_reply()`, `ip_build_and_send_pkt()`.
+    if !flags.contains(.syn) || packet.length + IPv4Header.minimumByteCount <= Self.leastMTU {
+      sendOptions.pmtuDiscovery = .do
+    }
+    sendOptions.isZeroBesideDF = true
     return host.output(packet, route: &route, options: sendOptions)
+  }
+
+  private func countSent(_ net: inout Net) {
+    net.counters.count(.TcpOutSegs)
+    if flags.contains(.rst) { net.counters.count(.TcpOutRsts) }
   }
 
   /// The reset that answers a segment nobody wants (RFC 9293 3.10.7.1).
   ///
   /// - Parameters:
+  ///   - typeOfService: of what it answers, which is its own. Linux: `tcp_v4_send_reset()`.
   ///   - device: that of the socket that it was for; `.none`: nobody's.
   static func reset(
-    for segment: IncomingSegment, tuple: FourTuple, by device: InterfaceIndex = .none,
+    for segment: IncomingSegment, typeOfService: UInt8, tuple: FourTuple, by device: InterfaceIndex = .none,
     signing: SegmentSigning = .none
   ) -> ControlReply {
+    var reset = ControlReply(
+      tuple: tuple, sequence: SequenceNumber(0), flags: .rst, device: device, signing: signing)
     if segment.flags.contains(.ack) {
-      return ControlReply(
-        tuple: tuple, sequence: segment.acknowledgment, flags: .rst, device: device, signing: signing)
+      reset.sequence = segment.acknowledgment
+    } else {
+      reset.acknowledgment = segment.endSequence
+      reset.flags.insert(.ack)
     }
-    return ControlReply(
-      tuple: tuple, sequence: SequenceNumber(0), acknowledgment: segment.endSequence, flags: [.rst, .ack],
-      device: device, signing: signing)
+    reset.sendOptions.typeOfService = typeOfService
+    return reset
   }
 }

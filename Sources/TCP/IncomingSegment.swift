@@ -14,6 +14,8 @@ struct IncomingSegment {
   var headerByteCount: UInt8
   /// The two lowest bits of the type of service (RFC 3168).
   var networkMark: UInt8
+  /// Of its IP header.
+  var timeToLive: UInt8
 
   /// RFC 9293 3.7.1: 536 when a SYN names none, or zero. Never below Linux's 48, `TCP_MIN_SND_MSS`.
   var peerMSS: Int {

@@ -11,16 +11,16 @@ struct InitialWindow {
   let clamp: Int
 
   /// - Parameters:
-  ///   - fixedBuffer: `SO_RCVBUF`; `nil`: nobody has set it.
+  ///   - buffer: bytes that the receive queues may take; `isFixed`: by `SO_RCVBUF`.
   ///   - mss: payload of the peer's full segments.
   ///   - isScaled: both sides ask for a scale, or may.
   init(
-    _ options: TCPSocketOptions, fixedBuffer: Int?, segment mss: Int, isScaled: Bool, net: borrowing Net
+    _ options: TCPSocketOptions, buffer: Int, isFixed: Bool, segment mss: Int, isScaled: Bool,
+    net: borrowing Net
   ) {
-    let buffer = fixedBuffer ?? net.settings.tcpReadMemory.initial
     let full = TCPReceiver.windowFrom(space: buffer, ratio: TCPReceiver.initialScalingRatio)
     var most = options.windowClamp > 0 ? options.windowClamp : 65535 << 14
-    if fixedBuffer != nil { most = min(most, full) }
+    if isFixed { most = min(most, full) }
     var space = min(full, most)
     if space > mss { space -= space % mss }
     // What the SYN's field cannot say is said by the first ACK.

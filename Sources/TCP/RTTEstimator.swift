@@ -1,6 +1,18 @@
 import Tables
 import Timers
 
+/// What was asked of the timers, in milliseconds. Linux: `icsk_rto_max`, `icsk_rto_min`, `icsk_delack_max`.
+public struct TimeoutLimits: Sendable, Equatable {
+  /// `TCP_RTO_MAX_MS`.
+  public var greatestTimeout: UInt32 = 120_000
+  /// `TCP_RTO_MIN_US`.
+  public var leastTimeout: UInt8 = 200
+  /// `TCP_DELACK_MAX_US`.
+  public var greatestAckDelay: UInt8 = 200
+
+  public init() {}
+}
+
 /// Smoothed round-trip time and retransmission timeout (RFC 6298), with Linux's variance that decays once per window.
 /// Linux: `tcp_rtt_estimator()`, `tcp_set_rto()`.
 struct RTTEstimator {
@@ -19,10 +31,22 @@ struct RTTEstimator {
   private var windowEnd: UInt32 = 0
   @Narrow<Int32> var backoff = 0
   private(set) var timeout = RTTEstimator.initialTimeout
+  private(set) var limits: TimeoutLimits
   /// Minimum over a sliding 5-minute window in two halves (`tcp_min_rtt_wlen` 300 s).
   private var minimumCurrent: Int64 = .max
   private var minimumPrevious: Int64 = .max
   private var minimumSince = Instant.origin
+
+  init(limits: TimeoutLimits = TimeoutLimits()) { self.limits = limits }
+
+  var least: Nanoseconds { .milliseconds(Int64(limits.leastTimeout)) }
+  var greatest: Nanoseconds { .milliseconds(Int64(limits.greatestTimeout)) }
+
+  /// From the next measurement or timeout on; what waits longer than may be is cut short.
+  mutating func limit(_ new: TimeoutLimits) {
+    limits = new
+    timeout = min(timeout, greatest)
+  }
 
   var hasSample: Bool { smoothed8 != 0 }
   var smoothed: Nanoseconds { .microseconds(smoothed8 >> 3) }
@@ -49,7 +73,7 @@ struct RTTEstimator {
     if smoothed8 == 0 {
       smoothed8 = measured << 3
       deviation4 = measured << 1
-      variation = max(deviation4, Self.minimumTimeout.microseconds)
+      variation = max(deviation4, Int64(limits.leastTimeout) * 1000)
       deviationMax = variation
       windowEnd = next
     } else {
@@ -70,30 +94,31 @@ struct RTTEstimator {
       if Int32(bitPattern: acknowledged &- windowEnd) > 0 {
         if deviationMax < variation { variation -= (variation - deviationMax) >> 2 }
         windowEnd = next
-        deviationMax = Self.minimumTimeout.microseconds
+        deviationMax = Int64(limits.leastTimeout) * 1000
       }
     }
     setTimeout()
   }
 
   /// RTO from the estimate, back-off cleared. Linux: `tcp_set_rto()`.
+  @inline(__always)
   mutating func setTimeout() {
     guard hasSample else {
       timeout = Self.initialTimeout
       return
     }
     let microseconds = (smoothed8 >> 3) + variation
-    timeout = min(max(.microseconds(microseconds), Self.minimumTimeout), Self.maximumTimeout)
+    timeout = min(max(.microseconds(microseconds), least), greatest)
   }
 
   /// RFC 6298 5.5: back off the timer.
   mutating func backOff() {
     backoff += 1
-    timeout = min(timeout << 1, Self.maximumTimeout)
+    timeout = min(timeout << 1, greatest)
   }
 
   /// RFC 6298 5.7: a handshake whose SYN was retransmitted starts data with 3 s.
-  mutating func useInitialFallback() { if !hasSample { timeout = .seconds(3) } }
+  mutating func useInitialFallback() { if !hasSample { timeout = min(.seconds(3), greatest) } }
 
   private mutating func updateMinimum(_ measured: Int64, _ now: Instant) {
     if now - minimumSince > .seconds(150) {

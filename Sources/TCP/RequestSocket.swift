@@ -67,6 +67,9 @@ struct TimeWaitSocket: ~Copyable {
   var timestampRecentAt: Instant
   /// The device that the connection was bound to. Linux: `tw_bound_dev_if`.
   var device: InterfaceIndex
+  /// Of the connection's socket. Linux: `tw_mark`, `tw_tos`.
+  var mark: UInt32
+  var typeOfService: UInt8
   var expires: Instant
   /// Its place in the port table: the port is not free before the wait is over.
   var binding = PortBinding()

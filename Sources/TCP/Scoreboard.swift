@@ -50,6 +50,10 @@ struct Scoreboard: ~Copyable {
     queue.append(skb)
   }
 
+  /// The SYN-ACK of a child that sends before its handshake is over has gone, or gone again.
+  mutating func synAckSent() { if let head = queue.first { counts.noteSynAck(queue[tcp: head]) } }
+  mutating func synAckAnswered() { counts.noteSynAck(nil) }
+
   /// Both sides opened at once: the SYN goes again as a SYN-ACK.
   mutating func answerSYN(_ ecn: ECNState) {
     guard let head = queue.first else { return }
@@ -75,6 +79,9 @@ struct Scoreboard: ~Copyable {
     queue[tcp: head].deliveredAt = now
     queue[tcp: head].isAppLimited = true
   }
+
+  /// What was sent again without need has arrived, too. Linux: `tcp_dsack_seen()`.
+  mutating func needlessDelivered(_ segments: Int) { counts.needlessDelivered(segments) }
 
   /// The data of a SYN is a packet of its own here, and on the wire it was not.
   mutating func synDataDelivered() { counts.synDataDelivered() }
@@ -148,7 +155,11 @@ struct Scoreboard: ~Copyable {
     if isWhole {
       forget(place)
       memory -= queue.truesize(at: place)
-      queue.remove(at: place).stamp(.acknowledged)
+      var skb = queue.remove(at: place)
+      if skb.stamps.contains(.acknowledged) {
+        skb.timestamp = block.sentAt
+        skb.stamp(.acknowledged)
+      }
     }
     return Acknowledged(block: block, segments: segments, isWhole: isWhole)
   }
@@ -158,7 +169,9 @@ struct Scoreboard: ~Copyable {
     guard queue.withPacket(at: place, { $0.stamps.contains(.acknowledged) }) else { return }
     queue.withMutablePacket(at: place) { (skb: inout SkBuff) in
       guard SequenceNumber(skb.stampKey).isBefore(una) else { return }
+      skb.timestamp = skb.tcp.sentAt
       skb.stamp(.acknowledged)
+      skb.timestamp = .origin
       skb.stamps.remove(.acknowledged)
     }
   }
@@ -168,10 +181,17 @@ struct Scoreboard: ~Copyable {
     queue.transmissionClone(of: place, departure)
   }
 
-  /// Takes acknowledged bytes off a packet; it counts as many segments as before. Linux: `tcp_trim_head()`.
+  /// Takes acknowledged bytes off a packet, whose memory is the writer's again; it counts as many segments as before.
+  /// Linux: `tcp_trim_head()`.
   mutating func trimHead(_ place: SkBuffQueue.Position, bytes: Int, memory: inout Int) -> Bool {
     let before = queue.truesize(at: place)
-    guard queue.withMutablePacket(at: place, { $0.trimHead(bytes) }) else { return false }
+    let isCut = queue.withMutablePacket(at: place) { skb in
+      let fragmentBytes = skb.dataLength
+      guard skb.trimHead(bytes) else { return false }
+      skb.truesize -= fragmentBytes - skb.dataLength
+      return true
+    }
+    guard isCut else { return false }
     queue[tcp: place].sequence += bytes
     memory += queue.truesize(at: place) - before
     return true

@@ -15,6 +15,9 @@ struct SegmentCounts {
   @Narrow<Int32> private(set) var lostOut = 0
   /// Sent again and, as far as is known, in the network.
   @Narrow<Int32> private(set) var retransOut = 0
+  /// Copies in the network of the SYN-ACK of a child that sends before its handshake is over: they take no room in the
+  /// window. In Linux it is the request's, not the child's.
+  @Narrow<UInt8> private(set) var synAcks = 0
   /// Segments that have reached the peer, ever, modulo 2^32. Linux: `tp->delivered`.
   private(set) var delivered: UInt32 = 0
   /// Segments ever taken for lost, modulo 2^32. Linux: `tp->lost`.
@@ -23,14 +26,23 @@ struct SegmentCounts {
   var hasSACK = false
 
   /// Segments believed to be in the network. Linux: `tcp_packets_in_flight()`.
-  var inFlight: Int { packetsOut - sackedOut - lostOut + retransOut }
+  var inFlight: Int { packetsOut - sackedOut - lostOut + retransOut - synAcks }
 
   // MARK: Coming and going
 
   mutating func sent(_ segments: Int) { packetsOut += segments }
 
+  /// The SYN-ACK of such a child is as marked; `nil`: its ACK has come, and is still to be processed.
+  mutating func noteSynAck(_ block: TCPControlBlock?) {
+    guard let block else { return synAcks = 0 }
+    synAcks = (block.sacked.contains(.lost) ? 0 : 1) + (block.sacked.contains(.retransmitted) ? 1 : 0)
+  }
+
   /// The SYN-ACK that made this connection has arrived.
   mutating func handshakeDelivered() { delivered = 1 }
+
+  /// The peer has segments a second time.
+  mutating func needlessDelivered(_ segments: Int) { delivered &+= UInt32(truncatingIfNeeded: segments) }
 
   /// SYN and data have arrived as one segment.
   mutating func synDataDelivered() { if delivered > 1 { delivered -= 1 } }
@@ -63,6 +75,7 @@ struct SegmentCounts {
   /// Nothing is outstanding any more.
   mutating func reset() {
     packetsOut = 0
+    synAcks = 0
     sackedOut = 0
     lostOut = 0
     retransOut = 0

@@ -70,6 +70,9 @@ extension TCPConnection {
       return .accepted
     }
     sender.cleanRetransmitQueue(&ack, net: &host.net)
+    if core.hasRareState && host.net.pool.hasStamps {
+      describeStamps(timeToLive: segment.timeToLive, net: host.net)
+    }
     if sender.scoreboard.queue.isEmpty && sender.writeQueue.isEmpty {
       statistics.note(.none, now: host.net.now)
     }
@@ -105,6 +108,7 @@ extension TCPConnection {
       armRetransmit(net: &host.net)
     }
     sender.controlCongestion(&ack, lost: sender.scoreboard.lostTotal &- priorLost, net: &host.net)
+    updatePacingRate()
     sendAfterAck(allowed, host: &host)
   }
 
@@ -137,7 +141,7 @@ extension TCPConnection {
   var probeInterval: Nanoseconds {
     min(
       max(sender.rtt.timeout << min(sender.rtt.backoff, 10), RTTEstimator.minimumTimeout),
-      RTTEstimator.maximumTimeout)
+      sender.rtt.greatest)
   }
 
   /// The peer answered a probe. Linux: `tcp_ack_probe()`.

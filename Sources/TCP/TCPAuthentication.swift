@@ -153,6 +153,32 @@ extension TCPLayer {
     }
   }
 
+  /// `TCP_AO_REPAIR`: an authenticated connection is taken from one stack to another. Linux: `tcp_ao_get_repair()`.
+  ///
+  /// - Throws: `EPERM` when it is not in repair mode; `ENOENT`: it has nothing of TCP-AO.
+  public mutating func authenticationRepair(_ id: SocketID) throws(Errno) -> AuthenticationRepair {
+    let index = try slot(id)
+    guard sockets[index].isInRepair else { throw .EPERM }
+    guard let state = sockets[index].authentication?.value else { throw .ENOENT }
+    let send = sockets[index].sender.sndUna
+    let receive = sockets[index].receiver.rcvNxt
+    return state.repair(send: send, receive: receive)
+  }
+
+  /// Linux: `tcp_ao_set_repair()`.
+  ///
+  /// - Throws: as above.
+  public mutating func setAuthenticationRepair(
+    _ id: SocketID, _ repair: AuthenticationRepair
+  ) throws(Errno) {
+    let index = try slot(id)
+    guard sockets[index].isInRepair else { throw .EPERM }
+    guard sockets[index].authentication != nil else { throw .ENOENT }
+    let send = sockets[index].sender.sndUna
+    let receive = sockets[index].receiver.rcvNxt
+    sockets[index].authentication?.value.restore(repair, send: send, receive: receive)
+  }
+
   /// Whether a socket hears a peer only when it signs after RFC 5925. Linux: `tcp_ao_required()`.
   mutating func requiresAuthentication(_ index: Int, _ peer: IPv4Address?) -> Bool {
     guard authenticates, let peer, let state = sockets[index].authentication?.value else { return false }

@@ -64,13 +64,24 @@ extension TCPLayer {
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard address.address.family == sockets[index].core.family else { throw .EAFNOSUPPORT }
-    guard address.address.isAny || host.isLocal(address.address) else { throw .EADDRNOTAVAIL }
+    // Also one of many, from which nothing will ever be heard. Linux: `__inet_bind()`.
+    guard
+      address.address.isAny || host.isLocal(address.address) || host.isForMany(address.address)
+        || sockets[index].core.bindingOptions.freeBind
+    else { throw .EADDRNOTAVAIL }
     guard sockets[index].state == .close, !sockets[index].core.isBound else { throw .EINVAL }
     let options = sockets[index].core.options
+    if address.port == 0 && sockets[index].core.bindingOptions.addressAlone {
+      sockets[index].core.tuple.local = address
+      sockets[index].core.boundTo = address
+      return
+    }
     let port = try ports.bind(
       &sockets[index].core.binding, address: address.address, port: address.port,
       reuseAddress: options.reuseAddress, reusePort: options.reusePort, device: options.boundDevice,
-      isForced: sockets[index].isInRepair, net: &host.net)
+      range: sockets[index].core.bindingOptions.localPorts(of: host.net.settings.localPorts),
+      isForced: sockets[index].isInRepair,
+      net: &host.net)
     sockets[index].core.tuple.local = SocketAddress(address.address, port: port)
     sockets[index].core.boundTo = address
   }
@@ -94,11 +105,21 @@ extension TCPLayer {
     if flags.contains(.fastOpen) || sockets[index].fastOpen.contains(.isDeferred),
       !sockets[index].isInRepair
     {
-      if flags.contains(.zeroCopy), iter.count > 0, !iter.hasNotification {
-        guard sockets[index].core.admitsZeroCopy(net: host.net) else { throw .ENOBUFS }
+      if flags.contains(.zeroCopy), iter.count > 0,
+        iter.hasNotification || sockets[index].core.options.zeroCopy
+      {
+        return try sendOpeningNotified(
+          index, to: remote, &iter, flags: flags, controlError: controlError, host: &host)
       }
       if let count = try sendOpening(index, to: remote, &iter, host: &host) { return count }
     }
+    return try sendOpened(index, iter: &iter, flags: flags, controlError: controlError, host: &host)
+  }
+
+  /// Takes bytes of a socket that does not open by the call.
+  mutating func sendOpened(
+    _ index: Int, iter: inout IovIter, flags: MessageFlags, controlError: Errno?, host: inout Host
+  ) throws(Errno) -> Int {
     do {
       let count = try sockets[index].sendmsg(
         &iter, flags: flags, controlError: controlError, host: &host)
@@ -116,7 +137,8 @@ extension TCPLayer {
   ) throws(Errno) -> Int {
     let index = try slot(id)
     let count = try sockets[index].recvmsg(&iter, flags: flags, host: &host)
-    settle(index, net: &host.net)
+    // A look changes nothing.
+    if !flags.contains(.peek) { settle(index, net: &host.net) }
     return count
   }
 
@@ -128,14 +150,7 @@ extension TCPLayer {
     switch sockets[index].state {
     case .listen:
       // The read side is all that a listener has.
-      if read {
-        stopListening(index, host: &host)
-        sockets[index].setState(.close, net: &host.net)
-        // What was shut before it listened is open again. Linux: `tcp_disconnect()`.
-        sockets[index].core.receiveShutdown = false
-        sockets[index].core.sendShutdown = false
-        settle(index, net: &host.net)
-      }
+      if read { return try disconnect(id, host: &host) }
       host.net.wake(id)
       return
     case .synSent: return try disconnect(id, host: &host)
@@ -258,12 +273,11 @@ extension TCPLayer {
   /// Linux: `tcp_poll()`.
   public func readiness(_ id: SocketID) -> Readiness {
     guard let index = try? slot(id) else { return [.error, .hangup] }
+    // A listener tells of connections alone. Linux: `inet_csk_listen_poll()`.
+    if sockets[index].state == .listen { return isAcceptable(index) ? .readable : [] }
     var result: Readiness = []
     if sockets[index].core.hasError { result.insert(.error) }
     switch sockets[index].state {
-    case .listen:
-      if isAcceptable(index) { result.insert(.readable) }
-      return result
     case .synSent:
       // The first send is what connects.
       if sockets[index].fastOpen.contains(.isDeferred) { result.insert(.writable) }
@@ -284,7 +298,7 @@ extension TCPLayer {
     }
     if sockets[index].hasStreamData { result.insert(.readable) }
     if case .waiting = sockets[index].receiver.urgent?.byte { result.insert(.priority) }
-    if done || sockets[index].core.sendShutdown || sockets[index].isWritable { result.insert(.writable) }
+    if sockets[index].core.sendShutdown || sockets[index].isWritable { result.insert(.writable) }
     return result
   }
 

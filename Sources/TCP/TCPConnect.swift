@@ -57,29 +57,32 @@ extension TCPLayer {
     sockets[index].prepareAnew(net: host.net)
     let device = sockets[index].core.options.boundDevice
     let bound = sockets[index].core.tuple.local
+    // A socket that is bound to an address of many sends from the device's. Linux: `inet_saddr` in `__inet_bind()`.
+    let asking = host.isForMany(bound.address) ? IPAddress.any(bound.address.family) : bound.address
     sockets[index].sender.networkOptionByteCount = UInt8(sockets[index].core.ipOptions?.list.byteCount ?? 0)
     let hop = sockets[index].core.firstHop
     if hop != nil && remote.address.isAny { throw .EINVAL }
-    sockets[index].core.labelFlow(to: remote, from: bound.address, by: device)
+    sockets[index].core.labelFlow(to: remote, from: asking, by: device)
     let onLink = sockets[index].core.options.dontRoute || sockets[index].core.isStrictRoute
-    var flow = sockets[index].core.routingFlow(to: remote.port)
+    var flow = sockets[index].core.routingFlow(to: remote.port, if: host.routesByFlow)
     var route = try host.route(
-      to: hop ?? remote.address, from: bound.address, onLink: onLink, by: device, flow: flow)
+      to: hop ?? remote.address, from: asking, onLink: onLink, by: device, flow: flow)
     // TCP is between two hosts (RFC 1122 4.2.3.10).
     guard route.kind == .unicast || route.kind == .local else { throw .ENETUNREACH }
     let far = hop == nil ? SocketAddress(IPAddress(route.destination), port: remote.port) : remote
     try chooseSigning(index, far.address.v4)
-    let source = bound.address.isAny ? IPAddress(route.source) : bound.address
+    let source = asking.isAny ? IPAddress(route.source) : asking
     var near = SocketAddress(source, port: bound.port)
     if sockets[index].core.isBound {
       guard isFree(FourTuple(local: near, remote: far), isBound: true, by: device, net: host.net) else {
         throw .EADDRNOTAVAIL
       }
-      if bound.address.isAny {
+      if asking.isAny {
         ports.move(sockets[index].core.binding, from: bound.address, to: source, port: bound.port)
       }
     } else {
-      var walk = ports.search(address: source, remote: far, net: &host.net)
+      let range = sockets[index].core.bindingOptions.localPorts(of: host.net.settings.localPorts)
+      var walk = ports.search(address: source, remote: far, range: range, net: &host.net)
       var found = false
       while let candidate = ports.next(&walk) {
         near.port = candidate.port
@@ -96,8 +99,8 @@ extension TCPLayer {
       guard found else { throw .EADDRNOTAVAIL }
     }
     let tuple = FourTuple(local: near, remote: far)
-    if !host.internet.policy.isDefault {
-      // Rules may ask for the source and the port that were chosen. Linux: `ip_route_connect()`, `ip_route_newports()`.
+    if host.routesByFlow {
+      // The way may depend on the source and the port that were chosen. Linux: `ip_route_connect()`, `ip_route_newports()`.
       flow.sourcePort = near.port
       do {
         route = try host.route(
@@ -152,7 +155,11 @@ extension TCPLayer {
       sockets[index].fail(.ECONNRESET, net: &host.net)
     }
     if state != .close { settle(index, net: &host.net) }
+    // The next connection's numbers begin beyond the old one's window, and until then the distance counts as unsent: who set
+    // TCP_NOTSENT_LOWAT sees it.
+    let left = sockets[index].sender.unsentByteCount + sockets[index].sender.maxWindow + 2
     forgetConnection(index, net: host.net)
+    sockets[index].sender.writeSeq += left
     host.net.wake(id)
   }
 

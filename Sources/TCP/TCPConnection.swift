@@ -27,6 +27,9 @@ struct TCPConnection: ~Copyable {
   var isInRepair = false
   var repairQueue = RepairQueue.none
   var fastOpenFailure = FastOpenFailure.none
+  /// `SO_MAX_PACING_RATE` has set a limit once: what leaves is paced from then on, without a limit at the congestion control's
+  /// rate. Linux: `SK_PACING_NEEDED`.
+  var isPacingAsked = false
   /// Every segment is signed with it (RFC 2385); `nil`: none is.
   var signatureKey: [UInt8]?
   /// What it has of RFC 5925.
@@ -111,16 +114,31 @@ struct TCPConnection: ~Copyable {
     net.wake(id)
   }
 
-  /// Back to a socket as it was made, with its options and what it is bound to: nothing of one connection reaches the
+  /// Back to a socket as it was made, with most of its options and what it is bound to: nothing of one connection reaches the
   /// next. Linux: `tcp_disconnect()`.
   mutating func disconnect(net: borrowing Net) {
+    let segment = sender.mssCache
+    renew(net: net)
+    sender.mssCache = segment
+    receiver.rcvMSS = Self.leastMSS
+    receiver.ack.pingpong = 0
+    // Kept with what the peer agreed on, so gone with it. Linux: `rx_opt.user_mss`, `window_clamp`, `sk_set_peek_off()`.
+    options.maximumSegment = nil
+    options.windowClamp = 0
+    core.peekOffset = -1
+  }
+
+  private mutating func renew(net: borrowing Net) {
     sender.purge()
     var fresh = TCPConnection(id: id, family: core.family, net: net)
     swap(&fresh.core, &core)
     fresh.core.disconnect()
     fresh.options = options
+    fresh.sender.pacingRate = sender.pacingRate
+    fresh.isPacingAsked = isPacingAsked
     swap(&fresh.authentication, &authentication)
-    fresh.prepareBuffers(net: net)
+    fresh.sender.rtt.limit(sender.rtt.limits)
+    fresh.prepareCongestionControl(net: net)
     fresh.timer = timer
     fresh.isInRepair = isInRepair
     fresh.repairQueue = repairQueue
@@ -130,11 +148,11 @@ struct TCPConnection: ~Copyable {
     self = fresh
   }
 
-  /// Before `connect()` and `listen()`: as `disconnect`, but what `shutdown()` has shut stays so; only `tcp_disconnect()`
-  /// clears `sk_shutdown`.
+  /// Before `connect()` and `listen()`: as `disconnect`, but all options stay, and what `shutdown()` has shut stays so; only
+  /// `tcp_disconnect()` clears `sk_shutdown`.
   mutating func prepareAnew(net: borrowing Net) {
     let (isReceiveShut, isSendShut) = (core.receiveShutdown, core.sendShutdown)
-    disconnect(net: net)
+    renew(net: net)
     core.receiveShutdown = isReceiveShut
     core.sendShutdown = isSendShut
   }

@@ -11,12 +11,17 @@ import Wire
 extension TCPLayer {
   /// Takes a segment whose data begins at its TCP header.
   public mutating func receive(_ skb: consuming SkBuff, header: IPv4Header, host: inout Host) {
-    host.net.counters.count(.TcpInSegs, by: UInt64(max(1, skb.gsoSegments)))
+    // What was sent to everybody on the link counts for nothing.
     guard skb.packetType == .host else {
       skb.drop(.otherHost)
       return
     }
-    guard skb.mayPull(TCPHeader.minimumByteCount),
+    host.net.counters.count(.TcpInSegs, by: UInt64(max(1, skb.gsoSegments)))
+    guard skb.mayPull(TCPHeader.minimumByteCount) else {
+      skb.drop(.packetTooSmall)
+      return
+    }
+    guard
       skb.mayPull(Int(skb.linear.load8(TCPHeader.Offset.dataOffset) >> 4) * 4),
       let tcp = TCPHeader(parsing: skb.linear)
     else {
@@ -54,7 +59,7 @@ extension TCPLayer {
       acknowledgment: tcp.acknowledgment,
       flags: tcp.flags, window: Int(tcp.window), payload: skb.length, options: options,
       urgentPointer: tcp.urgentPointer, headerByteCount: UInt8(tcp.headerByteCount),
-      networkMark: header.typeOfService & ECNCodepoint.mask)
+      networkMark: header.typeOfService & ECNCodepoint.mask, timeToLive: header.timeToLive)
     skb.tcp.sequence = segment.sequence
     skb.tcp.endSequence = segment.endSequence
     skb.tcp.flags = tcp.flags
@@ -71,6 +76,7 @@ extension TCPLayer {
   ) {
     switch findConnection(tuple, by: interface) {
     case .socket(let index):
+      if isTooFar(segment, for: index, net: &host.net) { return skb.drop(.tcpMinimumTTL) }
       let verdict: SegmentVerdict
       switch sockets[index].state {
       case .synSent:
@@ -86,7 +92,8 @@ extension TCPLayer {
       if verdict.contains(.reset) {
         let device = sockets[index].core.options.boundDevice
         if let signing = sockets[index].resetSigning(segment) {
-          var reset = ControlReply.reset(for: segment, tuple: tuple, by: device, signing: signing)
+          var reset = ControlReply.reset(
+            for: segment, typeOfService: typeOfService, tuple: tuple, by: device, signing: signing)
           reset.sendOptions.mark = sockets[index].core.options.mark
           reset.user = sockets[index].core.user
           reset.send(host: &host)
@@ -94,11 +101,14 @@ extension TCPLayer {
       }
       settle(index, verdict, net: &host.net)
     case .request(let slot):
-      receiveForRequest(slot, skb, segment, host: &host)
+      receiveForRequest(slot, skb, segment, typeOfService: typeOfService, host: &host)
     case .timeWait(let slot):
       if isNewConnection(slot, segment, now: host.net.now),
         let listener = findListener(tuple, by: interface)
       {
+        if isTooFar(segment, for: listeners[listener].socket, net: &host.net) {
+          return skb.drop(.tcpMinimumTTL)
+        }
         let floor = timeWaits[slot].nextInitialSequence
         endTimeWait(slot, net: &host.net)
         host.net.counters.count(.TcpExtTWRecycled)
@@ -121,16 +131,25 @@ extension TCPLayer {
   ) {
     // TCP is between two hosts: nothing sent to a group is answered, not even with a reset (RFC 1122 4.2.3.10).
     guard !segment.flags.contains(.rst), host.isLocal(tuple.local.address) else {
-      skb.drop(.noSocket)
+      let isListener = segment.flags.contains(.rst) && findListener(tuple, by: interface) != nil
+      skb.drop(isListener ? .tcpReset : .noSocket)
       return
     }
     let listener = findListener(tuple, by: interface)
+    if let listener, isTooFar(segment, for: listeners[listener].socket, net: &host.net) {
+      return skb.drop(.tcpMinimumTTL)
+    }
     guard let listener, !segment.flags.contains(.ack) else {
-      skb.drop(.noSocket)
+      let options = Self.resetOptions(to: skb, host.internet)
+      skb.drop(listener == nil ? .noSocket : .tcpFlags)
       // Whoever signs believes only what is signed.
       guard segment.options.signature == nil || resetKey != nil, segment.options.authentication == nil
       else { return }
-      ControlReply.reset(for: segment, tuple: tuple, signing: SegmentSigning(resetKey)).send(host: &host)
+      guard let options else { return }
+      var reset = ControlReply.reset(
+        for: segment, typeOfService: typeOfService, tuple: tuple, signing: SegmentSigning(resetKey))
+      reset.networkOptions = options
+      reset.send(host: &host)
       return
     }
     guard segment.flags.contains(.syn), !segment.flags.contains(.fin) else {
@@ -140,15 +159,26 @@ extension TCPLayer {
     openRequest(listener, skb, segment, tuple, initial: nil, typeOfService: typeOfService, host: &host)
   }
 
+  /// A neighbour's segments, which nobody further away can send: `IP_MINTTL` (RFC 5082).
+  @inline(__always)
+  private func isTooFar(_ segment: IncomingSegment, for socket: Int, net: inout Net) -> Bool {
+    guard segment.timeToLive < sockets[socket].core.options.minimumTimeToLive else { return false }
+    net.counters.count(.TcpExtTCPMinTTLDrop)
+    return true
+  }
+
   /// A SYN for a listener.
   private mutating func openRequest(
     _ listener: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, _ tuple: FourTuple,
     initial: SequenceNumber?, typeOfService: UInt8, host: inout Host
   ) {
     var answer = FastOpenAnswer()
+    // Linux: `tcp_reqsk_record_syn()`.
+    let saving = sockets[listeners[listener].socket].options.saveSyn
+    let saved = saving == 0 ? [] : skb.pulledHeaders(fromLink: saving == 2)
     let refusal = requestConnection(
       listener, segment, tuple, initial: initial, typeOfService: typeOfService,
-      options: Self.answerOptions(to: skb, host.internet), &answer, host: &host)
+      options: Self.answerOptions(to: skb, host.internet), saved: saved, &answer, host: &host)
     if let refusal {
       skb.drop(refusal)
     } else if let child = answer.child {
@@ -158,23 +188,40 @@ extension TCPLayer {
     }
   }
 
+  /// The IP options of a reset that answers a packet; `nil`: they leave no room for what they ask for, and there is no reset.
+  /// Linux: `ip_send_unicast_reply()`.
+  private static func resetOptions(
+    to skb: borrowing SkBuff, _ internet: borrowing IPv4Layer
+  ) -> IPv4OptionList? {
+    let echo = echo(of: skb)
+    return echo.isEmpty ? IPv4OptionList() : list(of: echo, internet)
+  }
+
   /// The IP options that the connection of a SYN has; `nil`: none. Linux: `tcp_v4_save_options()`.
   private static func answerOptions(
     to skb: borrowing SkBuff, _ internet: borrowing IPv4Layer
   ) -> SocketIPOptions? {
+    let echo = echo(of: skb)
+    guard !echo.isEmpty, let list = list(of: echo, internet) else { return nil }
+    return SocketIPOptions(echo, list)
+  }
+
+  /// Empty: there are none to answer with.
+  private static func echo(of skb: borrowing SkBuff) -> [UInt8] {
     guard let network = skb.networkHeaderOffset, let transport = skb.transportHeaderOffset,
       transport - network > IPv4Header.minimumByteCount
-    else { return nil }
+    else { return [] }
     let header = skb.pulledHeaders()
-    guard header.count >= transport - network else { return nil }
+    guard header.count >= transport - network else { return [] }
     // Safe: a byte has no padding.
-    let echo = IPv4Options.echo(of: unsafe header.span.bytes.extracting(0..<transport - network))
-    guard !echo.isEmpty,
-      // Safe: as above.
-      let list = try? IPv4OptionList(
-        sending: unsafe echo.span.bytes, isPrivileged: true, isElsewhere: { internet.isElsewhere($0) })
-    else { return nil }
-    return SocketIPOptions(echo, list)
+    return IPv4Options.echo(of: unsafe header.span.bytes.extracting(0..<transport - network))
+  }
+
+  private static func list(of echo: [UInt8], _ internet: borrowing IPv4Layer) -> IPv4OptionList? {
+    // Safe: as above.
+    try? IPv4OptionList(
+      sending: unsafe echo.span.bytes, isEcho: true, isPrivileged: true,
+      isElsewhere: { internet.isElsewhere($0) })
   }
 
   /// The ACK that ends a simultaneous open (RFC 9293 3.5, figure 7), or a repeated SYN.
@@ -219,9 +266,16 @@ extension TCPLayer {
     switch findConnection(tuple, by: report.interface) {
     case .socket(let found): index = found
     case .request(let slot):
-      requestFailed(slot, report, net: &host.net)
+      if report.gateway == nil { requestFailed(slot, report, net: &host.net) }
+      return
+    case nil:
+      if !report.isLocal { host.net.counters.count(.IcmpInErrors) }
       return
     default: return
+    }
+    guard report.isLocal || report.timeToLive >= sockets[index].core.options.minimumTimeToLive else {
+      host.net.counters.count(.TcpExtTCPMinTTLDrop)
+      return
     }
     // Only a report that quotes something outstanding is believed (RFC 5927 4.1).
     if sockets[index].authentication != nil && ignores(report, for: index, net: &host.net) { return }
@@ -231,10 +285,14 @@ extension TCPLayer {
       host.net.counters.count(.TcpExtOutOfWindowIcmps)
       return
     }
+    if let gateway = report.gateway {
+      let flow = sockets[index].core.routingFlow(to: tuple.remote.port, if: host.routesByFlow)
+      return host.learnNextHop(gateway, from: report, flow: flow)
+    }
     if let mtu = report.mtu {
       let discovery = sockets[index].core.options.pathMTUDiscovery
       if discovery.acceptsPathMTU {
-        let flow = sockets[index].core.routingFlow(to: tuple.remote.port)
+        let flow = sockets[index].core.routingFlow(to: tuple.remote.port, if: host.routesByFlow)
         host.learnPathMTU(
           destination: tuple.remote.address, from: tuple.local.address, flow: flow, mtu: mtu)
       }

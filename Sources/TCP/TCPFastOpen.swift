@@ -105,8 +105,7 @@ extension TCPConnection {
     sender.peerMSS = options.maximumSegment.map { min($0, mss) } ?? mss
     sender.syncMSS(mtu: core.route?.mtu ?? 1500)
     // Room for every option, also for those that boxes on the way add.
-    let room =
-      min(TCPSender.segmentSize(mtu: sender.mssPathMTU), sender.peerMSS) - TCPOptions.maximumByteCount
+    let room = sender.segmentSize(packet: sender.mssPathMTU) - TCPOptions.maximumByteCount
     guard room > 0,
       var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .guaranteed)
     else { return 0 }

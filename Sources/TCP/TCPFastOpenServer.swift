@@ -142,6 +142,8 @@ extension TCPLayer {
     endFastOpen(index, isReset: false, now: host.net.now)
     sockets[index].finishPassiveHandshake(net: &host.net)
     let verdict = sockets[index].receiveSynchronised(skb, segment, host: &host)
+    // The SYN-ACK's number was none of its bytes.
+    if sockets[index].sender.bytesAcknowledged > 0 { sockets[index].sender.bytesAcknowledged -= 1 }
     if sockets[index].state == .established && sockets[index].core.sendShutdown {
       // Shut down before: the FIN has waited for this.
       closeWrite(index, host: &host)
@@ -195,20 +197,26 @@ extension TCPConnection {
     sender.writeSeq += 1
     sender.writeQueuedMemory += answer.truesize
     sender.scoreboard.sent(answer)
+    sender.scoreboard.synAckSent()
     if let head = sender.scoreboard.queue.first {
       _ = transmitHead(head, in: .retransmit, cookie: cookie, host: &host)
     }
+    statistics.segmentsOut = 0
     sender.sndNxt = sender.writeSeq
     sender.pushedSeq = sender.writeSeq
     // Whatever the connection's own timeout is.
     timers.start(.retransmission, at: host.net.now + RTTEstimator.initialTimeout)
   }
 
-  /// The SYN-ACK goes again, and nothing else before it is answered. Linux: `tcp_rtx_synack()`.
+  /// The SYN-ACK goes again, and nothing else before it is answered. As with the first, it is the listener's, and not counted
+  /// among the connection's segments. Linux: `tcp_rtx_synack()`.
   mutating func repeatSynAck(host: inout Host) {
     guard let head = sender.scoreboard.queue.first else { return }
     let mss = currentMSS(host: &host)
+    let before = statistics.segmentsOut
     _ = retransmit(head, segments: 1, mss: mss, host: &host)
+    statistics.segmentsOut = before
+    sender.scoreboard.synAckSent()
   }
 
   /// Linux: `tcp_fastopen_synack_timer()`.
@@ -220,12 +228,13 @@ extension TCPConnection {
     if sender.retransmits == 1 { sender.enterLoss(net: &host.net) }
     noteTimeout(now: host.net.now)
     repeatSynAck(host: &host)
-    let wait = min(RTTEstimator.initialTimeout << sender.retransmits, RTTEstimator.maximumTimeout)
+    let wait = min(RTTEstimator.initialTimeout << sender.retransmits, sender.rtt.greatest)
     timers.start(.retransmission, at: host.net.now + wait)
   }
 
   /// The ACK of the SYN-ACK has come, and is still to be processed. Linux: `tcp_rcv_synrecv_state_fastopen()`.
   mutating func finishPassiveHandshake(net: inout Net) {
+    sender.scoreboard.synAckAnswered()
     sender.retransmitStamp = .origin
     sender.retransmits = 0
     statistics.endTimeouts(now: net.now)

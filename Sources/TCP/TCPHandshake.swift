@@ -23,7 +23,7 @@ extension TCPConnection {
 
   /// Linux: `tcp_connect_init()`.
   mutating func prepareSyn(host: inout Host) {
-    prepareBuffers(net: host.net)
+    prepareCongestionControl(net: host.net)
     receiver.rcvNxt = SequenceNumber(0)
     receiver.copiedSeq = SequenceNumber(0)
     hasWindowScale = host.net.settings.tcpWindowScaling
@@ -33,9 +33,11 @@ extension TCPConnection {
     sender.segmentOptionByteCount = host.net.settings.tcpTimestamps ? 12 : 0
     sender.syncMSS(mtu: core.route?.mtu ?? 1500)
     selectInitialWindow(segment: receiver.advertisedMSS, net: host.net)
+    // Nothing was offered yet of which half could be a segment. Linux: `tcp_initialize_rcv_mss()`.
+    receiver.rcvMSS = Self.leastMSS
     // Until the peer has agreed.
     hasWindowScale = false
-    sender.rtt = RTTEstimator()
+    sender.rtt = RTTEstimator(limits: sender.rtt.limits)
   }
 
   /// Sends the SYN. The route and both ends are set. Linux: `tcp_connect()`, `tcp_send_syn_data()`.
@@ -68,9 +70,7 @@ extension TCPConnection {
     return count
   }
 
-  mutating func prepareBuffers(net: borrowing Net) {
-    if !core.isSendBufferFixed { core.sendBuffer = net.settings.tcpWriteMemory.initial }
-    if !core.isReceiveBufferFixed { core.receiveBuffer = net.settings.tcpReadMemory.initial }
+  mutating func prepareCongestionControl(net: borrowing Net) {
     sender.congestion = CongestionControl(options.congestionControl ?? net.settings.tcpCongestionControl)
   }
 
@@ -116,7 +116,8 @@ extension TCPConnection {
       finishHandshake(net: &host.net)
       if sender.totalRetransmissions > 0 { sender.window.segments = 1 }
       let isDataRefused = learnFastOpen(from: segment, &cache, host: &host)
-      if segment.flags.contains(.fin) || segment.payload > 0 {
+      let isAlone = !segment.flags.contains(.fin) && segment.payload == 0
+      if !isAlone {
         // Data or FIN on a SYN-ACK is legal: it follows the SYN.
         skb.tcp.sequence = segment.sequence + 1
         queueData(skb, host: &host)
@@ -125,7 +126,7 @@ extension TCPConnection {
         _ = consume skb
       }
       // Data that goes again carries the ACK.
-      if !isDataRefused { sendAck(host: &host) }
+      if !isDataRefused { acknowledgeSynAck(isAlone: isAlone, host: &host) }
       sendPending(host: &host)
       return []
     }
@@ -137,6 +138,19 @@ extension TCPConnection {
     }
     _ = consume skb
     return []
+  }
+
+  /// The third segment of the handshake: at once, or, where the owner says that data is about to follow (`TCP_DEFER_ACCEPT`,
+  /// `TCP_QUICKACK` off), with them. Linux: `tcp_rcv_synsent_state_process()`.
+  ///
+  /// - Parameter isAlone: neither data nor a FIN came with the second.
+  private mutating func acknowledgeSynAck(isAlone: Bool, host: inout Host) {
+    guard isAlone, options.deferAcceptRetransmits > 0 || receiver.ack.isInteractive else {
+      return sendAck(host: &host)
+    }
+    receiver.ack.isScheduled = true
+    receiver.enterQuickAck()
+    timers.ackDeadline = host.net.now + DelayedAck.maximum
   }
 
   /// Whether a SYN-ACK echoes a time between our first SYN and now, or nothing: another is an old duplicate's
@@ -185,7 +199,7 @@ extension TCPConnection {
     sender.pushedSeq = sender.writeSeq
     receiver.readSpace.sequence = receiver.copiedSeq
     receiver.readSpace.since = net.now
-    receiver.readSpace.space = min(receiver.rcvWnd, CongestionWindow.initialSegments * receiver.advertisedMSS)
+    fitWindowToBuffer()
     sender.maxPacketsSeq = sender.sndNxt
     receiver.lastReceived = net.now
     receiver.ack.lastDataAt = net.now
@@ -195,8 +209,9 @@ extension TCPConnection {
     sender.retransmits = 0
     if !sender.rtt.hasSample { sender.rtt.useInitialFallback() }
     applyKeepAlive(net: net)
+    expandSendBuffer(most: net.settings.tcpWriteMemory.most)
     sender.noSpace = true
-    checkWriterSpace(net: &net)
+    wakeWriter(net: &net)
     net.wake(id)
   }
 }

@@ -39,11 +39,11 @@ extension TCPConnection {
     info.receiveWindowScale = hasWindowScale ? receiver.rcvWscale : 0
     info.retransmissionTimeout = sender.rtt.timeout
     info.delayedAckTimeout = receiver.ack.timeout
-    info.sendMSS = sender.mssCache - Int(sender.segmentOptionByteCount)
+    info.sendMSS = sender.mssCache
     info.receiveMSS = receiver.rcvMSS
     info.advertisedMSS = receiver.advertisedMSS
     info.pathMTU = sender.mssPathMTU
-    info.unacknowledged = sender.packetsOut
+    info.unacknowledged = sender.packetsOut - (fastOpen.contains(.isPassive) ? 1 : 0)
     info.sacked = sender.sackedOut
     info.lost = sender.lostOut
     info.retransmitted = sender.retransOut
@@ -58,7 +58,7 @@ extension TCPConnection {
     info.receiveSpace = receiver.readSpace.space
     info.receiveRTT = .microseconds(receiver.readSpace.rtt)
     info.totalRetransmissions = sender.totalRetransmissions
-    info.pacingBytesPerSecond = pacingBytesPerSecond
+    info.pacingBytesPerSecond = sender.pacingRate
     info.maximumPacingBytesPerSecond = core.options.maximumPacingRate
     info.deliveryBytesPerSecond = sender.rate.bytesPerSecond
     info.isApplicationLimited = sender.rate.isAppLimited

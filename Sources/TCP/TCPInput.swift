@@ -42,7 +42,6 @@ extension TCPConnection {
       return []
     }
     replaceRecentTimestamp(segment, net: host.net)
-    checkWriterSpace(net: &host.net)
     let verdict = advanceClosing(segment, net: &host.net)
     if verdict.contains(.moveToTimeWait) || state == .close {
       skb.drop(.tcpClose)
@@ -73,7 +72,7 @@ extension TCPConnection {
     }
     if !isPlainData { sendPending(host: &host) }
     // What has just been sent may make room below TCP_NOTSENT_LOWAT.
-    wakeWriter(net: &host.net)
+    if sender.noSpace { checkWriterSpace(net: &host.net) }
     sendAckIfDue(host: &host)
     return result
   }
@@ -229,23 +228,36 @@ extension TCPConnection {
     }
   }
 
-  /// Wakes a writer once a third of the buffer is free; grows the buffer with the window first. Linux:
-  /// `tcp_check_space()`, `tcp_sndbuf_expand()`.
+  /// A writer waits for room: the buffer grows with the window, unless the window is what holds the data; the writer is told
+  /// once a third of the buffer is free. Linux: `tcp_check_space()`, `tcp_should_expand_sndbuf()`.
+  @inline(never)
   mutating func checkWriterSpace(net: inout Net) {
-    if !core.isSendBufferFixed && !net.pool.isUnderPressure {
-      let perSegment = sender.mssCache + SkBuff.overhead
-      let segments = max(
-        CongestionWindow.initialSegments, max(sender.window.segments, sender.recovery.reordering + 1))
-      let wanted = min(2 * segments * perSegment, net.settings.tcpWriteMemory.most)
-      if wanted > core.sendBuffer { core.sendBuffer = wanted }
+    if !net.pool.isUnderPressure && sender.inFlight < sender.window.segments {
+      expandSendBuffer(most: net.settings.tcpWriteMemory.most)
     }
     wakeWriter(net: &net)
+  }
+
+  /// Room for two windows of full segments, as they take memory in Linux: a power of two for data, headers and
+  /// `skb_shared_info`, and `sk_buff`. Linux: `tcp_sndbuf_expand()`.
+  mutating func expandSendBuffer(most: Int) {
+    if core.isSendBufferFixed { return }
+    let data = max(sender.peerMSS, sender.mssCache) + Self.headroom + 320
+    let perSegment = 1 << (Int.bitWidth - (data - 1).leadingZeroBitCount) + 256
+    let segments = max(
+      CongestionWindow.initialSegments, max(sender.window.segments, sender.recovery.reordering + 1))
+    let wanted = min(2 * segments * perSegment, most)
+    if wanted > core.sendBuffer { core.sendBuffer = wanted }
   }
 
   /// Tells a writer that was refused when there is room again. Linux: `sk_stream_write_space()`.
   mutating func wakeWriter(net: inout Net) {
     guard sender.noSpace && isWritable else { return }
     sender.noSpace = false
+    if statistics.limit == .sendBuffer {
+      let isEmpty = sender.writeQueue.isEmpty && sender.scoreboard.queue.isEmpty
+      statistics.note(isEmpty ? .none : .busy, now: net.now)
+    }
     net.wake(id, isForRoom: true)
   }
 

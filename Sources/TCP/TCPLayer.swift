@@ -15,6 +15,8 @@ public struct TCPLayer: ~Copyable {
   var requests = Slab<RequestSocket>()
   /// IP options that requests' SYNs have brought along, by the request's slot: few have any.
   var requestOptions: [Int: SocketIPOptions] = [:]
+  /// The headers of requests' SYNs, for listeners with `TCP_SAVE_SYN`.
+  var savedSyns: [Int: [UInt8]] = [:]
   var timeWaits = Slab<TimeWaitSocket>()
   var connections: ConnectionTable
   var listeners = Slab<TCPListener>()
@@ -187,7 +189,8 @@ public struct TCPLayer: ~Copyable {
         hasTimestamps: sockets[index].hasTimestamps, timestampOffset: sockets[index].sender.timestampOffset,
         timestampRecent: sockets[index].receiver.recent.value,
         timestampRecentAt: sockets[index].receiver.recent.at,
-        device: sockets[index].core.options.boundDevice,
+        device: sockets[index].core.options.boundDevice, mark: sockets[index].core.options.mark,
+        typeOfService: sockets[index].core.options.typeOfService,
         expires: net.now + TimeWaitSocket.duration)
       if sockets[index].core.isBound {
         ports.share(
@@ -281,6 +284,8 @@ public struct TCPLayer: ~Copyable {
       tuple: timeWaits[slot].tuple, sequence: timeWaits[slot].sndNxt,
       acknowledgment: timeWaits[slot].rcvNxt, flags: .ack, device: timeWaits[slot].device,
       signing: signing)
+    reply.sendOptions.mark = timeWaits[slot].mark
+    reply.sendOptions.typeOfService = timeWaits[slot].typeOfService
     reply.window = UInt16(
       truncatingIfNeeded: min(timeWaits[slot].receiveWindow >> timeWaits[slot].receiveWindowScale, 65535))
     if timeWaits[slot].hasTimestamps {

@@ -68,7 +68,8 @@ extension TCPLayer {
       let address = sockets[index].core.tuple.local.address
       let port = try ports.bind(
         &sockets[index].core.binding, address: address, port: 0, reuseAddress: false, reusePort: false,
-        device: sockets[index].core.options.boundDevice, net: &net)
+        device: sockets[index].core.options.boundDevice,
+        range: sockets[index].core.bindingOptions.localPorts(of: net.settings.localPorts), net: &net)
       sockets[index].core.tuple.local = SocketAddress(address, port: port)
     }
     let local = sockets[index].core.tuple.local

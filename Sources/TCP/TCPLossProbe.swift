@@ -22,7 +22,7 @@ extension TCPConnection {
     var wait = RTTEstimator.initialTimeout
     if sender.rtt.hasSample {
       wait = .microseconds(sender.rtt.smoothed8 >> 2)
-      wait = wait + (sender.packetsOut == 1 ? RTTEstimator.minimumTimeout : Self.leastTimeout)
+      wait = wait + (sender.packetsOut == 1 ? sender.rtt.least : Self.leastTimeout)
     }
     let left = isRestarting ? sender.rtt.timeout : sender.timeUntilTimeout(now: net.now)
     if left > .zero { wait = min(wait, left) }

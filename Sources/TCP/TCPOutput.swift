@@ -56,7 +56,7 @@ extension TCPConnection {
     } else {
       _ = refreshRoute(host: &host)
     }
-    return max(sender.mssCache - establishedOptionByteCount, 28)
+    return max(sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount, 28)
   }
 
   /// Whether there is a way to the peer, found again if need be; why not is the soft error.
@@ -75,7 +75,7 @@ extension TCPConnection {
       let fresh = try host.route(
         to: core.firstHop ?? tuple.remote.address, from: tuple.local.address,
         onLink: core.options.dontRoute || core.isStrictRoute, by: core.options.boundDevice,
-        flow: core.routingFlow(to: tuple.remote.port))
+        flow: core.routingFlow(to: tuple.remote.port, if: host.routesByFlow))
       core.route = fresh
       sender.syncMSS(mtu: fresh.mtu)
       return nil
@@ -88,21 +88,11 @@ extension TCPConnection {
 
   // MARK: Pacing-derived sizes
 
-  /// As the congestion control says, which has no limit before the first RTT sample; never more than `SO_MAX_PACING_RATE`.
-  /// Linux: `sk_pacing_rate`.
-  var pacingBytesPerSecond: UInt64 {
-    guard sender.rtt.hasSample else { return core.options.maximumPacingRate }
-    let rate = sender.congestion.pacingRate(
-      window: sender.window, packetsOut: sender.packetsOut, mss: sender.mssCache,
-      smoothed8: sender.rtt.smoothed8)
-    return min(rate, core.options.maximumPacingRate)
-  }
-
   /// Segments per packet: about a millisecond's worth, more on short paths. Linux: `tcp_tso_autosize()`.
   func tsoSegments(mss: Int) -> Int {
     // A device that cuts segments cannot sign them. Linux: `sk_gso_disable()`.
     if signedByteCount > 0 { return 1 }
-    let rate = pacingBytesPerSecond
+    let rate = sender.pacingRate
     var bytes = rate == .max ? UInt64(Self.gsoMaximum) : rate >> 10
     bytes += UInt64(Self.gsoMaximum) >> UInt64((sender.rtt.minimum?.microseconds ?? 0) >> 9)
     // Loopback's segments may be longer than what a device cuts.
@@ -114,11 +104,11 @@ extension TCPConnection {
 
   /// Too much of this socket sits below already. Linux: `tcp_small_queue_check()`.
   private func exceedsSmallQueue(truesize: Int, net: borrowing Net) -> Bool {
-    var limit = max(2 * truesize, Int(min(pacingBytesPerSecond >> 10, UInt64(net.settings.tcpLimitOutput))))
+    var limit = max(2 * truesize, Int(min(sender.pacingRate >> 10, UInt64(net.settings.tcpLimitOutput))))
     limit = min(limit, net.settings.tcpLimitOutput)
     if options.transmitDelay > 0 {
       // What waits for its time below, twice as large as its payload.
-      limit += Int((min(pacingBytesPerSecond, 1 << 35) * UInt64(options.transmitDelay)) >> 19)
+      limit += Int((min(sender.pacingRate, 1 << 35) * UInt64(options.transmitDelay)) >> 19)
     }
     guard core.account.writeAllocated > limit else { return false }
     // With nothing or one packet in flight an ACK could not restart us.
@@ -214,11 +204,14 @@ extension TCPConnection {
       sent += segments
       if burst != .all { break }
     }
-    statistics.note(
-      windowLimited ? .receiveWindow : sender.packetsOut > 0 || !sender.writeQueue.isEmpty ? .busy : .none,
-      now: host.net.now)
+    let isEmpty = sender.packetsOut == 0 && sender.writeQueue.isEmpty
+    // A buffer that is too small counts until its writer has room.
+    if isEmpty || statistics.limit != .sendBuffer {
+      statistics.note(isEmpty ? .none : windowLimited ? .receiveWindow : .busy, now: host.net.now)
+    }
     if sent > 0 || sender.inFlight >= sender.window.segments {
       sender.noteWindowUse(now: host.net.now, shrinks: host.net.settings.tcpSlowStartAfterIdle)
+      if sender.noSpace { noteSmallBuffer(now: host.net.now) }
     }
     if sent > 0 {
       if sender.recovery.isReducing { sender.recovery.prrOut += sent }
@@ -229,6 +222,15 @@ extension TCPConnection {
       return false
     }
     return sender.packetsOut == 0 && !sender.writeQueue.isEmpty && !isWaiting
+  }
+
+  /// Something may have just gone, and a writer waits: its buffer is too small if the window would have taken more.
+  /// Linux: the last part of `tcp_cwnd_validate()`.
+  @inline(never)
+  private mutating func noteSmallBuffer(now: Instant) {
+    guard sender.writeQueue.isEmpty, !sender.isWindowLimited, state == .established || state == .closeWait
+    else { return }
+    statistics.note(.sendBuffer, now: now)
   }
 
   /// Linux: `__tcp_push_pending_frames()`.
@@ -256,12 +258,17 @@ extension TCPConnection {
   }
 
   /// Sends the head of the write queue, which is cut to what may go; when it is lost on the way it stays where it is.
-  mutating func sendHead(_ head: SkBuffQueue.Position, mss: Int, host: inout Host) -> XmitResult {
+  ///
+  /// - Parameter isProbe: it goes though it is not its turn, and is not small for Minshall's sake. Linux:
+  ///   `tcp_minshall_update()` stands in `tcp_write_xmit()` alone.
+  mutating func sendHead(
+    _ head: SkBuffQueue.Position, mss: Int, isProbe: Bool = false, host: inout Host
+  ) -> XmitResult {
     let segments = max(1, (sender.writeQueue.length(at: head) + mss - 1) / mss)
     sender.writeQueue[tcp: head].segmentCount = UInt16(truncatingIfNeeded: segments)
     sender.writeQueue[tcp: head].segmentSize = UInt16(truncatingIfNeeded: mss)
     let result = transmitHead(head, in: .write, host: &host)
-    if !result.isLost { eventNewDataSent(head, mss: mss, net: &host.net) }
+    if !result.isLost { eventNewDataSent(head, mss: mss, isProbe: isProbe, net: &host.net) }
     return result
   }
 
@@ -273,15 +280,17 @@ extension TCPConnection {
     sender.writeQueue[tcp: head].sentAt = net.now
     sender.writeQueue[tcp: head].firstSentAt = net.now
     sender.writeQueue[tcp: head].deliveredAt = net.now
-    eventNewDataSent(head, mss: mss, net: &net)
+    eventNewDataSent(head, mss: mss, isProbe: false, net: &net)
   }
 
   /// A segment went out for the first time. Linux: `tcp_event_new_data_sent()`.
-  private mutating func eventNewDataSent(_ head: SkBuffQueue.Position, mss: Int, net: inout Net) {
+  private mutating func eventNewDataSent(
+    _ head: SkBuffQueue.Position, mss: Int, isProbe: Bool, net: inout Net
+  ) {
     let skb = sender.writeQueue.remove(at: head)
     let prior = sender.packetsOut
     sender.sndNxt = skb.tcp.endSequence
-    if skb.length < Int(skb.tcp.segmentCount) * mss { sender.sndSml = skb.tcp.endSequence }
+    if !isProbe && skb.length < Int(skb.tcp.segmentCount) * mss { sender.sndSml = skb.tcp.endSequence }
     net.counters.count(.TcpExtTCPOrigDataSent, by: UInt64(skb.tcp.segmentCount))
     sender.scoreboard.sent(skb)
     if prior == 0 || timers.retransmitKind == .probe || timers.retransmitKind == .lossProbe {

@@ -54,7 +54,7 @@ extension TCPLayer {
     guard others != 0,
       let route = try? host.route(
         to: remote.address, from: local.address, by: device,
-        flow: sockets[index].core.routingFlow(to: remote.port))
+        flow: sockets[index].core.routingFlow(to: remote.port, if: host.routesByFlow))
     else { return nil }
     local.address = IPAddress(route.source)
     let far = SocketAddress(IPAddress(route.destination), port: remote.port)

@@ -5,7 +5,24 @@ import Timers
 // `tcp_update_skb_after_send()`.
 extension TCPConnection {
   /// Linux: `sk_pacing_status`.
-  var isPaced: Bool { core.options.maximumPacingRate != .max || sender.congestion.isPaced }
+  var isPaced: Bool { isPacingAsked || sender.congestion.isPaced }
+
+  /// An ACK has come: as the congestion control says, never more than `SO_MAX_PACING_RATE`.
+  /// Linux: `tcp_update_pacing_rate()`.
+  @inline(__always)
+  mutating func updatePacingRate() {
+    let rate = sender.congestion.pacingRate(
+      window: sender.window, packetsOut: sender.packetsOut, mss: sender.mssCache,
+      smoothed8: sender.rtt.smoothed8)
+    sender.pacingRate = min(rate, core.options.maximumPacingRate)
+  }
+
+  /// `SO_MAX_PACING_RATE` was set: what is lower holds at once, what is higher from the next ACK on. Linux:
+  /// `sk_setsockopt()`.
+  mutating func maximumPacingRateChanged() {
+    if core.options.maximumPacingRate != .max { isPacingAsked = true }
+    sender.pacingRate = min(sender.pacingRate, core.options.maximumPacingRate)
+  }
 
   /// Whether the time of the next packet has not come; then its timer is armed.
   @inline(__always)
@@ -20,7 +37,7 @@ extension TCPConnection {
   mutating func departed(byteCount: Int, now: Instant) {
     let due = sender.nextDeparture
     sender.nextDeparture = max(due, now)
-    let rate = pacingBytesPerSecond
+    let rate = sender.pacingRate
     guard rate != .max, rate > 0, statistics.dataSegmentsOut >= UInt64(CongestionWindow.initialSegments)
     else { return }
     let takes = Nanoseconds(Int64(UInt64(byteCount) &* 1_000_000_000 / rate))

@@ -80,7 +80,8 @@ extension TCPSender {
 
   /// The path takes so much. The window is one of bytes, and stays as large. Linux: `tcp_mtup_probe_success()`.
   mutating func pathMTUProbeArrived(net: inout Net) {
-    let before = mssCache + Int(networkOptionByteCount) + Self.headerByteCount
+    let before =
+      mssCache + Int(segmentOptionByteCount) + Int(networkOptionByteCount) + Self.headerByteCount
     window.segments = max(1, window.segments * before / pathMTU.probe)
     window.clearFraction()
     window.threshold = currentThreshold
@@ -129,7 +130,7 @@ extension TCPConnection {
       let head = sender.writeQueue.first
     else { return .notNow }
     let block = sender.writeQueue[tcp: head]
-    guard !sendHead(head, mss: size, host: &host).isLost else { return .notNow }
+    guard !sendHead(head, mss: size, isProbe: true, host: &host).isLost else { return .notNow }
     sender.pathMTUProbeSent(block, payload: size, fixedOptions: fixed)
     return .ready
   }

@@ -1,3 +1,4 @@
+import InetSocket
 import NetNamespace
 
 // What a caller asks before it waits.
@@ -23,6 +24,25 @@ extension TCPLayer {
       return sockets[index].sender.writeSeq.offset(from: sockets[index].sender.sndUna)
     }
     return sockets[index].receiver.readableByteCount
+  }
+
+  /// Linux: `tcp_ioctl()`.
+  ///
+  /// - Throws: EINVAL for the queues of a listener.
+  public func ioctl(_ id: SocketID, _ request: SocketRequest) throws(Errno) -> Int {
+    let index = try slot(id)
+    let isOpening = sockets[index].state == .synSent || sockets[index].state == .synReceived
+    if request != .atMark && sockets[index].state == .listen { throw .EINVAL }
+    switch request {
+    case .unread:
+      return isOpening
+        ? 0 : sockets[index].receiver.byteCountToMark(inline: sockets[index].core.options.outOfBandInline)
+    case .atMark: return sockets[index].receiver.isAtMark ? 1 : 0
+    case .unacknowledged:
+      return isOpening ? 0 : sockets[index].sender.writeSeq.offset(from: sockets[index].sender.sndUna)
+    case .unsent:
+      return isOpening ? 0 : sockets[index].sender.writeSeq.offset(from: sockets[index].sender.sndNxt)
+    }
   }
 
   /// Whether a closed socket still has data or a FIN that its peer has not acknowledged: what SO_LINGER waits for.

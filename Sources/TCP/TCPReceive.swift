@@ -173,6 +173,12 @@ extension TCPConnection {
     delayAck(host: &host)
   }
 
+  /// What was asked for, and always less than the peer may take for a loss. Linux: `tcp_delack_max()`.
+  private var greatestAckDelay: Nanoseconds {
+    let asked = Nanoseconds.milliseconds(Int64(sender.rtt.limits.greatestAckDelay))
+    return min(asked, max(sender.rtt.least, .milliseconds(2)) - .milliseconds(1))
+  }
+
   /// Linux: `tcp_send_delayed_ack()`.
   private mutating func delayAck(host: inout Host) {
     // No data came yet: nothing tells how long an answer takes, so the ACK of a FIN alone does not wait.
@@ -180,6 +186,7 @@ extension TCPConnection {
     if delay > DelayedAck.minimum && sender.rtt.hasSample {
       delay = min(delay, max(sender.rtt.smoothed, DelayedAck.minimum))
     }
+    if sender.rtt.limits != TimeoutLimits() { delay = min(delay, greatestAckDelay) }
     // One that is nearly due goes now.
     if timers.ackDeadline <= host.net.now + delay / 4 {
       sendAck(host: &host)

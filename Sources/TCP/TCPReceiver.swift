@@ -61,6 +61,17 @@ struct TCPReceiver: ~Copyable {
     return max(0, bytes)
   }
 
+  /// The next byte to read is the urgent one.
+  var isAtMark: Bool { urgent?.sequence == copiedSeq }
+
+  /// Bytes to read before an urgent one that is read apart. Linux: `tcp_inq()`.
+  func byteCountToMark(inline: Bool) -> Int {
+    guard !inline, let mark = urgent?.sequence, mark.isAtOrAfter(copiedSeq), rcvNxt.isAfter(mark) else {
+      return readableByteCount
+    }
+    return mark.offset(from: copiedSeq)
+  }
+
   /// The peer's SYN: its stream begins behind it.
   mutating func begin(at initial: SequenceNumber) {
     initialReceive = initial

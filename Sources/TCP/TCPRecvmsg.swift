@@ -24,11 +24,17 @@ extension TCPConnection {
     let requested = iter.count
     var copied = 0
     var sequence = receiver.copiedSeq
+    if flags.contains(.peek) { sequence += Int(max(0, core.peekOffset)) }
     var place = receiver.receiveQueue.first
     while let current = place, iter.count > 0 {
       let block = receiver.receiveQueue[tcp: current]
       let offset = sequence.offset(from: block.sequence)
       let length = receiver.receiveQueue.length(at: current)
+      // Where a peek begins behind it.
+      if offset >= length {
+        place = receiver.receiveQueue.position(after: current)
+        continue
+      }
       var count = min(length - offset, iter.count)
       if let mark = receiver.urgent {
         // Reading stops in front of the urgent byte, which is part of the stream only with SO_OOBINLINE (RFC 6093).
@@ -54,15 +60,17 @@ extension TCPConnection {
             skb.copyDatagram(from: from, count: count, to: &iter)
           }
         }
-        let moved = copied - before
+        // Of a segment that does not fit what is there nothing counts. Linux: `__skb_datagram_iter()`, which goes back.
+        if copied - before < count {
+          guard before > 0 else { throw .EFAULT }
+          iter.revert(copied - before)
+          copied = before
+          break
+        }
         if core.tellsArrival {
           core.arrival = receiver.receiveQueue.withPacket(at: current) { $0.timestamp }
         }
-        sequence += moved
-        if moved < count {
-          if copied == 0 { throw .EFAULT }
-          break
-        }
+        sequence += count
       }
       if flags.contains(.peek) {
         place =
@@ -74,6 +82,7 @@ extension TCPConnection {
       }
     }
     if copied > 0 {
+      core.movePeekOffset(by: copied, isPeek: flags.contains(.peek))
       if !flags.contains(.peek) { cleanReceiveBuffer(copied: copied, host: &host) }
       return copied
     }

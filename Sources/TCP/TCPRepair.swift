@@ -193,6 +193,7 @@ extension TCPConnection {
     case .timestamps:
       hasTimestamps = true
       sender.segmentOptionByteCount = UInt8(headerOptionByteCount)
+      sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
     }
   }
 
@@ -208,7 +209,7 @@ extension TCPConnection {
   /// `writeXmit` does.
   ///
   /// - Returns: bytes that the receive queue has taken; `nil`: the send goes on.
-  /// - Throws: `EINVAL` when no queue is chosen.
+  /// - Throws: `EINVAL` when no queue is chosen; `EFAULT`; `ENOMEM`.
   mutating func sendInRepair(_ iter: inout IovIter, host: inout Host) throws(Errno) -> Int? {
     switch repairQueue {
     case .none: throw .EINVAL
@@ -216,7 +217,6 @@ extension TCPConnection {
     case .receive: break
     }
     guard iter.count > 0 else { return 0 }
-    guard iter.isAccessible else { throw .EFAULT }
     guard var skb = host.net.pool.allocate(headroom: Self.headroom, linear: 0, use: .ordinary) else {
       throw .ENOMEM
     }
@@ -224,8 +224,9 @@ extension TCPConnection {
     while iter.count > 0 {
       let (taken, fault) = skb.append(from: &iter, count: iter.count)
       count += taken
+      if fault { throw .EFAULT }
       // 17 fragments are full, or memory is.
-      if fault || taken == 0 { break }
+      if taken == 0 { break }
     }
     guard count > 0 else { throw .ENOMEM }
     skb.tcp.sequence = receiver.rcvNxt

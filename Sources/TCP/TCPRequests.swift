@@ -11,11 +11,14 @@ import Wire
 extension TCPLayer {
   /// A SYN for a listener: remembers little, answers SYN-ACK.
   ///
-  /// - Parameter answer: says whether there is a child already, which is still to take the data and to answer.
+  /// - Parameters:
+  ///   - saved: the SYN's headers, where the listener keeps them.
+  ///   - answer: says whether there is a child already, which is still to take the data and to answer.
   /// - Returns: why the SYN is to be dropped; `nil` when it was answered.
   mutating func requestConnection(
     _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, initial: SequenceNumber?,
-    typeOfService: UInt8, options: SocketIPOptions?, _ answer: inout FastOpenAnswer, host: inout Host
+    typeOfService: UInt8, options: SocketIPOptions?, saved: [UInt8], _ answer: inout FastOpenAnswer,
+    host: inout Host
   ) -> DropReason? {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
@@ -44,8 +47,9 @@ extension TCPLayer {
     // The child will offer the same.
     let parent = listeners[listener].socket
     let window = InitialWindow(
-      sockets[parent].options, fixedBuffer: sockets[parent].core.fixedReceiveBuffer,
-      segment: mss - (hasTimestamps ? 12 : 0), isScaled: windowScale != nil, net: host.net)
+      sockets[parent].options, buffer: sockets[parent].core.receiveBuffer,
+      isFixed: sockets[parent].core.isReceiveBufferFixed, segment: mss - (hasTimestamps ? 12 : 0),
+      isScaled: windowScale != nil, net: host.net)
 
     let request = RequestSocket(
       tuple: tuple, listener: listener,
@@ -64,6 +68,7 @@ extension TCPLayer {
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
     if let options { requestOptions[slot] = options }
+    if !saved.isEmpty { savedSyns[slot] = saved }
     enqueueRequest(slot)
     enter(tuple, .request(slot))
     if tryFastOpen(listener, segment, tuple, &answer, net: &host.net) {
@@ -100,8 +105,7 @@ extension TCPLayer {
     guard let signing = requestSigning(slot, requests[slot].initialSend) else { return }
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
-      flags: requests[slot].isECN ? [.syn, .ack, .ece] : [.syn, .ack], device: requests[slot].device,
-      signing: signing)
+      flags: requests[slot].isECN ? [.syn, .ack, .ece] : [.syn, .ack], signing: signing)
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].advertisedMSS)
     if requests[slot].hasTimestamps {
@@ -125,8 +129,18 @@ extension TCPLayer {
     }
     let listener = listeners[requests[slot].listener].socket
     reply.sendOptions = sockets[listener].core.options.sendOptions(.tcp)
-    reply.user = sockets[listener].core.user
     if let options = networkOptions(ofRequest: slot) { reply.networkOptions = options.list }
+    send(reply, for: slot, host: &host)
+  }
+
+  /// Sends what answers for a request: by its device, with its listener's mark, as its listener's user.
+  /// Linux: `inet_csk_route_req()`, `tcp_v4_send_ack()`.
+  private func send(_ reply: ControlReply, for slot: Int, host: inout Host) {
+    let listener = listeners[requests[slot].listener].socket
+    var reply = reply
+    reply.device = requests[slot].device
+    reply.sendOptions.mark = sockets[listener].core.options.mark
+    reply.user = sockets[listener].core.user
     reply.send(host: &host)
   }
 
@@ -146,13 +160,13 @@ extension TCPLayer {
   ) -> Int {
     let route = try? host.route(
       to: hop.map { IPAddress($0) } ?? tuple.remote.address, from: tuple.local.address, by: device,
-      flow: requestFlow(listener, tuple))
+      flow: requestFlow(listener, tuple, if: host.routesByFlow))
     return sockets[listeners[listener].socket].advertisedMSS(route)
   }
 
   /// What rules about routing tables may ask of a request's segments. Linux: `inet_csk_route_req()`.
-  private func requestFlow(_ listener: Int, _ tuple: FourTuple) -> RoutingFlow {
-    var flow = sockets[listeners[listener].socket].core.routingFlow(to: tuple.remote.port)
+  private func requestFlow(_ listener: Int, _ tuple: FourTuple, if isAsked: Bool) -> RoutingFlow {
+    var flow = sockets[listeners[listener].socket].core.routingFlow(to: tuple.remote.port, if: isAsked)
     flow.sourcePort = tuple.local.port
     return flow
   }
@@ -169,7 +183,8 @@ extension TCPLayer {
     // While a deferred connection waits for data nothing is sent; the last round of the deferral asks once more.
     let isDue = !requests[slot].isAcknowledged || requests[slot].timeouts >= deferral - 1
     requests[slot].timeouts += 1
-    requests[slot].timeout = min(requests[slot].timeout << 1, RTTEstimator.maximumTimeout)
+    requests[slot].timeout = min(
+      requests[slot].timeout << 1, sockets[listeners[requests[slot].listener].socket].sender.rtt.greatest)
     if isDue {
       repeatSynAck(slot, host: &host)
     }
@@ -189,21 +204,21 @@ extension TCPLayer {
     requests[slot].timer.cancel(in: &net.timers)
     let request = requests.remove(slot)
     if !requestOptions.isEmpty { requestOptions[slot] = nil }
+    if !savedSyns.isEmpty { savedSyns[slot] = nil }
     connections.remove(request.tuple, .request(slot))
     if let older = request.older { requests[older].newer = request.newer }
     if let newer = request.newer { requests[newer].older = request.older }
     listeners[request.listener].remove(request: slot, older: request.older, newer: request.newer)
   }
 
-  private mutating func resetRequest(_ slot: Int, _ segment: IncomingSegment, host: inout Host) {
+  private mutating func resetRequest(
+    _ slot: Int, _ segment: IncomingSegment, typeOfService: UInt8, host: inout Host
+  ) {
     let sequence = segment.flags.contains(.ack) ? segment.acknowledgment : SequenceNumber(0)
     guard let signing = requestSigning(slot, sequence) else { return }
-    var reset = ControlReply.reset(
-      for: segment, tuple: requests[slot].tuple, by: requests[slot].device, signing: signing)
-    let listener = listeners[requests[slot].listener].socket
-    reset.sendOptions.mark = sockets[listener].core.options.mark
-    reset.user = sockets[listener].core.user
-    reset.send(host: &host)
+    let reset = ControlReply.reset(
+      for: segment, typeOfService: typeOfService, tuple: requests[slot].tuple, signing: signing)
+    send(reset, for: slot, host: &host)
   }
 
   func signatureKey(ofRequest slot: Int) -> [UInt8]? {
@@ -215,11 +230,9 @@ extension TCPLayer {
     guard let signing = requestSigning(slot, requests[slot].initialSend + 1) else { return }
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
-      acknowledgment: requests[slot].initialReceive + 1, flags: .ack, device: requests[slot].device,
-      signing: signing)
+      acknowledgment: requests[slot].initialReceive + 1, flags: .ack, signing: signing)
     let listener = listeners[requests[slot].listener].socket
-    reply.sendOptions.mark = sockets[listener].core.options.mark
-    reply.user = sockets[listener].core.user
+    reply.sendOptions.typeOfService = sockets[listener].core.options.typeOfService
     let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {
@@ -227,7 +240,7 @@ extension TCPLayer {
       reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
       reply.options.timestampEcho = requests[slot].timestampRecent
     }
-    reply.send(host: &host)
+    send(reply, for: slot, host: &host)
   }
 
   /// An ICMP error that quotes our SYN-ACK: the peer cannot be reached, so nobody waits for it. Linux: `tcp_req_err()`.
@@ -257,7 +270,7 @@ extension TCPLayer {
 
   /// A segment for a connection that waits for its last ACK. Linux: `tcp_check_req()`.
   mutating func receiveForRequest(
-    _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
+    _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, typeOfService: UInt8, host: inout Host
   ) {
     let next = requests[slot].initialReceive + 1
     var isOld = false
@@ -272,6 +285,9 @@ extension TCPLayer {
       skb.drop(.tcpInvalidSYN)
       if requests[slot].outOfWindow.admits(.TcpExtTCPACKSkippedSynRecv, net: &host.net) {
         repeatSynAck(slot, host: &host)
+        // The answer to this one may come: the next is later.
+        requests[slot].timer.cancel(in: &host.net.timers)
+        armRequest(slot, net: &host.net)
       }
       return
     }
@@ -307,7 +323,7 @@ extension TCPLayer {
     }
     if segment.flags.contains(.syn) {
       skb.drop(.tcpInvalidSYN)
-      resetRequest(slot, segment, host: &host)
+      resetRequest(slot, segment, typeOfService: typeOfService, host: &host)
       host.net.counters.count(.TcpAttemptFails)
       host.net.counters.count(.TcpExtEmbryonicRsts)
       removeRequest(slot, net: &host.net)
@@ -319,7 +335,7 @@ extension TCPLayer {
     }
     guard segment.acknowledgment == requests[slot].initialSend + 1 else {
       skb.drop(.tcpInvalidAcknowledgment)
-      resetRequest(slot, segment, host: &host)
+      resetRequest(slot, segment, typeOfService: typeOfService, host: &host)
       return
     }
     let listener = requests[slot].listener
@@ -369,6 +385,7 @@ extension TCPLayer {
     let parent = listeners[listener].socket
     var child = TCPConnection(id: id, family: sockets[parent].core.family, net: host.net)
     child.options = sockets[parent].options
+    child.sender.rtt.limit(sockets[parent].sender.rtt.limits)
     child.core.inherit(sockets[parent].core)
     let device = requests[slot].device
     if child.core.options.boundDevice != device {
@@ -389,8 +406,9 @@ extension TCPLayer {
       child.core.ipOptions = options
       child.sender.networkOptionByteCount = UInt8(options.list.byteCount)
     }
-    child.receiver.ack.pingpong = sockets[parent].receiver.ack.pingpong
-    child.prepareBuffers(net: host.net)
+    if let saved = savedSyns[slot] { child.core.savedSyn = saved }
+    child.options.deferAcceptRetransmits = 0
+    child.prepareCongestionControl(net: host.net)
     child.hasWindowScale = requests[slot].windowScale != nil
     _ = child.refreshRoute(host: &host)
     child.receiver.advertisedMSS = child.advertisedMSS(child.core.route)
@@ -403,6 +421,8 @@ extension TCPLayer {
     opening.options.sackPermitted = requests[slot].sackPermitted
     opening.options.hasTimestamps = requests[slot].hasTimestamps
     opening.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].peerMSS)
+    // Only what a SYN says is not scaled.
+    if !segment.flags.contains(.syn) { opening.window <<= Int(requests[slot].windowScale ?? 0) }
     child.acceptPeerSyn(opening, net: host.net)
     if requests[slot].isECN { child.sender.ecn = .isOn }
     child.receiver.recent.value = requests[slot].timestampRecent
@@ -434,6 +454,9 @@ extension TCPLayer {
       child.statistics.noteHandshakeTimeouts(
         requests[slot].timeouts, lasting: host.net.now - requests[slot].sentAt)
     }
+    child.sender.pacingRate = child.core.options.maximumPacingRate
+    child.isPacingAsked = sockets[parent].isPacingAsked
+    if !isEarly { child.updatePacingRate() }
     child.finishHandshake(as: isEarly ? .synReceived : .established, net: &host.net)
     let tuple = child.core.tuple
     removeRequest(slot, net: &host.net)

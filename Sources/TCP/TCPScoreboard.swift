@@ -102,6 +102,7 @@ extension TCPSender {
     }
     net.counters.count(.TcpExtTCPDSACKRecvSegs, by: UInt64(segments))
     ack.flags.insert(.duplicateSACK)
+    scoreboard.needlessDelivered(segments)
     guard let marker = recovery.undoMarker else { return true }
     if isBelow {
       // Data that is forgotten already: count it as it comes, if it is of this episode.

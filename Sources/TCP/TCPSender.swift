@@ -47,6 +47,7 @@ struct TCPSender: ~Copyable {
 
   // Segment size.
   @Narrow<Int32> var peerMSS = 536
+  /// Payload of a segment with the options that every segment has. Linux: `mss_cache`.
   @Narrow<Int32> var mssCache = 536
   /// The MTU that `mssCache` was made from; 0: none.
   @Narrow<Int32> var mssPathMTU = 0
@@ -73,6 +74,8 @@ struct TCPSender: ~Copyable {
   /// Linux: `retrans_stamp`.
   var retransmitStamp = Instant.origin
   var lastSent = Instant.origin
+  /// In bytes a second, as of the last ACK; `.max`: there is no limit. Linux: `sk_pacing_rate`.
+  var pacingRate = UInt64.max
   /// When the next packet of a paced connection may leave. Linux: `tcp_wstamp_ns`.
   var nextDeparture = Instant.origin
   /// Segments sent again, and those of them that the peer has reported as needless: never more.
@@ -141,18 +144,20 @@ struct TCPSender: ~Copyable {
   }
   static let leastSegmentSize = 48
 
-  /// Linux: `tcp_sync_mss()`, whose size is without the options that every segment has.
+  /// Linux: `tcp_sync_mss()`.
   mutating func syncMSS(mtu: Int) {
     mssPathMTU = mtu
     pathMTU.high = min(pathMTU.high, mtu)
     let options = Int(segmentOptionByteCount)
-    mssCache = boundToHalfWindow(segmentSize(packet: mtu) - options) + options
-    if pathMTU.isOn { mssCache = min(mssCache, segmentSize(packet: pathMTU.low)) }
+    mssCache = boundToHalfWindow(segmentSize(packet: mtu) - options)
+    if pathMTU.isOn { mssCache = min(mssCache, segmentSize(packet: pathMTU.low) - options) }
   }
 
   /// Payload and TCP options of a packet of so many bytes, as far as the peer takes them. Linux: `tcp_mtu_to_mss()`.
   func segmentSize(packet byteCount: Int) -> Int {
-    min(Self.segmentSize(mtu: byteCount - Int(networkOptionByteCount)), peerMSS)
+    // The peer's word is of segments without IP options (RFC 6691).
+    let size = min(Self.segmentSize(mtu: byteCount), peerMSS) - Int(networkOptionByteCount)
+    return max(size, Self.leastSegmentSize)
   }
 
   /// RFC 9293 3.8.6.2.1: a segment no longer than half the largest window seen keeps a small-window peer going.

@@ -43,7 +43,6 @@ extension TCPConnection {
     if let controlError { throw controlError }
     if let error = takePendingError() { throw error }
     if core.sendShutdown { throw .EPIPE }
-    guard iter.isAccessible else { throw .EFAULT }
 
     let requested = iter.count
     let outOfBand = flags.contains(.outOfBand)
@@ -147,8 +146,9 @@ extension TCPConnection {
     if requested == 0 { return 0 }
     sender.noSpace = true
     // With nothing queued at all it is not the buffer that is too small.
-    let isEmpty = sender.writeQueue.isEmpty && sender.scoreboard.queue.isEmpty
-    statistics.note(isEmpty ? .none : .sendBuffer, now: host.net.now)
+    if sender.writeQueue.isEmpty && sender.scoreboard.queue.isEmpty {
+      statistics.note(.none, now: host.net.now)
+    }
     pushPending(mss: mss, nagle: .push, host: &host)
     throw .EAGAIN
   }

@@ -37,6 +37,10 @@ public struct TCPSocketOptions: Sendable {
   public var fastOpenWithoutCookie = false
   /// `TCP_TX_DELAY`: microseconds that each segment leaves later, where the device's queue heeds departure times.
   public var transmitDelay: UInt32 = 0
+  /// `TCP_THIN_LINEAR_TIMEOUTS`: while few segments are outstanding the first timeouts follow each other at the same distance.
+  public var thinLinearTimeouts = false
+  /// `TCP_SAVE_SYN`: 1: accepted connections keep the headers of their SYN from IP on; 2: from the link layer on.
+  public var saveSyn: UInt8 = 0
   /// `TCP_CONGESTION`; `nil`: the system's.
   public var congestionControl: CongestionControlKind? = nil
 

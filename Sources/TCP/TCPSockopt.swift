@@ -51,6 +51,39 @@ extension TCPLayer {
     settle(index, net: &net)
   }
 
+  /// `TCP_RTO_MAX_MS`, `TCP_RTO_MIN_US`, `TCP_DELACK_MAX_US`.
+  public func timeoutLimits(_ id: SocketID) throws(Errno) -> TimeoutLimits {
+    sockets[try slot(id)].sender.rtt.limits
+  }
+  public mutating func setTimeoutLimits(_ id: SocketID, _ limits: TimeoutLimits) throws(Errno) {
+    sockets[try slot(id)].sender.rtt.limit(limits)
+  }
+
+  /// `TCP_SAVED_SYN`: can be taken once.
+  ///
+  /// - Parameter room: the caller's.
+  /// - Returns: nothing where nothing was kept.
+  /// - Throws: EINVAL where there is too little room; it stays.
+  public mutating func takeSavedSyn(_ id: SocketID, room: Int) throws(Errno) -> [UInt8] {
+    let index = try slot(id)
+    let saved = sockets[index].core.savedSyn
+    guard saved.count <= room else { throw .EINVAL }
+    if !saved.isEmpty { sockets[index].core.savedSyn = [] }
+    return saved
+  }
+
+  /// `TCP_CM_INQ`: bytes that a receive has left; 1 when only the end of the stream is there. Linux: `tcp_inq_hint()`.
+  public func unreadByteCount(_ id: SocketID) throws(Errno) -> Int {
+    let index = try slot(id)
+    let left = sockets[index].receiver.rcvNxt.offset(from: sockets[index].receiver.copiedSeq)
+    return max(left, sockets[index].receiver.peerFinSeen ? 1 : 0)
+  }
+
+  /// `SO_MAX_PACING_RATE` was set.
+  public mutating func maximumPacingRateChanged(_ id: SocketID) throws(Errno) {
+    sockets[try slot(id)].maximumPacingRateChanged()
+  }
+
   /// `TCP_KEEPIDLE`. Linux: `tcp_sock_set_keepidle_locked()`.
   public mutating func setKeepAliveIdle(
     _ id: SocketID, _ idle: Nanoseconds, net: inout Net
@@ -62,13 +95,12 @@ extension TCPLayer {
     settle(index, net: &net)
   }
 
-  /// `TCP_CORK`; uncorking sends. Linux: `__tcp_sock_set_cork()`.
+  /// `TCP_CORK`; what waits goes each time it is cleared, held by a cork or not. Linux: `__tcp_sock_set_cork()`.
   public mutating func setCork(_ id: SocketID, _ isOn: Bool, host: inout Host) throws(Errno) {
     let index = try slot(id)
-    let wasOn = sockets[index].options.cork
     sockets[index].options.cork = isOn
-    guard wasOn && !isOn, sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
-    sockets[index].sender.isPushForced = sockets[index].options.noDelay
+    guard !isOn, sockets[index].state.isConnected, sockets[index].state != .synSent else { return }
+    if sockets[index].options.noDelay { sockets[index].sender.isPushForced = true }
     sockets[index].sendPending(host: &host)
     settle(index, net: &host.net)
   }
@@ -93,6 +125,29 @@ extension TCPLayer {
     guard sockets[index].options.windowClamp != clamp else { return }
     sockets[index].options.windowClamp = clamp
     sockets[index].applyWindowClamp()
+  }
+
+  /// What `TCP_WINDOW_CLAMP` reads: of a connection the largest window that it would offer now.
+  public func windowClamp(_ id: SocketID) throws(Errno) -> Int {
+    let index = try slot(id)
+    let isOpen = sockets[index].state.isConnected && sockets[index].state != .synSent
+    return isOpen ? sockets[index].receiver.windowClamp : sockets[index].options.windowClamp
+  }
+
+  /// `SO_RCVLOWAT`: no more than half of a buffer that is fixed or of the largest there can be, and a buffer that is not
+  /// fixed grows until the window reaches it, or it could never be there. Linux: `tcp_set_rcvlowat()`.
+  ///
+  /// - Parameter count: bytes that have to be there before a reader is woken.
+  public mutating func setReceiveLowWater(_ id: SocketID, _ count: Int, net: inout Net) throws(Errno) {
+    let index = try slot(id)
+    let most = sockets[index].core.fixedReceiveBuffer ?? net.settings.tcpReadMemory.most
+    let wanted = max(1, min(count, most / 2))
+    sockets[index].core.options.receiveLowWater = wanted
+    net.wake(id)
+    let space = sockets[index].spaceFrom(window: wanted)
+    guard !sockets[index].core.isReceiveBufferFixed, space > sockets[index].core.receiveBuffer else { return }
+    sockets[index].core.receiveBuffer = space
+    sockets[index].receiver.windowClamp = max(sockets[index].receiver.windowClamp, wanted)
   }
 
   /// `TCP_CONGESTION`. Linux: `tcp_set_congestion_control()`.

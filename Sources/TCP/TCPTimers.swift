@@ -91,8 +91,11 @@ extension TCPConnection {
         .retransmission, at: host.net.now + min(sender.rtt.timeout, Self.resourceProbeInterval))
       return
     }
-    // The first SYNs follow each other at the same distance (`tcp_syn_linear_timeouts`).
-    if state != .synSent || sender.retransmits > host.net.settings.tcpSynLinearTimeouts {
+    if state == .established && isThin && sender.retransmits <= Self.thinLinearRetries {
+      sender.rtt.backoff = 0
+      sender.rtt.setTimeout()
+    } else if state != .synSent || sender.retransmits > host.net.settings.tcpSynLinearTimeouts {
+      // The first SYNs follow each other at the same distance (`tcp_syn_linear_timeouts`).
       sender.rtt.backOff()
     }
     armRetransmit(net: &host.net)
@@ -110,6 +113,15 @@ extension TCPConnection {
   static let resourceProbeInterval = Nanoseconds.milliseconds(500)
   /// Linux: `TCP_TIMEOUT_MIN`: two ticks of a kernel with HZ=1000.
   static let leastTimeout = Nanoseconds.milliseconds(2)
+
+  /// Linux: `TCP_THIN_LINEAR_RETRIES`.
+  private static let thinLinearRetries = 6
+
+  /// So few segments are outstanding that nothing but the timer tells of a loss, and the owner has asked for help then.
+  /// Linux: `tcp_stream_is_thin()`.
+  private var isThin: Bool {
+    options.thinLinearTimeouts && sender.packetsOut < 4 && sender.window.threshold != nil
+  }
 
   var isOpening: Bool { state == .synSent || state == .synReceived }
 
@@ -131,7 +143,7 @@ extension TCPConnection {
   /// Linux: `tcp_rtx_probe0_timed_out()`.
   private func closedWindowTimedOut(sentAt: Instant, now: Instant) -> Bool {
     let waited = now - (sender.retransmitStamp == .origin ? sentAt : sender.retransmitStamp)
-    var limit = RTTEstimator.maximumTimeout * 2
+    var limit = sender.rtt.greatest * 2
     if let timeout = options.userTimeout {
       if waited >= timeout { return true }
       limit = min(limit, timeout)
@@ -147,7 +159,7 @@ extension TCPConnection {
       let linear = state == .synSent ? net.settings.tcpSynLinearTimeouts : 0
       if sender.retransmits >= tries + linear { return true }
     } else if core.isOrphan {
-      tries = orphanRetries(isAlive: sender.rtt.timeout < RTTEstimator.maximumTimeout, net: net)
+      tries = orphanRetries(isAlive: sender.rtt.timeout < sender.rtt.greatest, net: net)
     }
     return isTimedOut(after: tries, userTimeout: options.userTimeout, net: net)
   }
@@ -156,7 +168,8 @@ extension TCPConnection {
   private func isTimedOut(after tries: Int, userTimeout: Nanoseconds? = nil, net: borrowing Net) -> Bool {
     guard sender.retransmits > 0, sender.retransmitStamp != .origin else { return false }
     let base = isOpening ? RTTEstimator.initialTimeout : RTTEstimator.minimumTimeout
-    return net.now - sender.retransmitStamp >= userTimeout ?? Self.backoffSum(tries, base: base)
+    return net.now - sender.retransmitStamp >= userTimeout
+      ?? Self.backoffSum(tries, base: base, most: sender.rtt.greatest)
   }
 
   /// How often an orphan tries: `tcp_orphan_retries`, whose 0 means 8, and not at all once the back-off has reached its
@@ -166,12 +179,12 @@ extension TCPConnection {
     return retries == 0 && isAlive ? 8 : retries
   }
 
-  /// How long `tries` retransmissions take that begin at `base` and double up to 120 s. Linux: `tcp_model_timeout()`.
-  private static func backoffSum(_ tries: Int, base: Nanoseconds) -> Nanoseconds {
+  /// How long `tries` retransmissions take that begin at `base` and double up to `most`. Linux: `tcp_model_timeout()`.
+  private static func backoffSum(_ tries: Int, base: Nanoseconds, most: Nanoseconds) -> Nanoseconds {
     var doublings = 0
-    while base << (doublings + 1) <= RTTEstimator.maximumTimeout { doublings += 1 }
+    while base << (doublings + 1) <= most { doublings += 1 }
     if tries <= doublings { return base * ((2 << Int64(tries)) - 1) }
-    return base * ((2 << Int64(doublings)) - 1) + RTTEstimator.maximumTimeout * Int64(tries - doublings)
+    return base * ((2 << Int64(doublings)) - 1) + most * Int64(tries - doublings)
   }
 
   /// Linux: `tcp_probe_timer()`.
@@ -185,7 +198,7 @@ extension TCPConnection {
     var most = host.net.settings.tcpRetries2
     if core.isOrphan {
       // An orphan does not wait for ever for a peer that answers and keeps its window shut.
-      let isAlive = probeInterval < RTTEstimator.maximumTimeout
+      let isAlive = probeInterval < sender.rtt.greatest
       most = orphanRetries(isAlive: isAlive, net: host.net)
       if !isAlive && sender.rtt.backoff >= most {
         writeError(net: &host.net)
@@ -234,7 +247,7 @@ extension TCPConnection {
         guard sender.splitUnsent(head, at: min(room, mss, length), mss: mss) else { return true }
       }
       sender.writeQueue[tcp: head].flags.insert(.psh)
-      return sendHead(head, mss: mss, host: &host) != .dropped
+      return sendHead(head, mss: mss, isProbe: true, host: &host) != .dropped
     }
     // An old sequence number with no data: the peer must answer (RFC 9293 3.8.6.1).
     if sender.urgentMode && sender.sndUp.isBetween(sender.sndUna + 1, sender.sndUna + 0xFFFF) {

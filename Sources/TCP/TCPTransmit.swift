@@ -122,6 +122,7 @@ extension TCPConnection {
       UInt64(payload),
       UInt64(header.flags.rawValue))
     let result = sendDown(skb, networkMark: networkMark, host: &host)
+    if core.hasRareState && host.net.pool.hasStamps { describeStamps(net: host.net) }
     // The queue is full, or soon will be. Linux: any positive answer.
     if result == .congestion || result == .dropped { sender.enterCongestionWindowReduced() }
     return result

@@ -17,11 +17,25 @@ extension TCPConnection {
   /// What the SYN or SYN-ACK offers.
   mutating func selectInitialWindow(segment mss: Int, net: borrowing Net) {
     let window = InitialWindow(
-      options, fixedBuffer: core.fixedReceiveBuffer, segment: mss, isScaled: hasWindowScale, net: net)
+      options, buffer: core.receiveBuffer, isFixed: core.isReceiveBufferFixed, segment: mss,
+      isScaled: hasWindowScale, net: net)
     receiver.offer(window.offer)
     receiver.rcvWscale = window.scale
     receiver.windowClamp = window.clamp
     receiver.rcvSsthresh = window.offer
+  }
+
+  /// The handshake is over: the window stays below the buffer by a segment, where there is room for two, and time stamps are
+  /// no payload. Linux: `tcp_init_buffer_space()`.
+  mutating func fitWindowToBuffer() {
+    if hasTimestamps && state == .established { receiver.advertisedMSS -= 12 }
+    let segment = receiver.advertisedMSS
+    var clamp = min(receiver.windowClamp, fullSpace)
+    if clamp > 2 * segment && clamp + segment > fullSpace { clamp = max(2 * segment, fullSpace - segment) }
+    receiver.windowClamp = clamp
+    receiver.rcvSsthresh = min(receiver.rcvSsthresh, clamp)
+    receiver.readSpace.space = min(
+      receiver.rcvWnd, receiver.rcvSsthresh, CongestionWindow.initialSegments * segment)
   }
 
   /// `TCP_WINDOW_CLAMP` on an open connection: the offer follows it, without taking back what was offered.

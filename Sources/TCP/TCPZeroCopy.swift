@@ -3,6 +3,7 @@ import Internet
 import NetDevice
 import NetNamespace
 import SkBuff
+import Wire
 
 // Sends that lend their memory instead of having it copied. Linux: the parts of `tcp_sendmsg_locked()` that look at
 // `MSG_ZEROCOPY`.
@@ -114,6 +115,41 @@ extension TCPSender {
 }
 
 extension TCPLayer {
+  /// A send with `MSG_ZEROCOPY` that opens the connection has its number before, and goes on with it when the connection is
+  /// there already. What goes in the SYN is copied. Linux: `tcp_sendmsg_fastopen()` with `uarg`.
+  ///
+  /// - Throws: ENOBUFS; as `sendOpening`, and as `sendmsg` of a connection that is there.
+  mutating func sendOpeningNotified(
+    _ index: Int, to remote: SocketAddress?, _ iter: inout IovIter, flags: MessageFlags, controlError: Errno?,
+    host: inout Host
+  ) throws(Errno) -> Int {
+    // The caller's own is the caller's to end.
+    if let given = unsafe iter.notification?.takeUnretainedValue() {
+      if let count = try sendOpening(index, to: remote, &iter, host: &host) {
+        given.isCopied = true
+        return count
+      }
+      return try sendOpened(index, iter: &iter, flags: flags, controlError: controlError, host: &host)
+    }
+    let made = try sockets[index].beginZeroCopy(iter.count, net: host.net)
+    defer { unsafe iter.notification = nil }
+    do {
+      var count = try sendOpening(index, to: remote, &iter, host: &host)
+      if count != nil {
+        made.isCopied = true
+      } else {
+        // Safe: `made` is held here until the call ends.
+        unsafe iter.notification = .passUnretained(made)
+        count = try sendOpened(index, iter: &iter, flags: flags, controlError: controlError, host: &host)
+      }
+      sockets[index].core.endZeroCopy(made, net: host.net)
+      return count ?? 0
+    } catch {
+      sockets[index].core.abortZeroCopy(made, net: host.net)
+      throw error
+    }
+  }
+
   /// Whether every segment is signed, for which its bytes are read.
   public func isSigned(_ id: SocketID) -> Bool {
     guard let index = try? slot(id) else { return false }

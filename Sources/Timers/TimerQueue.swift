@@ -107,9 +107,10 @@ public struct TimerQueue: ~Copyable {
   private var nodes: [Node] = []
   private var freeNode: Int32 = -1
 
-  public init() {
-    heap.reserveCapacity(256)
-    nodes.reserveCapacity(256)
+  /// - Parameter capacity: timers that there is room for from the first.
+  public init(capacity: Int = 256) {
+    heap.reserveCapacity(capacity)
+    nodes.reserveCapacity(capacity)
   }
 
   /// The earliest moment at which `popExpired` may return something; `nil` when no timer is armed.

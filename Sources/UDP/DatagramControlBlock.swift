@@ -12,6 +12,14 @@ struct DatagramControlBlock: ControlBlock {
   var typeOfService: UInt8
   /// Bytes that its checksum covers, of UDP-Lite; 0: all.
   var coverage: UInt16 = 0
+  /// Bytes of the largest of the fragments that it came in; 0: it came whole.
+  var largestFragment: UInt16 = 0
+  /// Datagrams that the socket had no room for before this one, where it asks for them. Linux: `dropcount` of `SOCK_SKB_CB`.
+  var dropCount: UInt32 = 0
+  /// The port in its header. Linux: `ports[1]` in `ip_cmsg_recv_dstaddr()`.
+  var destinationPort: UInt16 = 0
+  /// An empty one that a peek has seen: the next peek under `SO_PEEK_OFF` goes on behind it. Linux: `skb->peeked`.
+  var isPeeked = false
 }
 
 extension SkBuff {

@@ -1,6 +1,7 @@
 import IPv4
 import InetSocket
 import Internet
+import NetDevice
 import NetNamespace
 import SkBuff
 import Tables
@@ -26,6 +27,9 @@ struct DatagramSocket: ~Copyable {
   /// source route, no link scope and no group for its destination. Linux: `connected` in `udp_sendmsg()`.
   var usesCachedRoute = true
 
+  /// The next datagram's identification while there is a peer. Linux: `inet_id`.
+  var identification: UInt16 = 0
+
   /// The datagram that is corked. Linux: `inet->cork` and `sk_write_queue`.
   var pending: AppendData?
   var pendingTarget = DatagramTarget()
@@ -50,7 +54,7 @@ struct DatagramSocket: ~Copyable {
   /// Linux: `datagram_poll()`.
   var readiness: Readiness {
     var ready: Readiness = []
-    if core.hasError { ready.insert(.error) }
+    if core.hasError { ready.insert(core.messageReports.urgentErrors ? [.error, .priority] : .error) }
     if core.receiveShutdown { ready.insert([.readHangup, .readable]) }
     if core.receiveShutdown && core.sendShutdown { ready.insert(.hangup) }
     if !receiveQueue.isEmpty { ready.insert(.readable) }
@@ -82,6 +86,7 @@ struct DatagramSocket: ~Copyable {
       skb.drop(.noMemory)
       return false
     }
+    if core.messageReports.drops { skb.datagram.dropCount = UInt32(truncatingIfNeeded: dropCount) }
     skb.chargeReceive(to: core.account)
     receiveQueue.append(skb)
     net.wake(id)
@@ -98,20 +103,29 @@ struct DatagramSocket: ~Copyable {
     // Linux: `ping_recvmsg()`; UDP does not look.
     if flags.contains(.outOfBand) && id.kind == .ping { throw .EOPNOTSUPP }
     if let error = core.takeError() { throw error }
-    guard let first = receiveQueue.first else {
+    var offset = 0
+    guard let first = flags.contains(.peek) ? peeked(&offset) : receiveQueue.first else {
       // Only whoever would wait is told the end. Linux: `__skb_wait_for_more_packets()`.
       if core.receiveShutdown && !flags.contains(.dontWait) { return ReceivedMessage(byteCount: 0) }
       throw .EAGAIN
     }
     let options = core.options
-    let reports = core.ipOptionReports
+    var reports = core.messageReports
+    if id.kind == .ping {
+      // Linux: `ping_recvmsg()`, which asks for the times alone, not `sock_recv_cmsgs()`.
+      reports.drops = false
+      reports.mark = false
+    }
     var message: ReceivedMessage
     let time: Instant
     let segmentSize = receiveQueue.withPacket(at: first) { $0.gsoSize }
     if flags.contains(.peek) {
       time = receiveQueue.withPacket(at: first) { $0.timestamp }
       message = try receiveQueue.withPacket(at: first) { skb throws(Errno) in
-        try Self.copy(skb, into: &iter, flags: flags, options: options, reports)
+        try Self.copy(skb, from: offset, into: &iter, flags: flags, options: options, reports)
+      }
+      if receiveQueue.length(at: first) == 0 {
+        receiveQueue.withMutablePacket(at: first) { $0.datagram.isPeeked = true }
       }
     } else {
       let skb = receiveQueue.remove(at: first)
@@ -120,39 +134,73 @@ struct DatagramSocket: ~Copyable {
     }
     if self.options.receiveOffload, segmentSize > 0 { message.control.segmentByteCount = segmentSize }
     if core.tellsArrival { message.control.times = core.times(ofReadAt: time, net: net) }
+    core.movePeekOffset(by: message.byteCount, isPeek: flags.contains(.peek))
     return message
   }
 
+  /// The datagram that a peek sees, and where in it: `SO_PEEK_OFF` counts from the first one's beginning.
+  /// Linux: `__skb_try_recv_from_queue()`.
+  func peeked(_ offset: inout Int) -> SkBuffQueue.Position? {
+    offset = Int(max(0, core.peekOffset))
+    var place = receiveQueue.first
+    guard core.peekOffset >= 0 else { return place }
+    while let current = place, offset >= receiveQueue.length(at: current),
+      offset > 0 || receiveQueue.withPacket(at: current, { $0.datagram.isPeeked })
+    {
+      offset -= receiveQueue.length(at: current)
+      place = receiveQueue.position(after: current)
+    }
+    return place
+  }
+
   private static func copy(
-    _ skb: borrowing SkBuff, into iter: inout IovIter, flags: MessageFlags, options: SocketOptions,
-    _ reports: IPOptionReports
+    _ skb: borrowing SkBuff, from offset: Int = 0, into iter: inout IovIter, flags: MessageFlags,
+    options: SocketOptions, _ reports: MessageReports
   ) throws(Errno) -> ReceivedMessage {
     let length = skb.length
-    let wanted = min(length, iter.count)
-    guard skb.copyDatagram(from: 0, count: wanted, to: &iter) == wanted else { throw .EFAULT }
+    let room = iter.count
+    let wanted = min(length - offset, room)
+    guard skb.copyDatagram(from: offset, count: wanted, to: &iter) == wanted else { throw .EFAULT }
     let headers = skb.datagram
     var message = ReceivedMessage(
       byteCount: flags.contains(.truncate) ? length : wanted,
       source: SocketAddress(headers.source, port: headers.sourcePort))
-    if wanted < length { message.flags.insert(.truncate) }
+    // Linux looks at the whole length, wherever a peek begins.
+    if room <= length - offset && room < length { message.flags.insert(.truncate) }
     message.control.describe(
       headers.destination, skb.interface, timeToLive: headers.timeToLive,
       typeOfService: headers.typeOfService, by: options)
     if options.packetInfo { message.control.specificDestination = headers.specificDestination }
-    if reports.received || reports.returned {
+    Self.describe(skb, headers, by: reports, into: &message.control)
+    return message
+  }
+
+  /// Adds what few sockets ask for. Linux: `sock_recv_cmsgs()`, the end of `ip_cmsg_recv_offset()`.
+  private static func describe(
+    _ skb: borrowing SkBuff, _ headers: DatagramControlBlock, by reports: MessageReports,
+    into control: inout ReceivedControl
+  ) {
+    if reports.drops && headers.dropCount > 0 { control.dropCount = headers.dropCount }
+    if reports.mark { control.mark = skb.mark }
+    if reports.originalDestination {
+      control.originalDestination = SocketAddress(headers.destination, port: headers.destinationPort)
+    }
+    if reports.fragmentSize && headers.largestFragment > 0 {
+      control.largestFragment = headers.largestFragment
+    }
+    if reports.receivedOptions || reports.returnedOptions {
       let header = skb.pulledHeaders()
       let end = header.isEmpty ? 0 : Int(header[0] & 0xF) * 4
       if end > IPv4Header.minimumByteCount && end <= header.count {
-        if reports.received {
-          message.control.options = Array(header[IPv4Header.minimumByteCount..<end])
+        if reports.receivedOptions {
+          control.options = Array(header[IPv4Header.minimumByteCount..<end])
         }
-        if reports.returned {
+        if reports.returnedOptions {
           // Safe: a byte has no padding.
-          message.control.returnOptions = IPv4Options.echo(of: unsafe header.span.bytes.extracting(0..<end))
+          control.returnOptions = IPv4Options.echo(of: unsafe header.span.bytes.extracting(0..<end))
         }
       }
     }
-    return message
   }
 
   // MARK: Routes
@@ -166,18 +214,21 @@ struct DatagramSocket: ~Copyable {
     to destination: IPv4Address, port: UInt16, from source: IPv4Address, by asked: InterfaceIndex = .none,
     onLink: Bool, control: borrowing SendControl = SendControl(), host: inout Host
   ) throws(Errno) {
-    var key = CachedRouteKey(source: source, device: asked)
-    // Only rules ask for it; when they change no route is current.
-    if !host.internet.policy.isDefault {
-      key.flow = core.routingFlow(to: port)
+    // A route that is kept stays when IP_UNICAST_IF names another device. Linux: `sk_dst_check()`.
+    var key = CachedRouteKey(source: source, device: usesCachedRoute ? core.options.boundDevice : asked)
+    // When it changes whether anything depends on it, no route is current.
+    if host.routesByFlow {
+      key.flow = core.routingFlow(to: port, if: true)
       if let mark = control.mark { key.flow.mark = mark }
       if let type = control.typeOfService { key.flow.typeOfService = type }
     }
     if let route, route.destination == destination,
-      (usesCachedRoute ? ownRouteKey : otherRouteKey).fits(key, host.internet.policy), !onLink,
+      (usesCachedRoute ? ownRouteKey : otherRouteKey).fits(key, byFlow: host.routesByFlow), !onLink,
       host.internet.isCurrent(route)
     {
-      return try checkBroadcast(route)
+      // Who is connected was asked when the way was looked up. Linux: `udp_sendmsg()`.
+      if !usesCachedRoute { try checkBroadcast(route) }
+      return
     }
     let found = try host.route(
       to: destination, from: source.isAny ? nil : source, by: asked, flow: key.flow)
@@ -194,7 +245,7 @@ struct DatagramSocket: ~Copyable {
     if control.interface != .none { return control.interface }
     let bound = core.options.boundDevice
     if bound != .none { return bound }
-    return destination.isMulticast ? core.multicast.interface : (core.options.unicastInterface)
+    return destination.isMulticast ? core.multicast.interface : core.bindingOptions.unicastInterface
   }
 
   /// The source of what is sent to a destination; any: the route says. Linux: `mc_addr` in `udp_sendmsg()`.
@@ -228,8 +279,38 @@ struct DatagramSocket: ~Copyable {
       send.staysHere = core.options.multicastTimeToLive == 0
     }
     if route?.kind == .multicast { send.multicastLoop = core.multicast.loop }
+    if core.peer != nil {
+      send.isConnected = true
+    } else if send.pmtuDiscovery == .do || send.pmtuDiscovery == .probe {
+      // Nobody will put it together again. Linux: `ip_select_ident_segs()`.
+      send.identification = 0
+    }
     send.mark = control.mark ?? core.packetMark
     return send
+  }
+
+  /// What a datagram that is collected keeps from its beginning on, whatever becomes of the options meanwhile.
+  /// Linux: `ip_setup_cork()`.
+  func beginTerms(_ control: inout SendControl) {
+    control.priority = priority(control)
+    control.typeOfService = control.typeOfService ?? core.options.typeOfService
+    control.mark = control.mark ?? (core.options.mark == core.packetMark ? core.options.mark : nil)
+  }
+
+  /// Sends what was collected, with the socket's own identifications where it has a peer, and keeps the route.
+  ///
+  /// - Parameter packets: emptied.
+  @inline(__always)
+  mutating func output(
+    _ packets: inout SkBuffQueue, _ control: SendControl, by route: inout Route, options: IPv4SendOptions,
+    host: inout Host
+  ) -> XmitResult {
+    let isConnected = core.peer != nil
+    if isConnected { route.identification = identification }
+    let result = host.outputDatagram(&packets, priority: priority(control), route: &route, options: options)
+    if isConnected { identification = route.identification }
+    self.route = route
+    return result
   }
 
   func priority(_ control: SendControl) -> UInt32 {
@@ -244,12 +325,12 @@ struct CachedRouteKey {
   /// Any: the route says.
   var source = IPv4Address.any
   var device = InterfaceIndex.none
-  /// What rules about routing tables may ask for, where there are any.
+  /// Where the way depends on it.
   var flow = RoutingFlow()
 
   @inline(__always)
-  func fits(_ other: CachedRouteKey, _ policy: borrowing RoutingPolicy) -> Bool {
-    source == other.source && device == other.device && (policy.isDefault || flow == other.flow)
+  func fits(_ other: CachedRouteKey, byFlow: Bool) -> Bool {
+    source == other.source && device == other.device && (!byFlow || flow == other.flow)
   }
 }
 
@@ -264,8 +345,6 @@ struct DatagramTarget {
   var interface = InterfaceIndex.none
   var port: UInt16 = 0
   var control = SendControl()
-  /// SO_NO_CHECK when the datagram was begun: what is collected is summed or not from the start.
-  var noChecksum = false
   /// Bytes of payload in each datagram that the collected one is cut into; 0: it stays whole.
   var segment = 0
   /// `MSG_CONFIRM`.

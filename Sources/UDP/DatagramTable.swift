@@ -45,7 +45,10 @@ public struct DatagramTable: ~Copyable {
     guard sockets.count < net.settings.maximumSockets else { throw .ENOBUFS }
     let index = sockets.reserve()
     let id = SocketID(kind, index: index, generation: sockets.generation(index))
-    sockets.insert(DatagramSocket(id, net: net))
+    var socket = DatagramSocket(id, net: net)
+    // Linux: INET_PROTOSW_REUSE of `inetsw_array`.
+    socket.core.options.reuseAddress = kind == .ping
+    sockets.insert(socket)
     return id
   }
 
@@ -55,10 +58,20 @@ public struct DatagramTable: ~Copyable {
   public mutating func bind(_ id: SocketID, to address: SocketAddress, host: inout Host) throws(Errno) {
     let index = try slot(id)
     guard let v4 = address.address.v4 else { throw .EAFNOSUPPORT }
-    let isGroup = v4.isMulticast || Self.isBroadcast(v4, ip: host.internet)
-    guard v4.isAny || isGroup || host.internet.isLocal(v4) else { throw .EADDRNOTAVAIL }
+    // A ping socket has an address of one host, or any. Linux: `ping_check_bind_addr()`.
+    let isGroup = kind != .ping && (v4.isMulticast || Self.isBroadcast(v4, ip: host.internet))
+    guard v4.isAny || isGroup || host.internet.isLocal(v4) || sockets[index].core.bindingOptions.freeBind
+    else {
+      throw .EADDRNOTAVAIL
+    }
     guard !sockets[index].core.isBound else { throw .EINVAL }
-    try claim(index, address: address.address, port: address.port, net: &host.net)
+    // Linux: `ping_bind()`, which does not ask.
+    if kind != .ping && address.port == 0 && sockets[index].core.bindingOptions.addressAlone {
+      sockets[index].core.tuple.local = address
+      sockets[index].core.boundTo.address = address.address
+    } else {
+      try claim(index, address: address.address, port: address.port, net: &host.net)
+    }
     sockets[index].core.boundTo.port = address.port
     sockets[index].isGroupBound = isGroup
   }
@@ -76,7 +89,9 @@ public struct DatagramTable: ~Copyable {
     let options = sockets[index].core.options
     let taken = try ports.bind(
       &sockets[index].core.binding, address: address, port: port, reuseAddress: options.reuseAddress,
-      reusePort: options.reusePort, device: kind == .ping ? .none : options.boundDevice, net: &net)
+      reusePort: options.reusePort, device: kind == .ping ? .none : options.boundDevice,
+      range: kind == .ping ? nil : sockets[index].core.bindingOptions.localPorts(of: net.settings.localPorts),
+      net: &net)
     sockets[index].core.tuple.local = SocketAddress(address, port: taken)
     sockets[index].core.boundTo.address = address
     rehash(index)
@@ -120,8 +135,8 @@ public struct DatagramTable: ~Copyable {
     let onLink = sockets[index].core.options.dontRoute
     try sockets[index].findRoute(
       to: destination, port: remote.port, from: source, by: device, onLink: onLink, host: &host)
-    if !host.internet.policy.isDefault, source.isAny, let chosen = sockets[index].core.route?.source {
-      // Rules may ask for the source that was chosen. Linux: `ip_route_connect()`.
+    if host.routesByFlow, source.isAny, let chosen = sockets[index].core.route?.source {
+      // The way may depend on the source that was chosen. Linux: `ip_route_connect()`.
       try sockets[index].findRoute(
         to: destination, port: remote.port, from: chosen, by: device, onLink: onLink, host: &host)
     }
@@ -134,6 +149,14 @@ public struct DatagramTable: ~Copyable {
       sockets[index].ownRouteKey.source = route.source
     }
     sockets[index].core.peer = SocketAddress(destination, port: remote.port)
+    sockets[index].identification = UInt16(truncatingIfNeeded: host.net.random.next())
+    if sockets[index].pending != nil {
+      // What is collected goes to the new peer. Linux: `cork.fl`, in which `__ip4_datagram_connect()` looks the way up.
+      sockets[index].pendingTarget.destination = destination
+      sockets[index].pendingTarget.hop = sockets[index].pendingTarget.options.firstHop ?? destination
+      sockets[index].pendingTarget.port = remote.port
+      sockets[index].pendingTarget.source = sockets[index].source(for: destination)
+    }
     rehash(index)
   }
 
@@ -191,6 +214,31 @@ public struct DatagramTable: ~Copyable {
       port: sockets[index].core.tuple.local.port, reuseAddress: options.reuseAddress,
       reusePort: options.reusePort, device: kind == .ping ? .none : options.boundDevice)
     rehash(index)
+  }
+
+  /// A router names a nearer one for what a socket sent. Linux: `ipv4_sk_redirect()`.
+  mutating func learnNextHop(
+    _ gateway: IPv4Address, from error: TransportError, by index: Int, host: inout Host
+  ) {
+    let flow = sockets[index].core.routingFlow(to: error.remote.port, if: host.routesByFlow)
+    host.learnNextHop(gateway, from: error, flow: flow)
+  }
+
+  /// Believes a router's word about the way of what a socket sent, which looks its way up anew: IP_MTU tells at once.
+  /// Linux: `ipv4_sk_update_pmtu()`.
+  mutating func learnPathMTU(_ mtu: Int, from error: TransportError, by index: Int, host: inout Host) {
+    let flow = sockets[index].core.routingFlow(to: error.remote.port, if: host.routesByFlow)
+    host.learnPathMTU(destination: error.remote.address, from: error.local.address, flow: flow, mtu: mtu)
+    guard let old = sockets[index].core.route, !host.internet.isCurrent(old),
+      IPAddress(old.destination) == error.remote.address
+    else { return }
+    let key = sockets[index].ownRouteKey
+    guard
+      let found = try? host.route(
+        to: old.destination, from: key.source.isAny ? nil : key.source,
+        by: sockets[index].device(for: old.destination), flow: key.flow)
+    else { return }
+    sockets[index].core.route = found
   }
 
   /// Gives an ICMP error to the socket that caused it. Linux: `__udp4_lib_err()`, `ping_err()`.

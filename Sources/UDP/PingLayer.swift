@@ -119,9 +119,8 @@ public struct PingLayer: ~Copyable {
     else { throw .ENOBUFS }
     host.net.counters.countICMP(sent: ICMPHeader.Kind.echoRequest.rawValue)
     datagram.packets.prepend(first)
-    let result = host.outputDatagram(
-      &datagram.packets, priority: table.sockets[index].priority(control), route: &route, options: options)
-    table.sockets[index].route = route
+    let result = table.sockets[index].output(
+      &datagram.packets, control, by: &route, options: options, host: &host)
     if case .failed(let error) = result { throw error }
     if result == .dropped && table.sockets[index].core.options.receiveErrors { throw .ENOBUFS }
   }
@@ -139,8 +138,11 @@ public struct PingLayer: ~Copyable {
     }
     skb.datagram = DatagramControlBlock(
       source: header.source, destination: header.destination,
-      specificDestination: header.destination, sourcePort: 0, timeToLive: header.timeToLive,
-      typeOfService: header.typeOfService)
+      // Linux: no `ipv4_pktinfo_prepare()` for such a socket.
+      specificDestination: .any, sourcePort: 0, timeToLive: header.timeToLive,
+      typeOfService: header.typeOfService,
+      // Linux reads four bytes as ports whatever the protocol is.
+      destinationPort: skb.linear.load16(ICMPHeader.Offset.checksum))
     _ = table.sockets[index].enqueue(skb, net: &net)
   }
 
@@ -151,18 +153,36 @@ public struct PingLayer: ~Copyable {
 
   /// Takes an ICMP error about an echo request; `error.local.port` is the request's identifier. Linux: `ping_err()`.
   public mutating func error(_ error: TransportError, host: inout Host) {
+    if error.payload.first == ICMPHeader.Kind.echoReply.rawValue { return learn(from: error, host: &host) }
+    // Of what such a socket sends, and of nothing else that has an identifier. Linux: `ping_supported()`.
+    guard error.payload.count > 1, error.payload[0] == ICMPHeader.Kind.echoRequest.rawValue,
+      error.payload[1] == 0
+    else { return }
     guard let local = error.local.address.v4,
       let index = lookup(local, identifier: error.local.port, by: error.interface)
     else { return }
+    if let gateway = error.gateway {
+      // Whoever asks for errors is told all the same. Linux: `ping_err()`.
+      table.learnNextHop(gateway, from: error, by: index, host: &host)
+    }
     if let mtu = error.mtu {
       let discovery = table.sockets[index].core.options.pathMTUDiscovery
       if discovery.acceptsPathMTU {
-        let flow = table.sockets[index].core.routingFlow(to: error.remote.port)
-        host.learnPathMTU(
-          destination: error.remote.address, from: error.local.address, flow: flow, mtu: mtu)
+        table.learnPathMTU(mtu, from: error, by: index, host: &host)
       }
       if discovery == .dont { return }
     }
     table.report(error, to: index, extended: ExtendedError(error), net: &host.net)
+  }
+
+  /// An ICMP error about an answer, which has no socket: the way is learned from it all the same. Linux: `icmp_err()`.
+  private func learn(from error: TransportError, host: inout Host) {
+    if let gateway = error.gateway {
+      host.learnNextHop(gateway, from: error, flow: RoutingFlow(.icmp))
+    }
+    if let mtu = error.mtu {
+      host.learnPathMTU(
+        destination: error.remote.address, from: error.local.address, flow: RoutingFlow(.icmp), mtu: mtu)
+    }
   }
 }

@@ -32,7 +32,7 @@ public struct SendControl: Sendable, Equatable {
   /// `SCM_DEVMEM_DMABUF`: whose memory is sent, of a stream; `nil` or 0: none's.
   public var deviceMemory: UInt32? = nil
 
-  public init() {}
+  @inlinable public init() {}
 
   /// Whether there is something but what is UDP's own: the send has no part in the route that its socket keeps.
   @inlinable public var concernsRoute: Bool {

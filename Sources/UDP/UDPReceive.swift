@@ -42,7 +42,8 @@ extension UDPLayer {
       source: header.source, destination: header.destination,
       specificDestination: own ?? header.destination, sourcePort: udp.sourcePort,
       timeToLive: header.timeToLive, typeOfService: header.typeOfService,
-      coverage: coverage == skb.length ? 0 : UInt16(truncatingIfNeeded: coverage))
+      coverage: coverage == skb.length ? 0 : UInt16(truncatingIfNeeded: coverage),
+      largestFragment: skb.largestFragment, destinationPort: udp.destinationPort)
     if own != nil {
       deliverToAll(skb, local: local, remote: remote, net: &net)
       return .consumed
@@ -202,14 +203,18 @@ extension UDPLayer {
   /// Takes an ICMP error, or a failure of our own, about a datagram that was sent. Linux: `__udp4_lib_err()`.
   public mutating func error(_ error: TransportError, host: inout Host) {
     let found = table.demux.lookup(local: error.local, remote: error.remote, by: error.interface)
-    guard let index = found else { return }
+    guard let index = found else {
+      if !error.isLocal { host.net.counters.count(.IcmpInErrors) }
+      return
+    }
+    if let gateway = error.gateway {
+      return table.learnNextHop(gateway, from: error, by: index, host: &host)
+    }
     let discovery = table.sockets[index].core.options.pathMTUDiscovery
     if let mtu = error.mtu {
       // A socket did send there: the report is believed, though this one may not care.
       if discovery.acceptsPathMTU {
-        let flow = table.sockets[index].core.routingFlow(to: error.remote.port)
-        host.learnPathMTU(
-          destination: error.remote.address, from: error.local.address, flow: flow, mtu: mtu)
+        table.learnPathMTU(mtu, from: error, by: index, host: &host)
       }
       if discovery == .dont { return }
     }

@@ -34,13 +34,14 @@ extension UDPLayer {
     let corks = table.sockets[index].options.cork || flags.contains(.more)
 
     if isFirst {
-      let target = try aim(
+      var target = try aim(
         index, to: to, control: control, flags: flags, refusals: refusals, host: &host)
       if flags.contains(.probe) { return length }
+      if corks { table.sockets[index].beginTerms(&target.control) }
       table.sockets[index].pendingTarget = target
       table.sockets[index].pending = table.sockets[index].collect(
         options: target.options.byteCount, header: UDPHeader.byteCount, segments: target.segment > 0,
-        deviceMTU: host.link.mtu(of: target.interface),
+        deviceMTU: host.link.mtu(of: target.interface), corks: corks,
         headroom: NetDevice.neededHeadroom,
         scatterGather: host.link.features(of: target.interface).contains(.scatterGather))
       if !isLite && host.link.features(of: target.interface).contains(.checksum) {
@@ -100,8 +101,6 @@ extension UDPLayer {
     target.control = control
     target.segment = control.segmentByteCount ?? table.sockets[index].options.segmentByteCount
     guard (0...0xFFFF).contains(target.segment) else { throw .EINVAL }
-    // A datagram of UDP-Lite always has a checksum.
-    target.noChecksum = table.sockets[index].core.options.noChecksum && !isLite
     target.source = table.sockets[index].source(for: target.destination, control)
     let device = table.sockets[index].device(for: target.destination, control)
     let isAnywhere = target.destination.isAny
@@ -158,7 +157,8 @@ extension UDPLayer {
       control: target.control, host: &host)
     guard var route = table.sockets[index].route else { return }
     let id = table.sockets[index].id
-    let noChecksum = target.noChecksum
+    // A datagram of UDP-Lite always has a checksum.
+    let noChecksum = table.sockets[index].core.options.noChecksum && !isLite
     let segment = target.segment
     if segment > 0 {
       try checkSegmentation(
@@ -218,10 +218,8 @@ extension UDPLayer {
     host.net.tracer.record(
       .udp_send_skb, skb: first.serial, socket: id.rawValue, UInt64(total), UInt64(target.port))
     datagram.packets.prepend(first)
-    let result = host.outputDatagram(
-      &datagram.packets, priority: table.sockets[index].priority(target.control), route: &route,
-      options: options)
-    table.sockets[index].route = route
+    let result = table.sockets[index].output(
+      &datagram.packets, target.control, by: &route, options: options, host: &host)
     // Want of room is told to who asks for errors only. Linux: `udp_send_skb()`.
     if case .failed(let error) = result, error != .ENOBUFS { throw error }
     if result.isLost {
@@ -236,14 +234,15 @@ extension UDPLayer {
 extension DatagramSocket {
   /// An empty datagram for the socket's route.
   func collect(
-    options optionByteCount: Int, header: Int, segments: Bool, deviceMTU: Int, headroom: Int,
-    scatterGather: Bool
+    options optionByteCount: Int, header: Int, segments: Bool, deviceMTU: Int, corks: Bool = false,
+    headroom: Int, scatterGather: Bool
   ) -> AppendData {
     let limits = fragmentation(device: deviceMTU)
     return AppendData(
       transportHeaderByteCount: header, mtu: segments ? 0xFFFF : limits.mtu,
       refusesFragments: segments || limits.refused, headroom: headroom, scatterGather: scatterGather,
-      isSummed: id.kind != .udp || !core.options.noChecksum, sumsCopies: !segments,
+      // SO_NO_CHECK is looked at once more when the datagram is sent.
+      isSummed: corks || id.kind != .udp || !core.options.noChecksum, sumsCopies: !segments,
       optionByteCount: optionByteCount)
   }
 
@@ -254,6 +253,10 @@ extension DatagramSocket {
   mutating func appendPending(
     from iter: inout IovIter, count: Int, isFirst: Bool, flags: MessageFlags, deviceMTU: Int, net: inout Net
   ) throws(Errno) {
+    if !isFirst {
+      let refuses = pendingTarget.segment > 0 || fragmentation(device: deviceMTU).refused
+      pending?.setRefusing(fragments: refuses)
+    }
     if pending?.isExceeded(by: count) ?? false {
       pending = nil
       reportTooLong(deviceMTU: deviceMTU, net: &net)

@@ -29,6 +29,9 @@ public struct ICMPHeader: Sendable {
     public static let timestampReply = Kind(rawValue: 14)
     public static let addressMaskRequest = Kind(rawValue: 17)
     public static let addressMaskReply = Kind(rawValue: 18)
+    /// RFC 8335.
+    public static let extendedEchoRequest = Kind(rawValue: 42)
+    public static let extendedEchoReply = Kind(rawValue: 43)
 
     /// Messages that report about another packet; never answered with an error (RFC 1122 3.2.2).
     public var isError: Bool {

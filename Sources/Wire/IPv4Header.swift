@@ -76,13 +76,18 @@ public struct IPv4Header: Sendable {
 
   /// `nil` when the bytes are not a whole, consistent version 4 header: short, wrong version, header length under 20
   /// or past the end, total length under the header length (RFC 1122 3.2.1). The checksum is checked apart.
-  @inlinable public init?(parsing bytes: RawSpan) {
+  @inlinable public init?(parsing bytes: RawSpan) { self.init(parsing: bytes, isQuoted: false) }
+
+  /// As it stands in an ICMP error, where some routers leave another total length (RFC 1191 section 5).
+  @inlinable public init?(quoted bytes: RawSpan) { self.init(parsing: bytes, isQuoted: true) }
+
+  @inlinable @inline(__always) init?(parsing bytes: RawSpan, isQuoted: Bool) {
     guard bytes.byteCount >= Self.minimumByteCount else { return nil }
     let first = bytes.load8(Offset.versionAndLength)
     let headerByteCount = Int(first & 0xF) &* 4
     let total = Int(bytes.load16(Offset.totalLength))
     guard first >> 4 == 4, headerByteCount >= Self.minimumByteCount, headerByteCount <= bytes.byteCount,
-      total >= headerByteCount
+      total >= headerByteCount || isQuoted
     else { return nil }
     self.headerByteCount = headerByteCount
     typeOfService = bytes.load8(Offset.typeOfService)

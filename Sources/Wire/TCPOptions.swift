@@ -116,10 +116,10 @@ public struct TCPOptions: Sendable {
   /// Somebody says who sent the segment.
   @inlinable public var isSigned: Bool { signature != nil || authentication != nil }
 
-  /// Bytes that it takes to say so.
+  /// Bytes that it takes to say so. Of two that a stranger sent `write` writes the signature, and it is counted.
   @inlinable var signedByteCount: Int {
-    if let authentication { return authentication.optionByteCount }
-    return signature != nil ? SegmentSignature.optionByteCount : 0
+    if signature != nil { return SegmentSignature.optionByteCount }
+    return authentication?.optionByteCount ?? 0
   }
 
   /// How many bytes `write` takes: a multiple of 4, at most 40.

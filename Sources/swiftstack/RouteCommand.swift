@@ -7,8 +7,10 @@ struct RouteCommand: ParsableCommand {
     discussion: """
       route [show] [table TABLE|all] [dev IFNAME]
       route add | replace [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N]
-        [table TABLE]
+        [table TABLE] [nexthop [via GATEWAY] [dev IFNAME] [weight N]]...
       route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N] [table TABLE]
+        [nexthop ...]...
+      Of several next hops each flow gets one, by their weights, 1 to 256.
       TYPE: unicast, blackhole (senders get EINVAL), unreachable (EHOSTUNREACH), prohibit (EACCES)
       """)
   @Argument(parsing: .allUnrecognized, help: "add, replace or del, and the route.") var words: [String] = []
@@ -24,6 +26,17 @@ struct RouteCommand: ParsableCommand {
     var prefsrc: String?
     var metric: Int?
     var metrics: [[String: Int]]?
+    var nexthops: [Hop]?
+    var encap: String?
+    var program: String?
+  }
+  private struct Hop: Encodable {
+    var gateway: String?
+    var dev: String
+    var weight: Int
+    var flags: [String]
+    var encap: String?
+    var program: String?
   }
 
   func run() throws {
@@ -42,11 +55,18 @@ struct RouteCommand: ParsableCommand {
           Entry(
             type: $0.kind, dst: $0.destination, gateway: $0.gateway, dev: $0.device, scope: $0.scope,
             prefsrc: $0.source, metric: $0.metric == 0 ? nil : $0.metric,
-            metrics: $0.mtu.map { [["mtu": $0]] })
+            metrics: $0.mtu.map { [["mtu": $0]] },
+            nexthops: $0.nextHops?.map {
+              Hop(
+                gateway: $0.gateway, dev: $0.device, weight: $0.weight,
+                flags: $0.isDead ? ["dead", "linkdown"] : [], encap: $0.tunnel.map { _ in "program" },
+                program: $0.tunnel)
+            }, encap: $0.tunnel.map { _ in "program" }, program: $0.tunnel)
         })
     }
     for route in routes {
       try StandardOutput.print(line(route) + (table == "all" ? route.table.map { " table \($0)" } ?? "" : ""))
+      for hop in route.nextHops ?? [] { try StandardOutput.print(line(hop)) }
     }
   }
 
@@ -70,6 +90,7 @@ struct RouteCommand: ParsableCommand {
 
   private func line(_ route: RouteReport) -> String {
     var text = route.kind == "unicast" ? route.destination : "\(route.kind) \(route.destination)"
+    if let tunnel = route.tunnel { text += " encap program \(tunnel)" }
     if let gateway = route.gateway { text += " via \(gateway)" }
     if let device = route.device { text += " dev \(device)" }
     if route.scope != "global" { text += " scope \(route.scope)" }
@@ -77,5 +98,11 @@ struct RouteCommand: ParsableCommand {
     if route.metric != 0 { text += " metric \(route.metric)" }
     if let mtu = route.mtu { text += " mtu \(mtu)" }
     return text
+  }
+
+  private func line(_ hop: NextHopReport) -> String {
+    "\tnexthop" + (hop.tunnel.map { " encap program \($0)" } ?? "") + (hop.gateway.map { " via \($0)" } ?? "")
+      + " dev \(hop.device) weight \(hop.weight)"
+      + (hop.isDead ? " dead linkdown" : "")
   }
 }

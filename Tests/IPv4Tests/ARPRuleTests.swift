@@ -107,6 +107,19 @@ import Wire
     }
   }
 
+  @Test("N1 a question to who is known names no station either: its target's is zero") func unicastProbe()
+    throws
+  {
+    let bench = IPv4Bench(knowsPeer: false)
+    #expect(answers(bench, [10, 0, 0, 2]))
+    bench.send([1, 2, 3, 4, 5, 6, 7, 8])
+    _ = bench.frames()
+    bench.advance(.seconds(6))
+    let probe = try #require(bench.frames().first { $0[13] == 6 })
+    #expect(Array(probe[..<6]) == ARPTests.peerMAC && probe[21] == 1)
+    #expect(Array(probe[32..<38]) == ARPTests.noMAC && Array(probe[38..<42]) == [10, 0, 0, 1])
+  }
+
   // MARK: Proxy
 
   /// 10.0.0.40/32 is behind `lo`.

@@ -90,11 +90,10 @@ final class IPv4Bench {
 
   func receive(_ skb: consuming SkBuff) -> Outcome {
     switch ip.receive(skb, link: &link, net: &net) {
-    case .consumed: return .consumed
+    case .consumed: return ip.takeTransportError().map { .error($0) } ?? .consumed
     case .tcp(let skb, let header): return Self.outcome(skb, header)
     case .udp(let skb, let header): return Self.outcome(skb, header)
     case .icmp(let skb, let header): return Self.outcome(skb, header)
-    case .error(let error): return .error(error)
     }
   }
 

@@ -200,6 +200,17 @@ import Wire
     #expect(bench.count(.IpExtOutBcastPkts) == 2 && bench.count(.IpExtOutMcastPkts) == 1)
   }
 
+  @Test(
+    "P8 a packet for a host beyond the gateway goes to the gateway's station, and nobody is asked for the host"
+  )
+  func gateway() {
+    let bench = IPv4Bench()
+    #expect(bench.send([0x13, 0x88, 0, 53, 0, 8, 0, 0], to: IPv4Address(192, 0, 2, 9)) == .success)
+    let frames = bench.frames()
+    #expect(frames.map { Array($0[0..<14]) } == [[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]])
+    #expect(frames.first?[30..<34] == [192, 0, 2, 9])
+  }
+
   @Test("P8 headroom is grown when a packet has none") func headroom() {
     let bench = IPv4Bench()
     guard var skb = bench.pool.allocate(headroom: 0, linear: 8) else { return }

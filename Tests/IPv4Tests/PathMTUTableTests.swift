@@ -7,7 +7,7 @@ import Wire
 /// Path MTUs of many destinations: how many are kept, and which makes room.
 @Suite struct PathMTUTableTests {
   private func address(_ index: Int) -> IPv4Address { IPv4Address(0x0B00_0000 + UInt32(index)) }
-  private func exception(_ mtu: Int, _ seconds: Int64) -> PathMTUTable.Exception {
+  private func exception(_ mtu: Int, _ seconds: Int64) -> LearnedMTU {
     .init(mtu: mtu, isLocked: false, expires: .origin + .seconds(seconds))
   }
 

@@ -118,8 +118,8 @@ import Wire
   }
 
   @Test(
-    "RFC 3168 5.3 CE in one fragment marks the whole; a mixture with Not-ECT is dropped",
-    arguments: [(2, 2, 2), (2, 3, 3), (1, 3, 3), (1, 2, 2), (0, 0, 0), (0, 3, nil), (2, 0, nil)]
+    "RFC 3168 5.3 CE in one fragment marks the whole, of two kinds of ECT it is the first's; a mixture with Not-ECT is dropped",
+    arguments: [(2, 2, 2), (2, 3, 3), (1, 3, 3), (1, 2, 1), (2, 1, 2), (0, 0, 0), (0, 3, nil), (2, 0, nil)]
       as [(UInt8, UInt8, UInt8?)])
   func ecn(first: UInt8, second: UInt8, expected: UInt8?) {
     let bench = IPv4Bench()

@@ -1,8 +1,9 @@
-import IPv4
 import NetNamespace
 import Testing
 import Timers
 import Wire
+
+@testable import IPv4
 
 @Suite struct RouteTests {
   private func prefix(_ text: String) -> IPv4Prefix { IPv4Prefix(text)! }
@@ -30,7 +31,7 @@ import Wire
           ($1.prefix.length, $0.metric) < ($0.prefix.length, $1.metric)
         }
         let found = table.lookup(address)
-        #expect(found == expected)
+        #expect(found.map { table.entry(of: $0) } == expected)
       }
     }
     check()
@@ -127,6 +128,43 @@ import Wire
     #expect(bench.route(to: far).mtu == 1500)
   }
 
+  @Test("P3 a path MTU is the route's that it was learned by: one of another metric has its own")
+  func metrics() throws {
+    // As Linux 6.18 answered IP_MTU.
+    let bench = IPv4Bench()
+    let far = IPv4Address(10, 9, 0, 5)
+    func add(_ metric: UInt32) throws {
+      let prefix = try #require(IPv4Prefix("10.9.0.0/16"))
+      let entry = RouteEntry(prefix, gateway: IPv4Bench.peer, metric: metric)
+      try bench.ip.addRoute(entry, link: bench.link)
+    }
+    func remove(_ metric: UInt32) throws {
+      try bench.ip.removeRoute(try #require(IPv4Prefix("10.9.0.0/16")), metric: metric)
+    }
+    func learn(_ mtu: Int) {
+      bench.ip.learnPathMTU(destination: far, mtu: mtu, link: bench.link, net: &bench.net)
+    }
+    try add(100)
+    learn(1300)
+    #expect(bench.route(to: far).mtu == 1300)
+    try add(200)
+    #expect(bench.route(to: far).mtu == 1300)
+    try add(50)
+    #expect(bench.route(to: far).mtu == 1500)
+    learn(1400)
+    #expect(bench.route(to: far).mtu == 1400)
+    try remove(50)
+    #expect(bench.route(to: far).mtu == 1300)
+    // What was learned went with the route.
+    try add(50)
+    #expect(bench.route(to: far).mtu == 1500)
+    try remove(50)
+    try remove(100)
+    try add(100)
+    #expect(bench.route(to: far).mtu == 1500)
+    bench.advance(.seconds(601))
+  }
+
   @Test("P3 below min_pmtu the MTU is locked at 552 and DF is not set") func lockedMTU() {
     let bench = IPv4Bench()
     let far = IPv4Address(192, 0, 2, 1)
@@ -159,5 +197,12 @@ import Wire
     #expect(bench.routeError(to: IPv4Bench.own) == nil)
     bench.ip.setLink(bench.ethernet, up: true, link: &bench.link, net: &bench.net)
     #expect(bench.routeError(to: IPv4Bench.peer) == nil)
+  }
+
+  @Test("P1 several next hops: a dead one has no share, and the living ones have all of it (RFC 2992)")
+  func sharesOfTheLiving() {
+    var hops = [NextHop(weight: 1), NextHop(weight: 6), NextHop(weight: 3)]
+    hops[1].isDead = true
+    #expect(FIBShares(hops).bounds == [(1 << 29) - 1, -1, Int32.max])
   }
 }

@@ -1,3 +1,5 @@
+import IPv4
+import NetDevice
 import NetNamespace
 import SkBuff
 import Testing
@@ -64,6 +66,34 @@ import Wire
     keep.removeAll()
     _ = bench.frames()
     return (short, difference(before))
+  }
+
+  @Test(
+    "P8 a packet in front of which there is no room for headers: ENOMEM where none can be had, and counted")
+  func headroom() {
+    let bench = IPv4Bench(memory: 8 << 20)
+    var route = bench.route(to: IPv4Bench.peer)
+    func packet() -> SkBuff {
+      guard var skb = bench.pool.allocate(headroom: 0, linear: 256) else { fatalError("there is memory") }
+      skb.put(8)
+      skb.setTransportHeader()
+      return skb
+    }
+    func send(_ skb: consuming SkBuff) -> XmitResult {
+      bench.ip.output(
+        skb, route: &route, options: IPv4SendOptions(protocol: .udp), link: &bench.link, net: &bench.net)
+    }
+    let first = packet()
+    let second = packet()
+    var held = SkBuffQueue()
+    while let skb = bench.pool.allocate(headroom: 0, linear: 256, use: .transit) { held.append(skb) }
+    let short = send(first)
+    #expect(short == .failed(.ENOMEM))
+    #expect(bench.count(.IpOutDiscards) == 1)
+    held.removeAll()
+    let plenty = send(second)
+    #expect(plenty == .success)
+    #expect(bench.count(.IpOutDiscards) == 1 && bench.packets().count == 1)
   }
 
   @Test("P9 IpInDiscards: a padded packet that cannot be cut to its length") func discards() {

@@ -38,8 +38,11 @@ final class NeighbourBench {
   var now: Nanoseconds { net.now - .origin }
 
   /// A packet as IPv4 hands it down: 10.0.0.2 to `to`, `mark` to know it by.
-  func packet(to: IPAddress = peer, mark: UInt32 = 0, byteCount: Int = 40) -> SkBuff {
-    guard let allocated = pool.allocate(headroom: 16, linear: byteCount) else {
+  func packet(
+    to: IPAddress = peer, mark: UInt32 = 0, byteCount: Int = 40, headroom: Int = 16,
+    use: MemoryUse = .ordinary
+  ) -> SkBuff {
+    guard let allocated = pool.allocate(headroom: headroom, linear: byteCount, use: use) else {
       fatalError("the pool has room")
     }
     var skb = allocated
@@ -58,8 +61,13 @@ final class NeighbourBench {
 
   @discardableResult
   func send(to: IPAddress = peer, mark: UInt32 = 0) -> XmitResult {
+    send(packet(to: to, mark: mark), to: to)
+  }
+
+  @discardableResult
+  func send(_ packet: consuming SkBuff, to: IPAddress = peer) -> XmitResult {
     let result = table.output(
-      PassedPacket(packet(to: to, mark: mark)), nextHop: to, cache: &handle, device: &device, net: &net)
+      PassedPacket(packet), nextHop: to, cache: &handle, device: &device, net: &net)
     drainFailed()
     return result
   }

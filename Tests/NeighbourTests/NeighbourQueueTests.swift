@@ -34,6 +34,29 @@ import Wire
     #expect(marks(bench.frames()) == Array(31...Int(sent)))
   }
 
+  @Test("N2 twice as much as may wait: each that goes makes room for one, and no more") func kept() throws {
+    let bench = NeighbourBench()
+    let room = 212_992 / bench.packet().truesize
+    for mark in 1...UInt32(2 * room) { bench.send(mark: mark) }
+    #expect(bench.snapshot()?.waitingCount == room)
+    #expect(bench.solicitations().count == 1)
+    bench.answer()
+    #expect(marks(bench.frames()) == Array(room + 1...2 * room))
+  }
+
+  @Test("N2 when memory is short only the newest packet waits") func short() throws {
+    let bench = NeighbourBench()
+    for mark in UInt32(1)...3 { bench.send(mark: mark) }
+    bench.pool.setLevels(low: 0, pressure: 0, high: 0)
+    #expect(bench.pool.isExhausted)
+    let newest = bench.packet(mark: 4, use: .transit)
+    bench.send(newest)
+    #expect(bench.snapshot()?.waitingCount == 1)
+    #expect(bench.pool.dropCount(.neighbourQueueFull) == 3)
+    bench.answer()
+    #expect(marks(bench.frames()) == [4])
+  }
+
   @Test("N2 on failure every packet that waited comes back, in order") func failure() {
     let bench = NeighbourBench()
     for mark in UInt32(1)...5 { bench.send(mark: mark) }
@@ -69,6 +92,36 @@ import Wire
     #expect(frame[14..<20] == [0x45, 0, 0, 40, 0x12, 0x34])
   }
 
+  @Test(
+    "N3 a neighbour that has another address has another header, and one that is not connected is watched")
+  func otherAddress() {
+    let bench = NeighbourBench()
+    bench.send(mark: 1)
+    bench.answer()
+    bench.advance(.seconds(2))
+    bench.answer(mac: MACAddress(0x0200_0000_0007))
+    _ = bench.frames()
+    bench.send(mark: 2)
+    #expect(bench.frames().map { Array($0[0..<14]) } == [[2, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 2, 8, 0]])
+    bench.advance(.seconds(60))
+    #expect(bench.state() == .stale)
+    bench.send(mark: 3)
+    #expect(bench.state() == .delay)
+    #expect(bench.frames().map { Array($0[0..<14]) } == [[2, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 2, 8, 0]])
+  }
+
+  @Test("N3 a handle of one neighbour is none of another's: a route that has another next hop asks anew")
+  func otherNextHop() {
+    let bench = NeighbourBench()
+    bench.send()
+    bench.answer()
+    _ = bench.frames()
+    let other = IPAddress(IPv4Address(10, 0, 0, 9))
+    let handle = bench.handle
+    bench.send(to: other)
+    #expect(bench.frames().isEmpty && bench.state(other) == .incomplete && bench.handle != handle)
+  }
+
   @Test("N3 a handle to a slot that another neighbour has now is looked up again") func staleHandle() throws {
     let bench = NeighbourBench()
     bench.send()
@@ -85,5 +138,13 @@ import Wire
     #expect(bench.frames().isEmpty)
     #expect(bench.state() == .incomplete)
     #expect(bench.handle != old)
+    // It has the slot that it had, and is another entry all the same: what confirms it has to name this one.
+    bench.answer()
+    let first = bench.handle
+    bench.table.delete(NeighbourBench.peer, on: .none, net: &bench.net)
+    try bench.table.set(
+      NeighbourBench.peer, hardwareAddress: NeighbourBench.peerMAC, device: &bench.device, net: &bench.net)
+    bench.send()
+    #expect(bench.handle != first && bench.handle == bench.table.handle(of: NeighbourBench.peer, on: .none))
   }
 }

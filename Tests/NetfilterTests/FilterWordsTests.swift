@@ -40,6 +40,15 @@ import Testing
         "meta mark 0x00000001/0xff counter packets 0 bytes 0 meta mark set 0x00000002 accept"
       ),
       (
+        "prerouting", "ct mark 1/0xff ct state new ct mark set 7",
+        "ct state new ct mark 0x00000001/0xff counter packets 0 bytes 0 ct mark set 0x00000007"
+      ),
+      (
+        "input", "ct mark 0x10 meta mark set ct mark drop",
+        "ct mark 0x00000010 counter packets 0 bytes 0 meta mark set ct mark drop"
+      ),
+      ("output", "ct mark set meta mark", "counter packets 0 bytes 0 ct mark set meta mark"),
+      (
         "forward", "reject with icmp type port-unreachable",
         "counter packets 0 bytes 0 reject with icmp type port-unreachable"
       ),
@@ -103,6 +112,20 @@ import Testing
         "illegal value for \"icmp\": \"echo\": expected net-unreachable"
       ),
       ("input", "ct state old drop", "illegal value for \"ct state\": \"old\""),
+      ("input", "ct status 1 drop", "illegal value for \"ct\": \"status\": expected state or mark"),
+      ("input", "ct mark 0xg drop", "illegal value for \"ct mark\": \"0xg\""),
+      (
+        "input", "ct mark set ct mark",
+        "illegal value for \"ct mark set\": \"ct\": expected a number, such as 1 or 0x1, or meta mark"
+      ),
+      ("input", "meta mark set meta mark", "illegal value for \"mark set\": \"meta\""),
+      ("input", "meta mark set ct state", "illegal value for \"ct\": \"state\": expected mark"),
+      (
+        "input", "meta mark set 1 ct mark set 2 accept",
+        "a rule sets the packet's mark or its connection's: say two rules"
+      ),
+      ("input", "ct mark set 2 meta mark set 1", "a rule sets the packet's mark or its connection's"),
+      ("input", "ct mark 1", "a verdict is missing"),
       ("input", "meta mark 0xg drop", "illegal value for \"mark\": \"0xg\""),
       ("input", "icmp type 256 drop", "illegal value for \"icmp type\": \"256\""),
       ("input", "drop now", "nothing follows \"drop\", there is \"now\""),

@@ -64,6 +64,23 @@ final class AgentSocket {
         name: name, control: Self.control(words.dropFirst(3)), bytes, flags: Self.flags(words[2...2]))
       sent += taken
       return "sent \(taken)"
+    case "sendhole":
+      let address = words[0] == "-" ? nil : Self.address(words[0])
+      let header = MessageHeader(address: address, flags: Self.flags(words.dropFirst(3)))
+      let hole = MemoryWithHole(pattern(Int(words[1]) ?? 0))
+      let run = unsafe [IoVector(base: hole.base, byteCount: hole.byteCount + (Int(words[2]) ?? 0))]
+      let taken = unsafe try run.withUnsafeBufferPointer { (run) throws(SocketError) in
+        unsafe try socket.sendmsg(header, run, access: .checked)
+      }
+      sent += taken
+      return "sent \(taken)"
+    case "recvhole":
+      let hole = MemoryWithHole([UInt8](repeating: 0, count: Int(words[0]) ?? 0))
+      let run = unsafe [IoVector(base: hole.base, byteCount: hole.byteCount + (Int(words[1]) ?? 0))]
+      let received = unsafe try run.withUnsafeBufferPointer { (run) throws(SocketError) in
+        unsafe try socket.recvmsg(into: run, flags: Self.flags(words.dropFirst(2)), access: .checked)
+      }
+      return "got \(received.byteCount) \(Self.digest(Array(hole.bytes.prefix(received.byteCount))))"
     case "poll": return "poll " + String(socket.readiness.rawValue, radix: 16)
     case "set":
       let value = Self.bytes(words.count > 2 ? words[2] : "")
@@ -74,6 +91,15 @@ final class AgentSocket {
       let value = try socket.getsockopt(
         level: Int32(words[0]) ?? 0, name: Int32(words[1]) ?? 0, maximum: Int(words[2]) ?? 0)
       return "value " + value.map { Self.hexadecimal($0) }.joined()
+    case "part":
+      let value = try socket.getsockopt(level: Int32(words[0]) ?? 0, name: Int32(words[1]) ?? 0)
+      let part = value.dropFirst(Int(words[2]) ?? 0).prefix(Int(words[3]) ?? 0)
+      return "value " + part.map { Self.hexadecimal($0) }.joined()
+    case "ioctl":
+      guard let request = SocketRequest(rawValue: UInt32(words[0]) ?? 0) else {
+        fatalError("The script says \(words[0]), which is no request.")
+      }
+      return "value \(try socket.ioctl(request))"
     case "name": return "name \(try socket.localAddress)"
     case "peername": return "name \(try socket.remoteAddress)"
     default: fatalError("The script says \(verb), which is no call.")
@@ -139,7 +165,7 @@ final class AgentSocket {
 
   private func describe(_ received: Received) -> String {
     var bytes = received.bytes
-    if isEcho && bytes.count >= 6 { for index in 2..<6 { bytes[index] = 0 } }
+    if isEcho { for index in bytes.indices.dropFirst(2).prefix(4) { bytes[index] = 0 } }
     // Headers that no two worlds have alike.
     let isStamp = received.control.error?.origin == .timestamping
     if isStamp { bytes = [UInt8](repeating: 0, count: bytes.count) }
@@ -172,7 +198,9 @@ final class AgentSocket {
       let (level, kind) = (number(offset + 8, 4), number(offset + 12, 4))
       if (level, kind) == (0, 11) {
         text += error
-      } else if level == 1 {
+      } else if (level, kind) == (1, 54) {
+        text += " control 1 54 \(statistics(Array(bytes[offset + 16..<offset + length])))"
+      } else if level == 1, [29, 35, 37, 63, 64, 65].contains(kind) {
         let isKnown = bytes[offset + 16..<offset + 32].contains { $0 != 0 }
         text += " time \(kind) \(length - 16) \(isKnown ? "known" : "unknown")"
       } else {
@@ -182,6 +210,21 @@ final class AgentSocket {
       offset += (length + 7) & ~7
     }
     return text
+  }
+
+  /// Netlink attributes of a stamp: number and bytes, and the value where all worlds have the same: DATA_SEGS_OUT, SND_CWND,
+  /// SNDQ_SIZE, SND_SSTHRESH, DELIVERED, BYTES_SENT, BYTES_NOTSENT.
+  private static func statistics(_ bytes: [UInt8]) -> String {
+    var words: [String] = []
+    var place = 0
+    while place + 4 <= bytes.count {
+      let (length, number) = (Int(bytes[place]), Int(bytes[place + 2]))
+      let value = (4..<max(4, length)).reversed().reduce(0) { $0 << 8 | Int(bytes[place + $1]) }
+      words.append(
+        "\(number):\(length - 4)" + ([4, 8, 13, 15, 16, 18, 24].contains(number) ? "=\(value)" : ""))
+      place += max(4, (length + 3) & ~3)
+    }
+    return words.joined(separator: ",")
   }
 
   private static func address(_ text: String) -> SocketAddress {

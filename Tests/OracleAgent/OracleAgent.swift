@@ -50,7 +50,8 @@ import SwiftStack
         guard let listener = sockets[name] else { return "nobody" }
         let accepted = AgentSocket(try listener.socket.accept())
         sockets[words[0]] = accepted
-        return "ok \(try accepted.socket.remoteAddress)"
+        guard let peer = accepted.socket.acceptedFrom else { return "ok" }
+        return "ok \(peer)"
       case "close":
         guard let closed = sockets.removeValue(forKey: name) else { return "nobody" }
         closed.socket.close()

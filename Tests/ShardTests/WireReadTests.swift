@@ -81,4 +81,16 @@ import Testing
     #expect(turn(0) == (1, false))
     #expect(turn(1) == (1, false))
   }
+
+  @Test("D8 what a poll leaves when its budget is spent is polled at the same entry")
+  func spentBudget() {
+    // A broadcast of a type that nobody takes.
+    let frame =
+      [UInt8](repeating: 0xFF, count: 6) + [2, 0, 0, 0, 0, 9, 0x88, 0xB5] + [UInt8](repeating: 0, count: 46)
+    host.run { shard in
+      for _ in 0..<200 { shard.receive(SimulatedFrame(bytes: frame)) }
+    }
+    // Asked before the next entry drains.
+    #expect(host.run { $0.host.link.devices[$0.ethernet].statistics.receivedPackets } == 200)
+  }
 }

@@ -22,6 +22,37 @@ import Wire
     check(skb.bytes == PoolBench.pattern(0..<20))
   }
 
+  @Test("B1 a header mark lies so many bytes behind the data") func marks() {
+    let bench = PoolBench()
+    var skb = bench.packet(linear: 40)
+    skb.setNetworkHeader(14)
+    skb.pull(4)
+    #expect(skb.networkHeaderOffset == 10)
+  }
+
+  #if os(Linux)
+    @Test("B1 push without headroom, pull beyond the linear area and put without tailroom are traps")
+    func beyond() async {
+      await #expect(processExitsWith: .failure) {
+        let bench = PoolBench()
+        var skb = bench.packet(linear: 10, headroom: 8)
+        skb.push(9)
+        skb.pull(9)
+      }
+      await #expect(processExitsWith: .failure) {
+        let bench = PoolBench()
+        var skb = bench.packet(linear: 10, fragments: [100])
+        skb.pull(11)
+        skb.push(11)
+      }
+      await #expect(processExitsWith: .failure) {
+        let bench = PoolBench()
+        var skb = bench.packet(linear: 10, fragments: [100])
+        skb.put(1)
+      }
+    }
+  #endif
+
   @Test("B1 a linear area over 672 bytes comes from a page, and goes back")
   func pages() {
     let bench = PoolBench()
@@ -88,6 +119,21 @@ import Wire
     #expect(bench.pool.pagesInUse == 1)
   }
 
+  @Test("B2 a chunk whose packets have all ended is used from its start again")
+  func again() {
+    let bench = PoolBench()
+    do {
+      var skb = bench.pool.allocate(headroom: 0, linear: 0)!
+      let source = PoolBench.pattern(0..<30000)
+      unsafe source.withUnsafeBytes { bytes in
+        var iter = unsafe IovIter(source: bytes)
+        #expect(skb.append(from: &iter, count: 30000).byteCount == 30000)
+      }
+      #expect(bench.pool.refillFragment() == 2768)
+    }
+    #expect(bench.pool.refillFragment() == 32768 && bench.pool.pagesInUse == 1)
+  }
+
   @Test("B2 with memory short small pages serve what a socket is guaranteed, then 0 bytes and no fault")
   func limit() {
     let bench = PoolBench(limit: 1 << 20)
@@ -141,6 +187,8 @@ import Wire
     #expect(bench.pool.buffersInUse == 0)
     let records = bench.tracer.records(from: 0).records
     #expect(records.count == 3 && records[0].point == .kfree_skb && records[0].b == 10)
-    #expect(DropReason.allCases.count <= 64)
+    #expect(records.first?.a == UInt64(DropReason.qdiscDrop.rawValue) && DropReason.qdiscDrop.rawValue != 0)
+    #expect(records.last?.a == UInt64(DropReason.noSocket.rawValue))
+    #expect(DropReason.allCases.count <= 80)
   }
 }

@@ -90,6 +90,10 @@ import Wire
     #expect(names.allSatisfy { $0.allSatisfy { $0 == "_" || $0.isUppercase || $0.isNumber } })
     #expect(
       DropReason.qdiscDrop.name == "QDISC_DROP" && DropReason.tcpListenOverflow.name == "TCP_LISTEN_OVERFLOW")
+    #expect(
+      DropReason.ipOutNoRoute.name == "IP_OUTNOROUTES"
+        && DropReason.bpfCgroupEgress.name == "BPF_CGROUP_EGRESS"
+        && DropReason.neighbourCreateFailed.name == "NEIGH_CREATEFAIL")
   }
 
   @Test("B5 D11 the trace names reasons, events and states, and keeps the number beside them")

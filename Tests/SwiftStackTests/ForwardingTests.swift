@@ -167,7 +167,9 @@ private func word(_ packet: [UInt8], _ place: Int) -> Int { Int(packet[place]) <
     #expect(bench.count("IcmpOutRedirects") == 10)
   }
 
-  @Test("U7 forwarding: record route and time stamp take the address of the link that the packet leaves by")
+  @Test(
+    "U7 forwarding: a recorded route takes the address of the link that the packet leaves by, a time stamp ours"
+  )
   func options() throws {
     let bench = try RouterBench()
     let record: [UInt8] = [7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -175,7 +177,7 @@ private func word(_ packet: [UInt8], _ place: Int) -> Int { Int(packet[place]) <
     #expect(Array(out[20..<32]) == [7, 11, 8, 10, 2, 0, 2, 0, 0, 0, 0, 0] && Hand.sum(out[..<32]) == 0xFFFF)
     let stamp: [UInt8] = [68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     let other = try #require(try bench.forward(datagram(options: stamp)).first)
-    #expect(Array(other[20..<28]) == [68, 12, 13, 1, 10, 2, 0, 2] && Hand.sum(other[..<32]) == 0xFFFF)
+    #expect(Array(other[20..<28]) == [68, 12, 13, 1, 10, 1, 0, 2] && Hand.sum(other[..<32]) == 0xFFFF)
     #expect(try bench.forward(datagram(options: [131, 7, 4, 10, 2, 0, 9, 0])).isEmpty)
   }
 
@@ -214,11 +216,85 @@ private func word(_ packet: [UInt8], _ place: Int) -> Int { Int(packet[place]) <
   func martians() throws {
     let bench = try RouterBench()
     #expect(try bench.forward(datagram(to: .any)).isEmpty)
-    #expect(bench.count("IpInAddrErrors") == 1)
+    // Linux counts those that it does not pass on because it is no router, and no others.
+    #expect(bench.count("IpInAddrErrors") == 0)
     let all = [UInt8](repeating: 0xFF, count: 6) + [2, 0, 0, 0, 0, 0x11, 8, 0] + datagram()
     try bench.host.receive(SimulatedFrame(bytes: all), on: "sim0")
     #expect(try bench.packets("sim1").isEmpty && bench.count("IpForwDatagrams") == 0)
     #expect(try bench.packets("sim0").isEmpty)
+  }
+
+  /// From and to, whether it was broadcast on the link.
+  private func received(
+    _ bench: RouterBench, _ from: IPv4Address, _ to: IPv4Address, isForAll: Bool = false,
+    protocol number: UInt8 = 17
+  ) throws -> [[UInt8]] {
+    let packet =
+      number == 17
+      ? Hand.udp(SocketAddress(from, port: 7), SocketAddress(to, port: 9), [1])
+      : Hand.ip(from, to, protocol: number, [0x16, 0, 0, 0, 0, 0, 0, 0])
+    if isForAll {
+      let all = [UInt8](repeating: 0xFF, count: 6) + [2, 0, 0, 0, 0, 0x11, 8, 0] + packet
+      try bench.host.receive(SimulatedFrame(bytes: all), on: "sim0")
+      return []
+    }
+    return try bench.forward(packet)
+  }
+
+  @Test(
+    "P1 forwarding: a network's broadcast address for a source is passed on, unless sources are looked at")
+  func broadcastSources() throws {
+    let bench = try RouterBench()
+    for source in [IPv4Address(10, 1, 0, 255), IPv4Address(10, 2, 0, 255)] {
+      #expect(try received(bench, source, server).count == 1)
+    }
+    // Our own is refused all the same, and so is a broadcast source for ourselves.
+    #expect(try received(bench, RouterBench.near, server).isEmpty)
+    _ = try received(bench, IPv4Address(10, 1, 0, 255), RouterBench.near)
+    #expect(bench.count("UdpNoPorts") == 0)
+    for filter in ["1", "2"] {
+      try bench.stack.set("net.ipv4.conf.all.rp_filter", to: filter)
+      #expect(try received(bench, IPv4Address(10, 1, 0, 255), server).isEmpty)
+    }
+    #expect(bench.count("TcpExtIPReversePathFilter") == 0 && bench.count("IpInAddrErrors") == 0)
+  }
+
+  @Test(
+    "P1 0.0.0.0 for a source: to everybody on the link and to its groups, not to a network's broadcast address"
+  )
+  func nobody() throws {
+    let bench = try RouterBench(forwards: false)
+    let socket = try bench.stack.socket(.udp)
+    let membership = HandmadePacket.octets(IPv4Address(239, 1, 1, 1)) + [10, 1, 0, 2]
+    // Safe: a byte has no padding.
+    try socket.setsockopt(level: 0, name: 35, value: unsafe membership.span.bytes)
+    for (to, number, isTaken) in [
+      (IPv4Address(10, 1, 0, 255), UInt8(17), false), (.broadcast, 17, true),
+      (IPv4Address(239, 1, 1, 1), 17, false), (IPv4Address(239, 1, 1, 1), 2, true),
+      (IPv4Address(224, 0, 0, 1), 17, true), (RouterBench.near, 17, false),
+    ] {
+      let before = bench.count("IpInDelivers")
+      _ = try received(bench, .any, to, isForAll: true, protocol: number)
+      bench.advance(.milliseconds(1))
+      #expect(bench.count("IpInDelivers") == before + (isTaken ? 1 : 0), "\(to) \(number)")
+    }
+    #expect(bench.count("IpInAddrErrors") == 0)
+  }
+
+  @Test(
+    "P1 src_valid_mark: a packet's mark counts where its source is looked at", arguments: ["all", "sim0"])
+  func markedSources(of interface: String) throws {
+    let bench = try RouterBench()
+    try bench.change("sysctl net.ipv4.conf.all.rp_filter=1")
+    try bench.change("route add 192.0.2.0/24 via 10.2.0.1")
+    try bench.change("route add 192.0.2.0/24 via 10.1.0.1 table 100")
+    try bench.change("rule add fwmark 7 lookup 100")
+    try bench.filter("prerouting meta mark set 7")
+    let from = Hand.udp(
+      SocketAddress(IPv4Address(192, 0, 2, 1), port: 1), SocketAddress(server, port: 2), [1])
+    #expect(try bench.forward(from).isEmpty && bench.count("TcpExtIPReversePathFilter") == 1)
+    try bench.change("sysctl net.ipv4.conf.\(interface).src_valid_mark=1")
+    #expect(try bench.forward(from).count == 1)
   }
 
   @Test("P1 rp_filter: what came by the wrong device is dropped; loose, what comes from nowhere")

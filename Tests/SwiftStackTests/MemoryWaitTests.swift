@@ -102,6 +102,34 @@ import Wire
     #expect(client.readiness.contains(.writable))
   }
 
+  @Test(
+    "U5 no page for more of a datagram that is collected: ENOMEM, it is thrown away and counted; the next one is whole",
+    arguments: [0x8000, 0] as [Int32])
+  func datagram(more: Int32) throws {
+    let wire = try SimulatedWire(services: false, packetMemory: 16 << 20)
+    let stack = wire.left.stack
+    let peer = try wire.right.stack.socket(.udp)
+    try peer.bind(to: SocketAddress(IPv4Address(10, 0, 0, 2), port: 9))
+    let socket = try stack.socket(.udp)
+    try socket.connect(to: SocketAddress(IPv4Address(10, 0, 0, 2), port: 9))
+    func cork(_ isOn: Int32) throws { if more == 0 { try socket.setsockopt(level: 17, name: 1, isOn) } }
+    let flags = MessageFlags(rawValue: more)
+    try cork(1)
+    #expect(try socket.send([1, 2], flags: flags) == 2)
+    let hoard = Hoard(stack.shards[0], .guaranteed)
+    #expect(throws: SocketError("send", .ENOMEM)) {
+      try socket.send([UInt8](repeating: 3, count: 1300), flags: flags)
+    }
+    #expect(stack.counterReports.first { $0.name == "IpOutDiscards" }?.value == 1)
+    hoard.giveAll()
+    // Nothing of it is left.
+    try cork(0)
+    #expect(try socket.send([UInt8](repeating: 4, count: 1300)) == 1300)
+    wire.run(for: .milliseconds(20), until: { false })
+    #expect(try peer.receive(upTo: 4000, flags: .dontWait) == [UInt8](repeating: 4, count: 1300))
+    #expect(throws: SocketError("receive", .EAGAIN)) { try peer.receive(upTo: 4000, flags: .dontWait) }
+  }
+
   @Test("T3 B4 those who wait for memory are woken in the order in which they came")
   func order() async throws {
     let wire = try SimulatedWire(services: false, packetMemory: 16 << 20)

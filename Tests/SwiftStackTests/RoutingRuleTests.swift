@@ -270,6 +270,36 @@ private let target = IPv4Address(198, 51, 100, 1)
     }
   }
 
+  @Test(
+    "P1 a packet that a hook sends another way stays on the device that its socket is bound to, and is no user's any more"
+  )
+  func reroutedBound() throws {
+    // What leads over `sim1` is not asked; a socket that is bound elsewhere stays there.
+    let marked = try bench("fwmark 7")
+    try marked.filter("output meta mark set 7")
+    for (device, way) in [(0, "sim1"), (2, "sim0"), (3, "sim1")] as [(Int32, String)] {
+      let datagrams = try socket(marked, .udp)
+      let stream = try socket(marked, .tcp)
+      for socket in [datagrams, stream] where device != 0 {
+        try socket.setsockopt(level: 1, name: 62, device)
+      }
+      _ = try datagrams.send([1], to: SocketAddress(target, port: 9))
+      #expect(try sent(marked)?.way == way, "\(device)")
+      _ = try datagrams.send([UInt8](repeating: 1, count: 2000), to: SocketAddress(target, port: 9))
+      let pieces = [try marked.packets("sim0").count, try marked.packets("sim1").count]
+      #expect(pieces == (way == "sim0" ? [2, 0] : [0, 2]))
+      _ = #expect(throws: SocketError.self) { try stream.connect(to: SocketAddress(target, port: 80)) }
+      #expect(try sent(marked)?.way == way, "\(device)")
+    }
+    let owned = try bench("uidrange 1000-1000")
+    let datagrams = try socket(owned, .udp, user: 1000)
+    _ = try datagrams.send([1], to: SocketAddress(target, port: 9))
+    #expect(try sent(owned)?.way == "sim1")
+    try owned.filter("output meta mark set 7")
+    _ = try datagrams.send([1], to: SocketAddress(target, port: 9))
+    #expect(try sent(owned)?.way == "sim0")
+  }
+
   @Test("P1 rules: read and printed as ip rule does")
   func words() throws {
     let bench = try RouterBench()

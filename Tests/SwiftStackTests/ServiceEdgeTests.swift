@@ -71,10 +71,7 @@ import Wire
   @Test("RFC 863: discard closes when its peer has")
   func discardCloses() throws {
     let wire = try SimulatedWire()
-    let socket = try wire.left.stack.socket(.tcp)
-    socket.isNonBlocking = true
-    _ = try? socket.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 9))
-    #expect(wire.run(for: .seconds(5)) { socket.readiness.contains(.writable) })
+    let socket = try ServiceTests.client(wire, of: 9)
     _ = try socket.send([1, 2, 3])
     try socket.shutdown(write: true)
     #expect(wire.run(for: .seconds(5)) { (try? socket.receive(upTo: 1)) == [] })

@@ -266,6 +266,10 @@ struct SocketProgramTests {
     #expect(datagram.flowLabel == 1234)
     try datagram.send([1], to: SocketAddress(Self.near, port: 1235))
     #expect(labels.take() == [0, 1234] && datagram.flowLabel == 1235)
+    #expect(flows.take().map(\.user) == [0])
+    try datagram.setUser(1001)
+    try datagram.send([1], to: SocketAddress(Self.near, port: 1235))
+    #expect(flows.take().map(\.user) == [1001])
     // A flow that leads nowhere is labelled all the same.
     _ = flows.take()
     let stream = try peer.host.stack.socket(.tcp)

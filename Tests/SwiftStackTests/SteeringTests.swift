@@ -97,6 +97,36 @@ import Wire
     #expect(peer.count("TcpOutRsts") == 0)
   }
 
+  @Test("D12 an ICMP error goes to the shard that has the connection, and is counted once")
+  func errors() throws {
+    let peer = try peer(queues: 4) { $0.services = true }
+    let next = try #require(open(peer, from: 40000, to: 7, at: 1))
+    for bytes in [[], [9]] as [[UInt8]] {
+      peer.receive(
+        FramePeer.ip(
+          6, FramePeer.tcp(24, from: 40000, to: 7, sequence: 1001, acknowledgment: next, bytes)),
+        queue: 1)
+    }
+    let echo = try #require(peer.takePackets().first { $0.last == 9 })
+    func report(_ change: (inout [UInt8]) -> Void = { _ in }) {
+      var quoted = Array(echo[0..<28])
+      change(&quoted)
+      for queue in 0..<4 { peer.receive(FramePeer.ip(1, FramePeer.icmp(3, 1, quoted)), queue: queue) }
+    }
+    let before = handedOver(peer)
+    report()
+    #expect(handedOver(peer) - before == 3)
+    #expect(peer.count("IcmpInErrors") == 0 && peer.count("TcpExtOutOfWindowIcmps") == 0)
+    // Of the connection, and of nothing that is outstanding.
+    report { $0[25] ^= 0x40 }
+    #expect(peer.count("IcmpInErrors") == 0 && peer.count("TcpExtOutOfWindowIcmps") == 4)
+    // Of a port that all have, and of one that nobody has.
+    report { $0[23] ^= 1 }
+    #expect(peer.count("IcmpInErrors") == 4)
+    report { $0[21] = 200 }
+    #expect(peer.count("IcmpInErrors") == 8 && peer.count("TcpExtOutOfWindowIcmps") == 4)
+  }
+
   @Test(
     "D12 flows that have one place in the table: each segment, and each SYN, finds its shard all the same")
   func collisions() throws {

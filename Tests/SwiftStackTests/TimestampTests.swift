@@ -88,6 +88,61 @@ import Wire
     #expect(bytes.count == 64 && bytes[12] == 37 && bytes[32...].allSatisfy { $0 == 0 })
   }
 
+  @Test("S7 what came is told to who wants to be told while any socket asks, but for OPT_RX_FILTER")
+  func askedByAnother() throws {
+    let peer = try FramePeer()
+    let socket = try socket(peer, .software)
+    let other = try peer.host.stack.socket(.udp)
+    func isTold() throws -> Bool {
+      peer.receive(FramePeer.ip(17, FramePeer.udp([1], to: 5000)))
+      return try socket.recvmsg().control.times?.software != nil
+    }
+    #expect(try !isTold())
+    try other.setsockopt(level: 1, name: Self.timestamping, Int32(8))
+    #expect(try isTold())
+    try set(socket, [.software, .receiveFilter])
+    #expect(try !isTold())
+    try set(socket, .software)
+    #expect(try isTold())
+    try other.setsockopt(level: 1, name: Self.timestamping, 0)
+    #expect(try !isTold())
+    // Once it has asked with SO_TIMESTAMP it does as long as it lives.
+    try other.setsockopt(level: 1, name: Self.timestamp, 1)
+    try other.setsockopt(level: 1, name: Self.timestamp, 0)
+    try other.setsockopt(level: 1, name: Self.timestamping, 0)
+    #expect(try isTold())
+    other.close()
+    #expect(try !isTold())
+  }
+
+  @Test("S7 what a listener accepts asks for times as the listener does")
+  func askedByAccepted() throws {
+    let wire = try SimulatedWire()
+    let (client, server) = try SimulatedTransferTests.connect(wire)
+    try set(server, .software)
+    let listener = try wire.right.stack.socket(.tcp)
+    listener.isNonBlocking = true
+    try listener.bind(to: SocketAddress(.any, port: 7077))
+    try listener.setsockopt(level: 1, name: Self.timestamp, 1)
+    try listener.listen()
+    let caller = try wire.left.stack.socket(.tcp)
+    caller.isNonBlocking = true
+    try? caller.connect(to: SocketAddress(try server.localAddress.address, port: 7077))
+    wire.run(for: .milliseconds(100), until: { listener.readiness.contains(.readable) })
+    let accepted = try listener.accept()
+    listener.close()
+    func isTold() throws -> Bool {
+      try client.send([1])
+      wire.run(for: .milliseconds(100), until: { server.readiness.contains(.readable) })
+      return try server.recvmsg().control.times?.software != nil
+    }
+    #expect(try isTold())
+    try accepted.setLinger(.zero)
+    accepted.close()
+    wire.run(for: .milliseconds(100), until: { false })
+    #expect(try !isTold())
+  }
+
   @Test("S7 OPT_ID: a datagram's stamps have its number, and one that was not sent takes none") func numbers()
     throws
   {

@@ -137,6 +137,76 @@ import Wire
     #expect(try receiver.receive(upTo: 10) == [3])
   }
 
+  /// So many bytes of a memory that ends behind them, and as many more as are missing.
+  private func withHole<Result>(
+    _ bytes: [UInt8], missing: Int, _ body: (UnsafeBufferPointer<IoVector>) throws(SocketError) -> Result
+  ) throws(SocketError) -> Result {
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    let length = (bytes.count + page - 1) / page * page
+    let start = unsafe mmap(nil, length + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let start = unsafe start, unsafe start != MAP_FAILED else { fatalError("no memory for a test") }
+    defer { unsafe munmap(start, length + page) }
+    let base = unsafe start + (length - bytes.count)
+    unsafe UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyBytes(from: bytes)
+    unsafe mprotect(start + length, page, PROT_NONE)
+    let vectors = [unsafe IoVector(base: base, byteCount: bytes.count + missing)]
+    return unsafe try vectors.withUnsafeBufferPointer { (run) throws(SocketError) in unsafe try body(run) }
+  }
+
+  private func sendHole(
+    _ socket: Socket, _ bytes: [UInt8], missing: Int, _ header: MessageHeader = MessageHeader()
+  ) throws(SocketError) -> Int {
+    unsafe try withHole(bytes, missing: missing) { (run) throws(SocketError) in
+      unsafe try socket.sendmsg(header, run, access: .checked)
+    }
+  }
+  private func fill(_ socket: Socket, _ count: Int, missing: Int) throws(SocketError) -> [UInt8] {
+    unsafe try withHole([UInt8](repeating: 0, count: count), missing: missing) { (run) throws(SocketError) in
+      let received = unsafe try socket.recvmsg(into: run, access: .checked).byteCount
+      return unsafe [UInt8](UnsafeRawBufferPointer(start: run[0].base, count: received))
+    }
+  }
+
+  @Test("S1 EFAULT of checked memory that is not there: a datagram is thrown away, of a stream the piece")
+  func hole() throws {
+    let (wire, sender, receiver) = try datagrams()
+    let header = MessageHeader(address: Self.place)
+    #expect(throws: SocketError("sendmsg", .EFAULT, Self.place)) {
+      try sendHole(sender, [1, 2, 3], missing: 1, header)
+    }
+    #expect(try sendHole(sender, [4, 5, 6], missing: 0, header) == 3)
+    settle(wire)
+    #expect(try receiver.receive(upTo: 100) == [4, 5, 6])
+
+    let (other, client, server) = try stream()
+    #expect(throws: SocketError("sendmsg", .EFAULT)) { try sendHole(client, [1, 2, 3], missing: 5000) }
+    // What was copied before the hole in pieces of its own stays, and is counted.
+    let taken = try sendHole(client, [UInt8](repeating: 7, count: 200_000), missing: 100)
+    #expect(taken > 0 && taken < 200_000)
+    var received: [UInt8] = []
+    for _ in 0..<20 {
+      settle(other)
+      received += (try? server.receive(upTo: 300_000)) ?? []
+    }
+    #expect(received == [UInt8](repeating: 7, count: taken))
+  }
+
+  @Test("S1 EFAULT of checked memory that cannot be written: a datagram is lost, a stream's bytes stay")
+  func holeToFill() throws {
+    let (wire, sender, receiver) = try datagrams()
+    try sender.send([1, 2, 3, 4, 5], to: Self.place)
+    try sender.send([6, 7], to: Self.place)
+    settle(wire)
+    #expect(throws: SocketError("recvmsg", .EFAULT)) { try fill(receiver, 2, missing: 10) }
+    #expect(try fill(receiver, 2, missing: 10) == [6, 7])
+
+    let (other, client, server) = try stream()
+    try client.send([1, 2, 3, 4, 5])
+    settle(other)
+    #expect(throws: SocketError("recvmsg", .EFAULT)) { try fill(server, 2, missing: 10) }
+    #expect(try server.receive(upTo: 10) == [1, 2, 3, 4, 5])
+  }
+
   @Test("S1 a number that is no socket's is ENOTSOCK, one whose socket is gone EBADF") func noSocket() throws
   {
     let wire = try SimulatedWire()
@@ -185,8 +255,10 @@ import Wire
     let (_, client, _) = try stream()
     client.isNonBlocking = true
     let large = MessageVector([[UInt8](repeating: 0, count: 8 << 20)])
-    let counts = try client.sendmmsg([MessageVector([[1]]), large, MessageVector([[2]])])
+    // One of no bytes would be taken, full as the buffer is.
+    let counts = try client.sendmmsg([MessageVector([[1]]), large, MessageVector([[]])])
     #expect(counts.count == 2 && counts[0] == 1 && counts[1] < 8 << 20)
+    #expect(try client.sendmmsg([MessageVector([[]])]) == [0])
   }
 
   @Test("S1 recvmmsg: what is there, MSG_WAITFORONE, and a time that is looked at between messages")
@@ -280,6 +352,11 @@ import Wire
     #expect(await driver.run(until: { first.isDone }))
     let taken = try #require(first.result ?? nil)
     #expect(taken > 0 && taken < 16 << 20)
+    // Its buffer may have grown while it waited, by less than wakes a writer.
+    for _ in 0..<3 {
+      while (try? await client.send([UInt8](repeating: 1, count: 4096), flags: .dontWait)) != nil {}
+      await driver.run(steps: 1000, until: { false })
+    }
     let second = try Call(blocking: { () -> Errno? in
       do throws(SocketError) { try client.send([2]) } catch { return error.errno }
       return nil

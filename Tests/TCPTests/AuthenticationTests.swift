@@ -144,6 +144,44 @@ struct AuthenticatingPeer {
   func counter(_ name: String) -> Int { peer.host.counter("TcpExtTCPAO" + name) }
 }
 
+enum AuthenticatedPair {
+  /// Two stacks with keys, connected.
+  static func make(
+    _ left: [[UInt8]], _ right: [[UInt8]]
+  ) throws -> (wire: SimulatedWire, near: Socket, far: Socket) {
+    let wire = try SimulatedWire(services: false)
+    let server = try wire.right.stack.socket(.tcp)
+    server.isNonBlocking = true
+    for value in right { try server.authenticate(value) }
+    try server.bind(to: SocketAddress(.any, port: 179))
+    try server.listen()
+    let near = try wire.left.stack.socket(.tcp)
+    near.isNonBlocking = true
+    for value in left { try near.authenticate(value) }
+    try? near.connect(to: SocketAddress(IPv4Address(10, 0, 0, 2), port: 179))
+    var far: Socket?
+    wire.run(for: .seconds(3)) {
+      far = try? server.accept()
+      return far != nil
+    }
+    guard let far else { throw SocketError("accept", .EAGAIN) }
+    far.isNonBlocking = true
+    return (wire, near, far)
+  }
+
+  static func exchange(_ wire: SimulatedWire, _ from: Socket, _ to: Socket, _ count: Int) throws -> Bool {
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    var sent = 0
+    var received: [UInt8] = []
+    wire.run(for: .seconds(30)) {
+      if sent < count { sent += (try? from.send(Array(bytes[sent..<min(count, sent + 20000)]))) ?? 0 }
+      if let part = try? to.receive(upTo: 65536) { received += part }
+      return received.count >= count
+    }
+    return received == bytes
+  }
+}
+
 @Suite("RFC 5925 TCP-AO", .everyVariation)
 struct AuthenticationTests {
   private let initial = Variation.current.peerSequence
@@ -332,53 +370,17 @@ struct AuthenticationTests {
     #expect(socket.takeError() != nil && peer.counter("DroppedIcmps") == 1)
   }
 
-  /// Two stacks with keys, connected.
-  private func pair(
-    _ left: [[UInt8]], _ right: [[UInt8]]
-  ) throws -> (wire: SimulatedWire, near: Socket, far: Socket) {
-    let wire = try SimulatedWire(services: false)
-    let server = try wire.right.stack.socket(.tcp)
-    server.isNonBlocking = true
-    for value in right { try server.authenticate(value) }
-    try server.bind(to: SocketAddress(.any, port: 179))
-    try server.listen()
-    let near = try wire.left.stack.socket(.tcp)
-    near.isNonBlocking = true
-    for value in left { try near.authenticate(value) }
-    try? near.connect(to: SocketAddress(IPv4Address(10, 0, 0, 2), port: 179))
-    var far: Socket?
-    wire.run(for: .seconds(3)) {
-      far = try? server.accept()
-      return far != nil
-    }
-    guard let far else { throw SocketError("accept", .EAGAIN) }
-    far.isNonBlocking = true
-    return (wire, near, far)
-  }
-
-  private func exchange(_ wire: SimulatedWire, _ from: Socket, _ to: Socket, _ count: Int) throws -> Bool {
-    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
-    var sent = 0
-    var received: [UInt8] = []
-    wire.run(for: .seconds(30)) {
-      if sent < count { sent += (try? from.send(Array(bytes[sent..<min(count, sent + 20000)]))) ?? 0 }
-      if let part = try? to.receive(upTo: 65536) { received += part }
-      return received.count >= count
-    }
-    return received == bytes
-  }
-
   @Test(
     "T14 AO: two stacks, with both algorithms, options covered or not, codes of several lengths",
     arguments: [
       ("hmac(sha1)", 0, 12), ("cmac(aes128)", 0, 12), ("cmac(aes128)", 2, 16), ("hmac(sha1)", 2, 4),
     ])
   func twoStacks(algorithm: String, flags: UInt8, code: UInt8) throws {
-    let (wire, near, far) = try pair(
+    let (wire, near, far) = try AuthenticatedPair.make(
       [AuthenticationBytes.add(send: 5, receive: 6, algorithm: algorithm, code: code, flags: flags)],
       [AuthenticationBytes.add(send: 6, receive: 5, algorithm: algorithm, code: code, flags: flags)])
-    #expect(try exchange(wire, near, far, 12_000))
-    #expect(try exchange(wire, far, near, 6_000))
+    #expect(try AuthenticatedPair.exchange(wire, near, far, 12_000))
+    #expect(try AuthenticatedPair.exchange(wire, far, near, 6_000))
     #expect(wire.left.counter("TcpExtTCPAOGood") > 5 && wire.right.counter("TcpExtTCPAOGood") > 8)
     #expect(wire.left.counter("TcpExtTCPAOBad") == 0 && wire.right.counter("TcpExtTCPAOBad") == 0)
     #expect(near.tcpInfo?.totalRetransmissions == 0)
@@ -390,34 +392,38 @@ struct AuthenticationTests {
       AuthenticationBytes.add([1], send: 6, receive: 5), AuthenticationBytes.add(send: 6, receive: 7),
     ] {
       #expect(throws: (any Error).self) {
-        _ = try pair([AuthenticationBytes.add(send: 5, receive: 6)], [other])
+        _ = try AuthenticatedPair.make([AuthenticationBytes.add(send: 5, receive: 6)], [other])
       }
     }
-    #expect(throws: (any Error).self) { _ = try pair([AuthenticationBytes.add(send: 5, receive: 6)], []) }
-    #expect(throws: (any Error).self) { _ = try pair([], [AuthenticationBytes.add(send: 6, receive: 5)]) }
+    #expect(throws: (any Error).self) {
+      _ = try AuthenticatedPair.make([AuthenticationBytes.add(send: 5, receive: 6)], [])
+    }
+    #expect(throws: (any Error).self) {
+      _ = try AuthenticatedPair.make([], [AuthenticationBytes.add(send: 6, receive: 5)])
+    }
   }
 
   @Test("T14 AO: keys are changed while data flows: one end asks for another key, the other takes it up")
   func changesKeys() throws {
-    let (wire, near, far) = try pair(
+    let (wire, near, far) = try AuthenticatedPair.make(
       [AuthenticationBytes.add(send: 1, receive: 2)], [AuthenticationBytes.add(send: 2, receive: 1)])
-    #expect(try exchange(wire, near, far, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, near, far, 3_000))
     try near.authenticate(AuthenticationBytes.add([9, 9], send: 3, receive: 4, algorithm: "cmac(aes128)"))
     try far.authenticate(AuthenticationBytes.add([9, 9], send: 4, receive: 3, algorithm: "cmac(aes128)"))
-    #expect(try exchange(wire, near, far, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, near, far, 3_000))
     // Near asks far to sign with the new one; it still signs with the old one itself.
     #expect(near.tryOption(40, AuthenticationBytes.info(bits: 2, next: 4)) == nil)
-    #expect(try exchange(wire, near, far, 3_000))
-    #expect(try exchange(wire, far, near, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, near, far, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, far, near, 3_000))
     #expect(try Array(near.getsockopt(level: 6, name: 40)[6..<8]) == [1, 4])
     #expect(try Array(far.getsockopt(level: 6, name: 40)[6..<8]) == [4, 1])
     #expect(near.tryOption(39, AuthenticationBytes.delete(send: 1, receive: 2)) == 16)
     #expect(far.tryOption(40, AuthenticationBytes.info(bits: 2, next: 3)) == nil)
-    #expect(try exchange(wire, far, near, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, far, near, 3_000))
     #expect(near.tryOption(39, AuthenticationBytes.delete(send: 1, receive: 2)) == nil)
     #expect(far.tryOption(39, AuthenticationBytes.delete(send: 2, receive: 1)) == nil)
-    #expect(try exchange(wire, near, far, 3_000))
-    #expect(try exchange(wire, far, near, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, near, far, 3_000))
+    #expect(try AuthenticatedPair.exchange(wire, far, near, 3_000))
     #expect(wire.left.counter("TcpExtTCPAOBad") == 0 && wire.right.counter("TcpExtTCPAOKeyNotFound") == 0)
   }
 

@@ -93,6 +93,10 @@ struct FastOpenServerTests {
     let info = try #require(child.tcpInfo)
     #expect(info.state == .established && info.smoothedRTT == .milliseconds(50))
     #expect(info.congestionWindow == 10)
+    // The window is all the data's: the SYN-ACK is not on its way any more.
+    child.isNonBlocking = true
+    _ = try child.send([UInt8](repeating: 1, count: 40_000))
+    #expect(server.peer.all().reduce(0) { $0 + $1.payload.count } == 10 * info.sendMSS)
   }
 
   @Test("T6 a wrong cookie: the data is not taken, and the right one comes back")
@@ -204,6 +208,35 @@ struct FastOpenServerTests {
     server.peer.advance(.milliseconds(8100))
     #expect(server.peer.next() == nil)
     #expect(child.takeError() == .ETIMEDOUT)
+  }
+
+  @Test(
+    "T6 the SYN-ACK takes nothing of the first window, sent once or again, and is none of the child's segments"
+  )
+  func firstWindow() throws {
+    let server = try FastOpenListener()
+    let answer = try server.open()
+    let child = try server.listening.server.accept()
+    child.isNonBlocking = true
+    func send(_ segments: Int) throws -> Int {
+      try child.send([UInt8](repeating: 1, count: segments * 1460))
+      return server.peer.all().map(\.payload.count).reduce(0, +) / 1460
+    }
+    #expect(try #require(child.tcpInfo).unacknowledged == 0)
+    #expect(try send(5) == 5)
+    server.peer.advance(.milliseconds(1001))
+    #expect(server.peer.all().map(\.flags) == [0x12])
+    #expect(try send(20) == 5)
+    var info = try #require(child.tcpInfo)
+    #expect(info.unacknowledged == 10 && info.segmentsOut == 10 && info.delivered == 0)
+    server.peer.send(0x10, sequence: server.initial &+ 4, acknowledgment: answer.sequence &+ 1)
+    #expect(server.peer.all().isEmpty)
+    info = try #require(child.tcpInfo)
+    #expect(info.unacknowledged == 10 && info.segmentsOut == 10 && info.delivered == 1)
+    #expect(info.bytesAcknowledged == 0)
+    server.peer.send(0x10, sequence: server.initial &+ 4, acknowledgment: answer.sequence &+ 1461)
+    #expect(try #require(child.tcpInfo).bytesAcknowledged == 1460)
+    #expect(!server.peer.all().isEmpty)
   }
 
   @Test("T6 the SYN again brings the SYN-ACK again, and its data is not taken twice")

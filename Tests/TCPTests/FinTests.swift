@@ -6,7 +6,8 @@ import Testing
 struct FinTests {
   private func data(_ count: Int) -> [UInt8] { [UInt8](repeating: 5, count: count) }
 
-  @Test("T5 data that exactly fills the window goes without its FIN; the FIN follows when there is room")
+  @Test(
+    "RFC 9293 3.6 data that exactly fills the window goes without its FIN, which follows when there is room")
   func finBeyondWindow() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer(), window: 536)
     try open.socket.send(data(1072))
@@ -26,7 +27,8 @@ struct FinTests {
   }
 
   @Test(
-    "T5 the peer acknowledges the data and not the FIN: the FIN goes again, alone, and in the end gives up")
+    "RFC 9293 3.6 the peer acknowledges the data and not the FIN: the FIN goes again, alone, and in the end gives up"
+  )
   func finNotAcknowledged() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     try open.socket.send(data(1))
@@ -48,7 +50,7 @@ struct FinTests {
     #expect(open.socket.takeError() == .ETIMEDOUT)
   }
 
-  @Test("T5 the same with more than one segment in the packet, and the FIN acknowledged at last")
+  @Test("RFC 9293 3.6 the same with more than one segment in the packet, and the FIN acknowledged at last")
   func finOfLargePacket() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
     try open.socket.send(data(5 * 1460 + 10))

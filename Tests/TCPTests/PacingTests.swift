@@ -18,7 +18,9 @@ struct PacingTests {
     open.acknowledge()
     open.inspect {
       $0.core.options.maximumPacingRate = 1_460_000
+      $0.isPacingAsked = true
       $0.sender.window.segments = segments
+      $0.updatePacingRate()
     }
     return open
   }

@@ -62,14 +62,14 @@ struct ReceiveWindowTests {
     for early in [false, true] {
       let open = try ScriptedConnection(
         peer: ScriptedPeer(), options: [2, 4, 5, 0xB4, 3, 3, 7, 1, 4, 2, 1, 1])
-      #expect(try #require(open.socket.tcpInfo).receiveSlowStartThreshold == 64240)
+      #expect(try #require(open.socket.tcpInfo).receiveSlowStartThreshold == 65536 - 1460)
       try open.socket.setsockopt(level: 1, name: 8, 1 << 20)
       for index in 0..<3 as Range<UInt32> {
         open.peer.send(
           0x10, sequence: open.sequence &+ index * 1460 &+ (early ? 2000 : 0),
           acknowledgment: open.acknowledgment, payload: [UInt8](repeating: 1, count: 1460))
       }
-      #expect(try #require(open.socket.tcpInfo).receiveSlowStartThreshold == 64240 + 3 * 2920)
+      #expect(try #require(open.socket.tcpInfo).receiveSlowStartThreshold == 65536 - 1460 + 3 * 2920)
     }
   }
 

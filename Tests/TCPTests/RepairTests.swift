@@ -52,9 +52,12 @@ struct MovedConnection {
   }
 
   /// Puts it into another stack.
-  func put(into stack: Stack) throws -> Socket {
+  ///
+  /// - Parameter keys: for TCP-AO, `struct tcp_ao_add` each.
+  func put(into stack: Stack, keys: [[UInt8]] = []) throws -> Socket {
     let socket = try stack.socket(.tcp)
     socket.isNonBlocking = true
+    for key in keys { try socket.authenticate(key) }
     try socket.setsockopt(level: 6, name: 19, 1)
     try socket.bind(to: local)
     try Self.choose(socket, .send)

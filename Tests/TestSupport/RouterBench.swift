@@ -126,15 +126,17 @@ public final class RouterBench {
   }
 
   /// A packet comes in by an interface.
-  public func receive(_ packet: [UInt8], on name: String, metadata: WireFrameMetadata = WireFrameMetadata())
-    throws
-  {
+  ///
+  /// - Parameter queue: the one it arrives at; `nil`: by its flow.
+  public func receive(
+    _ packet: [UInt8], on name: String, metadata: WireFrameMetadata = WireFrameMetadata(), queue: Int? = nil
+  ) throws {
     // The NIC's interrupt is moderated.
     advance(.microseconds(200))
     let from = name == "sim0" ? Self.clientStation : Self.serverStation
     let frame = station(name) + from + [8, 0] + packet
     let padded = frame + [UInt8](repeating: 0, count: max(0, 60 - frame.count))
-    try host.receive(SimulatedFrame(bytes: padded, metadata: metadata), on: name)
+    try host.receive(SimulatedFrame(bytes: padded, metadata: metadata), on: name, queue: queue)
   }
 
   /// The IP packets that have left by an interface, to whom it belongs to there.
@@ -147,8 +149,10 @@ public final class RouterBench {
   }
 
   /// One packet in by one interface, and what leaves by the other.
-  public func forward(_ packet: [UInt8], from name: String = "sim0") throws -> [[UInt8]] {
-    try receive(packet, on: name)
+  public func forward(
+    _ packet: [UInt8], from name: String = "sim0", queue: Int? = nil
+  ) throws -> [[UInt8]] {
+    try receive(packet, on: name, queue: queue)
     return try packets(name == "sim0" ? "sim1" : "sim0")
   }
 

@@ -18,6 +18,8 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
   public var networkOptions: [UInt8] = []
   /// Of the IP header that it came with.
   public var typeOfService: UInt8 = 0
+  public var identification: UInt16 = 0
+  public var dontFragment = false
   /// The destination of that header: with a source route the first hop.
   public var networkDestination: [UInt8] = []
 
@@ -352,6 +354,8 @@ public final class ScriptedPeer {
     segment.payload = Array(tcp[header...])
     segment.networkOptions = Array(frame[34..<start])
     segment.typeOfService = frame[15]
+    segment.identification = UInt16(frame[18]) << 8 | UInt16(frame[19])
+    segment.dontFragment = frame[20] & 0x40 != 0
     segment.networkDestination = Array(frame[30..<34])
     // The sum is over the last hop's address (RFC 793 section 3.1).
     var addresses = Array(frame[26..<34])

@@ -96,16 +96,19 @@ struct NameBytesTests {
   @Test("U1 a send that its protocol refuses has bound its socket; one whose name cannot be read has not")
   func bound() throws {
     let bench = DatagramBench()
-    func port(after name: [UInt8], _ length: Int? = nil, control: [UInt8] = []) throws -> UInt16 {
+    func port(
+      after name: [UInt8], _ length: Int? = nil, control: [UInt8] = [], count: Int = 5
+    ) throws -> UInt16 {
       let socket = try bench.sockets.socket(
         family: .inet, type: .datagram, protocol: .udp, net: &bench.host.net)
-      #expect(send(bench, socket, name, length, control: control) != nil)
+      #expect(send(bench, socket, name, length, control: control, count: count) != nil)
       return try bench.sockets.localAddress(socket).port
     }
     #expect(try port(after: []) != 0)
     #expect(try port(after: [10] + Self.name[1...]) != 0)
     #expect(try port(after: Self.name, 15) != 0)
     #expect(try port(after: Self.name, control: message(0, 99, [0, 0, 0, 0])) != 0)
+    #expect(try port(after: Self.name, count: 65_536) != 0)
     #expect(try port(after: Self.name, -1) == 0)
     #expect(try port(after: Self.name, 17) == 0)
   }

@@ -69,7 +69,7 @@ struct OutgoingDeviceTests {
   }
 
   @Test(
-    "U10 by a device that no route leads over, the destination is on its link; refusals hold all the same")
+    "U10 by a device that no route leads over, the destination is on its link, as where a route refuses")
   func onLink() throws {
     let bench = DatagramBench()
     let socket = try bench.udp()
@@ -82,8 +82,13 @@ struct OutgoingDeviceTests {
     // The next one, without a device, is refused as before.
     #expect(throws: Errno.ENETUNREACH) { try bench.send(socket, [1], to: SocketAddress(far, port: 9)) }
     let prefix = try #require(IPv4Prefix("192.0.2.0/24"))
-    try bench.host.addRoute(RouteEntry(prefix, kind: .unreachable))
-    #expect(throws: Errno.EHOSTUNREACH) { try bench.host.route(to: far, from: nil, by: Self.ethernet) }
+    // Tried on Linux 6.18.
+    for kind in [RouteEntry.Kind.unreachable, .prohibit, .blackhole] {
+      try bench.host.replaceRoute(RouteEntry(prefix, kind: kind))
+      let route = try bench.host.route(to: far, from: nil, by: Self.ethernet)
+      #expect(route.nextHop == far && route.interface == Self.ethernet)
+    }
+    #expect(throws: Errno.EINVAL) { try bench.host.route(to: far, from: nil) }
   }
 
   @Test("U10 groups and everybody are reached by the device that is named")

@@ -45,6 +45,7 @@ import Wire
     #expect(bytes[0] == 0 && Packet.read16(bytes, 4) == 200 && Array(bytes[8...]) == [1, 2, 3])
     #expect(message.source?.address == IPAddress(DatagramBench.peer))
     #expect(message.control.timeToLive == 61)
+    try bench.setFlag(first, level: 1, name: 2, 0)
     #expect(throws: Errno.EADDRINUSE) { try ping(bench, identifier: 100) }
   }
 

@@ -119,6 +119,15 @@ import Wire
     bench.receive(datagram(fill, coverage: 10, checksum: 0))
     #expect(bench.count(.UdpLiteInCsumErrors) == 3 && bench.count(.UdpLiteInErrors) == 5)
     #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
+    // Six bytes of the header are less than it, also where their sum is right.
+    let short = (1...65_535).lazy.map {
+      Packet.big16($0) + Packet.big16(40000) + Packet.big16(6) + [0, 1, 1, 2]
+    }
+    let right = try #require(
+      short.first { Packet.checksum([10, 0, 0, 1, 10, 0, 0, 2, 0, 136, 0, 10] + $0.prefix(6)) == 0 })
+    bench.receive(Packet.ip(protocol: 136, payload: right))
+    #expect(bench.count(.UdpLiteInCsumErrors) == 4)
+    #expect(throws: Errno.EAGAIN) { try bench.receive(id) }
   }
 
   @Test("U8 UDPLITE_RECV_CSCOV: what covers less is dropped, in full only where all is asked for")

@@ -119,6 +119,15 @@ import Wire
     #expect(parse([0, 3, 3, 7]).windowScale == nil)
   }
 
+  @Test("RFC 5925 section 2.2: two signatures: none is believed, and no byte more is counted than is written")
+  func signedTwice() {
+    let signature: [UInt8] = [19, 18] + [UInt8](repeating: 7, count: 16)
+    let options = parse(signature + [29, 4, 5, 6, 1, 1])
+    #expect(options.isSigned && options.isSignedTwice)
+    #expect(options.byteCount == 20)
+    #expect(written(20) { options.write(to: &$0, at: 0) } == [1, 1] + signature)
+  }
+
   @Test("Any bytes are taken: 20,000 random option areas of every length")
   func anyBytes() {
     for seed in 0..<20_000 {

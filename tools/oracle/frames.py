@@ -21,6 +21,8 @@ class FrameLog:
         self.socket.bind((interface, 0))
         self.under_test = socket.inet_aton(under_test)
         self.shows_igmp = False
+        self.shows_ids = False
+        self.shows_windows = False
         self.turn = 0
         self.forget()
 
@@ -32,6 +34,7 @@ class FrameLog:
         self.lines: list[str] = []
         self.first: dict[tuple, int] = {}
         self.ports: dict[int, str] = {}
+        self.last_ids: dict[tuple, int] = {}
 
     def next(self, patience: float) -> bytes | None:
         if not select.select([self.socket], [], [], patience)[0]:
@@ -80,6 +83,8 @@ class FrameLog:
         names = {6: self.tcp, 17: self.udp, 1: self.icmp, 136: self.udplite}
         if size > 20 and (protocol != 2 or self.shows_igmp):
             text += f" options {self.stamped(packet[20:size])}"
+        if self.shows_ids and arrow == ">" and protocol in (17, 1):
+            text += self.identification(struct.unpack_from("!H", packet, 4)[0], (protocol, packet[16:20], body[:2]))
         if packet[12:16] == self.under_test and packet[16] >= 224:
             text += f" to {socket.inet_ntoa(packet[16:20])}"
         if self.shows_igmp:
@@ -94,6 +99,12 @@ class FrameLog:
         source, destination, covered, checksum = struct.unpack_from("!HHHH", body)
         text = f"udplite {self.port(source)} {self.port(destination)} length {len(body) - 8} covered {covered}"
         return text + ("" if checksum else " without a checksum")
+
+    def identification(self, number: int, flow: tuple) -> str:
+        """0, or how far it is from the one before of the same source and destination."""
+        step = (number - self.last_ids.get(flow, number)) & 0xFFFF
+        self.last_ids[flow] = number
+        return " id 0" if number == 0 else f" id +{step}" if step < 9 else " id far"
 
     @staticmethod
     def stamped(options: bytes) -> str:
@@ -137,7 +148,7 @@ class FrameLog:
         text += f" seq {self.relative(flow, sequence)} len {len(body) - size}"
         if flags & 0x10:
             text += f" ack {self.relative(other, acknowledgment)}"
-        if flags & 2:
+        if flags & 2 or self.shows_windows:
             text += f" win {window}"
         if flags & 0x20:
             text += f" urg {urgent}"

@@ -2,6 +2,8 @@
 
     NAME tcp|udp|udplite|ping|echo               a new socket, non-blocking
     NAME raw PROTOCOL                    one that sends packets with a router alert, for the peer
+    NAME icmp HEXADECIMAL                an ICMP message of the peer to the host under test, its checksum zero
+    NAME segment SOURCE DESTINATION FLAGS SEQ ACK LENGTH WINDOW URGENT OPTIONS     a TCP segment from a host that answers nothing
     NAME query TO TYPE TENTHS GROUP [ROBUSTNESS SECONDS SOURCE ...]     an IGMP message of such a one
     NAME bind|connect ADDRESS:PORT
     NAME listen BACKLOG
@@ -15,10 +17,14 @@
     NAME readv COUNT,COUNT ... [FLAGS]   into buffers of such lengths
     NAME recvmmsg MESSAGES COUNT [FLAGS]
     NAME recv COUNT [FLAGS]              how many came, a sum over them, from whom, the error of an error queue
+    NAME sendhole ADDRESS:PORT COUNT MISSING [FLAGS]    so many bytes, behind which as many cannot be read; `-` is no address
+    NAME recvhole COUNT MISSING [FLAGS]  into room for so many bytes, behind which as many cannot be written
     NAME poll                            epoll's bits
     NAME set LEVEL NUMBER HEXADECIMAL
     NAME get LEVEL NUMBER MAXIMUM
+    NAME part LEVEL NUMBER PLACE COUNT   of an option's value so many bytes from that place on
     NAME name | peername
+    NAME ioctl REQUEST                   of SIOCINQ, SIOCOUTQ, SIOCATMARK, SIOCOUTQNSD the number
     NAME shutdown r|w|rw
     NAME disconnect | close
     NAME sysctl SETTING VALUE            of the namespace, until the script ends
@@ -30,13 +36,17 @@
 An answer is one line; `errno N` for a call that failed. `Tests/OracleAgent` says the same of the stack's sockets.
 """
 
+import contextlib
 import ctypes
+import fcntl
+import mmap
 import os
 import select
 import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 SO_EE = struct.Struct("=IBBBBII")
@@ -50,8 +60,34 @@ TCP_TIMESTAMP, TCP_REPAIR_WINDOW = 24, 29
 TOLD_FLAGS = 0x2020
 
 
+# A host on the link that is as silent as it can be: it has an address, and hears no TCP.
+SILENT = "10.0.0.51"
 # What needs no socket of that name.
-MAKERS = ("tcp", "udp", "udplite", "ping", "echo", "raw", "reset", "sysctl", "mark", "forget")
+MAKERS = ("tcp", "udp", "udplite", "ping", "echo", "raw", "reset", "sysctl", "mark", "forget", "icmp", "segment")
+
+
+def summed(body: bytes) -> bytes:
+    """A message with its checksum in bytes 2 and 3, which are zero."""
+    padded = body + bytes(len(body) % 2)
+    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return body[:2] + struct.pack("!H", total ^ 0xFFFF) + body[4:]
+
+
+# TCP_NLA_* that are alike in all worlds: DATA_SEGS_OUT, SND_CWND, SNDQ_SIZE, SND_SSTHRESH, DELIVERED, BYTES_SENT, BYTES_NOTSENT.
+ALIKE = (4, 8, 13, 15, 16, 18, 24)
+
+
+def statistics(body: bytes) -> str:
+    """Netlink attributes of a stamp: number and bytes, and the value where it is alike."""
+    words, place = [], 0
+    while place + 4 <= len(body):
+        length, number = struct.unpack_from("=HH", body, place)
+        value = int.from_bytes(body[place + 4:place + length], "little")
+        words.append(f"{number}:{length - 4}" + (f"={value}" if number in ALIKE else ""))
+        place += length + 3 & ~3
+    return ",".join(words)
 
 
 class Agent:
@@ -105,11 +141,35 @@ class Agent:
         if rest:
             body += struct.pack("!BBH", int(rest[0]), int(rest[1]), len(rest) - 2)
             body += b"".join(map(socket.inet_aton, rest[2:]))
-        total = sum(struct.unpack(f"!{len(body) // 2}H", body))
+        self.sockets[name].sendto(summed(body), (to, 0))
+
+    def do_icmp(self, _name: str, text: str) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as one:
+            one.sendto(summed(bytes.fromhex(text)), ("10.0.0.2", 0))
+
+    def do_segment(self, _name: str, source: str, destination: str, *numbers: str) -> None:
+        flags, sequence, acknowledgment, count, window, urgent = map(int, numbers[:6])
+        options = bytes.fromhex(numbers[6][1:])
+        options += bytes(-len(options) % 4)
+        body = bytes((sequence + index) % 251 for index in range(count))
+        header = struct.pack(
+            "!HHIIBBHHH", int(source), int(destination), sequence, acknowledgment, (5 + len(options) // 4) << 4, flags, window,
+            0, urgent)
+        addresses = socket.inet_aton(SILENT) + socket.inet_aton("10.0.0.2")
+        whole = header + options + body
+        pseudo = addresses + struct.pack("!HH", 6, len(whole)) + whole + bytes(len(whole) % 2)
+        total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
         while total > 0xFFFF:
             total = (total & 0xFFFF) + (total >> 16)
-        body = body[:2] + struct.pack("!H", total ^ 0xFFFF) + body[4:]
-        self.sockets[name].sendto(body, (to, 0))
+        whole = whole[:16] + struct.pack("!H", total ^ 0xFFFF) + whole[18:]
+        packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(whole), 0, 0, 64, 6, 0) + addresses + whole
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as one:
+            one.sendto(packet, ("10.0.0.2", 0))
+
+    def do_ioctl(self, name: str, request: str) -> str:
+        room = bytearray(4)
+        fcntl.ioctl(self.sockets[name].fileno(), int(request), room)
+        return f"value {int.from_bytes(room, 'little', signed=True)}"
 
     def do_bind(self, name: str, address: str) -> None:
         self.sockets[name].bind(parse(address))
@@ -315,8 +375,31 @@ class Agent:
             elif level == 1 and kind in TIMES:
                 text += f" time {kind} {len(body)} {'known' if any(body[:16]) else 'unknown'}"
             else:
-                text += f" control {level} {kind} {body.hex()}"
+                text += f" control {level} {kind} {statistics(body) if (level, kind) == (1, 54) else body.hex()}"
         return text
+
+    def do_sendhole(self, name: str, address: str, count: str, missing: str, flags: str = "0") -> str:
+        data = self.pattern(name, count)
+        with hole(len(data)) as base:
+            ctypes.memmove(base, data, len(data))
+            to = struct.pack("=H", socket.AF_INET) + struct.pack("!H", parse(address)[1]) + socket.inet_aton(
+                parse(address)[0]) + bytes(8) if address != "-" else None
+            sent = LIBC.sendto(
+                self.sockets[name].fileno(), ctypes.c_void_p(base), ctypes.c_size_t(len(data) + int(missing)),
+                int(flags) | socket.MSG_NOSIGNAL, to, 16 if to else 0)
+        if sent < 0:
+            raise OSError(ctypes.get_errno(), "sendto")
+        self.sent[name] += sent
+        return f"sent {sent}"
+
+    def do_recvhole(self, name: str, count: str, missing: str, flags: str = "0") -> str:
+        with hole(int(count)) as base:
+            got = LIBC.recv(
+                self.sockets[name].fileno(), ctypes.c_void_p(base), ctypes.c_size_t(int(count) + int(missing)),
+                int(flags))
+            if got < 0:
+                raise OSError(ctypes.get_errno(), "recv")
+            return f"got {got} {digest(ctypes.string_at(base, min(got, int(count))))}"
 
     def do_poll(self, name: str) -> str:
         poll = select.poll()
@@ -328,8 +411,16 @@ class Agent:
         self.sockets[name].setsockopt(int(level), int(number), bytes.fromhex(value))
 
     def do_get(self, name: str, level: str, number: str, maximum: str) -> str:
-        value = self.sockets[name].getsockopt(int(level), int(number), int(maximum))
-        return f"value {value.hex()}"
+        # Python takes no room at all for a number.
+        room = ctypes.create_string_buffer(int(maximum) + 1)
+        length = ctypes.c_uint32(int(maximum))
+        if LIBC.getsockopt(self.sockets[name].fileno(), int(level), int(number), room, ctypes.byref(length)) < 0:
+            raise OSError(ctypes.get_errno(), "getsockopt")
+        return f"value {room.raw[:length.value].hex()}"
+
+    def do_part(self, name: str, level: str, number: str, place: str, count: str) -> str:
+        value = self.sockets[name].getsockopt(int(level), int(number), 1024)
+        return f"value {value[int(place):int(place) + int(count)].hex()}"
 
     def do_name(self, name: str) -> str:
         return f"name {say(self.sockets[name].getsockname())}"
@@ -367,6 +458,21 @@ class Headers:
             header.vectors, header.vector_count = ctypes.cast(ctypes.pointer(vector), ctypes.c_void_p), 1
             if self.name is not None:
                 header.name, header.name_length = ctypes.cast(self.name, ctypes.c_void_p), 16
+
+
+@contextlib.contextmanager
+def hole(count: int) -> Iterator[int]:
+    """Room for so many bytes, behind which a page is that nobody may touch."""
+    length = -(-count // mmap.PAGESIZE) * mmap.PAGESIZE
+    with mmap.mmap(-1, length + mmap.PAGESIZE) as memory:
+        held = ctypes.c_char.from_buffer(memory)
+        base = ctypes.addressof(held)
+        LIBC.mprotect(ctypes.c_void_p(base + length), ctypes.c_size_t(mmap.PAGESIZE), 0)
+        try:
+            yield base + length - count
+        finally:
+            LIBC.mprotect(ctypes.c_void_p(base + length), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_WRITE)
+            del held
 
 
 def digest(data: bytes) -> int:

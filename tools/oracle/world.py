@@ -8,13 +8,16 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from frames import FrameLog
+from frames import FLAGS, FrameLog
 
 HERE = Path(__file__).resolve().parent
 UNDER_TEST = "10.0.0.2"
 PEER = "10.0.0.1"
+# On the peer's machine, and as silent as it can be: it has an address, and hears no TCP.
+SILENT = "10.0.0.51"
 # What Python has no name for, by level and number.
 MORE_OPTIONS = {
     "IP_RECVERR": (0, 11), "IP_MTU_DISCOVER": (0, 10), "IP_MTU": (0, 14), "IP_PKTINFO": (0, 8), "IP_RECVTTL": (0, 12),
@@ -34,8 +37,17 @@ MORE_OPTIONS = {
     "SO_TIMESTAMP": (1, 29), "TCP_CC_INFO": (6, 26), "TCP_TX_DELAY": (6, 37),
     "TCP_REPAIR": (6, 19), "TCP_REPAIR_QUEUE": (6, 20), "TCP_QUEUE_SEQ": (6, 21), "TCP_REPAIR_OPTIONS": (6, 22),
     "TCP_TIMESTAMP": (6, 24), "TCP_REPAIR_WINDOW": (6, 29), "TCP_MD5SIG": (6, 14), "TCP_MD5SIG_EXT": (6, 32),
+    "IP_FREEBIND": (0, 15), "IP_RECVORIGDSTADDR": (0, 20), "IP_MINTTL": (0, 21),
+    "IP_BIND_ADDRESS_NO_PORT": (0, 24), "IP_RECVFRAGSIZE": (0, 25), "IP_LOCAL_PORT_RANGE": (0, 51), "SO_PEEK_OFF": (1, 42),
+    "SO_RXQ_OVFL": (1, 40), "SO_BUF_LOCK": (1, 72), "SO_MEMINFO": (1, 55), "SO_PEERNAME": (1, 28), "SO_RCVMARK": (1, 75), "SO_SELECT_ERR_QUEUE": (1, 45),
+    "TCP_THIN_LINEAR_TIMEOUTS": (6, 16), "TCP_THIN_DUPACK": (6, 17), "TCP_SAVE_SYN": (6, 27), "TCP_SAVED_SYN": (6, 28),
+    "TCP_ULP": (6, 31), "TCP_INQ": (6, 36), "TCP_IS_MPTCP": (6, 43), "TCP_RTO_MAX_MS": (6, 44), "TCP_RTO_MIN_US": (6, 45),
+    "TCP_DELACK_MAX_US": (6, 46),
     "TCP_FASTOPEN_CONNECT": (6, 30), "TCP_FASTOPEN_KEY": (6, 33), "TCP_FASTOPEN_NO_COOKIE": (6, 34),
 }
+REQUESTS = {"SIOCINQ": 0x541B, "SIOCOUTQ": 0x5411, "SIOCATMARK": 0x8905, "SIOCOUTQNSD": 0x894B}
+# The sequence number of a SYN that is made by hand.
+FIRST = 0x7FFFFF00
 LEVELS = {"SO": socket.SOL_SOCKET, "TCP": 6, "IP": 0, "UDP": 17}
 # What the machine may have otherwise; the stack has Linux's own values.
 SETTINGS = (
@@ -156,6 +168,9 @@ class World:
 
     def start_peer(self, interface: str) -> None:
         self.agents["peer"] = Agent(self.peer_namespace, sys.executable, str(HERE / "kernel_agent.py"))
+        run("ip", "-n", self.peer_namespace, "addr", "add", SILENT + "/32", "dev", interface)
+        rules = f"table ip silent {{\nchain in {{\ntype filter hook input priority 0\nip daddr {SILENT} ip protocol tcp drop\n}}\n}}\n"
+        subprocess.run(["ip", "netns", "exec", self.peer_namespace, "nft", "-f", "-"], input=rules, text=True, check=True)
         self.log = inside(self.peer_namespace, lambda: FrameLog(interface, UNDER_TEST))
 
     def end(self) -> None:
@@ -176,25 +191,49 @@ class World:
         return self.plain(self.asked.hear())
 
     def translate(self, verb: str, words: list[str]) -> list[str]:
-        if verb in ("bind", "connect", "sendto", "sendmsg", "sendmmsg") and words[0] != "-":
+        if verb in ("bind", "connect", "sendto", "sendmsg", "sendmmsg", "sendhole") and words[0] != "-":
             places = {"me": UNDER_TEST, "peer": PEER, "lo": "127.0.0.1", "any": "0.0.0.0"}
             host, port = words[0].split(":")
             words[0] = f"{places.get(host, host)}:{self.log.real(int(port))}"
-        if verb in ("set", "get"):
+        if verb in ("set", "get", "part"):
             level, number = option(words[0])
+            if verb == "part":
+                return [str(level), str(number), *words[1:]]
             if verb == "get":
                 return [str(level), str(number), words[1] if len(words) > 1 else "4"]
             return [str(level), str(number), value(words[1])]
+        if verb == "ioctl":
+            return [str(REQUESTS[words[0]])]
+        if verb == "segment":
+            return self.segment(words)
         if verb == "sendmsg":
             for place in range(3, len(words), 2):
                 level, number = option(words[place])
                 words[place:place + 2] = [f"{level} {number}", "=" + value(words[place + 1])]
         flags = {
             "send": 1, "sendto": 2, "recv": 1, "sendmsg": 2, "sendname": 3, "readv": 1, "sendmmsg": 2, "recvmmsg": 2,
+            "sendhole": 3, "recvhole": 2,
         }.get(verb)
         if flags is not None and len(words) > flags and words[flags] != "0":
             words[flags] = str(sum(flag(word) for word in words[flags].split("|")))
         return words
+
+    def segment(self, words: list[str]) -> list[str]:
+        """SOURCE DESTINATION FLAGS [seq N] [ack N] [len N] [win N] [urg N] [opt HEXADECIMAL], numbers as frames show them."""
+        source, destination = (self.log.real(int(port)) for port in words[:2])
+        said = dict(zip(words[3::2], words[4::2]))
+        flags = sum(bit for bit, letter in FLAGS if letter in words[2])
+        # What it acknowledges may still be on its way here.
+        until = time.monotonic() + 1
+        while "ack" in said and (">", destination, source) not in self.log.first and time.monotonic() < until:
+            self.log.collect(0.005)
+        own = self.log.first.get(("<", source, destination), FIRST)
+        other = self.log.first.get((">", destination, source), 0)
+        numbers = (
+            flags, (own + int(said.get("seq", 0))) & 0xFFFFFFFF,
+            (other + int(said.get("ack", 0))) & 0xFFFFFFFF if "ack" in said else 0,
+            said.get("len", 0), said.get("win", 65535), said.get("urg", 0))
+        return [str(source), str(destination), *map(str, numbers), "=" + said.get("opt", "")]
 
     def plain(self, answer: str) -> str:
         """With errors by name, and without what chance decides."""

@@ -117,6 +117,25 @@ static inline int clinux_affinity(void *set, size_t byte_count) {
   return (int)syscall(SYS_sched_getaffinity, 0, byte_count, set);
 }
 
+// --- Memory of which nothing is known ----------------------------------------------------------
+
+/// How many bytes were there to be read, and were copied; errno stays as it was.
+static inline ssize_t clinux_copy_from_user(void *to, const void *from, ssize_t byte_count) {
+  struct iovec ours = {to, (size_t)byte_count}, theirs = {(void *)from, (size_t)byte_count};
+  int before = errno;
+  ssize_t copied = syscall(SYS_process_vm_readv, getpid(), &ours, 1L, &theirs, 1L, 0L);
+  errno = before;
+  return copied < 0 ? 0 : copied;
+}
+/// As above, for bytes to be written.
+static inline ssize_t clinux_copy_to_user(void *to, const void *from, ssize_t byte_count) {
+  struct iovec ours = {(void *)from, (size_t)byte_count}, theirs = {to, (size_t)byte_count};
+  int before = errno;
+  ssize_t copied = syscall(SYS_process_vm_writev, getpid(), &ours, 1L, &theirs, 1L, 0L);
+  errno = before;
+  return copied < 0 ? 0 : copied;
+}
+
 // --- Frames ----------------------------------------------------------------------------------
 
 /// readv and writev as the kernel has them: no points where a thread is cancelled, which cost as much as the call is slow to

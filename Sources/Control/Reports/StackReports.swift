@@ -125,6 +125,27 @@ public struct NeighbourReport: Codable, Equatable, Sendable {
   }
 }
 
+/// One of several next hops of a route.
+public struct NextHopReport: Codable, Equatable, Sendable {
+  /// `nil`: destinations are on the link.
+  public var gateway: String?
+  /// The interface.
+  public var device: String
+  /// Its share among the others.
+  public var weight: Int
+  /// Its link is down: no flow gets it.
+  public var isDead: Bool
+  /// The program that packets go through.
+  public var tunnel: String?
+  public init(gateway: String?, device: String, weight: Int, isDead: Bool, tunnel: String? = nil) {
+    self.tunnel = tunnel
+    self.gateway = gateway
+    self.device = device
+    self.weight = weight
+    self.isDead = isDead
+  }
+}
+
 /// A line of `ip route`.
 public struct RouteReport: Codable, Equatable, Sendable {
   /// `unicast`, `blackhole`, `unreachable`, `prohibit`, `local`, `broadcast`.
@@ -145,11 +166,18 @@ public struct RouteReport: Codable, Equatable, Sendable {
   public var mtu: Int?
   /// The routing table; `nil` for the main one.
   public var table: String?
+  /// Where there are several next hops, which flows are divided among; `gateway` and `device` are `nil` then.
+  public var nextHops: [NextHopReport]?
+  /// The program that packets go through; `nil`: none.
+  public var tunnel: String?
   public init(
     kind: String, destination: String, gateway: String?, device: String?, scope: String, source: String?,
-    metric: Int, mtu: Int? = nil, table: String? = nil
+    metric: Int, mtu: Int? = nil, table: String? = nil, nextHops: [NextHopReport]? = nil,
+    tunnel: String? = nil
   ) {
+    self.tunnel = tunnel
     self.table = table
+    self.nextHops = nextHops
     self.kind = kind
     self.destination = destination
     self.gateway = gateway

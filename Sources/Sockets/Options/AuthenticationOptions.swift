@@ -35,6 +35,17 @@ extension OptionTable {
           let question = try KeyQuestion(question)
           return question.answer(try layer.tcp.authenticationKeys(id), room: room)
         }))
+    add(
+      SocketOption(
+        name: TCPOptionName.authenticationRepair, label: "TCP_AO_REPAIR", takers: .tcp, refusal: .ENOPROTOOPT,
+        read: { (id, layer, _, _) throws(Errno) in
+          try layer.checkRepair(id)
+          return try layer.tcp.authenticationRepair(id).bytes
+        },
+        set: { (bytes, id, layer, _) throws(Errno) in
+          try layer.checkRepair(id)
+          try layer.tcp.setAuthenticationRepair(id, try AuthenticationRepair(bytes))
+        }))
   }
 }
 
@@ -61,6 +72,30 @@ private struct StructBytes {
   var family: UInt16 { load16(0) }
   var port: UInt16 { load16(2) }
   var address: IPv4Address { IPv4Address(bytes[4], bytes[5], bytes[6], bytes[7]) }
+}
+
+extension SocketLayer {
+  /// Linux: `tcp_can_repair_sock()`.
+  fileprivate func checkRepair(_ id: SocketID) throws(Errno) {
+    guard privileges.contains(.netAdmin), try tcp.state(id) != .listen else { throw .EPERM }
+  }
+}
+
+/// `struct tcp_ao_repair`: the numbers of the SYNs as they are on the wire, the upper halves as the host has numbers.
+extension AuthenticationRepair {
+  fileprivate init(_ span: RawSpan) throws(Errno) {
+    guard span.byteCount >= 16 else { throw .EINVAL }
+    let bytes = try StructBytes(span, 16)
+    self.init(
+      localInitial: bytes.load32(0).byteSwapped, remoteInitial: bytes.load32(4).byteSwapped,
+      sentExtension: bytes.load32(8), receivedExtension: bytes.load32(12))
+  }
+
+  fileprivate var bytes: [UInt8] {
+    [localInitial.byteSwapped, remoteInitial.byteSwapped, sentExtension, receivedExtension].flatMap {
+      SocketOptionValue.bytes($0)
+    }
+  }
 }
 
 extension OptionType<AuthenticationKeyRequest> {

@@ -35,9 +35,20 @@ public enum TCPOptionName {
   public static let authenticationDeleteKey: Int32 = 39
   public static let authenticationInfo: Int32 = 40
   public static let authenticationKeys: Int32 = 41
+  public static let authenticationRepair: Int32 = 42
   public static let fastOpenKey: Int32 = 33
   public static let fastOpenNoCookie: Int32 = 34
   public static let transmitDelay: Int32 = 37
+  public static let thinLinearTimeouts: Int32 = 16
+  public static let thinDuplicateAck: Int32 = 17
+  public static let saveSyn: Int32 = 27
+  public static let savedSyn: Int32 = 28
+  public static let upperLayerProtocol: Int32 = 31
+  public static let unreadByteCount: Int32 = 36
+  public static let isMultipath: Int32 = 43
+  public static let greatestTimeout: Int32 = 44
+  public static let leastTimeout: Int32 = 45
+  public static let greatestAckDelay: Int32 = 46
 }
 
 /// Linux: `do_tcp_setsockopt()`, `do_tcp_getsockopt()`.
@@ -125,7 +136,7 @@ extension OptionTable {
       })
     table.add(
       TCPOptionName.windowClamp, "TCP_WINDOW_CLAMP", .int,
-      get: { (id, layer, _) throws(Errno) in Int32(clamping: try layer.tcp.options(id).windowClamp) },
+      get: { (id, layer, _) throws(Errno) in Int32(clamping: try layer.tcp.windowClamp(id)) },
       set: { (clamp, id, layer, _) throws(Errno) in
         let least = SocketOptionValue.leastReceiveBuffer / 2
         try layer.tcp.setWindowClamp(id, clamp == 0 ? 0 : max(Int(clamp), least))
@@ -189,6 +200,8 @@ extension OptionTable {
         guard (0..<1 << 28).contains(microseconds) else { throw .EINVAL }
         try layer.tcp.setTransmitDelay(id, microseconds: UInt32(microseconds))
       })
+    table.addTiming()
+    table.addReceiving()
     table.addFastOpen()
     table.addSignatures()
     table.addAuthentication()

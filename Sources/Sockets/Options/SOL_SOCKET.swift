@@ -24,13 +24,18 @@ public enum SocketOptionName {
   public static let receiveTimeoutOld: Int32 = 20
   public static let sendTimeoutOld: Int32 = 21
   public static let bindToDevice: Int32 = 25
+  public static let peerName: Int32 = 28
   public static let acceptConnections: Int32 = 30
   public static let sendBufferForce: Int32 = 32
   public static let receiveBufferForce: Int32 = 33
   public static let mark: Int32 = 36
   public static let `protocol`: Int32 = 38
   public static let domain: Int32 = 39
+  public static let receiveOverflow: Int32 = 40
+  public static let peekOffset: Int32 = 42
+  public static let selectErrorQueue: Int32 = 45
   public static let maximumPacingRate: Int32 = 47
+  public static let memoryInfo: Int32 = 55
   public static let zeroCopy: Int32 = 60
   public static let bindToInterface: Int32 = 62
   public static let timestamp: Int32 = 29
@@ -42,6 +47,8 @@ public enum SocketOptionName {
   public static let timestampingNew: Int32 = 65
   public static let receiveTimeoutNew: Int32 = 66
   public static let sendTimeoutNew: Int32 = 67
+  public static let bufferLock: Int32 = 72
+  public static let receiveMark: Int32 = 75
 }
 
 /// Linux: `sk_setsockopt()`, `sk_getsockopt()`.
@@ -107,16 +114,11 @@ extension OptionTable {
       },
       set: { (value, id, layer, host) throws(Errno) in
         // At least 1; below zero is as much as can be.
-        var count = value < 0 ? Int(Int32.max) : max(1, Int(value))
-        let readMemory = host.net.settings.tcpReadMemory.most
-        try layer.withCore(id) { (core) throws(Errno) in
-          if id.kind == .tcp {
-            // More than half of the buffer could never be there. Linux: `tcp_set_rcvlowat()`.
-            let most = core.isReceiveBufferFixed ? core.receiveBuffer : readMemory
-            count = max(1, min(count, most / 2))
-          }
-          core.options.receiveLowWater = count
+        let count = value < 0 ? Int(Int32.max) : max(1, Int(value))
+        if id.kind == .tcp {
+          return try layer.tcp.setReceiveLowWater(id, count, net: &host.net)
         }
+        try layer.withCore(id) { (core) throws(Errno) in core.options.receiveLowWater = count }
       })
     table.add(
       SocketOptionName.sendLowWater, "SO_SNDLOWAT", .flag, get: { (_, _, _) throws(Errno) in true })
@@ -164,8 +166,55 @@ extension OptionTable {
         guard value == 0 || value == 1 else { throw .EINVAL }
         try layer.withCore(id) { (core) throws(Errno) in core.options.zeroCopy = value == 1 }
       })
-    table.keep(SocketOptionName.maximumPacingRate, "SO_MAX_PACING_RATE", .rate, \.maximumPacingRate)
+    table.add(
+      SocketOptionName.memoryInfo, "SO_MEMINFO", .bytes,
+      get: { (id, layer, host) throws(Errno) in try layer.memoryInfo(id, now: host.net.now) })
+    table.add(
+      SocketOptionName.maximumPacingRate, "SO_MAX_PACING_RATE", .rate,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options.maximumPacingRate }
+      },
+      set: { (rate, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.options.maximumPacingRate = rate }
+        if id.kind == .tcp { try layer.tcp.maximumPacingRateChanged(id) }
+      })
     table.addTimestamps()
+    table.addReport(SocketOptionName.receiveOverflow, "SO_RXQ_OVFL", .flag, \.drops)
+    table.add(
+      SocketOptionName.receiveMark, "SO_RCVMARK", .flag,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.messageReports.mark }
+      },
+      set: { (isOn, id, layer, _) throws(Errno) in
+        guard layer.privileges.mayMark else { throw .EPERM }
+        try layer.withCore(id) { (core) throws(Errno) in core.messageReports.mark = isOn }
+      })
+    table.add(
+      SocketOptionName.peekOffset, "SO_PEEK_OFF", .int, takers: [.tcp, .udp, .udpLite], refusal: .EOPNOTSUPP,
+      get: { (id, layer, _) throws(Errno) in
+        // Linux: inet_sockraw_ops has no set_peek_off().
+        if id.kind == .ping { throw .EOPNOTSUPP }
+        return try layer.withCore(id) { (core) throws(Errno) in core.peekOffset }
+      },
+      set: { (offset, id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in core.peekOffset = offset }
+      })
+    table.addReport(SocketOptionName.selectErrorQueue, "SO_SELECT_ERR_QUEUE", .flag, \.urgentErrors)
+    table.add(
+      SocketOptionName.bufferLock, "SO_BUF_LOCK", .int,
+      get: { (id, layer, _) throws(Errno) in
+        try layer.withCore(id) { (core) throws(Errno) in
+          (core.isSendBufferFixed ? 1 : 0) | (core.isReceiveBufferFixed ? 2 : 0)
+        }
+      },
+      set: { (value, id, layer, _) throws(Errno) in
+        guard (0...3).contains(value) else { throw .EINVAL }
+        try layer.withCore(id) { (core) throws(Errno) in
+          core.isSendBufferFixed = value & 1 != 0
+          core.isReceiveBufferFixed = value & 2 != 0
+        }
+      })
+    table.add(.peerName)
     return table
   }()
 
@@ -217,6 +266,18 @@ extension OptionTable {
 }
 
 extension SocketOption {
+  /// `getpeername()` as an option, also of a connection that has ended or is on its way; all of its 16 bytes or nothing. Linux: `sk_getsockopt()`.
+  fileprivate static let peerName = SocketOption(
+    name: SocketOptionName.peerName, label: "SO_PEERNAME", takers: .all, refusal: .ENOPROTOOPT,
+    read: { (id, layer, _, room) throws(Errno) in
+      // Whether it is connected is not asked: an end that was there is told. Linux: `inet_getname()`.
+      let peer = try layer.withCore(id) { (core) throws(Errno) in core.tuple.remote }
+      guard peer.port != 0 else { throw .ENOTCONN }
+      guard room <= SocketName.byteCount else { throw .EINVAL }
+      return SocketName.bytes(peer)
+    },
+    set: nil)
+
   /// A device by its name; none unbinds. Linux: `sock_setbindtodevice()`, `sock_getbindtodevice()`.
   fileprivate static let bindToDevice = SocketOption(
     name: SocketOptionName.bindToDevice, label: "SO_BINDTODEVICE", takers: .all, refusal: .ENOPROTOOPT,

@@ -19,10 +19,12 @@ extension OptionTable {
       get: { (id, layer, _) throws(Errno) in
         try layer.withCore(id) { (core) throws(Errno) in core.arrivalReport == form.union(.isOn) }
       },
-      set: { (isOn, id, layer, _) throws(Errno) in
+      set: { (isOn, id, layer, host) throws(Errno) in
+        let clock = host.net.arrivalClock
         try layer.withCore(id) { (core) throws(Errno) in
           if isOn {
             core.arrivalReport = form.union(.isOn)
+            core.followArrivals(clock)
           } else {
             // The form of SO_TIMESTAMPING stays.
             core.arrivalReport.subtract([.isOn, .inNanoseconds])
@@ -44,9 +46,9 @@ extension SocketOption {
         // struct so_timestamping: flags, and a clock of a device, which none here has.
         return SocketOptionValue.bytes(flags) + SocketOptionValue.bytes(UInt32(0))
       },
-      set: { (bytes, id, layer, _) throws(Errno) in
+      set: { (bytes, id, layer, host) throws(Errno) in
         let flags = TimestampingFlags(rawValue: UInt32(bitPattern: try SocketOptionValue.int(bytes)))
-        try layer.setTimestamping(id, flags, isNew: isNew)
+        try layer.setTimestamping(id, flags, isNew: isNew, host.net.arrivalClock)
       })
   }
 
@@ -78,7 +80,7 @@ extension SocketLayer {
   /// - Throws: EINVAL for flags that nobody knows or that do not go together, and for byte numbers of a stream without a
   ///   connection; EOPNOTSUPP for a device's clock without a device.
   fileprivate mutating func setTimestamping(
-    _ id: SocketID, _ flags: TimestampingFlags, isNew: Bool
+    _ id: SocketID, _ flags: TimestampingFlags, isNew: Bool, _ clock: ArrivalClock
   ) throws(Errno) {
     guard flags.isSubset(of: .known) else { throw .EINVAL }
     if flags.contains(.identifiersFromWrite) && !flags.contains(.identifiers) { throw .EINVAL }
@@ -99,6 +101,7 @@ extension SocketLayer {
       } else {
         core.arrivalReport.remove(.isNew)
       }
+      core.followArrivals(clock)
     }
   }
 }

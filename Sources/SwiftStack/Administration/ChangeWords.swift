@@ -53,11 +53,11 @@ struct ChangeWords {
     do throws(WordError) { try words.once(what) } catch { throw StackError(error.description) }
   }
 
-  /// Pairs of a name and a value up to the end, each name once; `dev` is looked after here.
+  /// Pairs of a name and a value up to the end, or to a word, each name once; `dev` is looked after here.
   mutating func options(
-    _ names: [String], _ body: (String, String) throws(StackError) -> Void
+    _ names: [String], until last: String? = nil, _ body: (String, String) throws(StackError) -> Void
   ) throws(StackError) {
-    while let name = peek {
+    while let name = peek, name != last {
       guard names.contains(name) else {
         throw StackError(
           "\"\(name)\" is unknown here: \(names.joined(separator: ", ")) can follow \(words.said)")
@@ -72,10 +72,43 @@ struct ChangeWords {
   // MARK: The interface
 
   private mutating func note(device name: String) throws(StackError) {
+    try check(device: name)
+    named = name
+  }
+
+  private func check(device name: String) throws(StackError) {
     if let device, name != device, name != Stack.loopbackName, !others.contains(name) {
       throw StackError("Cannot find device \"\(name)\"", code: .ENODEV)
     }
-    named = name
+  }
+
+  /// `nexthop [via GATEWAY] [dev IFNAME] [weight N]`, as many as there are, up to the end. Linux: `parse_nexthops()` of iproute2.
+  mutating func nextHops() throws(StackError) -> [NamedNextHop] {
+    var hops: [NamedNextHop] = []
+    while words.skip("nexthop") {
+      guard peek != nil else { throw StackError("unexpected end of line after \"nexthop\"") }
+      var hop = NamedNextHop()
+      while let name = peek, name != "nexthop" {
+        guard ["via", "dev", "weight"].contains(name) else {
+          throw StackError("\"nexthop\" or end of line is expected instead of \"\(name)\"")
+        }
+        skip()
+        let value = try next("a value for \(name)")
+        switch name {
+        case "via": hop.gateway = try Self.address(value)
+        case "dev":
+          try check(device: value)
+          hop.device = value
+        default:
+          guard let weight = Int(value), (1...256).contains(weight) else {
+            throw StackError("argument \"\(value)\" is wrong: \"weight\" is invalid")
+          }
+          hop.weight = weight
+        }
+      }
+      hops.append(hop)
+    }
+    return hops
   }
 
   /// The interface that `dev` named, where it is not the one that is meant without; `nil`: that one.

@@ -12,11 +12,13 @@ extension Stack {
   /// Down: what waits is dropped, routes over the link and neighbours are forgotten, nothing comes or goes. Up: the routes to
   /// the addresses' networks come back, and the addresses are announced, if the stack announces itself.
   ///
-  /// - Parameter device: `lo`, or `nil` for the stack's interface. What is sent by `lo` while that is down is dropped.
+  /// - Parameter device: `lo`, a further interface, or `nil` for the stack's own. What is sent by `lo` while that is down is
+  ///   dropped. A further interface keeps its MAC address, and has no larger MTU than it began with.
   /// - Throws: `StackError` with EINVAL for an MTU that the NIC cannot have, EADDRNOTAVAIL for a MAC address that is zero or a
-  ///   group's. Nothing is changed then. ENODEV.
+  ///   group's, EOPNOTSUPP for that of a further interface. Nothing is changed then. ENODEV.
   public func setLink(_ link: LinkChange, on device: String? = nil) throws(StackError) {
-    if try known(device) == .loopback { return try setLoopback(link) }
+    let device = try known(device)
+    if device == .loopback { return try setLoopback(link) }
     if let mtu = link.mtu, !StackConfiguration.mtuRange.contains(mtu) {
       throw StackError("link set mtu \(mtu): \(Errno.EINVAL): the NIC takes 68 to 9702 bytes", code: .EINVAL)
     }
@@ -26,24 +28,27 @@ extension Stack {
     let announces = configuration.announcesAddress
     let notifies = administered.withLock { $0.arpNotify } && !announces
     try change("link set") { (state) throws(Errno) in
-      if let isOn = link.resolvesAddresses { state.host.setResolving(isOn, of: state.ethernet) }
+      let interface = device ?? state.ethernet
+      let isOwn = interface == state.ethernet
+      let most = state.host.link.devices[interface].driver.ice.configuration.mtu
+      guard isOwn || link.macAddress == nil else { throw .EOPNOTSUPP }
+      guard isOwn || (link.mtu ?? 0) <= most else { throw .EINVAL }
+      if let isOn = link.resolvesAddresses { state.host.setResolving(isOn, of: interface) }
       if let mtu = link.mtu {
-        if mtu > state.host.link.devices[state.ethernet].driver.ice.configuration.mtu {
-          state.reopenNIC(mtu: mtu)
-        }
-        try state.host.setMTU(mtu, of: state.ethernet)
+        if mtu > most { state.reopenNIC(mtu: mtu) }
+        try state.host.setMTU(mtu, of: interface)
       }
       if let address = link.macAddress {
         try state.host.setMACAddress(address, of: state.ethernet)
         state.nic.setMACAddress(address)
       }
-      let wasUp = state.host.link.devices[state.ethernet].isUp
-      if let isUp = link.isUp { state.host.setLink(state.ethernet, up: isUp) }
+      let wasUp = state.host.link.devices[interface].isUp
+      if let isUp = link.isUp { state.host.setLink(interface, up: isUp) }
       let isNews = link.macAddress != nil || !wasUp
-      if announces && isNews && state.host.link.devices[state.ethernet].isUp && state.queue == 0 {
+      if announces && isNews && state.host.link.devices[interface].isUp && state.queue == 0 {
         state.host.announceAddresses()
-      } else if notifies && isNews && state.host.link.devices[state.ethernet].isUp && state.queue == 0 {
-        state.host.notifyPeers(of: state.ethernet)
+      } else if notifies && isNews && state.host.link.devices[interface].isUp && state.queue == 0 {
+        state.host.notifyPeers(of: interface)
       }
     }
   }

@@ -44,7 +44,8 @@ extension Stack {
         var own = new
         own.localPorts = Self.part(index, of: shards.count, of: new.localPorts)
         shard.inspect { state in
-          if state.host.net.settings.pathMTUExpires != own.pathMTUExpires {
+          let old = state.host.net.settings
+          if old.pathMTUExpires != own.pathMTUExpires || old.redirectExpires != own.redirectExpires {
             state.host.internet.forgetPathMTUs()
           }
           state.host.net.apply(own)
@@ -73,35 +74,44 @@ extension Stack {
   ///
   /// - Parameters:
   ///   - device: the interface it leads over; `nil`: what the entry says.
+  ///   - nextHops: several next hops instead, 256 at most, of which each flow gets one: always the same, as often as its weight
+  ///     says. Linux: `ip route add ... nexthop`.
   ///   - table: where it is looked up; a rule has to say when, but for the main one.
-  /// - Throws: `StackError` with EINVAL for a gateway or source that cannot be, ENETUNREACH for a gateway that is not on
+  /// - Throws: `StackError` with EINVAL for a gateway, source or weight that cannot be, ENETUNREACH for a gateway that is not on
   ///   the link, EEXIST for a prefix that has a route with this metric, ENOBUFS beyond 65,536 routes; ENODEV, ENETDOWN for
   ///   the interface.
   public func addRoute(
-    _ entry: RouteEntry, on device: String? = nil, table: UInt32 = RoutingTableName.main
+    _ entry: RouteEntry, on device: String? = nil, over nextHops: [NamedNextHop] = [],
+    table: UInt32 = RoutingTableName.main
   ) throws(StackError) {
-    try change("route add \(entry)", entry, on: device) { (entry, state) throws(Errno) in
+    try change("route add \(entry)", entry, on: device, over: nextHops) { (entry, state) throws(Errno) in
       try state.host.addRoute(entry, table: table)
     }
   }
 
   /// As `addRoute`, in the place of the one with this prefix and metric, if any. Linux: `ip route replace`.
   public func replaceRoute(
-    _ entry: RouteEntry, on device: String? = nil, table: UInt32 = RoutingTableName.main
+    _ entry: RouteEntry, on device: String? = nil, over nextHops: [NamedNextHop] = [],
+    table: UInt32 = RoutingTableName.main
   ) throws(StackError) {
-    try change("route replace \(entry)", entry, on: device) { (entry, state) throws(Errno) in
+    try change("route replace \(entry)", entry, on: device, over: nextHops) { (entry, state) throws(Errno) in
       try state.host.replaceRoute(entry, table: table)
     }
   }
 
   private func change(
-    _ what: @autoclosure () -> String, _ entry: RouteEntry, on device: String?,
+    _ what: @autoclosure () -> String, _ entry: RouteEntry, on device: String?, over nextHops: [NamedNextHop],
     _ body: (RouteEntry, inout Shard) throws(Errno) -> Void
   ) throws(StackError) {
     let isNamed = device != nil
     let device = try known(device)
+    let hops = try resolved(nextHops)
     try change(what()) { (state) throws(Errno) in
       var entry = entry
+      if !hops.isEmpty {
+        entry.nextHops = hops.map { $0.hop(ethernet: state.ethernet) }
+        entry.scope = .universe
+      }
       if isNamed { entry.interface = device ?? state.ethernet }
       try body(entry, &state)
     }
@@ -109,15 +119,20 @@ extension Stack {
 
   /// Removes one route: of those that fit the one with the least metric. Linux: `ip route del`.
   ///
-  /// - Parameter device: the interface it leads over; `nil`: any.
+  /// - Parameters:
+  ///   - device: the interface it leads over; `nil`: any.
+  ///   - nextHops: all of several next hops, in their order; what one does not say is not asked.
   /// - Throws: `StackError` with ESRCH when none fits; ENODEV.
   public func removeRoute(
-    _ selector: RouteSelector, on device: String? = nil, table: UInt32 = RoutingTableName.main
+    _ selector: RouteSelector, on device: String? = nil, over nextHops: [NamedNextHop] = [],
+    table: UInt32 = RoutingTableName.main
   ) throws(StackError) {
     let isNamed = device != nil
     let device = try known(device)
+    let hops = try resolved(nextHops)
     try change("route del \(selector.prefix)") { (state) throws(Errno) in
       var selector = selector
+      if !hops.isEmpty { selector.nextHops = hops.map { $0.hop(ethernet: state.ethernet) } }
       if isNamed { selector.interface = device ?? state.ethernet }
       try state.host.internet.removeRoute(selector, table: table)
     }
@@ -150,10 +165,12 @@ extension Stack {
     case .addAddress(let prefix, let device, let probing):
       try addAddress(prefix, on: device, probing: probing)
     case .removeAddress(let prefix, let device): try removeAddress(prefix, on: device)
-    case .addRoute(let entry, let device, let table): try addRoute(entry, on: device, table: table)
-    case .replaceRoute(let entry, let device, let table): try replaceRoute(entry, on: device, table: table)
-    case .removeRoute(let selector, let device, let table):
-      try removeRoute(selector, on: device, table: table)
+    case .addRoute(let entry, let device, let hops, let table):
+      try addRoute(entry, on: device, over: hops, table: table)
+    case .replaceRoute(let entry, let device, let hops, let table):
+      try replaceRoute(entry, on: device, over: hops, table: table)
+    case .removeRoute(let selector, let device, let hops, let table):
+      try removeRoute(selector, on: device, over: hops, table: table)
     case .addRoutingRule(let rule): try addRule(rule)
     case .removeRoutingRule(let rule): try removeRule(rule)
     case .forgetConnections: try hooks.forgetConnections()
@@ -171,8 +188,9 @@ extension Stack {
     case .setFeature(let feature, let isOn): try setFeature(feature, on: isOn)
     case .setRings(let receive, let transmit): try setRings(receive: receive, transmit: transmit)
     case .commit(let fault): try commit(fault)
-    case .replaceQdisc(let place, let configuration): try setQdisc(configuration, at: place)
-    case .removeQdisc(let place): try resetQdisc(at: place)
+    case .replaceQdisc(let place, let configuration, let device):
+      try setQdisc(configuration, at: place, on: device)
+    case .removeQdisc(let place, let device): try resetQdisc(at: place, on: device)
     case .addRule(let rule): try hooks.add(rule)
     case .addSendRule(let rule): try hooks.add(rule)
     case .removeRule(let hook?, let handle): try hooks.remove(hook, handle: handle)

@@ -10,11 +10,15 @@ public enum StackChange: Equatable, Sendable {
   /// `addr add ADDRESS/LENGTH [probe] [dev IFNAME]`, `addr del ADDRESS/LENGTH [dev IFNAME]`
   case addAddress(IPv4Prefix, on: String? = nil, probing: Bool = false)
   case removeAddress(IPv4Prefix, on: String? = nil)
-  /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N] [table TABLE]`
-  case addRoute(RouteEntry, on: String? = nil, table: UInt32 = RoutingTableName.main)
-  case replaceRoute(RouteEntry, on: String? = nil, table: UInt32 = RoutingTableName.main)
-  /// `route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N] [table TABLE]`
-  case removeRoute(RouteSelector, on: String? = nil, table: UInt32 = RoutingTableName.main)
+  /// `route add`, `route replace`: `[TYPE] PREFIX [via GATEWAY] [dev IFNAME] [src ADDRESS] [metric N] [mtu N] [table TABLE]
+  /// [nexthop [via GATEWAY] [dev IFNAME] [weight N]]...`
+  case addRoute(
+    RouteEntry, on: String? = nil, over: [NamedNextHop] = [], table: UInt32 = RoutingTableName.main)
+  case replaceRoute(
+    RouteEntry, on: String? = nil, over: [NamedNextHop] = [], table: UInt32 = RoutingTableName.main)
+  /// `route del [TYPE] PREFIX [via GATEWAY] [dev IFNAME] [metric N] [table TABLE] [nexthop ...]...`
+  case removeRoute(
+    RouteSelector, on: String? = nil, over: [NamedNextHop] = [], table: UInt32 = RoutingTableName.main)
   /// `rule add|del [not] [from PREFIX] [to PREFIX] [fwmark MARK[/MASK]] [iif IFNAME] [oif IFNAME] [tos TOS] [uidrange A-B]
   /// [ipproto PROTOCOL] [sport PORT[-PORT]] [dport PORT[-PORT]] [suppress_prefixlength N] [priority N] ACTION`
   case addRoutingRule(NamedRule)
@@ -44,9 +48,9 @@ public enum StackChange: Equatable, Sendable {
   case setRings(receive: Int? = nil, transmit: Int? = nil)
   /// `nic fault stall | drop N% | late-writeback [MS] | map-fail [N] | off`
   case commit(NICFault)
-  /// `qdisc replace root|ingress KIND [PARAMETERS]`, `qdisc del root|ingress`
-  case replaceQdisc(QdiscPlace, QdiscConfiguration)
-  case removeQdisc(QdiscPlace)
+  /// `qdisc replace [dev IFNAME] root|ingress KIND [PARAMETERS]`, `qdisc del [dev IFNAME] root|ingress`
+  case replaceQdisc(QdiscPlace, QdiscConfiguration, on: String? = nil)
+  case removeQdisc(QdiscPlace, on: String? = nil)
   /// `filter add HOOK|send RULE`, `filter del HOOK|send handle N`
   case addRule(PacketFilter.Rule)
   case addSendRule(SendPolicy.Rule)
@@ -158,7 +162,7 @@ public enum StackChange: Equatable, Sendable {
     let isRemoval = verb == "del"
     var table = RoutingTableName.main
     let names = ["via", "dev", "metric", "table"] + (isRemoval ? [] : ["src", "mtu"])
-    try words.options(names) { (name, value) throws(StackError) in
+    try words.options(names, until: "nexthop") { (name, value) throws(StackError) in
       switch name {
       case "via": gateway = try ChangeWords.address(value)
       case "src": entry.source = try ChangeWords.address(value)
@@ -167,21 +171,36 @@ public enum StackChange: Equatable, Sendable {
       default: entry.mtu = try ChangeWords.number(value, "mtu", 68...65535)
       }
     }
+    let hops = try words.nextHops()
     if isRemoval {
       return .removeRoute(
-        RouteSelector(prefix, kind: kind, gateway: gateway, metric: metric), on: words.named, table: table)
+        RouteSelector(prefix, kind: kind, gateway: gateway, metric: metric), on: words.named, over: hops,
+        table: table)
+    }
+    if let first = hops.first {
+      if let gateway, gateway != first.gateway {
+        throw StackError("Nexthop gateway does not match RTA_GATEWAY or RTA_VIA.")
+      }
+      if let named = words.named, named != first.device {
+        throw StackError("Nexthop device index does not match RTA_OIF.")
+      }
     }
     if entry.kind == .unicast {
-      guard gateway != nil || words.named != nil else {
+      guard gateway != nil || words.named != nil || !hops.isEmpty else {
         throw StackError("a route to \(prefix) needs via GATEWAY or dev IFNAME: No such device")
       }
-    } else if gateway != nil || words.named != nil {
+    } else if gateway != nil || words.named != nil || !hops.isEmpty {
       throw StackError("a route of type \(entry.kind) has no next hop: Invalid argument")
     }
     entry = RouteEntry(
-      prefix, kind: entry.kind, gateway: gateway, source: entry.source, metric: metric ?? 0, mtu: entry.mtu)
+      prefix, kind: entry.kind, gateway: hops.isEmpty ? gateway : nil, source: entry.source,
+      metric: metric ?? 0, mtu: entry.mtu)
     // A gateway has to be on that device; without one it is the usual one all the same.
     let device = gateway == nil ? words.other : words.named
+    if !hops.isEmpty {
+      return verb == "add"
+        ? .addRoute(entry, over: hops, table: table) : .replaceRoute(entry, over: hops, table: table)
+    }
     return verb == "add"
       ? .addRoute(entry, on: device, table: table) : .replaceRoute(entry, on: device, table: table)
   }

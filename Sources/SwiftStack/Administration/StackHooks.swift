@@ -125,11 +125,9 @@ public struct StackHooks: Sendable {
   /// Adds a rule behind the others at its hook.
   ///
   /// - Returns: the handle that names it.
-  /// - Throws: `StackError` with EINVAL for a rule that cannot be, see `PacketFilter`; EOPNOTSUPP for one that needs
-  ///   connections in a stack of several queues.
+  /// - Throws: `StackError` with EINVAL for a rule that cannot be, see `PacketFilter`.
   @discardableResult
   public func add(_ rule: PacketFilter.Rule) throws(StackError) -> UInt32 {
-    if rule.needsConnections { try checkTracking("filter add \(rule.hook.name)") }
     var handle: UInt32 = 0
     try stack.change("filter add \(rule.hook.name)") { (state) throws(Errno) in
       // A number that was refused is not taken: the other shards were not asked.
@@ -172,22 +170,12 @@ public struct StackHooks: Sendable {
 
   // MARK: Connections
 
-  /// Connections are found by the shard that their packets pass, and the two directions of one come in by different queues:
-  /// with several queues they are not tracked.
-  private func checkTracking(_ what: String) throws(StackError) {
-    guard stack.queueCount == 1 else {
-      throw StackError(
-        "\(what): \(Errno.EOPNOTSUPP): connections are tracked in a stack of one queue only, this one has "
-          + "\(stack.queueCount)", code: .EOPNOTSUPP)
-    }
-  }
-
   /// Has connections tracked, whether a rule needs it or not, so that clients know what a packet is to its connection; or
-  /// only as long as a rule needs it, as at first. Linux: `nf_ct_netns_get()`.
+  /// only as long as a rule needs it, as at first. All queues of a stack know of the same connections.
+  /// Linux: `nf_ct_netns_get()`.
   ///
-  /// - Throws: `StackError` with EOPNOTSUPP in a stack of several queues.
+  /// - Throws: `StackError` with ENETDOWN after `close()`.
   public func trackConnections(_ isWanted: Bool) throws(StackError) {
-    if isWanted { try checkTracking("track connections") }
     try stack.change("track connections") { (state) throws(Errno) in
       state.tracksConnections = isWanted
       state.updateFilter()
@@ -196,20 +184,18 @@ public struct StackHooks: Sendable {
 
   /// The tracked connections, as `conntrack -L` lists them.
   public var connections: [ConnectionSnapshot] {
-    stack.shards.flatMap { shard in
-      shard.inspect { $0.host.internet.hooks.connections.snapshot(now: $0.host.net.now) }
-    }
+    stack.shards[0].inspect { $0.host.internet.hooks.connectionSnapshot(now: $0.host.net.now) }
   }
 
   /// What was counted about them.
   public var connectionStatistics: ConnectionStatistics {
-    stack.shards[0].inspect { $0.host.internet.hooks.connections.statistics }
+    stack.shards[0].inspect { $0.host.internet.hooks.connectionStatistics }
   }
 
   /// Forgets all tracked connections: what comes of them begins them anew. Linux: `conntrack -F`.
   public func forgetConnections() throws(StackError) {
     try stack.change("conntrack flush") { (state) throws(Errno) in
-      state.host.internet.hooks.connections.removeAll(net: &state.host.net)
+      state.host.internet.hooks.forgetConnections(net: &state.host.net)
     }
   }
 
@@ -232,6 +218,48 @@ public struct StackHooks: Sendable {
       state.host.internet.hooks.register(egress: client)
     }
     return HookRegistration(handle: handle)
+  }
+
+  // MARK: Tunnels
+
+  /// Adds a program of every shard, each of which has one of its own, that routes may lead through: `RouteEntry.tunnel` and
+  /// `NamedNextHop.tunnel` name it. Linux: `ip route add ... encap bpf xmit`.
+  ///
+  /// ```swift
+  /// /// IP in IP (RFC 2003).
+  /// final class Outer: TunnelClient {
+  ///   func xmit(_ packet: borrowing HookPacket) -> TunnelVerdict {
+  ///     .encapsulate(Encapsulation(destination: IPv4Address(192, 0, 2, 1)))
+  ///   }
+  /// }
+  /// var route = RouteEntry(IPv4Prefix("10.9.0.0/16")!, gateway: IPv4Address(10, 0, 0, 1))
+  /// route.tunnel = try stack.hooks.registerTunnel(headroom: 20) { Outer() }
+  /// try stack.addRoute(route)
+  /// ```
+  ///
+  /// - Parameters:
+  ///   - headroom: bytes that the program puts in front of packets, 256 at most: the MTU of what is sent by its routes is so
+  ///     much less.
+  ///   - make: called once for each shard, which it must not enter.
+  /// - Throws: `StackError` with ENETDOWN after `close()`, ERANGE for a headroom that cannot be, ENOBUFS beyond 1,024 programs.
+  public func registerTunnel(
+    headroom: Int = 0, _ make: () -> any TunnelClient
+  ) throws(StackError) -> TunnelID {
+    var id = TunnelID.none
+    try stack.change("register a tunnel program") { (state) throws(Errno) in
+      id = try state.host.internet.hooks.register(tunnel: make(), headroom: headroom)
+    }
+    return id
+  }
+
+  /// Lets every shard's program go.
+  ///
+  /// - Throws: `StackError` with EBUSY while a route leads through it; ENOENT when it went before.
+  public func unregisterTunnel(_ id: TunnelID) throws(StackError) {
+    try stack.change("unregister a tunnel program") { (state) throws(Errno) in
+      if state.host.internet.leads(through: id) { throw .EBUSY }
+      try state.host.internet.hooks.unregister(tunnel: id)
+    }
   }
 
   // MARK: Sends

@@ -4,19 +4,23 @@ import Tables
 
 /// Linux: `tc qdisc`.
 extension Stack {
-  /// Gives every queue of the interface this queueing discipline, or other parameters to one of the same kind, whose packets
+  /// Gives every queue of an interface this queueing discipline, or other parameters to one of the same kind, whose packets
   /// then stay. What waits in one of another kind is dropped. Each queue has its own, as under `mq`: with several, each has
   /// the whole rate. Linux: `tc qdisc replace`.
   ///
-  /// - Throws: `StackError` with EINVAL at the ingress for one that holds nothing back, ENETDOWN after `close()`.
+  /// - Parameter device: a further interface, or `nil` for the stack's own.
+  /// - Throws: `StackError` with EINVAL at the ingress for one that holds nothing back, ENODEV, EOPNOTSUPP for `lo`, ENETDOWN
+  ///   after `close()`.
   public func setQdisc(
-    _ configuration: QdiscConfiguration, at place: QdiscPlace = .root
+    _ configuration: QdiscConfiguration, at place: QdiscPlace = .root, on device: String? = nil
   ) throws(StackError) {
+    let device = try withQdisc(device)
     try change("qdisc replace \(place.rawValue) \(configuration.kind.rawValue)") { (state) throws(Errno) in
+      let interface = device ?? state.ethernet
       switch place {
-      case .root: state.host.link.devices[state.ethernet].setQdisc(configuration, net: &state.host.net)
+      case .root: state.host.link.devices[interface].setQdisc(configuration, net: &state.host.net)
       case .ingress:
-        try state.host.link.devices[state.ethernet].setIngressQdisc(configuration, net: &state.host.net)
+        try state.host.link.devices[interface].setIngressQdisc(configuration, net: &state.host.net)
       }
     }
   }
@@ -24,14 +28,28 @@ extension Stack {
   /// Puts the queueing discipline that the interface came with back, at the ingress none; what waits is dropped.
   /// Linux: `tc qdisc del`.
   ///
-  /// - Throws: `StackError` with ENOENT when it is there already, ENETDOWN after `close()`.
-  public func resetQdisc(at place: QdiscPlace = .root) throws(StackError) {
+  /// - Parameter device: a further interface, or `nil` for the stack's own.
+  /// - Throws: `StackError` with ENOENT when it is there already, ENODEV, EOPNOTSUPP for `lo`, ENETDOWN after `close()`.
+  public func resetQdisc(
+    at place: QdiscPlace = .root, on device: String? = nil
+  ) throws(StackError) {
+    let device = try withQdisc(device)
     try change("qdisc del \(place.rawValue)") { (state) throws(Errno) in
+      let interface = device ?? state.ethernet
       switch place {
-      case .root: try state.host.link.devices[state.ethernet].resetQdisc(net: &state.host.net)
-      case .ingress: try state.host.link.devices[state.ethernet].resetIngressQdisc(net: &state.host.net)
+      case .root: try state.host.link.devices[interface].resetQdisc(net: &state.host.net)
+      case .ingress: try state.host.link.devices[interface].resetIngressQdisc(net: &state.host.net)
       }
     }
+  }
+
+  /// - Throws: ENODEV, EOPNOTSUPP.
+  private func withQdisc(_ device: String?) throws(StackError) -> InterfaceIndex? {
+    let interface = try known(device)
+    guard interface != .loopback else {
+      throw StackError("lo has no queueing discipline: \(Errno.EOPNOTSUPP)", code: .EOPNOTSUPP)
+    }
+    return interface
   }
 }
 
@@ -47,7 +65,8 @@ extension StackChange {
     guard let place = QdiscPlace(rawValue: word) else {
       throw StackError("unknown place \"\(word)\": expected \(places)")
     }
-    if verb == "del" { return .removeQdisc(place) }
+    if verb == "del" { return .removeQdisc(place, on: words.other) }
+    let device = words.other
     let configuration: QdiscConfiguration
     do throws(WordError) {
       configuration = try QdiscConfiguration(parsing: words.rest())
@@ -59,6 +78,6 @@ extension StackChange {
       throw StackError(
         "\"\(configuration.kind.rawValue)\" cannot stand at the ingress: expected \(timed)")
     }
-    return .replaceQdisc(place, configuration)
+    return .replaceQdisc(place, configuration, on: device)
   }
 }

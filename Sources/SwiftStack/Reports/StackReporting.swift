@@ -171,14 +171,20 @@ extension Shard {
   private func reports(of entries: [RouteEntry], in table: String?) -> [RouteReport] {
     entries.map { entry in
       let prefix = entry.prefix
-      let isLink = entry.kind == .unicast && entry.gateway == nil
+      let hops = entry.nextHops.map {
+        NextHopReport(
+          gateway: $0.gateway.map { "\($0)" }, device: host.link.devices[$0.interface].name,
+          weight: $0.weight, isDead: $0.isDead, tunnel: $0.tunnel == .none ? nil : "\($0.tunnel)")
+      }
       return RouteReport(
         kind: "\(entry.kind)",
         destination: prefix.length == 0 ? "default" : prefix.length == 32 ? "\(prefix.address)" : "\(prefix)",
-        gateway: entry.gateway.map { "\($0)" },
-        device: entry.kind == .unicast ? host.link.devices[entry.interface].name : nil,
-        scope: isLink ? "link" : "global", source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
-        mtu: entry.mtu, table: table)
+        gateway: hops.isEmpty ? entry.gateway.map { "\($0)" } : nil,
+        device: entry.kind == .unicast && hops.isEmpty ? host.link.devices[entry.interface].name : nil,
+        scope: entry.kind == .unicast && entry.scope == .link ? "link" : "global",
+        source: entry.source.map { "\($0)" }, metric: Int(entry.metric),
+        mtu: entry.mtu, table: table, nextHops: hops.isEmpty ? nil : hops,
+        tunnel: entry.tunnel == .none ? nil : "\(entry.tunnel)")
     }
   }
 

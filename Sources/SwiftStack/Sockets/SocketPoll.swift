@@ -8,6 +8,16 @@ extension Socket {
     (try? enter { (state, id) throws(Errno) in state.sockets.poll(id) }) ?? [.error, .hangup]
   }
 
+  /// What the socket tells of its queues now. Linux: ioctl(2).
+  ///
+  /// - Returns: bytes; for `.atMark` 1 or 0.
+  /// - Throws: `EINVAL` for the queues of a listener; `ENOTTY` for what the kind of socket does not have; `EBADF`.
+  public func ioctl(_ request: SocketRequest) throws(SocketError) -> Int {
+    try Self.calling("ioctl") { () throws(Errno) in
+      try enter { (state, id) throws(Errno) in try state.sockets.ioctl(id, request) }
+    }
+  }
+
   /// Waits until one of `events`, an error or a hang-up is there. Linux: poll(2) on one descriptor.
   ///
   /// - Parameters:

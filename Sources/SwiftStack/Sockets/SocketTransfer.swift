@@ -57,7 +57,8 @@ extension Socket {
   /// between; the call goes on until all is taken or it may wait no longer.
   @unsafe
   func send(
-    _ buffers: UnsafeBufferPointer<IoVector>, _ header: MessageHeader, _ operation: String
+    _ buffers: UnsafeBufferPointer<IoVector>, _ header: MessageHeader, _ operation: String,
+    _ access: MemoryAccess = .trusted
   ) throws(SocketError) -> Int {
     let total = unsafe try Self.byteCount(buffers, operation)
     var patience = patience(header.flags, .sendTimeout)
@@ -73,7 +74,7 @@ extension Socket {
             // An error that came after a part was taken is the next call's. Linux: do_error in tcp_sendmsg_locked().
             if !isFirst && state.sockets.hasPendingError(id) { throw .EPIPE }
             return try SendPart(isFirst: isFirst, mayWait: mayWait, &state, id) { (state) throws(Errno) in
-              unsafe try state.send(id, header, from: buffers, at: sent)
+              unsafe try state.send(id, header, from: buffers, at: sent, userCopy: access.copyFromUser)
             }
           }
         }
@@ -185,7 +186,8 @@ extension Socket {
   /// Every blocking and non-blocking receive into memory of the caller's.
   @unsafe
   func receive(
-    _ buffers: UnsafeBufferPointer<IoVector>, _ flags: MessageFlags, _ operation: String
+    _ buffers: UnsafeBufferPointer<IoVector>, _ flags: MessageFlags, _ operation: String,
+    _ access: MemoryAccess = .trusted
   ) throws(SocketError) -> Received {
     var goal = ReceiveGoal(self, flags, upTo: unsafe try Self.byteCount(buffers, operation))
     var result: Received?
@@ -194,7 +196,8 @@ extension Socket {
         let part = try waiting(for: .read, &goal.patience) { [goal] (state, id) throws(Errno) in
           let least = try goal.least(&state, id)
           return (
-            unsafe try state.receiveFrom(id, into: buffers, at: goal.taken, flags: goal.flags), least
+            unsafe try state.receiveFrom(
+              id, into: buffers, at: goal.taken, flags: goal.flags, userCopy: access.copyToUser), least
           )
         }
         if result == nil { result = part.0 }
@@ -202,7 +205,7 @@ extension Socket {
       } while goal.isUnmet
     } catch {
       if error == .EAGAIN, goal.acceptsLess {
-        return unsafe try receive(buffers, flags.union(.dontWait), operation)
+        return unsafe try receive(buffers, flags.union(.dontWait), operation, access)
       }
       if goal.taken == 0 { throw SocketError(operation, error) }
     }

@@ -34,12 +34,13 @@ extension Socket {
   /// As above, from memory of the caller's, which is only read during the call.
   ///
   /// - Throws: EINVAL for a negative length; EFAULT for memory that no process has, before anything else is looked at, and
-  ///   for a `nil` base when the copy comes to it: a datagram is thrown away then, a stream keeps what was taken before.
+  ///   for memory that is not there when the copy comes to it (a `nil` base; with `.checked` any): a datagram is thrown away
+  ///   then, a stream keeps the pieces that were taken before.
   @unsafe @discardableResult
   public func sendmsg(
-    _ header: MessageHeader, _ buffers: UnsafeBufferPointer<IoVector>
+    _ header: MessageHeader, _ buffers: UnsafeBufferPointer<IoVector>, access: MemoryAccess = .trusted
   ) throws(SocketError) -> Int {
-    unsafe try send(buffers, header, "sendmsg")
+    unsafe try send(buffers, header, "sendmsg", access)
   }
 
   /// Receives into several buffers, each filled before the next.
@@ -57,12 +58,13 @@ extension Socket {
 
   /// As above, into memory of the caller's, which is only written during the call.
   ///
-  /// - Throws: EMSGSIZE for more than 1,024 buffers; EINVAL for a negative length; EFAULT.
+  /// - Throws: EMSGSIZE for more than 1,024 buffers; EINVAL for a negative length; EFAULT for memory that is not there: of a
+  ///   stream the bytes stay, a datagram is lost.
   @unsafe
   public func recvmsg(
-    into buffers: UnsafeBufferPointer<IoVector>, flags: MessageFlags = []
+    into buffers: UnsafeBufferPointer<IoVector>, flags: MessageFlags = [], access: MemoryAccess = .trusted
   ) throws(SocketError) -> Received {
-    unsafe try receive(buffers, flags, "recvmsg")
+    unsafe try receive(buffers, flags, "recvmsg", access)
   }
 
   // MARK: Several messages

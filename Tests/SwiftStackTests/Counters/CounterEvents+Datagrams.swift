@@ -136,7 +136,10 @@ extension CounterEvent {
     },
     CounterEvent(
       "a datagram that the device's queue has no room for",
-      ["IpExtOutOctets": 31, "IpOutRequests": 1, "IpOutTransmits": 1, "UdpSndbufErrors": 1]
+      [
+        "IpExtOutOctets": 31, "IpOutDiscards": 1, "IpOutRequests": 1, "IpOutTransmits": 1,
+        "UdpSndbufErrors": 1,
+      ]
     ) {
       let peer = try P.world()
       let sockets = try fillQueue(peer)
@@ -145,8 +148,8 @@ extension CounterEvent {
     CounterEvent(
       "a datagram of fragments that the device's queue has no room for",
       [
-        "IpExtOutOctets": 1500, "IpFragCreates": 1, "IpFragFails": 1, "IpOutRequests": 1, "IpOutTransmits": 1,
-        "UdpSndbufErrors": 1,
+        "IpExtOutOctets": 1500, "IpFragCreates": 1, "IpFragFails": 1, "IpOutDiscards": 1, "IpOutRequests": 1,
+        "IpOutTransmits": 1, "UdpSndbufErrors": 1,
       ]
     ) {
       let peer = try P.world()

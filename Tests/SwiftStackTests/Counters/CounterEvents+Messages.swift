@@ -30,14 +30,16 @@ extension CounterEvent {
   }
 
   /// An ICMP message that is counted by its type and nothing else.
-  private static func icmp(_ type: UInt8, _ name: String) -> CounterEvent {
+  private static func icmp(_ type: UInt8, _ name: String, _ more: [String: Int] = [:]) -> CounterEvent {
     comes(
-      "an ICMP message of type \(type)", ["IcmpInMsgs": 1, "IcmpMsgInType\(type)": 1, name: 1],
+      "an ICMP message of type \(type)",
+      ["IcmpInMsgs": 1, "IcmpMsgInType\(type)": 1, name: 1].merging(more) { $0 + $1 },
       P.ip(1, P.icmp(type, [UInt8](repeating: 0, count: 12))))
   }
 
   static let messages: [CounterEvent] = [
-    icmp(4, "IcmpInSrcQuenchs"), icmp(5, "IcmpInRedirects"), icmp(14, "IcmpInTimestampReps"),
+    icmp(4, "IcmpInSrcQuenchs", ["IcmpInErrors": 1]), icmp(5, "IcmpInRedirects", ["IcmpInErrors": 1]),
+    icmp(14, "IcmpInTimestampReps"),
     icmp(17, "IcmpInAddrMasks"), icmp(18, "IcmpInAddrMaskReps"),
     comes(
       "an ICMP timestamp request",
@@ -85,7 +87,7 @@ extension CounterEvent {
       "a datagram for a neighbour that the table has no place for",
       [
         "NeighTableFulls": 1, "UdpSndbufErrors": 1, "IpOutRequests": 1, "IpOutTransmits": 1,
-        "IpExtOutOctets": 29,
+        "IpOutDiscards": 1, "IpExtOutOctets": 29,
       ]
     ) {
       let (host, socket) = try crowd(1024)

@@ -83,7 +83,7 @@ extension CounterEvent {
     },
     inFlight(
       "a duplicate is reported inside what is SACKed",
-      ack(20, ["TcpExtTCPDSACKOfoRecv": 1, "TcpExtTCPDSACKRecvSegs": 1]),
+      ack(20, ["TcpExtTCPDSACKOfoRecv": 1, "TcpExtTCPDSACKRecvSegs": 1, "TcpExtTCPDelivered": 1]),
       before: { sack($0, 1..<4) }
     ) { connection in
       let base = connection.acknowledgment

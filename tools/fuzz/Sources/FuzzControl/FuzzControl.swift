@@ -14,7 +14,7 @@ public func fuzzControl(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   _ = try? ControlCodec.decodeAnswer(input)
   let words = String(decoding: input, as: UTF8.self).split(separator: " ").map(String.init)
   do {
-    if case .replaceQdisc(_, let qdisc) = try StackChange(words: words, device: "tap0") {
+    if case .replaceQdisc(_, let qdisc, _) = try StackChange(words: words, device: "tap0") {
       precondition(!qdisc.kind.usage.isEmpty && qdisc.options.utf8.count < 4096)
     }
   } catch {

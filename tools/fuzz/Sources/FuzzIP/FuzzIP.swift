@@ -99,7 +99,6 @@ private struct NetworkFloor: ~Copyable {
   private mutating func give(_ skb: consuming SkBuff) {
     switch ip.receive(skb, link: &link, net: &net) {
     case .consumed: break
-    case .error(_): break
     case .tcp(let segment, _): segment.drop(.noSocket)
     case .udp(let datagram, _):
       // As the root does when no socket wants it.
