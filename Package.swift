@@ -81,7 +81,8 @@ func standingOn(_ names: [String]) -> [Target.Dependency] {
 let cards = ["IceModel", "NetTestSupport", "DeviceTestSupport"]
 
 /// The tests of a module, and what they need beside it and what it imports: `swift build --target WireTests` builds no
-/// floor above Wire. Who names TestSupport needs the whole stack.
+/// floor above Wire. Who names TestSupport needs the whole stack. `Threads` is no module: the tests of SwiftStack that start
+/// threads and tasks, which ThreadSanitizer is for.
 let allTests: [(name: String, more: [String])] = [
   ("Tables", []), ("Digests", []), ("Wire", []), ("Timers", []), ("Trace", []), ("SkBuff", []),
   ("NetNamespace", []),
@@ -99,6 +100,7 @@ let allTests: [(name: String, more: [String])] = [
   ("Control", ["LinuxHost", "NetNamespace", "IceModel"]),
   ("Shard", ["ShardTestSupport"]), ("Services", ["ShardTestSupport"]),
   ("SwiftStack", ["Services", "Control", "LinuxHost", "TestSupport", "NetTestSupport"]),
+  ("Threads", ["SwiftStack", "Services", "Control", "LinuxHost", "TestSupport", "NetTestSupport"]),
   ("Daemon", ["SwiftStack", "Services", "Control", "LinuxHost", "TestSupport"]),
 ]
 /// `SWIFTSTACK_TESTS="Wire TCP"`: a package without the other tests, which builds sooner.
@@ -168,13 +170,15 @@ let package = Package(
     + tests.map { name, more in
       let support = more.contains("TestSupport") ? ["ShardTestSupport"] : []
       return .testTarget(
-        name: "\(name)Tests", dependencies: standingOn([name] + more + support), swiftSettings: settings)
+        name: "\(name)Tests", dependencies: standingOn((name == "Threads" ? [] : [name]) + more + support),
+        swiftSettings: settings)
     } + [
       .testTarget(
         name: "NetnsTests", dependencies: [], swiftSettings: settings),
       // What `tools/oracle` compares with the kernel.
       .executableTarget(
-        name: "oracle-agent", dependencies: ["SwiftStack"] + standingOn(floors.map(\.name)),
+        name: "oracle-agent",
+        dependencies: ["SwiftStack", "NetTestSupport"] + standingOn(floors.map(\.name)),
         path: "Tests/OracleAgent", swiftSettings: settings),
     ]
 )

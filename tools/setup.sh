@@ -60,15 +60,23 @@ find_swift() {
   return 1
 }
 
-# build_release: builds the release binary with $swift, in the project's folder. Two things are asked for that a package cannot
-# ask for itself: inlining across modules, and the functions of the packet path next to each other (tools/hot-functions), which
-# spares the processor most of the pages and cache lines that it would look for them in. A name in that list that is gone does
-# no harm; a linker other than gold, which Swift uses on x86_64, knows no such list.
+# build_release [ARGUMENT...]: builds for release with $swift, in the project's folder: the command, or what the arguments name.
+# Two things are asked for that a package cannot ask for itself: inlining across modules, and the functions of the packet path
+# next to each other (tools/hot-functions), which spares the processor most of the pages and cache lines that it would look for
+# them in. A name in that list that is gone does no harm; a linker other than gold, which Swift uses on x86_64, knows no such list.
 build_release() {
-  set -- -c release --product swiftstack --explicit-target-dependency-import-check error \
-    -Xswiftc -cross-module-optimization -Xswiftc -Xfrontend -Xswiftc -function-sections
+  [ $# -gt 0 ] || set -- --product swiftstack
+  set -- -c release --explicit-target-dependency-import-check error \
+    -Xswiftc -cross-module-optimization -Xswiftc -Xfrontend -Xswiftc -function-sections "$@"
   if [ "$(uname -m)" = x86_64 ]; then
     set -- "$@" -Xlinker "--section-ordering-file=$PWD/tools/hot-functions"
   fi
   "$swift" build "$@" >&2
+}
+
+# build_examples: builds the programs of tools/examples, a package of its own, and prints the folder they are in. The modules
+# that they use are compiled once: built with the same flags into the same folder they are those of the release build.
+build_examples() {
+  build_release --package-path tools/examples --scratch-path .build &&
+    "$swift" build -c release --package-path tools/examples --scratch-path .build --show-bin-path
 }

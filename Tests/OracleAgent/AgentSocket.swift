@@ -1,3 +1,4 @@
+import NetTestSupport
 import SwiftStack
 
 /// A socket by its name in the script.

@@ -7,7 +7,7 @@ import Testing
 struct CopyFaultTests {
   private func pair() throws -> (wire: SimulatedWire, client: Socket, server: Socket) {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     return (wire, client, server)
   }

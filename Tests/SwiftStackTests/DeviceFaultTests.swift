@@ -16,7 +16,7 @@ import Wire
   /// Bytes from left to right with a fault in the left NIC at the start.
   private func transfer(_ commit: (SimulatedStack) -> Void) throws -> SimulatedWire {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     commit(wire.left)
     let bytes = (0..<40000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
@@ -50,7 +50,7 @@ import Wire
   @Test("Q8 a stalled device: the shard's watchdog resets it, what was sent comes again")
   func stalled() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     var faults = FaultInjection()
     faults.isTransmitStalled = true
@@ -92,8 +92,8 @@ import Wire
   @Test("D2 two sockets that write in turn with the NIC's own engines: it never stops the queue")
   func interleavedWriters() throws {
     let wire = try SimulatedWire()
-    let (one, first) = try SimulatedTransferTests.connect(wire, port: 5000)
-    let (other, second) = try SimulatedTransferTests.connect(wire, port: 5001)
+    let (one, first) = try wire.connect(port: 5000)
+    let (other, second) = try wire.connect(port: 5001)
     var sent = (0, 0)
     var received = (0, 0)
     func drain() {

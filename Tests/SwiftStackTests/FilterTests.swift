@@ -150,7 +150,7 @@ private final class FlagCounter: HookClient {
   @Test("P4 a TCP stream survives rules that drop its segments for a while, out and in")
   func stream() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     let pump = StreamPump(from: client, to: server, byteCount: 300_000)
     try change(wire.left.stack, "filter add output oifname sim1 tcp dport 1-65535 drop")
     try change(wire.right.stack, "filter add prerouting iifname sim2 ip protocol tcp drop")

@@ -47,7 +47,7 @@ import Wire
     "B4 SO_MEMINFO of a stream: what waits to be sent and acknowledged is queued, what the peer has is not")
   func streams() throws {
     let wire = try SimulatedWire(services: false)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     #expect(try words(client)[5] == 0)
     client.isNonBlocking = true
     let sent = try client.send([UInt8](repeating: 1, count: 200_000))

@@ -7,40 +7,9 @@ import Wire
 
 /// Options together, and in states that no program means them for: what a kernel (6.18) makes of it. The oracle's scripts
 /// `mixed-*.txt` ask it.
-@Suite struct OptionMixTests {
-  private static let loopback = IPv4Address(127, 0, 0, 1)
-  private static func at(_ port: UInt16) -> SocketAddress { SocketAddress(loopback, port: port) }
+@Suite struct OptionMixTests: LoopbackPrograms {
+  let simulated = try! SimulatedStack()
 
-  private let simulated = try! SimulatedStack()
-
-  private func socket(_ kind: SocketKind) throws -> Socket {
-    let socket = try simulated.stack.socket(kind)
-    socket.isNonBlocking = true
-    return socket
-  }
-  private func wait() { simulated.advance(to: simulated.now + .milliseconds(20)) }
-  private func errno(_ body: () throws(SocketError) -> Void) -> Errno? {
-    do {
-      try body()
-      return nil
-    } catch { return error.errno }
-  }
-  private func value(_ socket: Socket, _ level: Int32, _ name: Int32) throws -> Int32 {
-    let bytes = try socket.getsockopt(level: level, name: name)
-    return bytes.reversed().reduce(0) { $0 << 8 | Int32($1) }
-  }
-  private func stream(prepare: (Socket) throws -> Void = { _ in }) throws -> (client: Socket, server: Socket)
-  {
-    let (listener, client) = (try socket(.tcp), try socket(.tcp))
-    try prepare(listener)
-    try listener.bind(to: Self.at(7000))
-    try listener.listen()
-    try? client.connect(to: Self.at(7000))
-    wait()
-    let server = try listener.accept()
-    server.isNonBlocking = true
-    return (client, server)
-  }
   private func receiver(_ sizes: [Int]) throws -> Socket {
     let (receiver, sender) = (try socket(.udp), try socket(.udp))
     try receiver.bind(to: Self.at(5000))

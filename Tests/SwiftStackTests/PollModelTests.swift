@@ -23,7 +23,7 @@ import Wire
   func model(seed: UInt64) throws {
     var random = RandomSource(seed: seed)
     let wire = try SimulatedWire(seed: seed)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = true
     server.isNonBlocking = true
     var ends = [End(socket: client), End(socket: server)]

@@ -76,7 +76,7 @@ import Timers
   @Test("Q3 tbf under TCP: what passes is the rate, within 2 %, while the queue drops what is too much")
   func rateUnderTCP() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     let stack = wire.left.stack
     try stack.setQdisc(try QdiscConfiguration(parsing: words("tbf rate 10mbit burst 15kb latency 50ms")))
     server.isNonBlocking = true
@@ -97,7 +97,7 @@ import Timers
   @Test("Q3 netem both ways under TCP: lost, doubled, damaged and out of order, and every byte arrives")
   func emulatedUnderTCP() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     let bad = "netem delay 5ms 2ms loss 3% duplicate 3% corrupt 2% reorder 5% gap 3"
     let stacks = [wire.left.stack, wire.right.stack]
     for stack in stacks {

@@ -6,28 +6,9 @@ import Timers
 import Wire
 
 /// Options that few sockets have, in what they do. Their values and who takes them: the oracle's script `corners.txt`.
-@Suite struct RareOptionTests {
-  private static let loopback = IPv4Address(127, 0, 0, 1)
-  private static func at(_ port: UInt16) -> SocketAddress { SocketAddress(loopback, port: port) }
+@Suite struct RareOptionTests: LoopbackPrograms {
+  let simulated = try! SimulatedStack()
 
-  private let simulated = try! SimulatedStack()
-
-  private func socket(_ kind: SocketKind) throws -> Socket {
-    let socket = try simulated.stack.socket(kind)
-    socket.isNonBlocking = true
-    return socket
-  }
-  private func wait() { simulated.advance(to: simulated.now + .milliseconds(20)) }
-  private func errno(_ body: () throws(SocketError) -> Void) -> Errno? {
-    do {
-      try body()
-      return nil
-    } catch { return error.errno }
-  }
-  private func value(_ socket: Socket, _ level: Int32, _ name: Int32) throws -> Int32 {
-    let bytes = try socket.getsockopt(level: level, name: name)
-    return bytes.reversed().reduce(0) { $0 << 8 | Int32($1) }
-  }
   private func set(_ socket: Socket, _ level: Int32, _ name: Int32, _ value: Int32) throws {
     try socket.setsockopt(level: level, name: name, value)
   }
@@ -42,18 +23,6 @@ import Wire
     }
     wait()
     return (receiver, sender)
-  }
-  private func stream(prepare: (Socket) throws -> Void = { _ in }) throws -> (client: Socket, server: Socket)
-  {
-    let (listener, client) = (try socket(.tcp), try socket(.tcp))
-    try prepare(listener)
-    try listener.bind(to: Self.at(7000))
-    try listener.listen()
-    try? client.connect(to: Self.at(7000))
-    wait()
-    let server = try listener.accept()
-    server.isNonBlocking = true
-    return (client, server)
   }
 
   // MARK: SO_PEEK_OFF

@@ -9,33 +9,10 @@ import Wire
 @Suite struct SimulatedTransferTests {
   static let right = SimulatedWire.rightAddress
 
-  /// A connection from left to right.
-  static func connect(_ wire: SimulatedWire, port: UInt16 = 5000) throws -> (client: Socket, server: Socket) {
-    let listener = try wire.right.stack.socket(.tcp)
-    try listener.bind(to: SocketAddress(.any, port: port))
-    try listener.listen()
-    listener.isNonBlocking = true
-    let client = try wire.left.stack.socket(.tcp)
-    client.isNonBlocking = true
-    do {
-      try client.connect(to: SocketAddress(right, port: port))
-    } catch {
-      guard error.errno == .EINPROGRESS else { throw error }
-    }
-    var server: Socket?
-    wire.run(for: .seconds(120)) {
-      server = try? listener.accept()
-      return server != nil
-    }
-    let accepted = try #require(server, "the handshake did not end in time")
-    #expect(wire.run(for: .seconds(30)) { client.readiness.contains(.writable) })
-    return (client, accepted)
-  }
-
   @Test("T2 R a connection: both ends know each other's address")
   func addresses() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try Self.connect(wire)
+    let (client, server) = try wire.connect()
     #expect(try client.remoteAddress == SocketAddress(Self.right, port: 5000))
     #expect(try server.remoteAddress == client.localAddress)
     #expect(try server.localAddress == SocketAddress(Self.right, port: 5000))
@@ -79,7 +56,7 @@ import Wire
   @Test("T10 T11 R every byte arrives, once and in order, both ways", arguments: cases, [1, 2])
   func transfer(_ condition: Case, seed: UInt64) throws {
     let wire = try SimulatedWire(seed: seed)
-    let (client, server) = try Self.connect(wire)
+    let (client, server) = try wire.connect()
     wire.leftToRight = condition.fault()
     wire.rightToLeft = condition.fault()
     let out = StreamPump(from: client, to: server, byteCount: condition.byteCount)
@@ -98,7 +75,7 @@ import Wire
     let wire = try SimulatedWire(mtu: mtu, lendsEngines: true)
     var largest = 0
     wire.tap = { frame, _ in largest = max(largest, frame.bytes.count) }
-    let (client, server) = try Self.connect(wire)
+    let (client, server) = try wire.connect()
     let pump = StreamPump(from: client, to: server, byteCount: 3_000_000)
     #expect(try wire.run(for: .seconds(60)) { try pump.step() })
     #expect(pump.isIntact && pump.received == 3_000_000)
@@ -110,7 +87,7 @@ import Wire
     let wire = try SimulatedWire(mtu: mtu)
     var largest = 0
     wire.tap = { frame, _ in largest = max(largest, frame.bytes.count) }
-    let (client, server) = try Self.connect(wire)
+    let (client, server) = try wire.connect()
     let pump = StreamPump(from: client, to: server, byteCount: 300_000)
     #expect(try wire.run(for: .seconds(60)) { try pump.step() })
     #expect(pump.isIntact && pump.received == 300_000)
@@ -194,7 +171,7 @@ import Wire
   @Test("R half-close: one direction ends, the other goes on")
   func halfClose() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try Self.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     try client.shutdown(write: true)
     #expect(wire.run(for: .seconds(5)) { (try? server.receive(upTo: 1)) == [] })
@@ -208,7 +185,7 @@ import Wire
     let wire = try SimulatedWire(seed: 3)
     let before = (wire.left.buffersInUse, wire.right.buffersInUse)
     do {
-      let (client, server) = try Self.connect(wire)
+      let (client, server) = try wire.connect()
       wire.leftToRight = .loss(0.05)
       let pump = StreamPump(from: client, to: server, byteCount: 300_000)
       #expect(try wire.run(for: .seconds(600)) { try pump.step() })
@@ -223,7 +200,7 @@ import Wire
       let wire = try SimulatedWire(seed: 9)
       var sizes: [Int] = []
       wire.tap = { frame, _ in sizes.append(frame.bytes.count) }
-      let (client, server) = try Self.connect(wire)
+      let (client, server) = try wire.connect()
       wire.leftToRight = .loss(0.1)
       let pump = StreamPump(from: client, to: server, byteCount: 100_000)
       #expect(try wire.run(for: .seconds(600)) { try pump.step() })

@@ -23,7 +23,7 @@ import Testing
     arguments: [false, true])
   func transfer(lendsEngines: Bool) throws {
     let wire = try SimulatedWire(lendsEngines: lendsEngines)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     let pump = StreamPump(from: server, to: client, byteCount: 1_000_003)
     #expect(try !pump.step())
     wire.left.stack.shards[0].enter { $0.reopenNIC(mtu: 1400) }

@@ -40,7 +40,7 @@ struct SpliceTests {
   @Test("T5 when a segment's slots run out another begins")
   func slots() throws {
     let wire = try SimulatedWire(lendsEngines: true)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     let memory = ExternalMemory(copying: ProtectedMemory.pattern(4000))
     // Every other piece of 10 bytes: none follows the one before it.
@@ -64,7 +64,7 @@ struct SpliceTests {
   @Test("T5 sendfile: a part of a file that begins anywhere")
   func file() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     let path = "/tmp/swiftstack-splice-\(getpid())"
     let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)

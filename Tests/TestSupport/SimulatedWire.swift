@@ -1,5 +1,7 @@
 @_exported import ShardTestSupport
 import SwiftStack
+import Testing
+import Wire
 
 extension SimulatedStack: CableEnd {
   public func receive(_ frame: SimulatedFrame) { receive(frame, queue: nil) }
@@ -29,5 +31,28 @@ extension Cable where End == SimulatedStack {
     let right = try SimulatedStack(
       configuration(2), queues: queues, lendsEngines: lendsEngines, seed: seed &* 2 &+ 2)
     self.init(left: left, right: right, seed: seed)
+  }
+
+  /// A connection from left to right, the client's socket not blocking.
+  public func connect(port: UInt16 = 5000) throws -> (client: Socket, server: Socket) {
+    let listener = try right.stack.socket(.tcp)
+    try listener.bind(to: SocketAddress(.any, port: port))
+    try listener.listen()
+    listener.isNonBlocking = true
+    let client = try left.stack.socket(.tcp)
+    client.isNonBlocking = true
+    do {
+      try client.connect(to: SocketAddress(Self.rightAddress, port: port))
+    } catch {
+      guard error.errno == .EINPROGRESS else { throw error }
+    }
+    var server: Socket?
+    run(for: .seconds(120)) {
+      server = try? listener.accept()
+      return server != nil
+    }
+    let accepted = try #require(server, "the handshake did not end in time")
+    #expect(run(for: .seconds(30)) { client.readiness.contains(.writable) })
+    return (client, accepted)
   }
 }

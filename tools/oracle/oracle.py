@@ -1,4 +1,4 @@
-"""tools/oracle/run [--only REGEX] [--verbose] [--random COUNT [--seed SEED]]: one script of socket calls on two worlds, compared.
+"""tools/oracle/run [--only REGEX] [--verbose] [--random COUNT [--seed SEED]] [--jobs PAIRS]: one script of socket calls on two worlds, compared.
 
 A script is a line that begins with `#`, its title, and the calls behind it, as kernel_agent.py has them. Sockets whose names
 begin with `p` are the peer's. `me`, `peer`, `lo` and `any` are addresses, options and flags have their names. More words:
@@ -189,18 +189,20 @@ def try_random(pair: Pair, seed: int, count: int) -> int:
     return different
 
 
-def split(options: argparse.Namespace) -> int:
-    """Has others try the random scripts; each has its worlds."""
+def split(options: argparse.Namespace, count: int) -> int:
+    """Has others try `count` scripts, written or by chance, each a part of them and in worlds of its own."""
     prefix = os.environ.get("SWIFTSTACK_TEST_PREFIX", f"sst{os.getpid()}")
     jobs = []
-    for number in range(options.jobs):
-        first = options.random * number // options.jobs
-        count = options.random * (number + 1) // options.jobs - first
-        if count:
-            jobs.append(subprocess.Popen(
-                [sys.executable, __file__, "--random", str(count), "--seed", str(options.seed + first)],
-                env={**os.environ, "SWIFTSTACK_TEST_PREFIX": f"{prefix}{number}"}))
-    return max([job.wait() for job in jobs])
+    for number in range(min(options.jobs, count)):
+        if options.random:
+            first = count * number // options.jobs
+            part = ["--random", str(count * (number + 1) // options.jobs - first), "--seed", str(options.seed + first)]
+        else:
+            part = ["--only", options.only or "", "--part", f"{number}/{options.jobs}"]
+        jobs.append(subprocess.Popen(
+            [sys.executable, __file__, *part, *["--kernel"] * options.kernel, *["--verbose"] * options.verbose],
+            env={**os.environ, "SWIFTSTACK_TEST_PREFIX": f"{prefix}i{number}"}))
+    return max((job.wait() for job in jobs), default=1)
 
 
 def main() -> int:
@@ -209,12 +211,15 @@ def main() -> int:
     parser.add_argument("--kernel", action="store_true", help="in the kernel's world only: to see what Linux says")
     parser.add_argument("--verbose", action="store_true", help="print what the kernel's world says of each")
     parser.add_argument("--random", type=int, default=0, metavar="COUNT", help="that many scripts by chance instead")
-    parser.add_argument("--jobs", type=int, default=1, help="pairs of worlds at once, each with its part of the random scripts")
+    parser.add_argument("--jobs", type=int, default=1, help="pairs of worlds at once, each with its part of the scripts")
+    parser.add_argument("--part", metavar="K/N", default="0/1", help="of the written scripts every Nth, from the Kth on")
     parser.add_argument("--seed", type=int, default=1, help="of the first of them; each has the next; from 1000000 on with an opponent made by hand")
     options = parser.parse_args()
-    if options.random and options.jobs > 1:
-        return split(options)
     scripts = [script for script in load() if re.search(options.only or "", script.title)]
+    first, step = map(int, options.part.split("/"))
+    scripts = scripts[first::step]
+    if options.jobs > 1:
+        return split(options, options.random or len(scripts))
     prefix = os.environ.get("SWIFTSTACK_TEST_PREFIX", f"sst{os.getpid()}") + "i"
     pair: Pair | None = None
     different = 0

@@ -74,13 +74,6 @@ private struct StructBytes {
   var address: IPv4Address { IPv4Address(bytes[4], bytes[5], bytes[6], bytes[7]) }
 }
 
-extension SocketLayer {
-  /// Linux: `tcp_can_repair_sock()`.
-  fileprivate func checkRepair(_ id: SocketID) throws(Errno) {
-    guard privileges.contains(.netAdmin), try tcp.state(id) != .listen else { throw .EPERM }
-  }
-}
-
 /// `struct tcp_ao_repair`: the numbers of the SYNs as they are on the wire, the upper halves as the host has numbers.
 extension AuthenticationRepair {
   fileprivate init(_ span: RawSpan) throws(Errno) {

@@ -10,7 +10,7 @@ extension OptionTable {
       TCPOptionName.repair, "TCP_REPAIR", .int,
       get: { (id, layer, _) throws(Errno) in try layer.tcp.isInRepair(id) ? 1 : 0 },
       set: { (value, id, layer, host) throws(Errno) in
-        guard layer.privileges.contains(.netAdmin), try layer.tcp.state(id) != .listen else { throw .EPERM }
+        try layer.checkRepair(id)
         // -1: off, without a probe.
         guard (-1...1).contains(value) else { throw .EINVAL }
         try layer.tcp.setRepair(id, value == 1, probes: value == 0, host: &host)
@@ -58,6 +58,13 @@ extension OptionTable {
         guard try layer.tcp.isInRepair(id) else { throw .EPERM }
         try layer.tcp.setTimestamp(id, UInt32(bitPattern: value), now: host.net.now)
       })
+  }
+}
+
+extension SocketLayer {
+  /// Linux: `tcp_can_repair_sock()`.
+  func checkRepair(_ id: SocketID) throws(Errno) {
+    guard privileges.contains(.netAdmin), try tcp.state(id) != .listen else { throw .EPERM }
   }
 }
 

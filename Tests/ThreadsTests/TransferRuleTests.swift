@@ -9,7 +9,7 @@ import Wire
 /// What sends and receives return when they wait, end early, or are not to wait.
 @Suite struct TransferRuleTests {
   private func pair(_ wire: SimulatedWire) throws -> (client: Socket, server: Socket) {
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = false
     server.isNonBlocking = true
     return (client, server)

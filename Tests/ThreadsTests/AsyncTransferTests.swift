@@ -9,7 +9,7 @@ import Wire
   @Test("S7 an async send of 1 MB goes through, both ways", arguments: [0, 0.02])
   func both(loss: Double) async throws {
     let wire = try SimulatedWire(seed: 5)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = false
     server.isNonBlocking = false
     wire.leftToRight = .loss(loss)
@@ -30,7 +30,7 @@ import Wire
   @Test("S7 an async send of 1 MB goes through, one way", arguments: [0, 0.02])
   func oneWay(loss: Double) async throws {
     let wire = try SimulatedWire(seed: 7)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = false
     server.isNonBlocking = false
     wire.leftToRight = .loss(loss)

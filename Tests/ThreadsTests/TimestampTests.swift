@@ -118,7 +118,7 @@ import Wire
   @Test("S7 what a listener accepts asks for times as the listener does")
   func askedByAccepted() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     try set(server, .software)
     let listener = try wire.right.stack.socket(.tcp)
     listener.isNonBlocking = true
@@ -295,7 +295,7 @@ import Wire
     throws
   {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = true
     try client.send([UInt8](repeating: 1, count: 10))
     wire.run(for: .milliseconds(300), until: { false })
@@ -335,7 +335,7 @@ import Wire
   @Test("S7 a send in many parts has one set of stamps, named after its last byte")
   func longSend() async throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = false
     server.isNonBlocking = false
     try set(client, [.transmitScheduled, .transmitAcknowledged, .software, .identifiers, .timeOnly])
@@ -354,7 +354,7 @@ import Wire
 
   @Test("S7 a stream tells when what is read came in") func streamArrival() throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = true
     try client.setsockopt(level: 1, name: Self.timestampNS, 1)
     try server.send([1, 2, 3])

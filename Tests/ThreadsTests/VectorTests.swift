@@ -1,6 +1,7 @@
 import Glibc
 import InetSocket
 import NetNamespace
+import NetTestSupport
 import Shard
 import SkBuff
 import Sockets
@@ -26,7 +27,7 @@ import Wire
   }
   private func stream() throws -> (wire: SimulatedWire, client: Socket, server: Socket) {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     return (wire, client, server)
   }
@@ -141,15 +142,9 @@ import Wire
   private func withHole<Result>(
     _ bytes: [UInt8], missing: Int, _ body: (UnsafeBufferPointer<IoVector>) throws(SocketError) -> Result
   ) throws(SocketError) -> Result {
-    let page = sysconf(Int32(_SC_PAGESIZE))
-    let length = (bytes.count + page - 1) / page * page
-    let start = unsafe mmap(nil, length + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    guard let start = unsafe start, unsafe start != MAP_FAILED else { fatalError("no memory for a test") }
-    defer { unsafe munmap(start, length + page) }
-    let base = unsafe start + (length - bytes.count)
-    unsafe UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyBytes(from: bytes)
-    unsafe mprotect(start + length, page, PROT_NONE)
-    let vectors = [unsafe IoVector(base: base, byteCount: bytes.count + missing)]
+    let hole = MemoryWithHole(bytes)
+    defer { withExtendedLifetime(hole) {} }
+    let vectors = [unsafe IoVector(base: hole.base, byteCount: bytes.count + missing)]
     return unsafe try vectors.withUnsafeBufferPointer { (run) throws(SocketError) in unsafe try body(run) }
   }
 
@@ -305,7 +300,7 @@ import Wire
   @Test("S7 EPIPE raises SIGPIPE where the owner wants it, but with MSG_NOSIGNAL and not of a datagram")
   func signal() throws {
     let wire = try SimulatedWire()
-    let (client, _) = try SimulatedTransferTests.connect(wire)
+    let (client, _) = try wire.connect()
     // Blocked, so that it waits to be counted.
     var set = sigset_t()
     var old = sigset_t()
@@ -339,7 +334,7 @@ import Wire
   @Test("S7 a send that waits is interrupted: what it took counts, with nothing taken it is EINTR")
   func interruption() async throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = false
     // Alive, so that the connection is, and not reading.
     defer { server.close() }

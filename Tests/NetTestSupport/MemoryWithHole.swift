@@ -3,12 +3,12 @@ import Glibc
 /// Bytes behind which a page lies that nobody may touch.
 ///
 /// Safety: mapped in `init`, unmapped at its end; `base` points to `byteCount` bytes of it.
-@safe struct MemoryWithHole: ~Copyable {
-  let base: UnsafeMutableRawPointer
-  let byteCount: Int
+@safe public struct MemoryWithHole: ~Copyable {
+  public let base: UnsafeMutableRawPointer
+  public let byteCount: Int
   private let mapping: UnsafeMutableRawBufferPointer
 
-  init(_ bytes: [UInt8]) {
+  public init(_ bytes: [UInt8]) {
     let page = sysconf(Int32(_SC_PAGESIZE))
     let length = (bytes.count + page - 1) / page * page
     let start = unsafe mmap(nil, length + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
@@ -21,5 +21,5 @@ import Glibc
   }
   deinit { unsafe munmap(mapping.baseAddress, mapping.count) }
 
-  var bytes: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: byteCount)) }
+  public var bytes: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: byteCount)) }
 }

@@ -48,7 +48,7 @@ import Wire
     arguments: Style.allCases, [MemoryUse.ordinary, .guaranteed])
   func wakes(style: Style, use: MemoryUse) async throws {
     let wire = try SimulatedWire(services: false, packetMemory: 16 << 20)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     defer { server.close() }
     let hoard = Hoard(wire.left.stack.shards[0], use)
     let isPoll = style == .poll || style == .pollSuspending
@@ -84,7 +84,7 @@ import Wire
   @Test("T3 B4 at the end of packet memory poll says what a send says, at every fill level")
   func pollAgrees() throws {
     let wire = try SimulatedWire(services: false, packetMemory: 16 << 20)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     defer { server.close() }
     let hoard = Hoard(wire.left.stack.shards[0], .guaranteed)
     #expect(!client.readiness.contains(.writable))
@@ -133,7 +133,7 @@ import Wire
   @Test("T3 B4 those who wait for memory are woken in the order in which they came")
   func order() async throws {
     let wire = try SimulatedWire(services: false, packetMemory: 16 << 20)
-    let pairs = try (0..<3).map { try SimulatedTransferTests.connect(wire, port: 5000 + UInt16($0)) }
+    let pairs = try (0..<3).map { try wire.connect(port: 5000 + UInt16($0)) }
     let shard = wire.left.stack.shards[0]
     let hoard = Hoard(shard, .guaranteed)
     for (client, _) in pairs.reversed() { #expect(!client.readiness.contains(.writable)) }

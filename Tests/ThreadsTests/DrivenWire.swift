@@ -94,14 +94,6 @@ extension Socket {
   var isWaitedFor: Bool { shard.inspect { [id] in !$0.owners[id].interest.isEmpty } }
 }
 
-/// What a throwing call came to, so that it can be compared.
-func outcome<Value>(_ body: () async throws(SocketError) -> Value) async -> Result<Value, SocketError> {
-  do throws(SocketError) { return .success(try await body()) } catch { return .failure(error) }
-}
-func outcome<Value>(_ body: () throws(SocketError) -> Value) -> Result<Value, SocketError> {
-  do throws(SocketError) { return .success(try body()) } catch { return .failure(error) }
-}
-
 final class Flag: Sendable {
   private let value = Atomic<Bool>(false)
   var isSet: Bool { value.load(ordering: .acquiring) }

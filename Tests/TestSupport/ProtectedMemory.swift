@@ -4,10 +4,10 @@ import SwiftStack
 /// Memory of a test's that can be taken away from everybody: whoever reads it then ends the process.
 ///
 /// Safety: mapped in `init`, unmapped with the last reference to `memory`.
-@safe final class ProtectedMemory: Sendable {
-  let memory: ExternalMemory
+@safe public final class ProtectedMemory: Sendable {
+  public let memory: ExternalMemory
 
-  init(_ bytes: [UInt8]) {
+  public init(_ bytes: [UInt8]) {
     let size = bytes.count
     let base = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let base = unsafe base, unsafe base != MAP_FAILED else { fatalError("no memory for a test") }
@@ -19,13 +19,13 @@ import SwiftStack
     }
   }
 
-  func protect() { unsafe mprotect(memory.bytes.baseAddress, memory.byteCount, PROT_NONE) }
-  subscript(index: Int) -> UInt8 {
+  public func protect() { unsafe mprotect(memory.bytes.baseAddress, memory.byteCount, PROT_NONE) }
+  public subscript(index: Int) -> UInt8 {
     get { unsafe memory.bytes[index] }
     set { unsafe memory.bytes[index] = newValue }
   }
 
-  static func pattern(_ count: Int, from start: Int = 0) -> [UInt8] {
+  public static func pattern(_ count: Int, from start: Int = 0) -> [UInt8] {
     (start..<start + count).map { UInt8(truncatingIfNeeded: $0 % 251) }
   }
 }

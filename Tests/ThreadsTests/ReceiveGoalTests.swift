@@ -36,7 +36,7 @@ import Wire
   @Test("S7 a receive waits for SO_RCVLOWAT bytes, with MSG_WAITALL for all", arguments: cases)
   func waits(_ test: Case) async throws {
     let wire = try SimulatedWire(services: false)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     client.isNonBlocking = false
     // SO_RCVLOWAT
     try client.setsockopt(level: 1, name: 18, test.lowWater)
@@ -83,7 +83,7 @@ import Wire
   )
   func satisfied() async throws {
     let wire = try SimulatedWire(services: false)
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     try client.setsockopt(level: 1, name: 18, 10)
     try Self.send(server, [1, 2, 3])
     wire.run(for: .milliseconds(100), until: { false })

@@ -113,7 +113,7 @@ final class WakeScene {
       _ = socket.takeError()
       _ = try? socket.recvmsg(flags: [.errorQueue, .dontWait])
     default:
-      let (client, server) = try SimulatedTransferTests.connect(wire)
+      let (client, server) = try wire.connect()
       socket = client
       self.server = server
       server.isNonBlocking = true

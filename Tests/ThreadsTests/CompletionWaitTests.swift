@@ -9,7 +9,7 @@ import Testing
 struct CompletionWaitTests {
   /// A connection whose first send is complete, which nobody has read.
   private func connect(_ wire: SimulatedWire) throws -> (client: Socket, server: Socket) {
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     try client.setZeroCopy(true)
     try client.send(ExternalMemory(copying: [1]))
     wire.run(for: .milliseconds(100), until: { client.readiness.contains(.error) })
@@ -92,7 +92,7 @@ struct CompletionWaitTests {
   @Test("T4 memory is protected as soon as it is complete, under loss", arguments: [0.01, 0.1])
   func underLoss(loss: Double) throws {
     let wire = try SimulatedWire()
-    let (client, server) = try SimulatedTransferTests.connect(wire)
+    let (client, server) = try wire.connect()
     server.isNonBlocking = true
     wire.leftToRight = .loss(loss)
     wire.rightToLeft = .loss(loss)

@@ -1,16 +1,16 @@
 import SwiftStack
 
 /// Moves a pattern through a pair of non-blocking sockets, whatever each takes at a time.
-final class StreamPump {
-  let sender: Socket
-  let receiver: Socket
+public final class StreamPump {
+  public let sender: Socket
+  public let receiver: Socket
   private let total: Int
-  private(set) var sent = 0
-  private(set) var received = 0
-  private(set) var isIntact = true
-  private(set) var isAtEnd = false
+  public private(set) var sent = 0
+  public private(set) var received = 0
+  public private(set) var isIntact = true
+  public private(set) var isAtEnd = false
 
-  init(from sender: Socket, to receiver: Socket, byteCount: Int) {
+  public init(from sender: Socket, to receiver: Socket, byteCount: Int) {
     self.sender = sender
     self.receiver = receiver
     total = byteCount
@@ -18,10 +18,12 @@ final class StreamPump {
     receiver.isNonBlocking = true
   }
 
-  static func pattern(_ position: Int) -> UInt8 { UInt8(truncatingIfNeeded: position &* 31 &+ position >> 8) }
+  public static func pattern(_ position: Int) -> UInt8 {
+    UInt8(truncatingIfNeeded: position &* 31 &+ position >> 8)
+  }
 
   /// Does what can be done now. Returns whether everything has arrived and the end was seen.
-  func step() throws -> Bool {
+  public func step() throws -> Bool {
     while sent < total {
       let piece = (sent..<min(sent + 32768, total)).map(Self.pattern)
       do {
