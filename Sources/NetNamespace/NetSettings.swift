@@ -72,6 +72,9 @@ public struct NetSettings: Sendable {
   /// `net.core.somaxconn`, `net.ipv4.tcp_max_syn_backlog`.
   public var maximumBacklog = 4096
   public var maximumSynBacklog = 2048
+  /// `net.ipv4.tcp_syncookies`: 1: SYNs that a listener has no room for are answered by cookies (RFC 4987 3.6), 2: all,
+  /// 0: none; then the oldest of `maximumSynBacklog` requests makes room, where Linux drops the newest.
+  public var tcpSynCookies = 1
   /// `net.ipv4.tcp_limit_output_bytes`.
   public var tcpLimitOutput = 4 << 20
   /// `net.ipv4.tcp_max_tw_buckets`.

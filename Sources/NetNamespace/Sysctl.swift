@@ -281,6 +281,7 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_syn_linear_timeouts", .count(\.tcpSynLinearTimeouts, 0...127)),
     Sysctl("net.ipv4.tcp_syn_retries", .count(\.tcpSynRetries, 1...127)),
     Sysctl("net.ipv4.tcp_synack_retries", .count(\.tcpSynackRetries, 0...255)),
+    Sysctl("net.ipv4.tcp_syncookies", .count(\.tcpSynCookies, 0...255)),
     Sysctl("net.ipv4.tcp_timestamps", .flag(\.tcpTimestamps)),
     Sysctl("net.ipv4.tcp_window_scaling", .flag(\.tcpWindowScaling)),
     Sysctl("net.ipv4.tcp_wmem", .buffer(\.tcpWriteMemory)),

@@ -318,4 +318,9 @@ struct RequestAuthentication {
   var keyID: UInt8
   /// The key that it signed with.
   var nextKeyID: UInt8
+
+  init(asking option: AuthenticationOption) {
+    keyID = option.nextKeyID
+    nextKeyID = option.keyID
+  }
 }

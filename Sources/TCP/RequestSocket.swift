@@ -33,6 +33,8 @@ struct RequestSocket: ~Copyable {
   var isAcknowledged = false
   /// It has asked for ECN and gets it. Linux: `ecn_ok`.
   var isECN: Bool
+  /// Nothing is kept of it but what its SYN-ACK says by itself. Linux: `req->syncookie`.
+  var isCookie = false
   /// Its SYN was signed after RFC 5925, and so is what answers it.
   var authentication: RequestAuthentication?
   /// When the first SYN-ACK went.
@@ -49,6 +51,18 @@ struct RequestSocket: ~Copyable {
 
   /// How far our window field is shifted; both ends must have asked (RFC 7323 2.2).
   var scale: UInt8 { windowScale == nil ? 0 : receiveWindowScale }
+
+  /// What a cookie's time stamp has to say.
+  var cookieOptions: CookieOptions {
+    CookieOptions(windowScale: windowScale, sackPermitted: sackPermitted, isECN: isECN)
+  }
+
+  /// How long ago the SYN-ACK went that a segment echoes; `nil`: it echoes none.
+  func elapsed(_ segment: IncomingSegment, now: Instant) -> Nanoseconds? {
+    guard segment.options.hasTimestamps, segment.options.timestampEcho != 0 else { return nil }
+    let elapsed = now.milliseconds32 &- (segment.options.timestampEcho &- timestampOffset)
+    return .milliseconds(Int64(max(elapsed, 1)))
+  }
 }
 
 /// A connection that only waits for old duplicates to die (RFC 9293 3.6.1). Linux: `struct inet_timewait_sock`.

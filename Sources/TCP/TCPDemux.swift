@@ -139,6 +139,13 @@ extension TCPLayer {
     if let listener, isTooFar(segment, for: listeners[listener].socket, net: &host.net) {
       return skb.drop(.tcpMinimumTTL)
     }
+    if let listener, segment.flags.contains(.ack),
+      let slot = requestFromCookie(
+        listener, segment, tuple, typeOfService: typeOfService,
+        options: Self.answerOptions(to: skb, host.internet), host: &host)
+    {
+      return finishRequest(slot, skb, segment, host: &host)
+    }
     guard let listener, !segment.flags.contains(.ack) else {
       let options = Self.resetOptions(to: skb, host.internet)
       skb.drop(listener == nil ? .noSocket : .tcpFlags)

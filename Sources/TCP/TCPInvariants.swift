@@ -23,7 +23,7 @@ extension Scoreboard {
       if current != queue.first && count != leastCount(at: current) {
         return "\(count) segments of \(block.segmentSize) in \(queue.length(at: current))"
       }
-      if block.sacked.isSuperset(of: [.sacked, .lost]) { return "SACKed and lost" }
+      if block.sacked.contains(.sacked) && block.sacked.contains(.lost) { return "SACKed and lost" }
       if block.sacked.contains(.retransmitted) && !block.sacked.contains(.everRetransmitted) {
         return "in the network again, and never sent again"
       }

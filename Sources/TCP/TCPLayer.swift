@@ -34,8 +34,8 @@ public struct TCPLayer: ~Copyable {
   var fastOpenKeys: FastOpenKeyTable
   /// Children that took data with their SYN, while their handshake lasts, with who listened.
   var fastOpenParents: [Int: SocketID] = [:]
-  /// Keys initial sequence numbers and timestamp offsets.
-  private let keyed: SipHash
+  /// Keys initial sequence numbers, cookies and timestamp offsets; each has its purpose.
+  let keyed: SipHash
 
   /// - Parameter secret: keys initial sequence numbers (RFC 6528), timestamp offsets and the connection hash.
   public init(net: borrowing Net, secret: (UInt64, UInt64)) {

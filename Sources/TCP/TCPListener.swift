@@ -2,6 +2,7 @@ import InetSocket
 import Internet
 import NetNamespace
 import Tables
+import Timers
 import Wire
 
 /// What a socket has while it listens. Linux: `struct request_sock_queue`, `struct inet_listen_hashbucket`.
@@ -18,6 +19,8 @@ struct TCPListener: ~Copyable {
   private(set) var oldestRequest: Int?
   private(set) var newestRequest: Int?
   var fastOpen = FastOpenQueue()
+  /// When a SYN was last answered by a cookie. Linux: `tcp_synq_overflow()`.
+  var lastCookie: Instant?
 
   init(_ id: SocketID, local: SocketAddress, backlog: Int) {
     self.id = id
@@ -27,6 +30,8 @@ struct TCPListener: ~Copyable {
 
   var socket: Int { id.index }
   var acceptCount: Int { acceptQueue.count }
+  /// Linux: `inet_csk_reqsk_queue_is_full()`.
+  var hasFullRequestQueue: Bool { requestCount > backlog }
   /// Linux: `sk_acceptq_is_full()`.
   var isFull: Bool { acceptCount > backlog }
 

@@ -23,51 +23,60 @@ extension TCPLayer {
     guard let remote = tuple.remote.address.v4, !remote.isBroadcast, !remote.isMulticast,
       tuple.remote.port != 0
     else { return .ipInvalidSource }
+    // Who comes back out of TIME-WAIT has shown that it is there.
+    let isCookie = initial == nil && answersByCookie(listener, net: &host.net)
     if listeners[listener].isFull {
       host.net.counters.count(.TcpExtListenOverflows)
       host.net.counters.count(.TcpExtListenDrops)
       return .tcpListenOverflow
     }
     // Of no requests at all Linux takes one, too: it drops when more of them wait than the setting leaves room for.
-    if listeners[listener].requestCount >= max(1, host.net.settings.maximumSynBacklog) {
+    if host.net.settings.tcpSynCookies == 0,
+      listeners[listener].requestCount >= max(1, host.net.settings.maximumSynBacklog)
+    {
       // Under a flood the newest has the best chance: a real client answers within a round trip (RFC 4987 3.4).
       host.net.counters.count(.TcpExtTCPReqQFullDrop)
       host.net.counters.count(.TcpExtListenDrops)
       guard let oldest = listeners[listener].oldestRequest else { return .tcpListenOverflow }
       removeRequest(oldest, net: &host.net)
     }
-    let windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
-    let hasSACK = host.net.settings.tcpSack && segment.options.sackPermitted
     // Both leave no room for a block beside a signature. Linux: `tcp_synack_options()`.
     let isSigned = signatureKey(ofListener: listener, for: tuple.remote.address) != nil
+    var hasSACK = host.net.settings.tcpSack && segment.options.sackPermitted
     let hasTimestamps =
       host.net.settings.tcpTimestamps && segment.options.hasTimestamps && !(isSigned && hasSACK)
-    let device = sockets[listeners[listener].socket].core.options.boundDevice
+    var windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
+    var isECN = Self.grantsECN(segment, net: host.net)
+    if isCookie && !hasTimestamps {
+      // Nothing would remember them.
+      (hasSACK, windowScale, isECN) = (false, nil, false)
+    }
+    let device = self.device(ofListener: listener)
     let mss = advertisedMSS(listener, tuple, hop: options?.list.firstHop, by: device, host: &host)
-    // The child will offer the same.
-    let parent = listeners[listener].socket
-    let window = InitialWindow(
-      sockets[parent].options, buffer: sockets[parent].core.receiveBuffer,
-      isFixed: sockets[parent].core.isReceiveBufferFixed, segment: mss - (hasTimestamps ? 12 : 0),
-      isScaled: windowScale != nil, net: host.net)
-
+    let window = initialWindow(
+      listener, segment: mss - (hasTimestamps ? 12 : 0), isScaled: windowScale != nil, net: host.net)
+    let number =
+      isCookie
+      ? cookieNumber(listener, segment, tuple, net: &host.net)
+      : initial ?? initialSequence(tuple, net: host.net)
     let request = RequestSocket(
-      tuple: tuple, listener: listener,
-      initialSend: initial ?? initialSequence(tuple, net: host.net), initialReceive: segment.sequence,
+      tuple: tuple, listener: listener, initialSend: number, initialReceive: segment.sequence,
       timestampOffset: timestampOffset(tuple), timestampRecent: segment.options.timestampValue,
       peerMSS: segment.peerMSS, advertisedMSS: mss, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
-      sackPermitted: hasSACK,
-      hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device,
-      isECN: Self.grantsECN(segment, net: host.net),
-      authentication: segment.options.authentication.map {
-        RequestAuthentication(keyID: $0.nextKeyID, nextKeyID: $0.keyID)
-      },
+      sackPermitted: hasSACK, hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device,
+      isECN: isECN, isCookie: isCookie,
+      authentication: segment.options.authentication.map(RequestAuthentication.init(asking:)),
       sentAt: host.net.now,
       sentTimestamps: (host.net.now.milliseconds32, host.net.now.milliseconds32),
       timeout: RTTEstimator.initialTimeout)
     let slot = requests.insert(request)
     if let options { requestOptions[slot] = options }
+    if isCookie {
+      sendSynAck(slot, host: &host)
+      forget(slot)
+      return nil
+    }
     if !saved.isEmpty { savedSyns[slot] = saved }
     enqueueRequest(slot)
     enter(tuple, .request(slot))
@@ -88,7 +97,15 @@ extension TCPLayer {
     requestOptions.isEmpty ? nil : requestOptions[slot]
   }
 
-  private mutating func enqueueRequest(_ slot: Int) {
+  /// The first window that a listener's connection offers: what the child will offer, too.
+  func initialWindow(_ listener: Int, segment: Int, isScaled: Bool, net: borrowing Net) -> InitialWindow {
+    let parent = listeners[listener].socket
+    return InitialWindow(
+      sockets[parent].options, buffer: sockets[parent].core.receiveBuffer,
+      isFixed: sockets[parent].core.isReceiveBufferFixed, segment: segment, isScaled: isScaled, net: net)
+  }
+
+  mutating func enqueueRequest(_ slot: Int) {
     let older = listeners[requests[slot].listener].append(request: slot)
     requests[slot].older = older
     if let older { requests[older].newer = slot }
@@ -110,9 +127,11 @@ extension TCPLayer {
     reply.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].advertisedMSS)
     if requests[slot].hasTimestamps {
       reply.options.hasTimestamps = true
-      reply.options.timestampValue = host.net.now.milliseconds32 &+ requests[slot].timestampOffset
+      var stamp = host.net.now.milliseconds32
+      if requests[slot].isCookie { stamp = requests[slot].cookieOptions.timestamp(at: stamp) }
+      reply.options.timestampValue = stamp &+ requests[slot].timestampOffset
       reply.options.timestampEcho = requests[slot].timestampRecent
-      requests[slot].sentTimestamps.last = host.net.now.milliseconds32
+      requests[slot].sentTimestamps.last = stamp
     }
     reply.options.sackPermitted = requests[slot].sackPermitted
     if requests[slot].windowScale != nil { reply.options.windowScale = requests[slot].receiveWindowScale }
@@ -155,7 +174,7 @@ extension TCPLayer {
     sendSynAck(slot, host: &host)
   }
 
-  private func advertisedMSS(
+  func advertisedMSS(
     _ listener: Int, _ tuple: FourTuple, hop: IPv4Address? = nil, by device: InterfaceIndex, host: inout Host
   ) -> Int {
     let route = try? host.route(
@@ -202,13 +221,19 @@ extension TCPLayer {
 
   mutating func removeRequest(_ slot: Int, net: inout Net) {
     requests[slot].timer.cancel(in: &net.timers)
-    let request = requests.remove(slot)
-    if !requestOptions.isEmpty { requestOptions[slot] = nil }
-    if !savedSyns.isEmpty { savedSyns[slot] = nil }
+    let request = forget(slot)
     connections.remove(request.tuple, .request(slot))
     if let older = request.older { requests[older].newer = request.newer }
     if let newer = request.newer { requests[newer].older = request.older }
     listeners[request.listener].remove(request: slot, older: request.older, newer: request.newer)
+  }
+
+  /// A request leaves its place; who knows of it has to be told first.
+  @discardableResult
+  private mutating func forget(_ slot: Int) -> RequestSocket {
+    if !requestOptions.isEmpty { requestOptions[slot] = nil }
+    if !savedSyns.isEmpty { savedSyns[slot] = nil }
+    return requests.remove(slot)
   }
 
   private mutating func resetRequest(
@@ -347,15 +372,20 @@ extension TCPLayer {
       skb.drop(.tcpFlags)
       return
     }
-    if listeners[listener].isFull {
-      // No room: the ACK is lost for now, the SYN-ACK's timer brings it again.
-      host.net.counters.count(.TcpExtListenOverflows)
+    finishRequest(slot, skb, segment, host: &host)
+  }
+
+  /// The ACK that ends a handshake: there is a connection, if there is room for one.
+  mutating func finishRequest(
+    _ slot: Int, _ skb: consuming SkBuff, _ segment: IncomingSegment, host: inout Host
+  ) {
+    let listener = requests[slot].listener
+    let isFull = listeners[listener].isFull
+    guard !isFull, sockets.count < host.net.settings.maximumSockets else {
+      // No room: the ACK is lost for now, the SYN-ACK's timer brings it again, or the peer's data, of a cookie.
+      if isFull { host.net.counters.count(.TcpExtListenOverflows) }
       host.net.counters.count(.TcpExtListenDrops)
-      skb.drop(.tcpListenOverflow)
-      return
-    }
-    if sockets.count >= host.net.settings.maximumSockets {
-      host.net.counters.count(.TcpExtListenDrops)
+      if requests[slot].isCookie { removeRequest(slot, net: &host.net) }
       skb.drop(.tcpListenOverflow)
       return
     }
@@ -437,6 +467,13 @@ extension TCPLayer {
     child.sender.maxWindow = child.sender.sndWnd
     if isEarly {
       // Its RTT is yet to be known.
+    } else if requests[slot].isCookie {
+      // Only the echo tells when the SYN-ACK went. Linux: `tcp_ack_update_rtt()`.
+      if let elapsed = requests[slot].elapsed(segment, now: host.net.now) {
+        child.sender.rtt.sample(
+          elapsed, acknowledged: child.sender.sndUna.rawValue, next: child.sender.sndNxt.rawValue,
+          now: host.net.now)
+      }
     } else if requests[slot].retransmits == 0 {
       child.sender.rtt.sample(
         host.net.now - requests[slot].sentAt, acknowledged: child.sender.sndUna.rawValue,

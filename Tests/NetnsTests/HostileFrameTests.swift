@@ -36,6 +36,28 @@ extension Netns {
       }
     }
 
+    @Test("RFC 4987 a client of the very port that a SYN flood is for gets in while it lasts, by a cookie")
+    func floodedPort() throws {
+      try withWorld { world in
+        let flood = try world.startInside(["python3", "-c", Self.flood, world.stack])
+        defer { flood.stop() }
+        let clients = try world.tryInside(["python3", "-c", Self.clients, world.stack], seconds: 60)
+        #expect(clients.status == 0, "\(clients.summary)")
+        #expect(try world.swiftstack("stats").text.contains("TcpExtSyncookiesRecv"))
+      }
+    }
+
+    /// Twenty connections to the echo service, one after the other.
+    private static let clients = """
+      import socket, sys
+      for number in range(20):
+          client = socket.create_connection((sys.argv[1], 7), timeout=20)
+          client.sendall(b"x" * 1000)
+          got = b""
+          while len(got) < 1000: got += client.recv(1000)
+          client.close()
+      """
+
     /// 20,000 SYNs with addresses of their own, none ever completed.
     private static let flood = """
       import random, socket, struct, sys

@@ -9,6 +9,7 @@ struct BoundTests {
   func requests() throws {
     var settings = NetSettings()
     settings.maximumSynBacklog = 8
+    settings.tcpSynCookies = 0
     for excess in [0, 1] {
       let listening = try ListeningPeer(settings: settings)
       let peer = listening.peer

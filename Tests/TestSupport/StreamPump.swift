@@ -5,6 +5,7 @@ public final class StreamPump {
   public let sender: Socket
   public let receiver: Socket
   private let total: Int
+  private var waiting: ArraySlice<UInt8> = []
   public private(set) var sent = 0
   public private(set) var received = 0
   public private(set) var isIntact = true
@@ -25,9 +26,12 @@ public final class StreamPump {
   /// Does what can be done now. Returns whether everything has arrived and the end was seen.
   public func step() throws -> Bool {
     while sent < total {
-      let piece = (sent..<min(sent + 32768, total)).map(Self.pattern)
+      // Made once, however often it is refused.
+      if waiting.isEmpty { waiting = (sent..<min(sent + 32768, total)).map(Self.pattern)[...] }
       do {
-        sent += try sender.send(piece)
+        let taken = try sender.send(Array(waiting))
+        sent += taken
+        waiting.removeFirst(taken)
       } catch {
         guard error.errno == .EAGAIN else { throw error }
         break

@@ -150,6 +150,7 @@ extension CounterEvent {
     ) {
       var settings = NetSettings()
       settings.maximumSynBacklog = 1
+      settings.tcpSynCookies = 0
       let (peer, listener) = try listening(settings: settings)
       _ = open(peer)
       peer.port = 7001
