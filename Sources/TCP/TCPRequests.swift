@@ -316,8 +316,19 @@ extension TCPLayer {
       }
       return
     }
+    if segment.flags.contains(.ack), !segment.flags.contains(.rst),
+      segment.acknowledgment != requests[slot].initialSend + 1
+    {
+      // Wherever it stands it is of another connection: reset, and the request stays.
+      skb.drop(.tcpInvalidAcknowledgment)
+      resetRequest(slot, segment, typeOfService: typeOfService, host: &host)
+      return
+    }
+    // Linux: `tcp_in_window()`.
     let end = next + max(requests[slot].receiveWindow, 1)
-    let inWindow = segment.sequence.isBetween(next, end) || segment.endSequence.isBetween(next, end)
+    let inWindow =
+      segment.sequence == next || segment.endSequence.isAfter(next) && segment.sequence.isBefore(end)
+      || segment.sequence == end && segment.endSequence == end
     let isForeign = echoesOtherTime(slot, segment)
     guard inWindow, !isOld, !isForeign else {
       if isOld {
@@ -356,11 +367,6 @@ extension TCPLayer {
     }
     guard segment.flags.contains(.ack) else {
       skb.drop(.tcpFlags)
-      return
-    }
-    guard segment.acknowledgment == requests[slot].initialSend + 1 else {
-      skb.drop(.tcpInvalidAcknowledgment)
-      resetRequest(slot, segment, typeOfService: typeOfService, host: &host)
       return
     }
     let listener = requests[slot].listener

@@ -238,8 +238,9 @@ struct SendCornerTests {
 
   @Test("T11 what answers for a request has its listener's TOS") func requestTOS() throws {
     let listening = try ListeningPeer { try $0.setsockopt(level: 0, name: 1, 16) }
-    _ = try listening.open()
-    listening.peer.send(0x10, sequence: listening.sequence &+ 0x1000_0000, acknowledgment: 1)
+    let request = try listening.open()
+    listening.peer.send(
+      0x10, sequence: listening.sequence &+ 0x1000_0000, acknowledgment: request.sequence &+ 1)
     let answer = try #require(listening.peer.next())
     #expect(answer.flags == 0x10 && answer.typeOfService == 16 && answer.identification == 0)
   }
