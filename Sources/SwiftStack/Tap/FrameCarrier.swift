@@ -87,8 +87,8 @@ final class FrameCarrier: @unchecked Sendable {
     let half = told + max(1, (given.load(ordering: .relaxed) - told) / 2)
     wanted.store(half, ordering: .sequentiallyConsistent)
     guard done.load(ordering: .sequentiallyConsistent) >= half else { return true }
-    wanted.store(0, ordering: .relaxed)
-    return false
+    // If the thread has seen it, too, its word is on the way, and nobody else's next wait is to end by it.
+    return wanted.exchange(0, ordering: .relaxed) == 0
   }
 
   /// Waits until everything is out, or given up.
