@@ -74,9 +74,11 @@ build_release() {
   "$swift" build "$@" >&2
 }
 
-# build_examples: builds the programs of tools/examples, a package of its own, and prints the folder they are in. The modules
-# that they use are compiled once: built with the same flags into the same folder they are those of the release build.
+# build_examples: builds the programs of tools/examples, a package of its own, as the command is built, and prints the folder
+# they are in. SwiftPM compiles a program anew when a module that it names has changed, not when one below has, of whose values
+# the program knows the layout: their sources are touched.
 build_examples() {
-  build_release --package-path tools/examples --scratch-path .build &&
-    "$swift" build -c release --package-path tools/examples --scratch-path .build --show-bin-path
+  touch tools/examples/Sources/*/*.swift
+  set -- --package-path tools/examples --scratch-path .build-examples
+  build_release "$@" && "$swift" build -c release "$@" --show-bin-path
 }
