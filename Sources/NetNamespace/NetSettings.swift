@@ -21,6 +21,14 @@ public struct NetSettings: Sendable {
   public var maximumReadMemory = 4 << 20
   /// `net.ipv4.tcp_early_retrans`: 3 and 4 probe the tail of a flight that nobody acknowledges (RFC 8985 section 7).
   public var tcpEarlyRetransmit = 3
+  /// `net.ipv4.tcp_recovery`: how losses are told from reordering (RFC 8985).
+  public var tcpRecovery: LossDetection = .recentAcknowledgment
+  /// `net.ipv4.tcp_reordering`: so many segments that arrived behind a hole are no reordering, until the path has been seen to
+  /// do more; `tcp_max_reordering`: that is believed up to here.
+  public var tcpReordering = 3
+  public var tcpMaximumReordering = 300
+  /// `net.ipv4.tcp_frto`: other than 0: new data finds out whether a timeout was needless (RFC 5682).
+  public var tcpFRTO = 2
   /// `net.ipv4.tcp_mtu_probing`: 1 looks for a packet size that passes when nothing gets through, 2 always (RFC 4821).
   public var tcpMTUProbing = 0
   /// `net.ipv4.tcp_base_mss`: payload that every path is thought to take, where that search begins;
@@ -143,6 +151,18 @@ public struct NetSettings: Sendable {
 
   /// Linux: `tcp_schedule_loss_probe()`.
   public var probesTails: Bool { tcpEarlyRetransmit == 3 || tcpEarlyRetransmit == 4 }
+}
+
+/// How losses are told from reordering. Linux: `TCP_RACK_LOSS_DETECTION` and so on.
+public struct LossDetection: OptionSet, Hashable, Sendable {
+  public var rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+  /// By time, whether it is set or not, as in Linux since 6.17.
+  public static let recentAcknowledgment = LossDetection(rawValue: 1)
+  /// D-SACK does not make the reordering window longer.
+  public static let staticWindow = LossDetection(rawValue: 2)
+  /// Three arrivals behind a hole do not make it a loss before its time.
+  public static let noThreshold = LossDetection(rawValue: 4)
 }
 
 /// What of a flow decides on its next hop, where there are several. Linux: `fib_multipath_hash_policy`.

@@ -28,6 +28,7 @@ public struct Sysctl: Sendable {
     case congestionControl(Path<CongestionControlKind>)
     case fastOpen(Path<FastOpenUse>)
     case fastOpenKeys(Path<FastOpenKeys?>)
+    case lossDetection(Path<LossDetection>)
     case reversePathFilter(Path<ReversePathFilter>)
     case multipathHash(Path<MultipathHash>)
   }
@@ -75,6 +76,7 @@ public struct Sysctl: Sendable {
     case .fastOpenKeys(let path):
       // As Linux shows a key that was not picked yet.
       return "\(settings[keyPath: path] ?? FastOpenKeys(primary: .init(0, 0)))"
+    case .lossDetection(let path): return "\(settings[keyPath: path].rawValue)"
     case .reversePathFilter(let path): return "\(settings[keyPath: path].rawValue)"
     case .multipathHash(let path): return "\(settings[keyPath: path].rawValue)"
     }
@@ -126,6 +128,8 @@ public struct Sysctl: Sendable {
           name, text, .EINVAL, "a key is four words of hexadecimal digits with - between them")
       }
       settings[keyPath: path] = keys
+    case .lossDetection(let path):
+      settings[keyPath: path] = LossDetection(rawValue: try number(text, in: 0...255))
     case .reversePathFilter(let path):
       settings[keyPath: path] = ReversePathFilter(rawValue: try number(text, in: 0...2)) ?? .off
     case .multipathHash(let path):
@@ -259,12 +263,14 @@ public struct Sysctl: Sendable {
       .time(\.tcpFastOpenBlackholeTimeout, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_fastopen_key", .fastOpenKeys(\.tcpFastOpenKeys)),
     Sysctl("net.ipv4.tcp_fin_timeout", .time(\.tcpFinTimeout, unit: second, seconds)),
+    Sysctl("net.ipv4.tcp_frto", .count(\.tcpFRTO, 0...255)),
     Sysctl(
       "net.ipv4.tcp_keepalive_intvl", .time(\.tcpKeepaliveInterval, unit: second, 1...seconds.upperBound)),
     Sysctl("net.ipv4.tcp_keepalive_probes", .count(\.tcpKeepaliveProbes, 0...255)),
     Sysctl("net.ipv4.tcp_keepalive_time", .time(\.tcpKeepaliveTime, unit: second, 1...seconds.upperBound)),
     Sysctl("net.ipv4.tcp_limit_output_bytes", .count(\.tcpLimitOutput, 0...most)),
     Sysctl("net.ipv4.tcp_max_orphans", .count(\.maximumOrphans, 0...most)),
+    Sysctl("net.ipv4.tcp_max_reordering", .count(\.tcpMaximumReordering, 1...most)),
     Sysctl("net.ipv4.tcp_max_syn_backlog", .count(\.maximumSynBacklog, 0...most)),
     Sysctl("net.ipv4.tcp_max_tw_buckets", .count(\.maximumTimeWait, 0...most)),
     Sysctl("net.ipv4.tcp_mem", .memory(\.tcpMemory)),
@@ -273,6 +279,8 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_orphan_retries", .count(\.tcpOrphanRetries, 0...255)),
     Sysctl("net.ipv4.tcp_probe_interval", .time(\.tcpProbeInterval, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_probe_threshold", .count(\.tcpProbeThreshold, 0...most)),
+    Sysctl("net.ipv4.tcp_recovery", .lossDetection(\.tcpRecovery)),
+    Sysctl("net.ipv4.tcp_reordering", .count(\.tcpReordering, 1...most)),
     Sysctl("net.ipv4.tcp_retries1", .count(\.tcpRetries1, 0...255)),
     Sysctl("net.ipv4.tcp_retries2", .count(\.tcpRetries2, 0...255)),
     Sysctl("net.ipv4.tcp_rmem", .buffer(\.tcpReadMemory)),

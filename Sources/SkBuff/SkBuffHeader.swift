@@ -80,6 +80,9 @@ struct SkBuffHeader {
   @usableFromInline var controlBlock: InlineArray<6, UInt64> = .init(repeating: 0)
   @usableFromInline var next: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var previous: UnsafeMutablePointer<SkBuffHeader>? = nil
+  // `SentOrder`'s.
+  @usableFromInline var sentAfter: UnsafeMutablePointer<SkBuffHeader>? = nil
+  @usableFromInline var sentBefore: UnsafeMutablePointer<SkBuffHeader>? = nil
   @usableFromInline var shared: UnsafeMutablePointer<SharedInfo>
   /// The slab that the header is a piece of, and through it the pool.
   @usableFromInline var slab: UnsafeMutablePointer<PoolSlab>
@@ -105,6 +108,7 @@ struct SkBuffHeader {
   @usableFromInline var interface = InterfaceIndex.none
   @usableFromInline var routeInterface = InterfaceIndex.none
   @usableFromInline var confirmsNeighbour = false
+  @usableFromInline var isInSentOrder = false
   /// Counts in `payloadReferences`. Linux: `skb->nohdr`.
   @usableFromInline var hasReleasedHeader = false
   @usableFromInline var stamps: StampRequest = []

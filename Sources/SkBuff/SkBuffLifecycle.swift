@@ -118,6 +118,9 @@ extension SkBuff {
     unsafe copy.pointee.slab = slab
     unsafe copy.pointee.next = nil
     unsafe copy.pointee.previous = nil
+    unsafe copy.pointee.sentAfter = nil
+    unsafe copy.pointee.sentBefore = nil
+    unsafe copy.pointee.isInSentOrder = false
     unsafe copy.pointee.writeOwner = nil
     unsafe copy.pointee.receiveOwner = nil
     unsafe copy.pointee.chargedTruesize = 0

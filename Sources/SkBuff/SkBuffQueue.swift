@@ -59,6 +59,7 @@ public struct SkBuffQueue: ~Copyable {
   }
 
   @inline(__always) mutating func remove(_ header: UnsafeMutablePointer<SkBuffHeader>) -> SkBuff {
+    unsafe precondition(!header.pointee.isInSentOrder, "a packet leaves its queue with links to others of it")
     let next = unsafe header.pointee.next
     let previous = unsafe header.pointee.previous
     if let next = unsafe next {

@@ -1,4 +1,5 @@
 import NetNamespace
+import Timers
 import Wire
 
 /// What an ACK brought. Linux: the `FLAG_` bits of `tcp_ack()`.
@@ -19,8 +20,8 @@ struct AckFlags: OptionSet {
   static let originalSacked = AckFlags(rawValue: 1 << 11)
   /// The peer has both the last segment and the probe that was the same. Linux: `FLAG_DSACK_TLP`.
   static let probeDuplicated = AckFlags(rawValue: 1 << 12)
-  /// The loss probe has arrived, behind a hole.
-  static let probeSacked = AckFlags(rawValue: 1 << 13)
+  /// What was sent again is lost again.
+  static let lostRetransmission = AckFlags(rawValue: 1 << 13)
 
   /// Not a sign of loss. Linux: `FLAG_NOT_DUP`.
   static let notDuplicate: AckFlags = [.data, .windowUpdate, .dataAcked, .synAcked]
@@ -37,6 +38,8 @@ struct Acknowledgment {
   let priorHighestSack: SequenceNumber
   var flags: AckFlags = []
   var sample: RateSample
+  /// How long what has been overtaken still has; `nil`: nothing waits.
+  var reorderingWait: Nanoseconds?
   /// `SO_SNDBUF`, which bounds how far SACKs may cut what was sent.
   let sendBuffer: Int
   /// Whose it is, for the trace.

@@ -4,11 +4,12 @@ import Timers
 /// When a connection has to do something by itself; `.distantFuture`: it has not.
 /// Linux: `icsk_retransmit_timer`, `icsk_delack_timer`, `pacing_timer`, `sk_timer`.
 ///
-/// Retransmission, loss probe and window probe share a deadline, because only one of them can run: something is outstanding,
+/// Retransmission, loss probe, reordering and window probe share a deadline, because only one of them can run: something is outstanding,
 /// or data waits with nothing outstanding. The deadline is `.distantFuture` exactly while the kind is `.none`.
 struct ConnectionTimers {
-  /// What the shared deadline is for. Linux: `ICSK_TIME_RETRANS`, `ICSK_TIME_LOSS_PROBE`, `ICSK_TIME_PROBE0`.
-  enum Retransmit { case none, retransmission, lossProbe, probe }
+  /// What the shared deadline is for. Linux: `ICSK_TIME_RETRANS`, `ICSK_TIME_LOSS_PROBE`, `ICSK_TIME_REO_TIMEOUT`,
+  /// `ICSK_TIME_PROBE0`.
+  enum Retransmit { case none, retransmission, lossProbe, reordering, probe }
 
   private(set) var retransmitDeadline = Instant.distantFuture
   private(set) var retransmitKind = Retransmit.none

@@ -5,13 +5,12 @@ import Wire
 /// Loss recovery: its state, proportional rate reduction (RFC 6937), and what it takes to undo it.
 struct RecoveryState {
   var state = CongestionState.open
+  /// The peer threw away what it had SACKed: until the episode ends nothing is known of the rate. Linux: `is_sack_reneg`.
+  var hasReneged = false
   /// SND.NXT when the episode began: it ends when this is acknowledged.
   var highSeq = SequenceNumber(0)
   /// Segments the network may reorder before a gap means loss. Linux: `tp->reordering`.
-  @Narrow<Int32> var reordering = RecoveryState.initialReordering
-  /// Linux: `net.ipv4.tcp_reordering`, `tcp_max_reordering`.
-  static let initialReordering = 3
-  static let maximumReordering = 300
+  @Narrow<Int32> var reordering: Int = 0
   /// How often the network was seen to reorder. Linux: `tp->reord_seen`.
   var reorderSeen: UInt32 = 0
 

@@ -11,13 +11,13 @@ import Wire
 struct Scoreboard: ~Copyable {
   /// In the order of their numbers. Linux: `tcp_rtx_queue`.
   private(set) var queue = SkBuffQueue()
+  /// Of them, in the order in which they were last sent, what may be in the network: not what has arrived, nor what was found
+  /// lost and was not sent again. Linux: `tsorted_sent_queue`.
+  private(set) var sentOrder = SentOrder()
 
-  // Places where work goes on; `nil`: at the head. Linux: `sacktag hints`, `retransmit_skb_hint`, `lost_skb_hint`.
+  // Places where work goes on; `nil`: at the head. Linux: `sacktag hints`, `retransmit_skb_hint`.
   private(set) var sackHint: SkBuffQueue.Position?
   private(set) var retransmitHint: SkBuffQueue.Position?
-  private(set) var lostHint: SkBuffQueue.Position?
-  /// SACKed segments before `lostHint`. Linux: `lost_cnt_hint`.
-  @Narrow<Int32> private(set) var lostHintSacked = 0
 
   /// One past the highest sequence number that was SACKed; only good while something is.
   private(set) var highestSacked = SequenceNumber(0)
@@ -48,6 +48,7 @@ struct Scoreboard: ~Copyable {
   mutating func sent(_ skb: consuming SkBuff) {
     counts.sent(Int(skb.tcp.segmentCount))
     queue.append(skb)
+    if let place = queue.last { sentOrder.append(place) }
   }
 
   /// The SYN-ACK of a child that sends before its handshake is over has gone, or gone again.
@@ -87,6 +88,7 @@ struct Scoreboard: ~Copyable {
   mutating func synDataDelivered() { counts.synDataDelivered() }
 
   mutating func reset() {
+    sentOrder.removeAll()
     queue.removeAll()
     clearHints()
     counts.reset()
@@ -95,19 +97,12 @@ struct Scoreboard: ~Copyable {
   private mutating func clearHints() {
     sackHint = nil
     retransmitHint = nil
-    forgetLostHint()
-  }
-
-  private mutating func forgetLostHint() {
-    lostHint = nil
-    lostHintSacked = 0
   }
 
   /// Forgets places at a packet that leaves the queue.
   private mutating func forget(_ place: SkBuffQueue.Position) {
     if sackHint == place { sackHint = nil }
     if retransmitHint == place { retransmitHint = nil }
-    if lostHint == place { forgetLostHint() }
   }
 
   // MARK: Acknowledgments
@@ -145,15 +140,11 @@ struct Scoreboard: ~Copyable {
       guard segments > 0 else { return nil }
       queue[tcp: place].segmentCount = UInt16(truncatingIfNeeded: left)
     }
-    if block.sacked.contains(.sacked), let hint = lostHint, hint != place,
-      block.sequence.isBefore(queue[tcp: hint].sequence)
-    {
-      lostHintSacked -= segments
-    }
     counts.acknowledge(segments, of: block)
     if !isWhole { stampAcknowledged(place, upTo: una) }
     if isWhole {
       forget(place)
+      sentOrder.remove(place)
       memory -= queue.truesize(at: place)
       var skb = queue.remove(at: place)
       if skb.stamps.contains(.acknowledged) {
@@ -218,8 +209,7 @@ struct Scoreboard: ~Copyable {
     var block = queue[tcp: place]
     counts.sack(&block)
     queue[tcp: place] = block
-    let segments = Int(block.segmentCount)
-    if let hint = lostHint, block.sequence.isBefore(queue[tcp: hint].sequence) { lostHintSacked += segments }
+    sentOrder.remove(place)
     if block.endSequence.isAfter(highestSacked) { highestSacked = block.endSequence }
     if retransmitHint == place { retransmitHint = queue.position(after: place) }
     sackHint = place
@@ -235,29 +225,29 @@ struct Scoreboard: ~Copyable {
 
   // MARK: Losses
 
-  /// Marks as lost what has at least `reordering` SACKed segments above it (RFC 6675); when recovery begins with less than
-  /// that, the head. Linux: `tcp_update_scoreboard()`, `tcp_mark_head_lost()`.
+  /// Marks as lost what has been overtaken by more than the reordering window (RFC 8985 section 6.2 step 5).
   ///
-  /// - Returns: segments that were sent again and are lost again.
-  mutating func markLosses(reordering: Int, isNew: Bool) -> Int {
-    let enough = sackedOut - reordering
-    guard enough >= 0 else {
-      guard isNew, let head = queue.first else { return 0 }
-      return markLost(head)
-    }
+  /// - Returns: segments that were sent again and are lost again; and how long the last of what has been overtaken still has,
+  ///   zero when nothing has.
+  mutating func markLosses(_ rack: RACK, window: Nanoseconds, now: Instant) -> (again: Int, wait: Nanoseconds)
+  {
     var again = 0
-    var place = lostHint ?? queue.first
-    var counted = lostHint == nil ? 0 : lostHintSacked
-    while let current = place {
-      let block = queue[tcp: current]
-      lostHint = current
-      lostHintSacked = counted
-      if block.sacked.contains(.sacked) { counted += Int(block.segmentCount) }
-      if counted > enough { break }
-      if block.sacked.isDisjoint(with: [.sacked, .lost]) { again += markLost(current) }
-      place = queue.position(after: current)
+    var wait = Nanoseconds.zero
+    var next = sentOrder.first
+    while let place = next {
+      next = sentOrder.position(after: place)
+      let block = queue[tcp: place]
+      if block.sacked.contains(.lost) && !block.sacked.contains(.retransmitted) { continue }
+      guard rack.hasOvertaken(block) else { break }
+      let remaining = rack.remaining(block, window: window, now: now)
+      if remaining > .zero {
+        wait = max(wait, remaining)
+      } else {
+        again += markLost(place)
+        sentOrder.remove(place)
+      }
     }
-    return again
+    return (again, wait)
   }
 
   /// Linux: `tcp_mark_skb_lost()`.
@@ -291,19 +281,24 @@ struct Scoreboard: ~Copyable {
     return markLost(place)
   }
 
-  /// After a timeout everything not SACKed is lost. A SACKed head means that the receiver threw away what it had
-  /// (RFC 2018 section 8): then SACKs count for nothing. Linux: `tcp_timeout_mark_lost()`.
+  /// After a timeout the head is lost, and all else that is not SACKed, but for what was sent less than a round trip ago. A
+  /// SACKed head means that the receiver threw away what it had (RFC 2018 section 8): then SACKs count for nothing.
+  /// Linux: `tcp_timeout_mark_lost()`.
   ///
   /// - Returns: as `markLost`.
-  mutating func markAllLost() -> Int {
+  mutating func markAllLost(_ rack: RACK, now: Instant) -> Int {
     let reneged = isHeadSACKed
     counts.forgetRenoSACKs()
     var again = 0
     var place = queue.first
     while let current = place {
-      if reneged { counts.renege(&queue[tcp: current]) }
-      again += markLostAgain(current)
       place = queue.position(after: current)
+      if reneged {
+        counts.renege(&queue[tcp: current])
+      } else if current != queue.first, rack.remaining(queue[tcp: current], now: now) > .zero {
+        continue
+      }
+      again += markLostAgain(current)
     }
     clearHints()
     return again
@@ -317,7 +312,6 @@ struct Scoreboard: ~Copyable {
       place = queue.position(after: current)
     }
     retransmitHint = nil
-    forgetLostHint()
   }
 
   // MARK: Sending again
@@ -335,8 +329,16 @@ struct Scoreboard: ~Copyable {
   }
 
   /// A packet was sent again. Marked even if it did not leave: its time stamp is that of the attempt, and so no RTT sample.
-  mutating func retransmitted(_ place: SkBuffQueue.Position, hasLeft: Bool) {
-    counts.retransmitted(&queue[tcp: place], hasLeft: hasLeft)
+  ///
+  /// - Parameter isProbe: it is not known to be lost, and counts once.
+  mutating func retransmitted(_ place: SkBuffQueue.Position, hasLeft: Bool, isProbe: Bool = false) {
+    counts.retransmitted(&queue[tcp: place], hasLeft: hasLeft && !isProbe)
+    if hasLeft { sentOrder.append(place) }
+  }
+
+  /// A copy of it arrived, and it is not known to be lost: nothing of it is in the network.
+  mutating func retransmissionWasNeedless(_ place: SkBuffQueue.Position) {
+    counts.forgetRetransmission(&queue[tcp: place])
   }
 
   // MARK: Cutting and joining
@@ -346,6 +348,9 @@ struct Scoreboard: ~Copyable {
   /// - Returns: false when memory ran out; nothing has changed.
   mutating func split(_ place: SkBuffQueue.Position, at offset: Int, mss: Int, memory: inout Int) -> Bool {
     guard let change = queue.split(place, at: offset, mss: mss, memory: &memory) else { return false }
+    if sentOrder.contains(place), let rest = queue.position(after: place) {
+      sentOrder.insert(rest, after: place)
+    }
     counts.adjust(queue[tcp: place], by: change)
     return true
   }
@@ -367,6 +372,9 @@ struct Scoreboard: ~Copyable {
   {
     let before = queue.truesize(at: place) + queue.truesize(at: next)
     let block = queue[tcp: next]
+    let isOrdered = sentOrder.contains(next)
+    let sentBefore = isOrdered ? sentOrder.position(before: next) : nil
+    sentOrder.remove(next)
     var other: SkBuff? = queue.remove(at: next)
     let rest = queue.withMutablePacket(at: place) { (skb: inout SkBuff) -> SkBuff? in
       guard let taken = other.take() else { return nil }
@@ -381,12 +389,12 @@ struct Scoreboard: ~Copyable {
     }
     if let rest {
       queue.insert(rest, after: place)
+      if isOrdered, let next = queue.position(after: place) { sentOrder.insert(next, after: sentBefore) }
       return false
     }
     memory += queue.truesize(at: place) - before
     if retransmitHint == next { retransmitHint = place }
     forget(next)
-    forgetLostHint()
     queue[tcp: place].endSequence = block.endSequence
     queue[tcp: place].flags.formUnion(block.flags)
     queue[tcp: place].endOfRecord = block.endOfRecord

@@ -32,8 +32,9 @@ extension TCPConnection {
       if acknowledged.isBefore(ack.priorUna - UInt32(truncatingIfNeeded: plausible)) { return .challenge }
       if sender.hasSACK && segment.options.sackBlockCount > 0 {
         sender.tagSACKed(segment, &ack, net: &host.net)
-        let allowed = sender.alertFastRetransmit(ack, isDuplicate: false, net: &host.net)
+        let allowed = sender.alertFastRetransmit(&ack, isDuplicate: false, net: &host.net)
         _ = sender.countDelivered(since: ack.sample.priorDelivered, net: &host.net)
+        awaitReordering(ack, now: host.net.now)
         sendAfterAck(allowed, host: &host)
       }
       return .old
@@ -62,7 +63,7 @@ extension TCPConnection {
     if sender.packetsOut == 0 {
       // Nothing outstanding: news of a needless retransmission, an answer to a probe, or a window update.
       if ack.flags.contains(.duplicateSACK) {
-        _ = sender.alertFastRetransmit(ack, isDuplicate: false, net: &host.net)
+        _ = sender.alertFastRetransmit(&ack, isDuplicate: false, net: &host.net)
       }
       if !isPlainData { probeAnswered(net: &host.net) }
       if sender.lossProbe != nil { sender.lossProbeAnswered(acknowledged, ack.flags, net: &host.net) }
@@ -87,6 +88,7 @@ extension TCPConnection {
   private mutating func controlCongestion(_ ack: inout Acknowledgment, host: inout Host) {
     if ack.flags.contains(.unaAdvanced), let route = core.route { host.confirmNeighbour(route) }
     let priorLost = sender.scoreboard.lostTotal
+    sender.adaptReorderingWindow(ack.sample, net: host.net)
     if sender.lossProbe != nil { sender.lossProbeAnswered(sender.sndUna, ack.flags, net: &host.net) }
     var allowed = TCPSender.Retransmission.none
     if sender.isDubious(ack.flags) {
@@ -100,11 +102,13 @@ extension TCPConnection {
         let isDuplicate = ack.flags.isDisjoint(
           with: AckFlags.notDuplicate.union([.unaAdvanced, .duplicateSACK]))
         let wasInLoss = sender.recovery.state == .loss
-        allowed = sender.alertFastRetransmit(ack, isDuplicate: isDuplicate, net: &host.net)
+        allowed = sender.alertFastRetransmit(&ack, isDuplicate: isDuplicate, net: &host.net)
         if wasInLoss && sender.recovery.state != .loss { statistics.endTimeouts(now: host.net.now) }
       }
     }
-    if ack.flags.contains(.setRetransmitTimer), !scheduleLossProbe(isRestarting: true, net: host.net) {
+    if !awaitReordering(ack, now: host.net.now), ack.flags.contains(.setRetransmitTimer),
+      !scheduleLossProbe(isRestarting: true, net: host.net)
+    {
       armRetransmit(net: &host.net)
     }
     sender.controlCongestion(&ack, lost: sender.scoreboard.lostTotal &- priorLost, net: &host.net)
@@ -114,14 +118,26 @@ extension TCPConnection {
 
   // MARK: Timers
 
+  /// Looks for losses again when what has been overtaken has had its time.
+  ///
+  /// - Returns: false when nothing has been.
+  @discardableResult
+  private mutating func awaitReordering(_ ack: borrowing Acknowledgment, now: Instant) -> Bool {
+    guard let wait = ack.reorderingWait else { return false }
+    timers.start(.reordering, at: now + min(wait + Self.leastTimeout, sender.rtt.timeout))
+    return true
+  }
+
   /// (Re)starts the retransmission timer, or stops it when nothing is outstanding. Linux: `tcp_rearm_rto()`.
   mutating func armRetransmit(net: inout Net) {
     if sender.packetsOut == 0 {
       if timers.retransmitKind != .probe { timers.stopRetransmit() }
       return
     }
-    // A loss probe stood in for it: the time since the head was sent counts.
-    if timers.retransmitKind == .lossProbe { return resumeRetransmit(net: net) }
+    // Another stood in for it: the time since the head was sent counts.
+    if timers.retransmitKind == .lossProbe || timers.retransmitKind == .reordering {
+      return resumeRetransmit(net: net)
+    }
     restartRetransmit(net: net)
   }
 
@@ -181,12 +197,12 @@ extension TCPSender {
       net.counters.count(.TcpExtTCPDeliveredCE, by: UInt64(ack.sample.newlyDelivered))
     }
     ack.sample.newlyLost = Int(lost)
-    updateRate(&ack.sample, hasReneged: ack.flags.contains(.sackReneging), net: net)
+    updateRate(&ack.sample, hasReneged: recovery.hasReneged, net: net)
     if recovery.isReducing {
       reduceWindow(
         newlyDelivered: ack.sample.newlyDelivered, newlyLost: ack.sample.newlyLost, flags: ack.flags)
     } else {
-      let mayRaise = mayRaiseWindow(ack.flags)
+      let mayRaise = mayRaiseWindow(ack.flags, net: net)
       if mayRaise { windowUsedSince = net.now }
       ack.sample.mayGrow = mayRaise && ack.sample.newlyDelivered > 0 && isWindowLimited
     }
@@ -194,8 +210,8 @@ extension TCPSender {
   }
 
   /// Linux: `tcp_may_raise_cwnd()`.
-  private func mayRaiseWindow(_ flags: AckFlags) -> Bool {
-    if recovery.reordering > RecoveryState.initialReordering {
+  private func mayRaiseWindow(_ flags: AckFlags, net: borrowing Net) -> Bool {
+    if recovery.reordering > net.settings.tcpReordering {
       return !flags.isDisjoint(with: [.dataAcked, .dataSacked, .unaAdvanced])
     }
     return flags.contains(.dataAcked) || flags.contains(.unaAdvanced)
@@ -243,7 +259,7 @@ extension TCPSender {
     var reorderedFrom: SequenceNumber? = nil
     while let acked = scoreboard.acknowledge(upTo: sndUna, memory: &writeQueuedMemory) {
       let block = acked.block
-      if !block.sacked.isDisjoint(with: [.retransmitted, .everRetransmitted, .repaired]) {
+      if !block.sacked.isDisjoint(with: .sentAgain) {
         if !block.sacked.contains(.sacked) {
           let highest = ack.priorHighestSack.isAfter(sndUna) ? ack.priorHighestSack : sndUna
           recovery.undoDistance = max(recovery.undoDistance, highest.offset(from: block.sequence))
@@ -254,7 +270,10 @@ extension TCPSender {
         if reorderedFrom == nil { reorderedFrom = block.sequence }
         if block.endSequence.isAtOrBefore(recovery.highSeq) { ack.flags.insert(.originalSacked) }
       }
-      if !block.sacked.contains(.sacked) { ack.sample.note(block) }
+      if !block.sacked.contains(.sacked) {
+        ack.sample.note(block)
+        if hasSACK && !isAnsweredByOriginal(block) { advanceRACK(block, now: net.now) }
+      }
       ack.sample.acked += acked.segments
       ack.flags.insert(block.flags.contains(.syn) ? .synAcked : .dataAcked)
       if block.flags.contains(.syn) { retransmitStamp = .origin }
@@ -262,7 +281,9 @@ extension TCPSender {
     }
     if scoreboard.isHeadSACKed { ack.flags.insert(.sackReneging) }
     updateRTT(firstSent: firstSent, &ack, net: net)
-    if ack.flags.contains(.unaAdvanced) { ack.flags.insert(.setRetransmitTimer) }
+    if !ack.flags.isDisjoint(with: [.dataAcked, .synAcked]) || isHeadNewer(than: ack.sample.sackRTTFirst) {
+      ack.flags.insert(.setRetransmitTimer)
+    }
     if pathMTU.probe > 0 && !pathMTU.end.isAfter(sndUna) { pathMTUProbeArrived(net: &net) }
     guard !ack.flags.isDisjoint(with: [.dataAcked, .synAcked]) else { return }
     if hasSACK {
@@ -277,6 +298,13 @@ extension TCPSender {
       // A duplicate ACK does not say which segment arrived.
       if ack.flags.contains(.retransDataAcked) { ack.flags.remove(.originalSacked) }
     }
+  }
+
+  /// A SACK is of what was sent before the head was sent last: the head's time is not over. Linux: in
+  /// `tcp_clean_rtx_queue()`, `sack_rtt_us`.
+  private func isHeadNewer(than sent: Instant?) -> Bool {
+    guard let sent, let head = scoreboard.queue.first else { return false }
+    return sent < scoreboard.queue[tcp: head].sentAt
   }
 
   /// RTT from the first segment that was sent once (Karn), else from the timestamp echo (RFC 7323 4).

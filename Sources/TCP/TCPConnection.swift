@@ -61,6 +61,7 @@ struct TCPConnection: ~Copyable {
       receiveBuffer: net.settings.tcpReadMemory.initial, net: net)
     sender = TCPSender(
       congestion: CongestionControl(net.settings.tcpCongestionControl),
+      reordering: net.settings.tcpReordering,
       leastMemory: net.settings.tcpWriteMemory.least)
   }
 

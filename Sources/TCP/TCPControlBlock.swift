@@ -59,6 +59,8 @@ struct TCPSackState: OptionSet, Sendable {
   static var everRetransmitted: TCPSackState { TCPSackState(rawValue: 8) }
   /// It was queued in repair mode: when it was sent is not known.
   static var repaired: TCPSackState { TCPSackState(rawValue: 16) }
+  /// Which of its transmissions has arrived cannot be told. Linux: `TCPCB_RETRANS`.
+  static var sentAgain: TCPSackState { [.retransmitted, .everRetransmitted, .repaired] }
 
   /// As OptionSet's own, which takes three generic calls for it where nothing is optimised: the invariants ask for each segment.
   func contains(_ member: TCPSackState) -> Bool { rawValue & member.rawValue == member.rawValue }

@@ -44,14 +44,33 @@ extension TCPLayer {
     let tuple = FourTuple(
       local: SocketAddress(header.destination, port: tcp.destinationPort),
       remote: SocketAddress(header.source, port: tcp.sourcePort))
-    var resetKey: [UInt8]?
     if options.isSigned || signatures.areInUse || authenticates {
-      let refusal = refuseSignature(skb, tcp, options, tuple, by: skb.interface, net: &host.net)
-      if let refusal { return skb.drop(refusal) }
-      if let signature = options.signature {
-        resetKey = self.resetKey(for: skb, tcp, signature, tuple, by: skb.interface)
-      }
+      return receiveSigned(skb, header, tcp, options, tuple, host: &host)
     }
+    receive(skb, header, tcp, options, tuple, nil, host: &host)
+  }
+
+  /// A segment whose signature is looked at, or missed.
+  private mutating func receiveSigned(
+    _ skb: consuming SkBuff, _ header: IPv4Header, _ tcp: TCPHeader, _ options: TCPOptions,
+    _ tuple: FourTuple,
+    host: inout Host
+  ) {
+    let refusal = refuseSignature(skb, tcp, options, tuple, by: skb.interface, net: &host.net)
+    if let refusal { return skb.drop(refusal) }
+    let resetKey = options.signature.flatMap {
+      self.resetKey(for: skb, tcp, $0, tuple, by: skb.interface)
+    }
+    receive(skb, header, tcp, options, tuple, resetKey, host: &host)
+  }
+
+  /// - Parameter resetKey: what a reset is signed with, if there is nobody for the segment.
+  @inline(__always)
+  private mutating func receive(
+    _ skb: consuming SkBuff, _ header: IPv4Header, _ tcp: TCPHeader, _ options: TCPOptions,
+    _ tuple: FourTuple,
+    _ resetKey: [UInt8]?, host: inout Host
+  ) {
     skb.pull(tcp.headerByteCount)
     let extra = (tcp.flags.contains(.syn) ? 1 : 0) + (tcp.flags.contains(.fin) ? 1 : 0)
     let segment = IncomingSegment(

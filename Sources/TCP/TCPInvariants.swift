@@ -10,9 +10,8 @@ extension Scoreboard {
     var sacked = 0
     var lost = 0
     var again = 0
-    var belowHint = 0
+    var ordered = 0
     var highest: SequenceNumber?
-    var hintSeen = lostHint == nil
     var sackHintSeen = sackHint == nil
     var isBeforeRetransmitted = retransmitHint != nil
     var place = queue.first
@@ -27,7 +26,10 @@ extension Scoreboard {
       if block.sacked.contains(.retransmitted) && !block.sacked.contains(.everRetransmitted) {
         return "in the network again, and never sent again"
       }
-      if lostHint == current { hintSeen = true }
+      if sentOrder.contains(current) {
+        ordered += 1
+        if block.sacked.contains(.sacked) { return "arrived, and still looked for" }
+      }
       sackHintSeen = sackHintSeen || sackHint == current
       isBeforeRetransmitted = isBeforeRetransmitted && retransmitHint != current
       let marks = block.sacked
@@ -38,7 +40,6 @@ extension Scoreboard {
       if block.sacked.contains(.sacked) {
         sacked += count
         highest = block.endSequence
-        if !hintSeen { belowHint += count }
       }
       if block.sacked.contains(.lost) { lost += count }
       if block.sacked.contains(.retransmitted) { again += count }
@@ -49,12 +50,21 @@ extension Scoreboard {
     if lost != lostOut { return "lostOut \(lostOut), counted \(lost)" }
     if again != retransOut { return "retransOut \(retransOut), counted \(again)" }
     if sackedOut < 0 || sackedOut + lostOut > packetsOut { return "more left the network than was in it" }
-    if !hintSeen || !sackHintSeen || isBeforeRetransmitted { return "a hint at a segment that is gone" }
-    if hasSACK && lostHint != nil && belowHint != lostHintSacked {
-      return "\(lostHintSacked) SACKed below the hint, counted \(belowHint)"
-    }
+    if !sackHintSeen || isBeforeRetransmitted { return "a hint at a segment that is gone" }
+    if let problem = brokenOrder(of: ordered) { return problem }
     if hasSACK, let highest, highest.isAfter(highestSacked) { return "SACKed above the highest that was" }
     return nil
+  }
+
+  /// `ordered` packets of the queue say that they are in the order of sending.
+  private func brokenOrder(of ordered: Int) -> String? {
+    var count = 0
+    var place = sentOrder.first
+    while let current = place, count <= ordered {
+      count += 1
+      place = sentOrder.position(after: current)
+    }
+    return count == ordered ? nil : "\(ordered) packets in the order of sending, counted \(count)"
   }
 
   private func leastCount(at place: SkBuffQueue.Position) -> Int {
@@ -86,7 +96,8 @@ extension TCPConnection {
     guard state.isConnected else { return nil }
     switch timers.retransmitKind {
     case .none: return sender.packetsOut == 0 ? nil : "outstanding, and no timer runs"
-    case .retransmission, .lossProbe: return sender.packetsOut > 0 ? nil : "a timer for nothing outstanding"
+    case .retransmission, .lossProbe, .reordering:
+      return sender.packetsOut > 0 ? nil : "a timer for nothing outstanding"
     case .probe:
       return sender.packetsOut == 0 && !sender.writeQueue.isEmpty ? nil : "a window probe that nothing needs"
     }

@@ -83,18 +83,6 @@ extension TCPSender {
     return scoreboard.queue[tcp: head].sentAt + rtt.timeout - now
   }
 
-  /// The probe has arrived: what was sent two round trips before it and has not is lost (RFC 8985 section 7.4.2; Linux's RACK
-  /// tells it from the times).
-  mutating func markLostBeforeProbe(net: inout Net) {
-    var place = scoreboard.queue.first
-    while let current = place, scoreboard.queue[tcp: current].sequence.isBefore(highestSack) {
-      place = scoreboard.queue.position(after: current)
-      if scoreboard.queue[tcp: current].sacked.isDisjoint(with: [.sacked, .lost]) {
-        markLost(current, net: &net)
-      }
-    }
-  }
-
   /// An ACK of all that was sent when the probe went tells what became of the tail: it is there, twice, or the probe has
   /// repaired a loss, which the congestion window then answers for. Linux: `tcp_process_tlp_ack()`.
   mutating func lossProbeAnswered(_ acknowledged: SequenceNumber, _ flags: AckFlags, net: inout Net) {

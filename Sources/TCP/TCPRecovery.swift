@@ -19,12 +19,12 @@ extension TCPSender {
 
   /// - Parameter isDuplicate: the ACK counts as a duplicate (RFC 5681 section 2).
   mutating func alertFastRetransmit(
-    _ ack: borrowing Acknowledgment, isDuplicate: Bool, net: inout Net
+    _ ack: inout Acknowledgment, isDuplicate: Bool, net: inout Net
   ) -> Retransmission {
     let flags = ack.flags
+    let isMarked = flags.contains(.congestion)
     // Congestion that was told of is no mistake.
-    if flags.contains(.congestion) { recovery.prior = nil }
-    var mayMark = isDuplicate || flags.contains(.dataSacked) && isHoleTooWide
+    if isMarked { recovery.prior = nil }
     if recovery.state != .open && !sndUna.isBefore(recovery.highSeq) {
       switch recovery.state {
       case .congestionWindowReduced:
@@ -40,25 +40,25 @@ extension TCPSender {
       default: break
       }
     }
-    var isNew = false
     switch recovery.state {
     case .recovery:
       if !flags.contains(.unaAdvanced) {
         if !hasSACK && isDuplicate { addRenoSACK(net: &net) }
-      } else if undoPartial(priorUna: ack.priorUna, mayMark: &mayMark, net: &net) {
+      } else if undoPartial(priorUna: ack.priorUna, net: &net) {
         return .none
       }
       if undoDuplicateSACK(net: &net) { tryToOpen(flags) }
-      markRenoLosses(flags, net: &net)
+      identifyLosses(&ack, net: &net)
       if recovery.state != .recovery {
         // Undone; but a loss that is plain all the same begins another episode.
-        guard isTimeToRecover else { return .none }
-        enterRecovery(ack.socket, net: &net)
+        guard lostOut > 0 else { return .none }
+        enterRecovery(isMarked: isMarked, socket: ack.socket, net: &net)
       }
     case .loss:
       let answer = processLoss(flags, isDuplicate: isDuplicate, net: &net)
-      markRenoLosses(flags, net: &net)
-      if recovery.state != .open { return answer }
+      identifyLosses(&ack, net: &net)
+      // What the timer sent again is lost, too: that is another loss.
+      if recovery.state != .open && !ack.flags.contains(.lostRetransmission) { return answer }
       fallthrough
     default:
       if !hasSACK {
@@ -68,9 +68,8 @@ extension TCPSender {
       if recovery.state == .disorder || recovery.state == .open {
         _ = undoDuplicateSACK(net: &net)
       }
-      markRenoLosses(flags, net: &net)
-      if flags.contains(.probeSacked) { markLostBeforeProbe(net: &net) }
-      guard isTimeToRecover else {
+      identifyLosses(&ack, net: &net)
+      guard lostOut > 0 else {
         tryToOpen(flags)
         return .none
       }
@@ -80,24 +79,12 @@ extension TCPSender {
         pathMTUProbeLost(net: &net)
         return .tooLong
       }
-      enterRecovery(ack.socket, net: &net)
-      isNew = true
+      enterRecovery(isMarked: isMarked, socket: ack.socket, net: &net)
     }
-    if hasSACK && mayMark { markLosses(isNew: isNew, net: &net) }
     return .lost
   }
 
   mutating func setRecoveryState(_ new: CongestionState) { recovery.state = new }
-
-  /// Something is known to be lost, or enough has arrived above a hole. Linux: `tcp_time_to_recover()`.
-  private var isTimeToRecover: Bool {
-    lostOut > 0 || sackedOut > 0 && sackedOut >= recovery.reordering
-  }
-
-  /// More than the network reorders lies between the hole and what was SACKed. Linux: `tcp_force_fast_retransmit()`.
-  private var isHoleTooWide: Bool {
-    highestSack.isAfter(sndUna + recovery.reordering * mssCache)
-  }
 
   /// A segment in the network, or at the head, was sent more than once. Linux: `tcp_any_retrans_done()`.
   var hasRetransmissionsOut: Bool {
@@ -139,14 +126,16 @@ extension TCPSender {
   }
 
   /// Linux: `tcp_enter_recovery()`.
-  private mutating func enterRecovery(_ socket: SocketID, net: inout Net) {
+  ///
+  /// - Parameter isMarked: the same ACK tells of congestion, which is not undone.
+  mutating func enterRecovery(isMarked: Bool, socket: SocketID, net: inout Net) {
     // The clock of this episode starts with its first retransmission.
     if !hasRetransmissionsOut { retransmitStamp = .origin }
     net.counters.count(hasSACK ? .TcpExtTCPSackRecovery : .TcpExtTCPRenoRecovery)
     recovery.prior = nil
     beginUndo()
     if !recovery.isReducing {
-      recovery.prior = snapshotForUndo
+      if !isMarked { recovery.prior = snapshotForUndo }
       beginReduction()
     }
     setRecoveryState(.recovery)
@@ -208,9 +197,9 @@ extension TCPSender {
   /// The retransmission timer fired: everything not SACKed is taken for lost. Linux: `tcp_enter_loss()`.
   mutating func enterLoss(net: inout Net) {
     let isNew = recovery.state != .recovery && recovery.state != .loss
-    let wasPatient =
-      (recovery.state == .open || recovery.state == .disorder) && sackedOut >= RecoveryState.initialReordering
     markAllLost(net: &net)
+    let wasPatient =
+      (recovery.state == .open || recovery.state == .disorder) && sackedOut >= net.settings.tcpReordering
     // Once for each window of data.
     if recovery.state == .open || recovery.state == .disorder
       || !recovery.highSeq.isAfter(sndUna)
@@ -225,14 +214,15 @@ extension TCPSender {
     window.clearFraction()
     // So much arrived above the hole that the degree of reordering must have been overestimated.
     if wasPatient {
-      recovery.reordering = min(recovery.reordering, RecoveryState.initialReordering)
+      recovery.reordering = min(recovery.reordering, net.settings.tcpReordering)
     }
     congestion.timedOut()
     setRecoveryState(.loss)
     if ecn.contains(.isOn) { ecn.insert(.owesCWR) }
     recovery.highSeq = sndNxt
     lossProbe = nil
-    recovery.isProbingTimeout = isNew || retransmits > 0
+    recovery.isProbingTimeout =
+      net.settings.tcpFRTO != 0 && (isNew || retransmits > 0) && pathMTU.probe == 0
   }
 
   /// Linux: `tcp_process_loss()`, with F-RTO (RFC 5682 section 3.1).

@@ -23,7 +23,7 @@ extension TCPConnection {
       host.net.counters.count(
         sender.recovery.state == .loss ? .TcpExtTCPSlowStartRetrans : .TcpExtTCPFastRetrans, by: UInt64(sent))
       if sender.recovery.isReducing { sender.recovery.prrOut += sent }
-      if current == sender.scoreboard.queue.first { rearm = true }
+      if current == sender.scoreboard.queue.first && timers.retransmitKind != .reordering { rearm = true }
     }
     if rearm { restartRetransmit(net: host.net) }
   }
@@ -121,7 +121,7 @@ extension TCPConnection {
       sender.scoreboard.giveUpECN(place)
     }
     let result = transmitHead(place, in: .retransmit, host: &host)
-    sender.scoreboard.retransmitted(place, hasLeft: !result.isLost && !isProbe)
+    sender.scoreboard.retransmitted(place, hasLeft: !result.isLost, isProbe: isProbe)
     if !isProbe { sender.recovery.undoRetransmissions = (sender.recovery.undoRetransmissions ?? 0) + count }
     if result.isLost {
       host.net.counters.count(.TcpExtTCPRetransFail, by: UInt64(count))

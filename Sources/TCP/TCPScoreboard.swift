@@ -94,20 +94,23 @@ extension TCPSender {
       return false
     }
     let segments = (byteCount + mssCache - 1) / max(mssCache, 1)
-    if segments == 1, let probe = lossProbe, probe.end == block.end { ack.flags.insert(.probeDuplicated) }
+    let isOfProbe = segments == 1 && lossProbe?.end == block.end
+    if isOfProbe { ack.flags.insert(.probeDuplicated) }
     duplicateSACKs += segments
     guard duplicateSACKs <= totalRetransmissions else {
       net.counters.count(.TcpExtTCPDSACKIgnoredDubious)
       return false
     }
     net.counters.count(.TcpExtTCPDSACKRecvSegs, by: UInt64(segments))
+    // RACK was too hasty, where the path reorders; a loss probe is none of its.
+    if recovery.reorderSeen > 0 && !isOfProbe { rack.sawDuplicate = true }
     ack.flags.insert(.duplicateSACK)
     scoreboard.needlessDelivered(segments)
     guard let marker = recovery.undoMarker else { return true }
-    if isBelow {
+    if isBelow && !block.end.isAfter(ack.priorUna) {
       // Data that is forgotten already: count it as it comes, if it is of this episode.
-      if !block.end.isAfter(ack.priorUna), block.end.isAfter(marker) { noteNeedless(segments) }
-    } else if isPlausible(block) {
+      if block.end.isAfter(marker) { noteNeedless(segments) }
+    } else if isPlausible(block) || !block.end.isAfter(sndUna) {
       noteNeedlessRetransmissions(in: block, tagging: &tagging)
     }
     return true
@@ -118,7 +121,7 @@ extension TCPSender {
     recovery.undoRetransmissions = max(0, left - segments)
   }
 
-  /// Segments above the ACK that arrived twice. Linux: the D-SACK part of `tcp_sacktag_one()`.
+  /// Segments that arrived twice, above the ACK or acknowledged by it. Linux: the D-SACK part of `tcp_sacktag_one()`.
   private mutating func noteNeedlessRetransmissions(in range: SACKBlock, tagging: inout Tagging) {
     var place = scoreboard.queue.first
     while let current = place {
@@ -129,6 +132,7 @@ extension TCPSender {
       {
         noteNeedless(Int(block.segmentCount))
         if block.sacked.contains(.sacked) { tagging.noteLate(block.sequence) }
+        if block.endSequence.isAfter(sndUna) { scoreboard.retransmissionWasNeedless(current) }
       }
       place = scoreboard.queue.position(after: current)
     }
@@ -185,16 +189,17 @@ extension TCPSender {
           splitSent(current, at: offset, mss: size, sendBuffer: ack.sendBuffer, net: &net)
         else { break }
       }
-      markSACKed(current, &ack, tagging: &tagging)
+      markSACKed(current, &ack, tagging: &tagging, now: net.now)
       place = scoreboard.queue.position(after: current)
     }
   }
 
   /// Linux: `tcp_sacktag_one()`.
   private mutating func markSACKed(
-    _ place: SkBuffQueue.Position, _ ack: inout Acknowledgment, tagging: inout Tagging
+    _ place: SkBuffQueue.Position, _ ack: inout Acknowledgment, tagging: inout Tagging, now: Instant
   ) {
     let block = scoreboard.queue[tcp: place]
+    advanceRACK(block, now: now)
     if block.sacked.contains(.everRetransmitted) {
       recovery.undoDistance = max(recovery.undoDistance, highestSack.offset(from: block.sequence))
     } else {
@@ -204,7 +209,6 @@ extension TCPSender {
       if ack.sample.sackRTTFirst == nil { ack.sample.sackRTTFirst = block.sentAt }
     }
     ack.flags.insert(.dataSacked)
-    if let probe = lossProbe, probe.end == block.endSequence { ack.flags.insert(.probeSacked) }
     ack.sample.note(block)
     scoreboard.sack(place)
   }
@@ -223,7 +227,7 @@ extension TCPSender {
     guard distance > 0 else { return }
     let mss = max(mssCache, 1)
     if distance > recovery.reordering * mss {
-      recovery.reordering = min((distance + mss - 1) / mss, RecoveryState.maximumReordering)
+      recovery.reordering = min((distance + mss - 1) / mss, net.settings.tcpMaximumReordering)
     }
     recovery.reorderSeen &+= 1
     net.counters.count(counter)
@@ -238,7 +242,7 @@ extension TCPSender {
 
   /// More duplicate ACKs than segments outstanding: the network reorders. Linux: `tcp_check_reno_reordering()`.
   mutating func noteRenoReordering(addend: Int, net: inout Net) {
-    recovery.reordering = min(packetsOut + addend, RecoveryState.maximumReordering)
+    recovery.reordering = min(packetsOut + addend, net.settings.tcpMaximumReordering)
     recovery.reorderSeen &+= 1
     net.counters.count(.TcpExtTCPRenoReorder)
   }
@@ -264,13 +268,8 @@ extension TCPSender {
     markLost(head, net: &net)
   }
 
-  private func countLostAgain(_ segments: Int, net: inout Net) {
+  func countLostAgain(_ segments: Int, net: inout Net) {
     if segments > 0 { net.counters.count(.TcpExtTCPLostRetransmit, by: UInt64(segments)) }
-  }
-
-  /// With SACK.
-  mutating func markLosses(isNew: Bool, net: inout Net) {
-    countLostAgain(scoreboard.markLosses(reordering: recovery.reordering, isNew: isNew), net: &net)
   }
 
   mutating func markLost(_ place: SkBuffQueue.Position, net: inout Net) {
@@ -283,7 +282,10 @@ extension TCPSender {
 
   /// After a timeout.
   mutating func markAllLost(net: inout Net) {
-    if scoreboard.isHeadSACKed { net.counters.count(.TcpExtTCPSACKReneging) }
-    countLostAgain(scoreboard.markAllLost(), net: &net)
+    if scoreboard.isHeadSACKed {
+      net.counters.count(.TcpExtTCPSACKReneging)
+      recovery.hasReneged = true
+    }
+    countLostAgain(scoreboard.markAllLost(rack, now: net.now), net: &net)
   }
 }

@@ -67,6 +67,7 @@ struct TCPSender: ~Copyable {
   var window = CongestionWindow()
   var congestion: CongestionControl
   var recovery = RecoveryState()
+  var rack = RACK()
   var rtt = RTTEstimator()
   /// Timeouts in a row. Linux: `icsk_retransmits`.
   @Narrow<Int32> var retransmits = 0
@@ -108,8 +109,9 @@ struct TCPSender: ~Copyable {
   var deliveredMarked: UInt32 = 0
   var rate = DeliveryRate()
 
-  init(congestion: CongestionControl, leastMemory: Int) {
+  init(congestion: CongestionControl, reordering: Int, leastMemory: Int) {
     self.congestion = congestion
+    recovery.reordering = reordering
     leastSendMemory = leastMemory
   }
 

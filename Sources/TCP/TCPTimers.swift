@@ -21,6 +21,7 @@ extension TCPConnection {
     switch timers.takeExpired(now: now) {
     case .retransmission: retransmissionExpired(&cache, host: &host)
     case .lossProbe: lossProbeExpired(host: &host)
+    case .reordering: reorderingExpired(host: &host)
     case .probe: probeExpired(host: &host)
     case .none: break
     }

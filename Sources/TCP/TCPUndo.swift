@@ -39,6 +39,8 @@ extension TCPSender {
     }
     recovery.prior = nil
     recovery.undoMarker = nil
+    // What is lost all the same is looked for anew.
+    rack.hasAdvanced = true
   }
 
   /// Without SACK an episode lasts until something above its end is acknowledged, or late duplicates would begin another
@@ -56,20 +58,20 @@ extension TCPSender {
     if mayUndo {
       net.counters.count(recovery.state == .loss ? .TcpExtTCPLossUndo : .TcpExtTCPFullUndo)
       undoReduction(unmark: false)
+    } else {
+      rack.recovered()
     }
     if mustStayForReno() { return true }
     setRecoveryState(.open)
+    recovery.hasReneged = false
     return false
   }
 
   /// The hole was filled by an original that came late. Linux: `tcp_try_undo_partial()`.
   ///
   /// - Returns: whether nothing more is to be sent again on this ACK.
-  mutating func undoPartial(priorUna: SequenceNumber, mayMark: inout Bool, net: inout Net) -> Bool {
-    guard recovery.undoMarker != nil, originalWasAnswered else {
-      mayMark = highestSack.isAfter(sndUna + recovery.reordering * mssCache)
-      return false
-    }
+  mutating func undoPartial(priorUna: SequenceNumber, net: inout Net) -> Bool {
+    guard recovery.undoMarker != nil, originalWasAnswered else { return false }
     noteReordering(from: priorUna, counter: .TcpExtTCPTSReorder, net: &net)
     // The retransmissions that are under way will tell.
     if retransOut > 0 { return true }
@@ -83,7 +85,9 @@ extension TCPSender {
   /// Linux: `tcp_try_undo_dsack()`.
   mutating func undoDuplicateSACK(net: inout Net) -> Bool {
     guard recovery.undoMarker != nil, recovery.undoRetransmissions == 0 else { return false }
+    rack.undone()
     undoReduction(unmark: false)
+    // Linux learns nothing from it, and without time stamps may take every late segment for lost.
     noteReordering(distance: recovery.undoDistance, counter: .TcpExtTCPSACKReorder, net: &net)
     net.counters.count(.TcpExtTCPDSACKUndo)
     return true
@@ -99,7 +103,10 @@ extension TCPSender {
     if isProven { net.counters.count(.TcpExtTCPSpuriousRTOs) }
     retransmits = 0
     if mustStayForReno() { return true }
-    if isProven || hasSACK { setRecoveryState(.open) }
+    if isProven || hasSACK {
+      setRecoveryState(.open)
+      recovery.hasReneged = false
+    }
     return true
   }
 }

@@ -1,6 +1,7 @@
 import IPv4
 import NetDevice
 import NetNamespace
+import NetTestSupport
 import SkBuff
 import Testing
 import Timers
@@ -49,8 +50,7 @@ import Wire
     // Clones that want memory of their own, so that what is left of the smaller pieces is taken too.
     var spare = SkBuffQueue()
     for _ in 0..<200 { spare.append(packet(bench, frame, keep: &keep)) }
-    var held = SkBuffQueue()
-    while let skb = bench.pool.allocate(headroom: 0, linear: 256, use: .transit) { held.append(skb) }
+    var held = bench.pool.exhaust()
     while var skb = spare.popFirst() {
       let isMade = skb.unclone()
       held.append(skb)
@@ -85,8 +85,7 @@ import Wire
     }
     let first = packet()
     let second = packet()
-    var held = SkBuffQueue()
-    while let skb = bench.pool.allocate(headroom: 0, linear: 256, use: .transit) { held.append(skb) }
+    var held = bench.pool.exhaust()
     let short = send(first)
     #expect(short == .failed(.ENOMEM))
     #expect(bench.count(.IpOutDiscards) == 1)

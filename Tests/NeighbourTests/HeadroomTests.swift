@@ -1,4 +1,5 @@
 import NetDevice
+import NetTestSupport
 import Neighbour
 import SkBuff
 import Testing
@@ -38,11 +39,11 @@ import Testing
     _ = bench.frames()
     let packet = bench.packet(mark: 3)
     guard let copy = packet.clone() else { Issue.record("there is memory"); return }
-    var held = SkBuffQueue()
-    while let skb = bench.pool.allocate(headroom: 0, linear: 256, use: .transit) { held.append(skb) }
+    var held = bench.pool.exhaust()
     let result = bench.send(packet)
     #expect(result == .failed(.ENOBUFS))
     #expect(bench.pool.dropCount(.noMemory) == 1 && bench.pool.dropCount(.noHeadroom) == 0)
     #expect(copy.length == 40)
+    held.removeAll()
   }
 }

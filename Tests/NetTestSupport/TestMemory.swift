@@ -24,3 +24,23 @@ public final class TestMemory {
     Net(pool: pool, tracer: tracer, seed: seed, now: now)
   }
 }
+
+extension SkBuffPool {
+  /// Takes what packets are made of until there is none: neither a header nor data for one is left.
+  public func exhaust() -> SkBuffQueue {
+    var held = SkBuffQueue()
+    // As many as a piece of the pool has data for: each takes data without a header in the end.
+    var clones: [SkBuffQueue.Position] = []
+    for _ in 0..<64 {
+      guard let skb = allocate(headroom: 0, linear: 256, use: .transit), let clone = skb.clone() else {
+        break
+      }
+      held.append(skb)
+      held.append(clone)
+      if let place = held.last { clones.append(place) }
+    }
+    while let skb = allocate(headroom: 0, linear: 256, use: .transit) { held.append(skb) }
+    for place in clones { _ = held.withMutablePacket(at: place) { $0.unclone() } }
+    return held
+  }
+}

@@ -87,7 +87,7 @@ struct PacingTests {
     let base = open.acknowledgment
     _ = open.takeData()
     open.peer.advance(.milliseconds(100))
-    open.acknowledge(base, sack: [(base &+ 8 * 1460, base &+ 10 * 1460)])
+    open.acknowledge(base, sack: [(base &+ 4 * 1460, base &+ 6 * 1460)])
     open.acknowledge(base, sack: [(base &+ 4 * 1460, base &+ 10 * 1460)])
     // Ten outstanding in 100 ms, twice that in slow start: 10 ms for two, and half of it is credit.
     let sent = (0..<6).map { _ in

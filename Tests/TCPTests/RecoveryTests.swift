@@ -6,11 +6,12 @@ import Testing
 struct RecoveryTests {
   private let sackOptions: [UInt8] = [2, 4, 5, 0xB4, 1, 1, 4, 2]
 
-  @Test("RFC 6675 three segments SACKed above a hole: the hole alone is sent again, before any timer")
+  @Test("RFC 8985 three segments SACKed above a hole: the hole alone is sent again, before any timer")
   func fastRetransmit() throws {
-    let open = try ScriptedConnection(peer: ScriptedPeer(), options: sackOptions)
+    let open = try ScriptedConnection(peer: ScriptedPeer(), options: sackOptions, rtt: .milliseconds(100))
     try open.socket.send([UInt8](repeating: 1, count: 10 * 1460))
     #expect(open.peer.all().count == 10)
+    open.peer.advance(.milliseconds(100))
     let base = open.acknowledgment
     open.acknowledge(sack: [(base &+ 1460, base &+ 2 * 1460)])
     open.acknowledge(sack: [(base &+ 1460, base &+ 3 * 1460)])

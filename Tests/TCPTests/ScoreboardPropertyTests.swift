@@ -1,6 +1,7 @@
 import NetNamespace
 import SkBuff
 import Testing
+import Timers
 import Trace
 import Wire
 
@@ -18,6 +19,8 @@ struct ScoreboardPropertyTests {
     var next = SequenceNumber(0xFFFF_F000)
     var memory = 0
     var mss = 100
+    var rack = RACK()
+    var now = Instant.origin
 
     init(seed: UInt64, hasSACK: Bool) {
       random = RandomSource(seed: seed)
@@ -40,6 +43,7 @@ struct ScoreboardPropertyTests {
       skb.tcp.sequence = next
       skb.tcp.endSequence = next + count
       skb.tcp.segmentSize = UInt16(mss)
+      skb.tcp.sentAt = now
       skb.tcp.segmentCount = UInt16((count + mss - 1) / mss)
       next += count
       memory += skb.truesize
@@ -63,12 +67,13 @@ struct ScoreboardPropertyTests {
       }
       board.forgetStaleMark(una: una)
       guard let place = somewhere(), !board.queue[tcp: place].sacked.contains(.sacked) else { return }
+      rack.advance(board.queue[tcp: place], least: .zero, now: now)
       board.sack(place)
     }
 
     mutating func lose() {
       if below(2) == 0, board.hasSACK {
-        _ = board.markLosses(reordering: 3, isNew: below(2) == 0)
+        _ = board.markLosses(rack, window: .microseconds(Int64(below(5))), now: now)
       } else if let place = somewhere() {
         _ = below(2) == 0 ? board.markLost(place) : board.markLostAgain(place)
       }
@@ -100,6 +105,7 @@ struct ScoreboardPropertyTests {
     }
 
     mutating func step() -> String {
+      now = now + .microseconds(Int64(below(3)))
       switch below(14) {
       case 0...2:
         send()
@@ -124,7 +130,7 @@ struct ScoreboardPropertyTests {
         return "resegment"
       default:
         switch below(8) {
-        case 0: _ = board.markAllLost()
+        case 0: _ = board.markAllLost(rack, now: now)
         case 1: board.unmarkLost()
         case 2:
           board.reset()

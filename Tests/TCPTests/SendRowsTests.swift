@@ -145,13 +145,13 @@ struct SendRowsTests {
 
   @Test("T8 far urgent pointer: 0xFFFF on what is new, none on what lies 65,535 bytes or more below SND.NXT")
   func farUrgentPointer() throws {
-    let open = try Connection.withSACK()
+    let open = try Connection.withSACK(rtt: .milliseconds(100))
     try open.socket.set(Option.sendBuffer, 1 << 20)
     let first = try open.flight(60)
     try open.socket.send(data(100_000))
     _ = open.peer.all()
     try open.socket.send([33], flags: .outOfBand)
-    open.peer.advance(.milliseconds(1050))
+    open.peer.advance(.milliseconds(350))
     // 87,600 bytes are in flight: the head's pointer would name a byte that was sent and is not urgent.
     let again = try #require(open.peer.all().first { $0.sequence == first })
     #expect(again.flags & 0x20 == 0)

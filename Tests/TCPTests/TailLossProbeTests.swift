@@ -140,11 +140,13 @@ struct TailLossProbeTests {
     #expect(open.info.slowStartThreshold == reduced)
   }
 
-  @Test("T10 loss probe: its SACK says that all before it is lost: recovery begins at once (RFC 8985 7.4.2)")
+  @Test(
+    "RFC 8985 7 its SACK, no earlier than a round trip after it, tells that all before it is lost: no timeout"
+  )
   func longTail() throws {
     let open = try open()
     let base = try open.flight(5)
-    open.peer.advance(.milliseconds(210))
+    open.peer.advance(.milliseconds(302))
     #expect(open.sent(from: base) == [4])
     open.acknowledge(base: base, upTo: 0, sack: [4..<5])
     #expect(open.info.congestionState == .recovery)
@@ -225,24 +227,17 @@ struct TailLossProbeTests {
     #expect(open.counter(.TcpExtTCPLossProbes) == 0)
   }
 
-  @Test("T10 loss probe: none while a hole is known: the timer")
+  @Test("RFC 8985 7.2 none while a hole is known: what has been overtaken is looked for instead")
   func noneInDisorder() throws {
     let open = try open()
     let base = try open.flight(4)
+    open.peer.advance(.milliseconds(100))
     #expect(open.inspect { $0.timers.retransmitKind } == .lossProbe)
     open.acknowledge(base: base, upTo: 1, sack: [2..<3])
     #expect(open.info.congestionState == .disorder)
-    #expect(open.inspect { $0.timers.retransmitKind } == .retransmission)
-  }
-
-  @Test("T10 loss probe: none once something was SACKed, though its timer runs (RFC 8985 7.2)")
-  func noneAfterSACK() throws {
-    let open = try open()
-    let base = try open.flight(3)
-    open.acknowledge(base: base, upTo: 0, sack: [2..<3])
-    #expect(open.inspect { $0.timers.retransmitKind } == .lossProbe)
-    #expect(seen(open, base, for: .milliseconds(310)).map { $0[1] } == [0])
-    #expect(open.counter(.TcpExtTCPLossProbes) == 0 && open.counter(.TcpExtTCPTimeouts) == 1)
+    #expect(open.inspect { $0.timers.retransmitKind } == .reordering)
+    open.peer.advance(.milliseconds(300))
+    #expect(open.counter(.TcpExtTCPLossProbes) == 0)
   }
 
   @Test("T10 loss probe: all is acknowledged: no timer runs")

@@ -126,10 +126,13 @@ struct UndoTests {
   @Test("RFC 2018 what was learnt of reordering is given up only by a timeout with three segments SACKed")
   func patience() throws {
     for sacked in [0, 5] {
-      let open = try Connection.withSACK()
+      let open = try Connection.withSACK(rtt: .milliseconds(100))
       let base = try open.flight(10)
+      open.peer.advance(.milliseconds(100))
       open.inspect { $0.sender.recovery.reordering = 50 }
       if sacked > 0 { open.acknowledge(base: base, upTo: 0, sack: [1..<1 + sacked]) }
+      // It comes before the reordering window's end.
+      open.inspect { $0.timers.start(.retransmission, at: $0.timers.retransmitDeadline) }
       open.timeOut()
       #expect(open.info.congestionState == .loss)
       #expect(open.info.reordering == (sacked > 0 ? 3 : 50))
@@ -177,7 +180,7 @@ struct UndoTests {
   @Test(
     "RFC 5682 F-RTO: new data after a timeout, and what was sent once arriving, undo it without time stamps")
   func probing() throws {
-    let open = try Connection.withSACK()
+    let open = try Connection.withSACK(rtt: .milliseconds(100))
     let base = try open.flight(10)
     try open.socket.send([UInt8](repeating: 1, count: 4 * 1460))
     _ = open.peer.all()

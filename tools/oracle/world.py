@@ -219,7 +219,8 @@ class World:
         return words
 
     def segment(self, words: list[str]) -> list[str]:
-        """SOURCE DESTINATION FLAGS [seq N] [ack N] [len N] [win N] [urg N] [opt HEXADECIMAL], numbers as frames show them."""
+        """SOURCE DESTINATION FLAGS [seq N] [ack N] [len N] [win N] [urg N] [sack N-N,N-N] [opt HEXADECIMAL], numbers as frames show
+        them."""
         source, destination = (self.log.real(int(port)) for port in words[:2])
         said = dict(zip(words[3::2], words[4::2]))
         flags = sum(bit for bit, letter in FLAGS if letter in words[2])
@@ -233,7 +234,11 @@ class World:
             flags, (own + int(said.get("seq", 0))) & 0xFFFFFFFF,
             (other + int(said.get("ack", 0))) & 0xFFFFFFFF if "ack" in said else 0,
             said.get("len", 0), said.get("win", 65535), said.get("urg", 0))
-        return [str(source), str(destination), *map(str, numbers), "=" + said.get("opt", "")]
+        options = said.get("opt", "")
+        if "sack" in said:
+            edges = [int(edge) for block in said["sack"].split(",") for edge in block.split("-")]
+            options += f"010105{2 + 4 * len(edges):02x}" + "".join(f"{(other + edge) & 0xFFFFFFFF:08x}" for edge in edges)
+        return [str(source), str(destination), *map(str, numbers), "=" + options]
 
     def plain(self, answer: str) -> str:
         """With errors by name, and without what chance decides."""

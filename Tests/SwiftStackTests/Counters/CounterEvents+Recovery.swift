@@ -70,7 +70,15 @@ extension CounterEvent {
     ) { $0.peer.advance(.milliseconds(50)) },
     inFlight(
       "what a timeout took for lost goes again in slow start",
-      ack(0, again(2, ["TcpExtTCPDelivered": 1, "TcpExtTCPSlowStartRetrans": 2])),
+      ack(
+        0,
+        // Two packets.
+        again(
+          2,
+          [
+            "IpExtOutOctets": 40, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPDelivered": 1,
+            "TcpExtTCPSlowStartRetrans": 2,
+          ])),
       before: timeOut
     ) { $0.acknowledge($0.acknowledgment &+ 1000) },
     inFlight(

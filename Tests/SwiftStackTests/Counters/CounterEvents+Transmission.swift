@@ -17,9 +17,9 @@ extension CounterEvent {
     CounterEvent(name, moves) {
       let mss = timestamps ? 1012 : 1000
       let options: [UInt8] = [2, 4, UInt8(mss >> 8), UInt8(mss & 0xFF)] + (sack ? [4, 2] : [])
-      let connection = try ScriptedConnection(peer: P.world(), options: options, timestamps: timestamps) {
-        try $0.setNoDelay(true)
-      }
+      let connection = try ScriptedConnection(
+        peer: P.world(), options: options, timestamps: timestamps, rtt: .milliseconds(10)
+      ) { try $0.setNoDelay(true) }
       _ = try connection.socket.send([UInt8](repeating: 3, count: 1000 * count))
       _ = connection.peer.all()
       connection.peer.advance(.milliseconds(10))
@@ -110,11 +110,8 @@ extension CounterEvent {
     inFlight(
       "the hole fills after two segments above it: reordering",
       [
-        "IpExtInNoECTPkts": 2, "IpExtInOctets": 104, "IpExtOutOctets": 1040, "IpInDelivers": 2,
-        "IpInReceives": 2, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPDelivered": 3,
-        "TcpExtTCPFastRetrans": 1,
-        "TcpExtTCPPureAcks": 2, "TcpExtTCPSACKReorder": 1, "TcpExtTCPSackRecovery": 1, "TcpInSegs": 2,
-        "TcpRetransSegs": 1,
+        "IpExtInNoECTPkts": 2, "IpExtInOctets": 104, "IpInDelivers": 2, "IpInReceives": 2,
+        "TcpExtTCPDelivered": 3, "TcpExtTCPPureAcks": 2, "TcpExtTCPSACKReorder": 1, "TcpInSegs": 2,
       ]
     ) { connection in
       sack(connection, 2..<4)
