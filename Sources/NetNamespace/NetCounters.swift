@@ -39,6 +39,7 @@ public struct NetCounters: Sendable {
     case TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPPureAcks
     case TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPTSReorder
     case TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo
+    case TcpExtTCPHystartDelayDetect, TcpExtTCPHystartDelayCwnd
     case TcpExtTCPLossProbes, TcpExtTCPLossProbeRecovery, TcpExtTCPMTUPFail, TcpExtTCPMTUPSuccess
     case TcpExtTCPLostRetransmit, TcpExtTCPFastRetrans, TcpExtTCPSlowStartRetrans, TcpExtTCPTimeouts
     case TcpExtTCPSACKDiscard, TcpExtTCPSpuriousRTOs, TcpExtTCPRcvCollapsed

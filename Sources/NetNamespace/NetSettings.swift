@@ -216,5 +216,6 @@ public enum ReversePathFilter: Int, Sendable {
 public enum CongestionControlKind: UInt8, Sendable, CaseIterable {
   case reno
   case cubic
+  case bbr
   public var name: String { "\(self)" }
 }

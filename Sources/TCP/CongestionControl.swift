@@ -1,92 +1,188 @@
-import Tables
 import NetNamespace
+import Tables
 import Timers
+
+/// What congestion control sees of a connection, beside what an ACK tells.
+struct CongestionView {
+  var now: Instant
+  var minimumRTT: Nanoseconds?
+  /// `nil`: not measured.
+  var smoothedRTT: Nanoseconds?
+  var state = CongestionState.open
+  /// Segments believed to be in the network, after the ACK.
+  var inFlight = 0
+  /// Segments that have reached the peer, ever, and when the last of them did.
+  var delivered: UInt32 = 0
+  var deliveredAt = Instant.origin
+  /// When the next packet of a paced connection leaves.
+  var nextDeparture = Instant.origin
+  var mss = 1460
+}
 
 /// The algorithm that opens the congestion window and says how far to close it. Linux: `struct tcp_congestion_ops`.
 ///
 /// It hears of what happened (`acked`, `lost`, `timedOut`, `undone`, `transmitted`) and says how fast to send (`pacingRate`):
 /// the sender and loss recovery call nothing else of it.
-enum CongestionControl {
+enum CongestionControl: ~Copyable {
   case reno
   case cubic(Cubic)
+  case bbr(Box<BBR>)
 
   init(_ kind: CongestionControlKind) {
     switch kind {
     case .reno: self = .reno
     case .cubic: self = .cubic(Cubic())
+    case .bbr: self = .bbr(Box(BBR()))
     }
   }
   var kind: CongestionControlKind {
     switch self {
     case .reno: .reno
     case .cubic: .cubic
+    case .bbr: .bbr
     }
   }
 
   // MARK: What happened
 
   /// Segments were lost, or the network marks congestion: an episode begins. RFC 5681 equation 4 for Reno, RFC 9438 4.6 for
-  /// CUBIC. Linux: `ssthresh()`.
+  /// CUBIC; BBR remembers the window. Linux: `ssthresh()`.
   ///
-  /// - Returns: the slow start threshold in segments, 2 or more.
-  mutating func lost(window: Int) -> Int {
-    switch self {
-    case .reno: return max(window >> 1, 2)
+  /// - Returns: the slow start threshold in segments, 2 or more; `nil`: there is none.
+  mutating func lost(window: Int, threshold: Int? = nil) -> Int? {
+    switch consume self {
+    case .reno:
+      self = .reno
+      return max(window >> 1, 2)
     case .cubic(var cubic):
       let threshold = cubic.slowStartThreshold(window: window)
       self = .cubic(cubic)
+      return threshold
+    case .bbr(var bbr):
+      bbr.value.remember(window: window)
+      self = .bbr(bbr)
       return threshold
     }
   }
 
   /// An ACK came, with all that it tells: in recovery too, where the window follows the reduction (RFC 6937) unless it is
-  /// set here. Linux: `cong_avoid()`, `pkts_acked()`, `cong_control()`.
-  mutating func acked(
-    _ sample: RateSample, window: inout CongestionWindow, minimumRTT: Nanoseconds?, now: Instant
-  ) {
-    guard sample.mayGrow else { return }
-    var acked = sample.newlyDelivered
-    if window.isInSlowStart {
-      acked = window.slowStart(acked)
-      if acked == 0 { return }
-    }
-    switch self {
-    case .reno: window.additiveIncrease(per: window.segments, acked: acked)
+  /// set here (`setsWindow`). Linux: `cong_avoid()`, `pkts_acked()`, `cong_control()`.
+  mutating func acked(_ sample: RateSample, _ view: CongestionView, window: inout CongestionWindow) {
+    switch consume self {
+    case .reno:
+      self = .reno
+      guard sample.mayGrow else { return }
+      let acked = window.isInSlowStart ? window.slowStart(sample.newlyDelivered) : sample.newlyDelivered
+      if acked > 0 { window.additiveIncrease(per: window.segments, acked: acked) }
     case .cubic(var cubic):
-      let per = cubic.update(window: window.segments, acked: acked, minimumRTT: minimumRTT, now: now)
-      window.additiveIncrease(per: per, acked: acked)
+      cubic.acked(sample, view, window: &window)
       self = .cubic(cubic)
+    case .bbr(var bbr):
+      bbr.value.acked(sample, view, window: &window)
+      self = .bbr(bbr)
     }
   }
 
   /// The retransmission timer fired: what was learned of the path is forgotten. Linux: `set_state(TCP_CA_Loss)`,
-  /// `cubictcp_state()`.
+  /// `cubictcp_state()`, `bbr_set_state()`.
   mutating func timedOut() {
-    if case .cubic(var cubic) = self {
+    switch consume self {
+    case .reno: self = .reno
+    case .cubic(var cubic):
       cubic.timedOut()
       self = .cubic(cubic)
+    case .bbr(var bbr):
+      bbr.value.timedOut()
+      self = .bbr(bbr)
     }
   }
 
-  /// The reduction was needless: as it was before (RFC 9438 section 4.9). Linux: `undo_cwnd()`.
-  mutating func undone(_ before: CongestionControl) { self = before }
+  /// What a reduction that proves needless gives back (RFC 9438 section 4.9).
+  var memory: Cubic? {
+    switch self {
+    case .reno: nil
+    case .cubic(let cubic): cubic
+    case .bbr: nil
+    }
+  }
+
+  /// The reduction was needless: as it was before. Linux: `undo_cwnd()`.
+  mutating func undone(_ before: Cubic?) {
+    switch consume self {
+    case .reno: self = .reno
+    case .cubic(let cubic): self = .cubic(before ?? cubic)
+    case .bbr(var bbr):
+      bbr.value.undone()
+      self = .bbr(bbr)
+    }
+  }
 
   /// New data leaves, with `inFlight` segments in the network before it. Time spent idle does not count as time since the
   /// last reduction (RFC 9438 section 5.8). Linux: `cwnd_event(CA_EVENT_TX_START)`.
   @inline(__always)
-  mutating func transmitted(inFlight: Int, lastSent: Instant, now: Instant) {
-    if inFlight == 0, case .cubic(var cubic) = self {
+  mutating func transmitted(
+    inFlight: Int, lastSent: Instant, isAppLimited: Bool, mss: Int, now: Instant,
+    window: inout CongestionWindow
+  ) {
+    if inFlight == 0 { restarted(lastSent: lastSent, isAppLimited, mss, now: now, window: &window) }
+  }
+
+  private mutating func restarted(
+    lastSent: Instant, _ isAppLimited: Bool, _ mss: Int, now: Instant, window: inout CongestionWindow
+  ) {
+    switch consume self {
+    case .reno: self = .reno
+    case .cubic(var cubic):
       cubic.resumedAfterIdle(now: now, lastSent: lastSent)
       self = .cubic(cubic)
+    case .bbr(var bbr):
+      if isAppLimited { bbr.value.restarted(mss: mss, now: now, window: &window) }
+      self = .bbr(bbr)
     }
   }
 
   // MARK: How fast
 
-  /// Packets leave at `pacingRate`, not as the window allows. Linux: `SK_PACING_NEEDED`.
-  var isPaced: Bool {
+  /// The window is what the algorithm says, in recovery too: no reduction, and none for want of use. Linux: that there is
+  /// `cong_control()`.
+  var setsWindow: Bool {
     switch self {
-    case .reno, .cubic: false
+    case .reno: false
+    case .cubic: false
+    case .bbr: true
+    }
+  }
+
+  /// Packets leave at `pacingRate`, not as the window allows. Linux: `SK_PACING_NEEDED`.
+  var isPaced: Bool { setsWindow }
+
+  /// What is in the network is held down on purpose: what arrives meanwhile tells nothing of the bandwidth.
+  var holdsBack: Bool {
+    switch self {
+    case .reno: false
+    case .cubic: false
+    case .bbr(let bbr): bbr.value.mode == .probeRTT
+    }
+  }
+
+  /// How many windows a send buffer has to hold. Linux: `sndbuf_expand()`.
+  var windowsToBuffer: Int { setsWindow ? 3 : 2 }
+
+  /// What it tells its owner. Linux: `get_info()`.
+  func info(mss: Int) -> [UInt32] {
+    switch self {
+    case .reno: []
+    case .cubic: []
+    case .bbr(let bbr): bbr.value.info(mss: mss)
+    }
+  }
+
+  /// Segments of a packet, where there is enough to send. Linux: `min_tso_segs()`, `net.ipv4.tcp_min_tso_segs`.
+  var leastSegments: Int {
+    switch self {
+    case .reno: 2
+    case .cubic: 2
+    case .bbr(let bbr): bbr.value.leastSegments
     }
   }
 
@@ -98,122 +194,12 @@ enum CongestionControl {
   ///   - smoothed8: eight times the smoothed RTT, in microseconds.
   @inline(__always)
   func pacingRate(window: CongestionWindow, packetsOut: Int, mss: Int, smoothed8: Int64) -> UInt64 {
+    switch self {
+    case .bbr(let bbr): return bbr.value.pacingRate
+    default: break
+    }
     let slow = window.threshold.map { window.segments < $0 / 2 } ?? true
     let perSegment = UInt64(mss) &* (slow ? 16_000_000 : 9_600_000)
     return perSegment &* UInt64(max(window.segments, packetsOut)) / UInt64(max(smoothed8, 1))
-  }
-}
-
-/// The congestion window in segments, with its threshold and fractional growth. Linux: `snd_cwnd`, `snd_cwnd_cnt`.
-struct CongestionWindow {
-  /// RFC 6928: ten segments.
-  static let initialSegments = 10
-  static let clamp = 1 << 20
-
-  @Narrow<Int32> var segments = CongestionWindow.initialSegments
-  /// `nil`: not yet known, slow start.
-  @NarrowOptional var threshold: Int? = nil
-  @Narrow<Int32> private var fraction = 0
-
-  var isInSlowStart: Bool { threshold.map { segments < $0 } ?? true }
-
-  /// Linux: `tcp_slow_start()`; appropriate byte counting (RFC 3465) with no limit per ACK.
-  /// - Returns: segments left over once the threshold is reached.
-  mutating func slowStart(_ acked: Int) -> Int {
-    let target = min(segments + acked, threshold ?? Self.clamp)
-    let used = target - segments
-    segments = min(target, Self.clamp)
-    return acked - used
-  }
-
-  /// One more segment for every `per` acknowledged. Linux: `tcp_cong_avoid_ai()`.
-  mutating func additiveIncrease(per: Int, acked: Int) {
-    if fraction >= per {
-      fraction = 0
-      segments += 1
-    }
-    fraction += acked
-    if fraction >= per {
-      let steps = fraction / per
-      fraction -= steps * per
-      segments += steps
-    }
-    segments = min(segments, Self.clamp)
-  }
-
-  mutating func clearFraction() { fraction = 0 }
-}
-
-/// CUBIC (RFC 9438), in floating point: the integer cube roots of other stacks have overflowed.
-struct Cubic {
-  static let beta = 0.7
-  static let c = 0.4
-
-  private var epochStart = Instant.distantFuture
-  /// W_max; 0: not known.
-  private var windowMax = 0.0
-  /// cwnd_prior: the window at the last reduction.
-  private var windowPrior = 0.0
-  private var origin = 0.0
-  private var k = 0.0
-  private var reno = 0.0
-
-  mutating func slowStartThreshold(window: Int) -> Int {
-    epochStart = .distantFuture
-    let w = Double(window)
-    windowPrior = w
-    // Fast convergence, RFC 9438 4.7.
-    windowMax = w < windowMax ? w * (1 + Self.beta) / 2 : w
-    return max(2, Int(w * Self.beta))
-  }
-
-  /// - Returns: how many acknowledged segments earn one more.
-  mutating func update(window: Int, acked: Int, minimumRTT: Nanoseconds?, now: Instant) -> Int {
-    let w = Double(window)
-    if epochStart == .distantFuture {
-      epochStart = now
-      reno = w
-      if windowMax <= w {
-        k = 0
-        origin = w
-      } else {
-        k = Self.cubeRoot((windowMax - w) / Self.c)
-        origin = windowMax
-      }
-    }
-    let rtt = Double(minimumRTT?.rawValue ?? 0) / 1e9
-    let t = Double((now - epochStart).rawValue) / 1e9 + rtt
-    let offset = t - k
-    let target = origin + Self.c * offset * offset * offset
-    var per = target > w ? w / (target - w) : 100 * w
-    // RFC 9438 4.3: no slower than Reno with the same average window.
-    let alpha = reno < windowPrior ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
-    reno += alpha * Double(acked) / w
-    if reno > w { per = min(per, w / (reno - w)) }
-    // RFC 9438 4.2, at most half again per round trip: one segment per two acknowledged.
-    return Int(min(max(per, 2), 1e9))
-  }
-
-  /// RFC 9438 4.8: the next epoch has K = 0, and W_max is the window it begins with.
-  mutating func timedOut() {
-    epochStart = .distantFuture
-    windowMax = 0
-  }
-
-  mutating func resumedAfterIdle(now: Instant, lastSent: Instant) {
-    guard epochStart != .distantFuture, now > lastSent else { return }
-    epochStart = min(now, epochStart + (now - lastSent))
-  }
-
-  /// Newton's iteration; the core has no C mathematics library.
-  static func cubeRoot(_ value: Double) -> Double {
-    guard value > 0 else { return 0 }
-    var x = max(1.0, value / 3)
-    for _ in 0..<256 {
-      let next = (2 * x + value / (x * x)) / 3
-      if abs(next - x) < 1e-9 * x { return next }
-      x = next
-    }
-    return x
   }
 }

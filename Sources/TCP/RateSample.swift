@@ -4,6 +4,8 @@ import Timers
 /// What one ACK tells about delivery. Linux: `struct rate_sample`.
 struct RateSample {
   var priorDelivered: UInt32
+  /// Segments in the network before it.
+  var priorInFlight = 0
   var acked = 0
   /// Segments that this ACK or its SACK blocks told of for the first time.
   var newlyDelivered = 0
@@ -15,7 +17,10 @@ struct RateSample {
   /// tells nothing about the rate. Linux: `rs->delivered`, `rs->interval_us`.
   var delivered = 0
   var interval: Nanoseconds? = nil
+  /// Of the last packet that arrived; none of what was sent again. Linux: `ca_rtt_us`.
   var rtt: Nanoseconds? = nil
+  /// The peer may have held the ACK back. Linux: `FLAG_ACK_MAYBE_DELAYED`.
+  var isMaybeDelayed = false
   /// State at the departure of the most recently sent packet that was delivered.
   var sentDelivered: UInt32 = 0
   var sentDeliveredAt = Instant.origin
@@ -23,7 +28,9 @@ struct RateSample {
   var lastSentAt = Instant.origin
   var isAppLimited = false
   var hasPacket = false
+  /// When the first and the last of what SACKs told of, and was sent once, were sent.
   var sackRTTFirst: Instant? = nil
+  var sackRTTLast: Instant? = nil
 
   /// Linux: `tcp_rate_skb_delivered()`.
   mutating func note(_ block: TCPControlBlock) {

@@ -41,5 +41,5 @@ struct RecoveryState {
 struct CongestionSnapshot {
   @Narrow<Int32> var window: Int
   @NarrowOptional var threshold: Int?
-  var control: CongestionControl
+  var control: Cubic?
 }

@@ -25,7 +25,8 @@ extension TCPConnection {
     sender.noteEcho(segment.options, isNegotiated: hasTimestamps)
     var ack = Acknowledgment(
       priorUna: sender.sndUna, priorHighestSack: sender.highestSack,
-      sample: RateSample(priorDelivered: sender.delivered), sendBuffer: core.sendBuffer, socket: id)
+      sample: RateSample(priorDelivered: sender.delivered, priorInFlight: sender.inFlight),
+      sendBuffer: core.sendBuffer, socket: id)
     if acknowledged.isBefore(ack.priorUna) {
       // RFC 5961 5.2: only this far back is plausible, and nothing was acknowledged before the first byte.
       let plausible = min(UInt64(sender.maxWindow), sender.bytesAcknowledged)
@@ -198,7 +199,7 @@ extension TCPSender {
     }
     ack.sample.newlyLost = Int(lost)
     updateRate(&ack.sample, hasReneged: recovery.hasReneged, net: net)
-    if recovery.isReducing {
+    if recovery.isReducing && !congestion.setsWindow {
       reduceWindow(
         newlyDelivered: ack.sample.newlyDelivered, newlyLost: ack.sample.newlyLost, flags: ack.flags)
     } else {
@@ -206,7 +207,19 @@ extension TCPSender {
       if mayRaise { windowUsedSince = net.now }
       ack.sample.mayGrow = mayRaise && ack.sample.newlyDelivered > 0 && isWindowLimited
     }
-    congestion.acked(ack.sample, window: &window, minimumRTT: rtt.minimum, now: net.now)
+    let wasUnknown = window.threshold == nil
+    congestion.acked(
+      ack.sample,
+      CongestionView(
+        now: net.now, minimumRTT: rtt.minimum, smoothedRTT: rtt.hasSample ? rtt.smoothed : nil,
+        state: recovery.state, inFlight: inFlight, delivered: delivered, deliveredAt: deliveredAt,
+        nextDeparture: nextDeparture, mss: mssCache), window: &window)
+    if wasUnknown, window.threshold != nil, congestion.kind == .cubic {
+      net.counters.count(.TcpExtTCPHystartDelayDetect)
+      net.counters.count(.TcpExtTCPHystartDelayCwnd, by: UInt64(window.segments))
+    }
+    // Linux: in `bbr_update_min_rtt()`.
+    if congestion.holdsBack { appLimited = max(1, delivered &+ UInt32(truncatingIfNeeded: inFlight)) }
   }
 
   /// Linux: `tcp_may_raise_cwnd()`.
@@ -256,6 +269,8 @@ extension TCPSender {
   /// Takes acknowledged segments off the queue, and their round-trip times. Linux: `tcp_clean_rtx_queue()`.
   mutating func cleanRetransmitQueue(_ ack: inout Acknowledgment, net: inout Net) {
     var firstSent: Instant? = nil
+    var lastSent: Instant? = nil
+    let hadSACKed = sackedOut > 0
     var reorderedFrom: SequenceNumber? = nil
     while let acked = scoreboard.acknowledge(upTo: sndUna, memory: &writeQueuedMemory) {
       let block = acked.block
@@ -267,6 +282,7 @@ extension TCPSender {
         ack.flags.insert(.retransDataAcked)
       } else if !block.sacked.contains(.sacked) {
         if firstSent == nil { firstSent = block.sentAt }
+        lastSent = block.sentAt
         if reorderedFrom == nil { reorderedFrom = block.sequence }
         if block.endSequence.isAtOrBefore(recovery.highSeq) { ack.flags.insert(.originalSacked) }
       }
@@ -280,7 +296,10 @@ extension TCPSender {
       if !acked.isWhole { break }
     }
     if scoreboard.isHeadSACKed { ack.flags.insert(.sackReneging) }
-    updateRTT(firstSent: firstSent, &ack, net: net)
+    // A runt alone: its ACK may have been held back.
+    ack.sample.isMaybeDelayed =
+      ack.sample.acked == 1 && !hadSACKed && sndUna.offset(from: ack.priorUna) < mssCache
+    updateRTT(firstSent: firstSent, lastSent: lastSent, &ack, net: net)
     if !ack.flags.isDisjoint(with: [.dataAcked, .synAcked]) || isHeadNewer(than: ack.sample.sackRTTFirst) {
       ack.flags.insert(.setRetransmitTimer)
     }
@@ -310,19 +329,20 @@ extension TCPSender {
   /// RTT from the first segment that was sent once (Karn), else from the timestamp echo (RFC 7323 4).
   /// Linux: `tcp_ack_update_rtt()`.
   private mutating func updateRTT(
-    firstSent: Instant?, _ ack: inout Acknowledgment, net: borrowing Net
+    firstSent: Instant?, lastSent: Instant?, _ ack: inout Acknowledgment, net: borrowing Net
   ) {
     var measured: Nanoseconds? = nil
     if let firstSent, !ack.flags.contains(.retransDataAcked) {
       measured = net.now - firstSent
+      if let lastSent { ack.sample.rtt = net.now - lastSent }
     } else if let sacked = ack.sample.sackRTTFirst {
       measured = net.now - sacked
+      ack.sample.rtt = net.now - (ack.sample.sackRTTLast ?? sacked)
     } else if sawTimestamp && receivedEcho != 0 && ack.flags.contains(.dataAcked) {
       let elapsed = Int64(Int32(bitPattern: timestamp(net.now) &- receivedEcho))
       if elapsed >= 0 && elapsed < 240_000 { measured = .milliseconds(max(elapsed, 1)) }
     }
     guard let measured, measured >= .zero else { return }
-    ack.sample.rtt = measured
     rtt.sample(measured, acknowledged: sndUna.rawValue, next: sndNxt.rawValue, now: net.now)
     rtt.backoff = 0
   }

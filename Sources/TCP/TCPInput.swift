@@ -238,7 +238,7 @@ extension TCPConnection {
     wakeWriter(net: &net)
   }
 
-  /// Room for two windows of full segments, as they take memory in Linux: a power of two for data, headers and
+  /// Room for the congestion control's number of windows of full segments, as they take memory in Linux: a power of two for data, headers and
   /// `skb_shared_info`, and `sk_buff`. Linux: `tcp_sndbuf_expand()`.
   mutating func expandSendBuffer(most: Int) {
     if core.isSendBufferFixed { return }
@@ -246,7 +246,7 @@ extension TCPConnection {
     let perSegment = 1 << (Int.bitWidth - (data - 1).leadingZeroBitCount) + 256
     let segments = max(
       CongestionWindow.initialSegments, max(sender.window.segments, sender.recovery.reordering + 1))
-    let wanted = min(2 * segments * perSegment, most)
+    let wanted = min(sender.congestion.windowsToBuffer * segments * perSegment, most)
     if wanted > core.sendBuffer { core.sendBuffer = wanted }
   }
 

@@ -97,7 +97,7 @@ extension TCPConnection {
     bytes += UInt64(Self.gsoMaximum) >> UInt64((sender.rtt.minimum?.microseconds ?? 0) >> 9)
     // Loopback's segments may be longer than what a device cuts.
     let most = max(Self.gsoMaximum / mss, 1)
-    return min(max(Int(min(bytes, UInt64(Self.gsoMaximum))) / mss, 2), most)
+    return min(max(Int(min(bytes, UInt64(Self.gsoMaximum))) / mss, sender.congestion.leastSegments), most)
   }
 
   // MARK: Small queues

@@ -68,7 +68,10 @@ extension TCPConnection {
     if sender.inFlight != before {
       if sender.recovery.state != .recovery {
         sender.enterRecovery(isMarked: false, socket: id, net: &host.net)
-        sender.reduceWindow(newlyDelivered: 1, newlyLost: Int(sender.scoreboard.lostTotal &- lost), flags: [])
+        if !sender.congestion.setsWindow {
+          sender.reduceWindow(
+            newlyDelivered: 1, newlyLost: Int(sender.scoreboard.lostTotal &- lost), flags: [])
+        }
       }
       retransmitLost(host: &host)
     }

@@ -113,7 +113,7 @@ extension TCPSender {
   // MARK: Entering
 
   private var snapshotForUndo: CongestionSnapshot {
-    CongestionSnapshot(window: window.segments, threshold: currentThreshold, control: congestion)
+    CongestionSnapshot(window: window.segments, threshold: currentThreshold, control: congestion.memory)
   }
 
   /// Linux: `tcp_init_undo()`.
@@ -152,7 +152,7 @@ extension TCPSender {
     recovery.priorWindow = window.segments
     recovery.prrDelivered = 0
     recovery.prrOut = 0
-    window.threshold = congestion.lost(window: window.segments)
+    window.threshold = congestion.lost(window: window.segments, threshold: window.threshold)
     if ecn.contains(.isOn) { ecn.insert(.owesCWR) }
   }
 
@@ -188,7 +188,7 @@ extension TCPSender {
 
   /// The window ends at the threshold unless the reduction was undone. Linux: `tcp_end_cwnd_reduction()`.
   mutating func endReduction() {
-    guard let threshold = window.threshold,
+    guard let threshold = window.threshold, !congestion.setsWindow,
       recovery.state == .congestionWindowReduced || recovery.undoMarker != nil
     else { return }
     window.segments = max(threshold, 2)
@@ -207,7 +207,7 @@ extension TCPSender {
     {
       recovery.prior = snapshotForUndo
       recovery.priorWindow = window.segments
-      window.threshold = congestion.lost(window: window.segments)
+      window.threshold = congestion.lost(window: window.segments, threshold: window.threshold)
       beginUndo()
     }
     window.segments = max(1, inFlight + 1)

@@ -207,6 +207,7 @@ extension TCPSender {
       if !block.endSequence.isAfter(recovery.highSeq) { ack.flags.insert(.originalSacked) }
       // Of what was sent again it cannot be told which of them came: it is no RTT sample (Karn).
       if ack.sample.sackRTTFirst == nil { ack.sample.sackRTTFirst = block.sentAt }
+      ack.sample.sackRTTLast = block.sentAt
     }
     ack.flags.insert(.dataSacked)
     ack.sample.note(block)

@@ -109,7 +109,7 @@ struct TCPSender: ~Copyable {
   var deliveredMarked: UInt32 = 0
   var rate = DeliveryRate()
 
-  init(congestion: CongestionControl, reordering: Int, leastMemory: Int) {
+  init(congestion: consuming CongestionControl, reordering: Int, leastMemory: Int) {
     self.congestion = congestion
     recovery.reordering = reordering
     leastSendMemory = leastMemory

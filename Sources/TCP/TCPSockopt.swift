@@ -158,6 +158,12 @@ extension TCPLayer {
     sockets[index].sender.congestion = CongestionControl(kind)
   }
 
+  /// `TCP_CC_INFO`: `struct tcp_bbr_info` in words of the machine; the others have nothing to tell. Linux: `get_info()`.
+  public func congestionInfo(_ id: SocketID) throws(Errno) -> [UInt32] {
+    let index = try slot(id)
+    return sockets[index].sender.congestion.info(mss: sockets[index].sender.mssCache)
+  }
+
   /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to
   /// ride on, and sends one that is owed for what was read; or it enters one. Traffic changes it again. Linux:
   /// `__tcp_sock_set_quickack()`.

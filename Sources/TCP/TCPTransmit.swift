@@ -222,7 +222,9 @@ extension TCPConnection {
   /// Linux: `tcp_event_data_sent()`.
   private mutating func dataSent(_ payload: Int, segments: Int, net: inout Net) {
     // Nothing was in the network: time that is not the path's.
-    sender.congestion.transmitted(inFlight: sender.inFlight, lastSent: sender.lastSent, now: net.now)
+    sender.congestion.transmitted(
+      inFlight: sender.inFlight, lastSent: sender.lastSent, isAppLimited: sender.appLimited != 0,
+      mss: sender.mssCache, now: net.now, window: &sender.window)
     sender.lastSent = net.now
     if net.now - receiver.ack.lastDataAt < receiver.ack.timeout {
       receiver.ack.pingpong = min(receiver.ack.pingpong + 1, 8)

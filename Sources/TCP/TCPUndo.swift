@@ -26,8 +26,8 @@ extension TCPSender {
   private mutating func undoReduction(unmark: Bool) {
     if unmark { scoreboard.unmarkLost() }
     if let prior = recovery.prior {
-      if window.segments <= prior.window {
-        window.segments = prior.window
+      if congestion.setsWindow || window.segments <= prior.window {
+        if !congestion.setsWindow { window.segments = prior.window }
         congestion.undone(prior.control)
       }
       if let before = prior.threshold {

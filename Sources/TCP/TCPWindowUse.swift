@@ -22,7 +22,9 @@ extension TCPSender {
       return
     }
     windowUsed = max(windowUsed, packetsOut)
-    if shrinks && now - windowUsedSince >= rtt.timeout { shrinkUnusedWindow(now: now) }
+    if shrinks && !congestion.setsWindow && now - windowUsedSince >= rtt.timeout {
+      shrinkUnusedWindow(now: now)
+    }
   }
 
   /// Half way to what was used of it (RFC 2861 section 3.1). Linux: `tcp_cwnd_application_limited()`.
@@ -46,7 +48,7 @@ extension TCPSender {
   /// Before the first segment after a pause: a window that nothing has used for longer than an RTO is halved for each,
   /// down to the initial one (RFC 2861, RFC 5681 4.1). Linux: `tcp_slow_start_after_idle_check()`, `tcp_cwnd_restart()`.
   mutating func restartAfterIdle(now: Instant) {
-    guard lastSent != .origin,
+    guard lastSent != .origin, !congestion.setsWindow,
       now - max(lastSent, windowRestartedAt) > rtt.timeout
     else { return }
     let restart = min(CongestionWindow.initialSegments, window.segments)

@@ -78,7 +78,10 @@ struct CongestionRowsTests {
     var cubic = CongestionControl(.cubic)
     _ = cubic.lost(window: 1000)
     let before = grow(&cubic, from: 700, rtt: .milliseconds(100), for: .seconds(2))
-    cubic.transmitted(inFlight: 0, lastSent: .origin + .seconds(3), now: .origin + .seconds(103))
+    var window = CongestionWindow()
+    cubic.transmitted(
+      inFlight: 0, lastSent: .origin + .seconds(3), isAppLimited: false, mss: 1460,
+      now: .origin + .seconds(103), window: &window)
     let after = grow(
       &cubic, from: before, rtt: .milliseconds(100), for: .milliseconds(500), start: .origin + .seconds(103))
     #expect(after - before < 60)

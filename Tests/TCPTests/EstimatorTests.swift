@@ -63,6 +63,15 @@ extension RateSample {
   }
 }
 
+extension CongestionControl {
+  /// An ACK to a connection of which nothing else is known.
+  mutating func acked(
+    _ sample: RateSample, window: inout CongestionWindow, minimumRTT: Nanoseconds?, now: Instant
+  ) {
+    acked(sample, CongestionView(now: now, minimumRTT: minimumRTT), window: &window)
+  }
+}
+
 @Suite("RFC 5681, RFC 9438 congestion control")
 struct CongestionControlTests {
   @Test("RFC 6928: ten segments to begin with; slow start adds one per segment acknowledged")

@@ -147,7 +147,9 @@ struct UndoTests {
       _ = $0.sender.congestion.lost(window: 100)
     }
     try open.flight(10)
-    func knows100() -> Bool { open.inspect { "\($0.sender.congestion)".contains("windowMax: 100.0") } }
+    func knows100() -> Bool {
+      open.inspect { "\($0.sender.congestion.memory as Any)".contains("windowMax: 100.0") }
+    }
     #expect(knows100())
     open.echo = open.inspect { $0.sender.timestamp($0.sender.lastSent) }
     open.timeOut()

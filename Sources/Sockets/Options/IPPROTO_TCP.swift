@@ -164,10 +164,12 @@ extension OptionTable {
       })
     table.add(
       TCPOptionName.congestionInfo, "TCP_CC_INFO", .bytes,
-      // Neither has more to tell. Linux: `tcp_congestion_ops` without `get_info`.
       get: { (id, layer, _) throws(Errno) in
-        _ = try layer.tcp.options(id)
-        return []
+        var words: [UInt8] = []
+        for word in try layer.tcp.congestionInfo(id) {
+          unsafe withUnsafeBytes(of: word) { unsafe words.append(contentsOf: $0) }
+        }
+        return words
       })
     table.add(
       TCPOptionName.userTimeout, "TCP_USER_TIMEOUT", .int,

@@ -1,0 +1,184 @@
+import NetNamespace
+import TestSupport
+import Testing
+import Timers
+
+@testable import SwiftStack
+@testable import TCP
+
+/// BBR on a path of 40 Mbit/s and 20 ms there and back, which is 67 segments of 1,448 bytes.
+@Suite("BBR")
+struct BBRTests {
+  private func bulk(_ name: String = "bbr", loss: Double = 0, rate: UInt64 = 40_000_000) throws
+    -> BulkTransfer
+  {
+    var settings = NetSettings()
+    settings.tcpCongestionControl = name == "bbr" ? .bbr : .cubic
+    let bulk = try BulkTransfer(seed: 2, delay: .milliseconds(10), rate: rate, settings: settings)
+    bulk.wire.leftToRight.loss = loss
+    return bulk
+  }
+
+  private func info(_ bulk: BulkTransfer) throws -> TCPInfo { try #require(bulk.sender.tcpInfo) }
+
+  private func mode(_ bulk: BulkTransfer) -> BBR.Mode? {
+    let index = bulk.sender.id.index
+    return bulk.wire.left.stack.shards[0].inspect { shard -> BBR.Mode? in
+      switch shard.sockets.tcp.sockets[index].sender.congestion {
+      case .bbr(let bbr): return bbr.value.mode
+      default: return nil
+      }
+    }
+  }
+
+  /// Payload of so many megabits a second, for a second, less headers.
+  private func share(_ bytes: Int, of rate: Int, for seconds: Int = 1) -> Double {
+    Double(bytes) * 8 / Double(rate * seconds) * 1514 / 1448
+  }
+
+  @Test("BBR the pipe is full and the queue short: the path's rate at little more than its round trip")
+  func fills() throws {
+    let bulk = try bulk()
+    _ = bulk.run(for: .seconds(1))
+    #expect(mode(bulk) == .probeBandwidth)
+    let bytes = bulk.run(for: .seconds(3))
+    #expect(share(bytes, of: 40_000_000, for: 3) > 0.93)
+    let info = try info(bulk)
+    #expect(info.congestionControl == "bbr")
+    #expect(info.smoothedRTT < .milliseconds(30))
+    #expect((67...180).contains(info.congestionWindow))
+    #expect(info.totalRetransmissions == 0)
+    // 40 Mbit/s are 5 MB/s; the gains are 5/4 and 3/4.
+    #expect((3_400_000...6_300_000).contains(info.pacingBytesPerSecond))
+  }
+
+  @Test("BBR start-up ends when the rate grows no more, and takes back what it has queued")
+  func startup() throws {
+    let bulk = try bulk()
+    #expect(mode(bulk) == .startup)
+    var modes: [BBR.Mode] = []
+    for _ in 0..<60 {
+      _ = bulk.run(for: .milliseconds(10))
+      if let mode = mode(bulk), modes.last != mode { modes.append(mode) }
+    }
+    #expect(modes == [.startup, .drain, .probeBandwidth])
+    #expect(try info(bulk).slowStartThreshold != nil)
+  }
+
+  @Test(
+    "BBR loss is no sign of congestion: 2 % of frames lost, and four fifths of the rate; CUBIC has less than half"
+  )
+  func loss() throws {
+    var shares: [Double] = []
+    for name in ["bbr", "cubic"] {
+      let bulk = try bulk(name, loss: 0.02)
+      _ = bulk.run(for: .seconds(1))
+      shares.append(share(bulk.run(for: .seconds(4)), of: 40_000_000, for: 4))
+    }
+    #expect(shares[0] > 0.8)
+    #expect(shares[1] < 0.5)
+  }
+
+  @Test("BBR every ten seconds the window is four segments for 200 ms; then it is what it was")
+  func probesRTT() throws {
+    let bulk = try bulk(rate: 10_000_000)
+    _ = bulk.run(for: .seconds(9))
+    let before = try info(bulk).congestionWindow
+    var least = before
+    var spans = 0
+    for _ in 0..<200 {
+      _ = bulk.run(for: .milliseconds(10))
+      if mode(bulk) == .probeRTT { spans += 1 }
+      least = min(least, try info(bulk).congestionWindow)
+    }
+    #expect(least == 4)
+    #expect((20...32).contains(spans))
+    #expect(mode(bulk) == .probeBandwidth)
+    #expect(try info(bulk).congestionWindow >= before / 2)
+  }
+
+  @Test(
+    "BBR a path that becomes wider is noticed within a few cycles, one that becomes narrower within ten rounds"
+  )
+  func changes() throws {
+    let bulk = try bulk(rate: 10_000_000)
+    _ = bulk.run(for: .seconds(1))
+    bulk.wire.leftToRight.rate = 40_000_000
+    _ = bulk.run(for: .seconds(3))
+    #expect(share(bulk.run(for: .seconds(1)), of: 40_000_000) > 0.9)
+    bulk.wire.leftToRight.rate = 10_000_000
+    _ = bulk.run(for: .seconds(3))
+    #expect(share(bulk.run(for: .seconds(1)), of: 10_000_000) > 0.9)
+    #expect(try info(bulk).smoothedRTT < .milliseconds(60))
+  }
+
+  @Test("BBR a timeout: the window is one segment, and what it was when the path is back")
+  func timeout() throws {
+    let bulk = try bulk()
+    _ = bulk.run(for: .seconds(1))
+    let before = try info(bulk).congestionWindow
+    bulk.wire.leftToRight.loss = 1
+    _ = bulk.run(for: .milliseconds(400))
+    #expect(try info(bulk).congestionState == .loss)
+    #expect(try info(bulk).congestionWindow <= 4)
+    bulk.wire.leftToRight.loss = 0
+    _ = bulk.run(for: .seconds(2))
+    #expect(try info(bulk).congestionWindow * 2 >= before)
+    #expect(share(bulk.run(for: .seconds(1)), of: 40_000_000) > 0.9)
+  }
+
+  private func change(_ bulk: BulkTransfer, to kind: CongestionControlKind) {
+    let id = bulk.sender.id
+    let isDone = bulk.wire.left.stack.shards[0].inspect {
+      (try? $0.sockets.tcp.setCongestionControl(id, kind)) != nil
+    }
+    #expect(isDone)
+  }
+
+  @Test("BBR TCP_CONGESTION takes it on an open connection, and gives it back")
+  func changed() throws {
+    let bulk = try bulk("cubic")
+    _ = bulk.run(for: .milliseconds(300))
+    change(bulk, to: .bbr)
+    _ = bulk.run(for: .seconds(1))
+    #expect(try info(bulk).congestionControl == "bbr")
+    #expect(share(bulk.run(for: .seconds(1)), of: 40_000_000) > 0.9)
+    change(bulk, to: .cubic)
+    #expect(share(bulk.run(for: .seconds(1)), of: 40_000_000) > 0.8)
+  }
+
+  @Test("BBR an application that sends little now and then says nothing of the bandwidth")
+  func applicationLimited() throws {
+    let bulk = try bulk()
+    _ = bulk.run(for: .seconds(1))
+    let before = try info(bulk).pacingBytesPerSecond
+    for _ in 0..<20 {
+      _ = try? bulk.sender.send([UInt8](repeating: 1, count: 1000))
+      bulk.wire.run(for: .milliseconds(100)) {
+        while let bytes = try? bulk.reader.receive(upTo: 1 << 20), !bytes.isEmpty {}
+        return false
+      }
+    }
+    #expect(try info(bulk).pacingBytesPerSecond * 2 > before)
+  }
+
+  // MARK: Its filter
+
+  @Test("BBR the greatest of ten rounds, whatever comes in which order")
+  func filter() {
+    var random = RandomSource(seed: 4)
+    var filter = WindowedMaximum()
+    var seen: [(round: UInt32, value: Double)] = []
+    var round: UInt32 = 0
+    for _ in 0..<3000 {
+      round += random.next(below: 2)
+      let value = Double(random.next(below: 1000))
+      seen.append((round, value))
+      filter.note(value, round: round, window: 10)
+      seen.removeAll { round - $0.round > 10 }
+      let most = seen.map(\.value).max() ?? 0
+      // Three samples stand for all: never more than the greatest, seldom much less.
+      #expect(filter.value <= most && filter.value >= value)
+    }
+  }
+}
