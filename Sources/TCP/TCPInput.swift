@@ -17,6 +17,11 @@ extension TCPConnection {
     host.net.tracer.record(
       .tcp_rcv_established, skb: skb.serial, socket: id.rawValue, UInt64(segment.sequence.rawValue),
       UInt64(segment.payload), UInt64(segment.flags.rawValue))
+    // Such a one is not answered wherever it lies.
+    guard !segment.flags.isDisjoint(with: [.ack, .rst, .syn]) else {
+      skb.drop(.tcpFlags)
+      return []
+    }
     if let verdict = refuse(segment, host: &host) {
       skb.drop(verdict.reason)
       return verdict.answer

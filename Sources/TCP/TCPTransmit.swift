@@ -60,7 +60,9 @@ extension TCPConnection {
     let flags = block.flags
     var tcpOptions =
       flags.contains(.syn)
-      ? synOptions(isReply: flags.contains(.ack), cookie, net: host.net) : establishedOptions(net: host.net)
+      // Where both have opened at once the options are offered again, whatever the peer has said. Linux: `tcp_send_synack()`.
+      ? synOptions(isReply: flags.contains(.ack) && fastOpen.contains(.isPassive), cookie, net: host.net)
+      : establishedOptions(net: host.net)
     var header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: block.sequence,
       acknowledgment: flags.contains(.ack) ? receiver.rcvNxt : SequenceNumber(0),

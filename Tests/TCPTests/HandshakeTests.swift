@@ -148,6 +148,20 @@ struct HandshakeTests {
     #expect(try #require(peer.next()).payload == Array("hello".utf8))
   }
 
+  @Test(
+    "RFC 9293 3.5 simultaneous open: the SYN-ACK offers what the SYN did, though the peer's SYN offers nothing"
+  )
+  func simultaneousOffer() throws {
+    let peer = try ScriptedPeer()
+    let (socket, syn) = try peer.connecting()
+    peer.send(0x02, sequence: Variation.current.peerSequence)
+    let answer = try #require(peer.next())
+    for kind in [UInt8(2), 4, 8] {
+      #expect((answer.option(kind) == nil) == (syn.option(kind) == nil) && syn.option(kind) != nil)
+    }
+    withExtendedLifetime(socket) {}
+  }
+
   @Test("T2 a refused connection: ECONNREFUSED")
   func refused() throws {
     let peer = try ScriptedPeer()

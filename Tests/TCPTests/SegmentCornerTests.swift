@@ -244,4 +244,18 @@ struct SegmentCornerTests {
     #expect(open.peer.all().map(\.flags) == [0x12])
     withExtendedLifetime(server) {}
   }
+
+  @Test(
+    "RFC 9293 3.10.7.4 a segment with neither ACK nor SYN nor RST is dropped without an answer, wherever it lies",
+    arguments: [-100_000, -1, 0, 300, 200_000])
+  func nothingSet(distance: Int) throws {
+    for (flags, payload) in [(UInt8(0), [UInt8]()), (0, [1, 2, 3]), (0x01, []), (0x08, [1])] {
+      let open = try ScriptedConnection(peer: ScriptedPeer())
+      open.peer.send(
+        flags, sequence: open.sequence &+ UInt32(truncatingIfNeeded: distance), payload: payload)
+      open.peer.advance(.milliseconds(300))
+      #expect(open.peer.all().isEmpty)
+      #expect(open.socket.readiness == .writable)
+    }
+  }
 }

@@ -98,16 +98,18 @@ class Lab:
             self.inside(name, ["ip", "link", "set", "v0", "up"])
         return left, right
 
-    def stack(self, offload: str, cpu: str | None = None, more: list[str] | None = None) -> "Stack":
-        return Stack(self, offload, cpu, more or [])
+    def stack(
+        self, offload: str, cpu: str | None = None, more: list[str] | None = None, namespace: str | None = None
+    ) -> "Stack":
+        return Stack(self, offload, cpu, more or [], namespace or self.namespace())
 
 
 class Stack:
     """A running stack at 10.8.0.2, its TAP in a namespace with Linux at 10.8.0.1."""
 
-    def __init__(self, lab: Lab, offload: str, cpu: str | None, more: list[str]) -> None:
+    def __init__(self, lab: Lab, offload: str, cpu: str | None, more: list[str], namespace: str) -> None:
         self.lab = lab
-        self.namespace = lab.namespace()
+        self.namespace = namespace
         self.interface = lab.name("t")
         self.process = lab.start(
             [SWIFTSTACK, "up", self.interface, "--netns", self.namespace, "--address", "10.8.0.2/24",

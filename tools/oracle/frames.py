@@ -145,7 +145,9 @@ class FrameLog:
             self.first[flow] = sequence
         text = f"{self.port(source)} {self.port(destination)} "
         text += "".join(letter for bit, letter in FLAGS if flags & bit)
-        text += f" seq {self.relative(flow, sequence)} len {len(body) - size}"
+        # A reset of what nobody has a connection for is numbered 0 (RFC 9293 3.10.7.1).
+        is_zero = flags & 0x04 and sequence == 0
+        text += f" seq {'zero' if is_zero else self.relative(flow, sequence)} len {len(body) - size}"
         if flags & 0x10:
             text += f" ack {self.relative(other, acknowledgment)}"
         if flags & 2 or self.shows_windows:

@@ -1,6 +1,6 @@
 // The kernel's side of the measurements: plain blocking sockets.
 //
-//   bulk recv PORT                 accepts one connection, reads 256 KiB at a time to its end
+//   bulk recv PORT [N]             accepts N connections, or one, reads 256 KiB at a time to their end
 //   bulk send HOST PORT SECONDS    connects, writes 256 KiB at a time
 //   bulk echo PORT                 accepts one connection, returns what it gets
 //   bulk pingpong HOST PORT N      N round trips of one byte: mean and percentiles
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,21 +68,28 @@ static void report(unsigned long long bytes, double seconds) {
   printf("bytes=%llu seconds=%.6f bitsPerSecond=%.0f\n", bytes, seconds, seconds > 0 ? bytes * 8 / seconds : 0);
 }
 
-static void receive(const char *port) {
-  int connection = accept_at(listen_at(port));
+static void receive(const char *port, int count) {
+  int server = listen_at(port), open = count;
+  struct pollfd *ends = calloc(count, sizeof *ends);
+  for (int i = 0; i < count; i++) ends[i] = (struct pollfd){.fd = accept_at(server), .events = POLLIN};
   unsigned long long total = 0;
   double first = 0, last = 0;
-  for (;;) {
-    ssize_t count = recv(connection, chunk, CHUNK, 0);
-    if (count == 0) break;
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      if (errno == ECONNRESET) break;
-      fail("recv");
+  while (open > 0) {
+    if (count > 1 && poll(ends, count, -1) < 0 && errno != EINTR) fail("poll");
+    for (int i = 0; i < count; i++) {
+      if (ends[i].fd < 0 || (count > 1 && !ends[i].revents)) continue;
+      ssize_t bytes = recv(ends[i].fd, chunk, CHUNK, 0);
+      if (bytes < 0 && errno == EINTR) continue;
+      if (bytes < 0 && errno != ECONNRESET) fail("recv");
+      if (bytes <= 0) {
+        ends[i].fd = -1;
+        open--;
+        continue;
+      }
+      last = now();
+      if (first == 0) first = last;
+      total += bytes;
     }
-    last = now();
-    if (first == 0) first = last;
-    total += count;
   }
   report(total, last - first);
 }
@@ -169,7 +177,7 @@ static void idle(const char *host, const char *port, int count) {
 
 int main(int argc, char **argv) {
   const char *program = argc > 1 ? argv[1] : "";
-  if (!strcmp(program, "recv") && argc == 3) receive(argv[2]);
+  if (!strcmp(program, "recv") && (argc == 3 || argc == 4)) receive(argv[2], argc == 4 ? atoi(argv[3]) : 1);
   else if (!strcmp(program, "send") && argc == 5) send_for(argv[2], argv[3], atof(argv[4]));
   else if (!strcmp(program, "echo") && argc == 3) echo(argv[2]);
   else if (!strcmp(program, "pingpong") && argc == 5) pingpong(argv[2], argv[3], atoi(argv[4]));
@@ -177,7 +185,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(program, "connect") && argc == 5) connect_often(argv[2], argv[3], atoi(argv[4]));
   else if (!strcmp(program, "idle") && argc == 5) idle(argv[2], argv[3], atoi(argv[4]));
   else {
-    fprintf(stderr, "usage: bulk recv PORT | send HOST PORT SECONDS | echo PORT | pingpong HOST PORT N | accept PORT | "
+    fprintf(stderr, "usage: bulk recv PORT [N] | send HOST PORT SECONDS | echo PORT | pingpong HOST PORT N | accept PORT | "
                     "connect HOST PORT N | idle HOST PORT N\n");
     return 64;
   }
