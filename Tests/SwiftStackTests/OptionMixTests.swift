@@ -74,6 +74,20 @@ import Wire
     #expect(try value(client, 1, SocketOptionName.receiveLowWater) == 5000)
   }
 
+  @Test("S7 SO_RCVLOWAT: a fixed buffer stays, also where segments waste so much that its half does not fit")
+  func lowWaterKeepsFixedBuffer() throws {
+    let (fixed, free) = try stream()
+    try fixed.setsockopt(level: 1, name: SocketOptionName.receiveBuffer, 5000)
+    for (socket, peer) in [(fixed, free), (free, fixed)] {
+      try peer.send([UInt8](repeating: 1, count: 600))
+      wait()
+      let space = try value(socket, 1, SocketOptionName.receiveBuffer)
+      try socket.setsockopt(level: 1, name: SocketOptionName.receiveLowWater, space / 2)
+      let grown = try value(socket, 1, SocketOptionName.receiveBuffer)
+      #expect(socket === fixed ? grown == 10_000 : grown > space)
+    }
+  }
+
   @Test(
     "S3 SO_PEERNAME tells the other end while a connection opens and when it has ended, getpeername() does not"
   )
@@ -123,6 +137,20 @@ import Wire
     #expect(try server.ioctl(.unsent) == 0)
     wait()
     #expect(try server.ioctl(.unacknowledged) == 0)
+  }
+
+  @Test("S7 SIOCOUTQ counts what the peer has not acknowledged, SIOCOUTQNSD what has not been sent")
+  func queuesOfSilentPeer() throws {
+    let connection = try ScriptedConnection(peer: ScriptedPeer())
+    let socket = connection.socket
+    try socket.send([1, 2, 3, 4, 5])
+    #expect(connection.takeData() == [1, 2, 3, 4, 5])
+    #expect(try socket.ioctl(.unacknowledged) == 5 && socket.ioctl(.unsent) == 0)
+    try socket.setsockopt(level: 6, name: TCPOptionName.cork, 1)
+    try socket.send([6, 7])
+    #expect(try socket.ioctl(.unacknowledged) == 7 && socket.ioctl(.unsent) == 2)
+    connection.acknowledge()
+    #expect(try socket.ioctl(.unacknowledged) == 2 && socket.ioctl(.unsent) == 2)
   }
 
   @Test(

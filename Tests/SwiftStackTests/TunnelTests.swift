@@ -127,6 +127,22 @@ private final class Protocols: EgressClient {
     #expect(try bench.packets("sim1").isEmpty && bench.count("IpOutDiscards") == 1)
   }
 
+  @Test("P8 tunnel: the outer packet is of no connection, though the inner one keeps its own over loopback")
+  func overLoopback() throws {
+    let bench = try RouterBench()
+    let id = try bench.stack.hooks.registerTunnel {
+      Program(.encapsulate(Encapsulation(destination: RouterBench.server)))
+    }
+    var route = RouteEntry(IPv4Prefix("10.9.0.0/16")!)
+    route.tunnel = id
+    try bench.stack.addRoute(route, on: "lo")
+    try bench.filter("postrouting ip protocol udp ct state new accept")
+    try bench.filter("postrouting ip protocol 4 ct state new drop")
+    _ = try socket(bench).send([1], to: inside)
+    #expect(try bench.packets("sim1").map { $0[9] } == [4])
+    #expect(bench.stack.hooks.rules.map(\.packetCount) == [1, 0])
+  }
+
   @Test("P8 tunnel: a program takes the packet, and a UDP socket of the stack carries it (RFC 8086's manner)")
   func taken() throws {
     let bench = try RouterBench()

@@ -214,6 +214,8 @@ struct SynCookieTests {
     _ = try listening.server.accept()
     peer.send(
       0x18, sequence: listening.sequence, acknowledgment: answer.sequence &+ 1, payload: [1, 2, 3])
+    // The number is looked at again: nothing was kept of the ACK that was lost.
+    #expect(peer.host.counter("TcpExtSyncookiesRecv") == 3)
     let connection = try listening.server.accept()
     #expect(try connection.receive(upTo: 10) == [1, 2, 3])
   }

@@ -1,6 +1,5 @@
 import NetNamespace
 import NetTestSupport
-import Netfilter
 import SkBuff
 import Synchronization
 import TestSupport
@@ -8,6 +7,7 @@ import Testing
 import Timers
 import Wire
 
+@testable import Netfilter
 @testable import SwiftStack
 
 private typealias Hand = HandmadePacket
@@ -19,6 +19,30 @@ private func end(_ packet: [UInt8], source: Bool) -> SocketAddress {
   let address = IPv4Address(packet[place], packet[place + 1], packet[place + 2], packet[place + 3])
   let port = UInt16(packet[source ? 20 : 22]) << 8 | UInt16(packet[source ? 21 : 23])
   return SocketAddress(address, port: port)
+}
+
+extension SkBuffPool {
+  fileprivate func packet(_ bytes: [UInt8]) -> SkBuff? {
+    guard var skb = allocate(headroom: 64, linear: bytes.count) else { return nil }
+    unsafe skb.put(bytes.span.bytes)
+    skb.setNetworkHeader()
+    skb.etherType = .ipv4
+    return skb
+  }
+}
+
+extension Hooks {
+  /// What comes of a packet between the first hook and the last.
+  fileprivate mutating func pass(
+    _ bytes: [UInt8], by interface: InterfaceIndex, net: inout Net, between: () -> Void
+  ) -> [UInt8]? {
+    guard var skb = net.pool.packet(bytes),
+      verdict(.prerouting, on: &skb, interface: interface, net: &net).passes
+    else { return nil }
+    between()
+    guard verdict(.postrouting, on: &skb, interface: interface, net: &net).passes else { return nil }
+    return skb.copyBytes()
+  }
 }
 
 /// The connections of a stack of several queues: its packets come in by any of them, those of one connection's two directions
@@ -258,15 +282,24 @@ private func end(_ packet: [UInt8], source: Bool) -> SocketAddress {
 
     /// What comes of a packet between two hooks.
     func pass(_ bytes: [UInt8], between: () -> Void = {}) -> [UInt8]? {
-      guard var skb = memory.pool.allocate(headroom: 64, linear: bytes.count) else { return nil }
-      unsafe skb.put(bytes.span.bytes)
-      skb.setNetworkHeader()
-      skb.etherType = .ipv4
-      guard hooks.verdict(.prerouting, on: &skb, interface: interface, net: &net).passes else { return nil }
-      between()
-      guard hooks.verdict(.postrouting, on: &skb, interface: interface, net: &net).passes else { return nil }
-      return skb.copyBytes()
+      hooks.pass(bytes, by: interface, net: &net, between: between)
     }
+    /// A packet that one between the hooks throws away.
+    func lose(_ bytes: [UInt8]) {
+      guard var skb = net.pool.packet(bytes) else { return }
+      #expect(hooks.verdict(.prerouting, on: &skb, interface: interface, net: &net).passes)
+    }
+  }
+
+  @Test("P4 several queues: for packets that are thrown away no more than eight connections of each are held")
+  func heldForNone() {
+    let connections = StackConnections()
+    let places = [Place(0, of: connections), Place(1, of: connections)]
+    for port in UInt16(1000)..<1100 {
+      let packet = Hand.udp(SocketAddress(client, port: port), SocketAddress(server, port: 53), [1])
+      places[Int(port) % 2].lose(packet)
+    }
+    connections.withConnections { #expect($0.table.count == 16 && $0.count == 0) }
   }
 
   @Test(
@@ -295,6 +328,25 @@ private func end(_ packet: [UInt8], source: Bool) -> SocketAddress {
     }
     #expect(here.pass(packet, between: others) == packet)
     connections.withConnections { #expect($0.count == 21) }
+  }
+
+  @Test("P4 several queues: each queue of a stack has its own places for connections between the hooks")
+  func placesOfQueues() throws {
+    let bench = try RouterBench(queues: 2)
+    try bench.stack.hooks.trackConnections(true)
+    let (here, other) = (bench.stack.shards[0], bench.stack.shards[1])
+    func pass(_ port: UInt16, at shard: LockedShard, between: () -> Void = {}) -> Bool {
+      let packet = Hand.udp(SocketAddress(client, port: port), SocketAddress(server, port: 53), [1])
+      return shard.inspect {
+        let interface = $0.ethernet
+        return $0.host.internet.hooks.pass(packet, by: interface, net: &$0.host.net, between: between) != nil
+      }
+    }
+    func others() {
+      for port in UInt16(100)..<120 { #expect(pass(port, at: other)) }
+    }
+    #expect(pass(4000, at: here, between: others))
+    #expect(bench.stack.hooks.connections.count == 21)
   }
 
   /// Flows that all threads pass packets of.
