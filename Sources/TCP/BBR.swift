@@ -76,10 +76,26 @@ struct BBR {
   private(set) var pacingRate = UInt64.max
   private var hasSeenRTT = false
 
+  /// The connection is open, or takes it up: a first rate from the window and the RTT, of which a millisecond is thought where
+  /// none was measured. Linux: `bbr_init()`.
+  mutating func begin(_ view: CongestionView, window: inout CongestionWindow) {
+    window.threshold = nil
+    leastRTT = view.minimumRTT
+    leastRTTSeen = view.now
+    roundEnd = view.delivered
+    epochSince = view.now
+    setFirstRate(view, window: window.segments)
+  }
+
+  private mutating func setFirstRate(_ view: CongestionView, window: Int) {
+    hasSeenRTT = view.smoothedRTT != nil
+    let rtt = max(view.smoothedRTT ?? .milliseconds(1), .microseconds(1))
+    pacingRate = rate(Double(window) * 1e9 / Double(rtt.rawValue), gain: Self.highGain, mss: view.mss)
+  }
+
   // MARK: An ACK
 
   mutating func acked(_ sample: RateSample, _ view: CongestionView, window: inout CongestionWindow) {
-    if leastRTTSeen == .origin { leastRTTSeen = view.now }
     noteBandwidth(sample, view)
     noteAggregation(sample, view, window: window.segments)
     advancePhase(sample, view)
@@ -116,7 +132,7 @@ struct BBR {
         extra = (0, extra.current)
       }
     }
-    var expected = Int(bandwidth.value * Double((view.deliveredAt - epochSince).rawValue) / 1e9)
+    var expected = segments(in: view.deliveredAt - epochSince)
     if epochAcked <= expected || epochAcked + sample.newlyDelivered >= 1 << 20 {
       epochAcked = 0
       epochSince = view.deliveredAt
@@ -226,20 +242,14 @@ struct BBR {
   // MARK: What follows from the model
 
   private func rate(_ segmentsPerSecond: Double, gain: Double, mss: Int) -> UInt64 {
-    UInt64(min(segmentsPerSecond * Double(mss) * gain * Self.margin, 1e18))
+    UInt64(min(max(segmentsPerSecond * Double(mss) * gain * Self.margin, 1), 1e18))
   }
 
   private mutating func setPacingRate(_ view: CongestionView, window: Int) {
-    if !hasSeenRTT {
-      if let smoothed = view.smoothedRTT, smoothed > .zero {
-        hasSeenRTT = true
-        pacingRate = rate(
-          Double(window) * 1e9 / Double(smoothed.rawValue), gain: Self.highGain, mss: view.mss)
-      }
-    }
+    if !hasSeenRTT && view.smoothedRTT != nil { setFirstRate(view, window: window) }
     let wanted = rate(bandwidth.value, gain: pacingGain, mss: view.mss)
     // Until the pipe is full it only becomes faster.
-    if isFull || wanted > pacingRate || pacingRate == .max { pacingRate = max(wanted, 1) }
+    if isFull || wanted > pacingRate { pacingRate = wanted }
   }
 
   /// Segments that a gain wants in the network: what the bandwidth takes in the least RTT, and what offload needs at both ends.
@@ -251,6 +261,11 @@ struct BBR {
     guard let leastRTT else { return CongestionWindow.initialSegments }
     let segments = bandwidth.value * Double(leastRTT.rawValue) / 1e9 * gain
     return Int(min(segments.rounded(.up), Double(CongestionWindow.clamp)))
+  }
+
+  /// What the bandwidth delivers in such a time.
+  private func segments(in span: Nanoseconds) -> Int {
+    Int(min(max(bandwidth.value * Double(span.rawValue) / 1e9, 0), 1e15))
   }
 
   /// Three packets of segments may be on their way without being in the network, and a delayed ACK is for two.
@@ -273,7 +288,7 @@ struct BBR {
   /// What will be in the network when the next packet leaves.
   private func inNetwork(_ now: Int, _ view: CongestionView) -> Int {
     let ahead = max(view.nextDeparture - view.now, .zero)
-    let delivered = Int(bandwidth.value * Double(ahead.rawValue) / 1e9)
+    let delivered = segments(in: ahead)
     return max(0, now + (pacingGain > 1 ? packetSegments(view.mss) : 0) - delivered)
   }
 
@@ -284,8 +299,7 @@ struct BBR {
     if acked > 0 && !followsRecovery(sample, view, window: &window) {
       var target = product(gain)
       if isFull {
-        let most = bandwidth.value * Double(Self.mostAggregation.rawValue) / 1e9
-        target += min(max(extra.current, extra.last), Int(most))
+        target += min(max(extra.current, extra.last), segments(in: Self.mostAggregation))
       }
       target = quantized(target, mss: view.mss)
       if isFull {
@@ -355,7 +369,7 @@ struct BBR {
     epochSince = now
     epochAcked = 0
     if mode == .probeBandwidth {
-      pacingRate = max(rate(bandwidth.value, gain: 1, mss: mss), 1)
+      pacingRate = rate(bandwidth.value, gain: 1, mss: mss)
     } else if mode == .probeRTT {
       endProbe(now, window: &window)
     }

@@ -45,6 +45,19 @@ enum CongestionControl: ~Copyable {
 
   // MARK: What happened
 
+  /// The connection is open, or changes to this algorithm: what is known of the path by now. Linux: `init()`.
+  mutating func begin(_ view: CongestionView, window: inout CongestionWindow) {
+    switch consume self {
+    case .reno: self = .reno
+    case .cubic(var cubic):
+      cubic.start = HyStart(delivered: view.delivered)
+      self = .cubic(cubic)
+    case .bbr(var bbr):
+      bbr.value.begin(view, window: &window)
+      self = .bbr(bbr)
+    }
+  }
+
   /// Segments were lost, or the network marks congestion: an episode begins. RFC 5681 equation 4 for Reno, RFC 9438 4.6 for
   /// CUBIC; BBR remembers the window. Linux: `ssthresh()`.
   ///

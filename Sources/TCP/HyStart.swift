@@ -27,6 +27,8 @@ struct HyStart {
   @Narrow<UInt8> private var count = 0
   @Narrow<UInt8> private var rounds = 0
 
+  init(delivered: UInt32 = 0) { roundEnd = delivered }
+
   /// An ACK of the first slow start.
   ///
   /// - Parameter delivered: segments that have reached the peer, ever, with those of the ACK.

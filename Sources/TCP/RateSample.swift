@@ -34,6 +34,8 @@ struct RateSample {
 
   /// Linux: `tcp_rate_skb_delivered()`.
   mutating func note(_ block: TCPControlBlock) {
+    // A SYN, which nothing was delivered before.
+    guard block.deliveredAt != .origin else { return }
     if !hasPacket || block.sentAt >= lastSentAt {
       hasPacket = true
       sentDelivered = block.delivered

@@ -208,18 +208,22 @@ extension TCPSender {
       ack.sample.mayGrow = mayRaise && ack.sample.newlyDelivered > 0 && isWindowLimited
     }
     let wasUnknown = window.threshold == nil
-    congestion.acked(
-      ack.sample,
-      CongestionView(
-        now: net.now, minimumRTT: rtt.minimum, smoothedRTT: rtt.hasSample ? rtt.smoothed : nil,
-        state: recovery.state, inFlight: inFlight, delivered: delivered, deliveredAt: deliveredAt,
-        nextDeparture: nextDeparture, mss: mssCache), window: &window)
+    congestion.acked(ack.sample, congestionView(now: net.now), window: &window)
     if wasUnknown, window.threshold != nil, congestion.kind == .cubic {
       net.counters.count(.TcpExtTCPHystartDelayDetect)
       net.counters.count(.TcpExtTCPHystartDelayCwnd, by: UInt64(window.segments))
     }
     // Linux: in `bbr_update_min_rtt()`.
     if congestion.holdsBack { appLimited = max(1, delivered &+ UInt32(truncatingIfNeeded: inFlight)) }
+  }
+
+  @inline(__always)
+  func congestionView(now: Instant) -> CongestionView {
+    CongestionView(
+      now: now, minimumRTT: rtt.minimum, smoothedRTT: rtt.hasSample ? rtt.smoothed : nil,
+      state: recovery.state,
+      inFlight: inFlight, delivered: delivered, deliveredAt: deliveredAt, nextDeparture: nextDeparture,
+      mss: mssCache)
   }
 
   /// Linux: `tcp_may_raise_cwnd()`.

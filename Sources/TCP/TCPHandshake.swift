@@ -74,6 +74,12 @@ extension TCPConnection {
     sender.congestion = CongestionControl(options.congestionControl ?? net.settings.tcpCongestionControl)
   }
 
+  /// Linux: `tcp_init_congestion_control()`.
+  mutating func beginCongestionControl(now: Instant) {
+    sender.congestion.begin(sender.congestionView(now: now), window: &sender.window)
+    if sender.congestion.isPaced { updatePacingRate() }
+  }
+
   /// RFC 9293 3.10.7.3.
   mutating func receiveInSynSent(
     _ skb: consuming SkBuff, _ segment: IncomingSegment, _ cache: inout FastOpenCache, host: inout Host
@@ -208,6 +214,7 @@ extension TCPConnection {
     sender.retransmitStamp = .origin
     sender.retransmits = 0
     if !sender.rtt.hasSample { sender.rtt.useInitialFallback() }
+    beginCongestionControl(now: net.now)
     applyKeepAlive(net: net)
     expandSendBuffer(most: net.settings.tcpWriteMemory.most)
     sender.noSpace = true

@@ -167,9 +167,9 @@ extension TCPSender {
 
   /// Proportional rate reduction (RFC 6937). Linux: `tcp_cwnd_reduction()`.
   mutating func reduceWindow(newlyDelivered: Int, newlyLost: Int, flags: AckFlags) {
-    guard newlyDelivered > 0, recovery.priorWindow > 0, let threshold = window.threshold else {
-      return
-    }
+    guard newlyDelivered > 0, recovery.priorWindow > 0 else { return }
+    // None where another algorithm began the recovery.
+    let threshold = window.threshold ?? Int(Int32.max)
     recovery.prrDelivered += newlyDelivered
     let delta = threshold - inFlight
     var allowed: Int

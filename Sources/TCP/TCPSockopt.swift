@@ -151,11 +151,14 @@ extension TCPLayer {
   }
 
   /// `TCP_CONGESTION`. Linux: `tcp_set_congestion_control()`.
-  public mutating func setCongestionControl(_ id: SocketID, _ kind: CongestionControlKind) throws(Errno) {
+  public mutating func setCongestionControl(
+    _ id: SocketID, _ kind: CongestionControlKind, net: borrowing Net
+  ) throws(Errno) {
     let index = try slot(id)
-    guard sockets[index].options.congestionControl != kind else { return }
     sockets[index].options.congestionControl = kind
+    guard sockets[index].sender.congestion.kind != kind else { return }
     sockets[index].sender.congestion = CongestionControl(kind)
+    if sockets[index].state.isConnected { sockets[index].beginCongestionControl(now: net.now) }
   }
 
   /// `TCP_CC_INFO`: `struct tcp_bbr_info` in words of the machine; the others have nothing to tell. Linux: `get_info()`.

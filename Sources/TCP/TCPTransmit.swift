@@ -224,9 +224,11 @@ extension TCPConnection {
   /// Linux: `tcp_event_data_sent()`.
   private mutating func dataSent(_ payload: Int, segments: Int, net: inout Net) {
     // Nothing was in the network: time that is not the path's.
+    let wasIdle = sender.inFlight == 0
     sender.congestion.transmitted(
       inFlight: sender.inFlight, lastSent: sender.lastSent, isAppLimited: sender.appLimited != 0,
       mss: sender.mssCache, now: net.now, window: &sender.window)
+    if wasIdle && sender.congestion.isPaced { updatePacingRate() }
     sender.lastSent = net.now
     if net.now - receiver.ack.lastDataAt < receiver.ack.timeout {
       receiver.ack.pingpong = min(receiver.ack.pingpong + 1, 8)

@@ -39,7 +39,7 @@ extension TCPSender {
     }
     recovery.prior = nil
     recovery.undoMarker = nil
-    // What is lost all the same is looked for anew.
+    // What still is in the order of sending may be lost all the same.
     rack.hasAdvanced = true
   }
 

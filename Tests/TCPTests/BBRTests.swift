@@ -130,7 +130,7 @@ struct BBRTests {
   private func change(_ bulk: BulkTransfer, to kind: CongestionControlKind) {
     let id = bulk.sender.id
     let isDone = bulk.wire.left.stack.shards[0].inspect {
-      (try? $0.sockets.tcp.setCongestionControl(id, kind)) != nil
+      (try? $0.sockets.tcp.setCongestionControl(id, kind, net: $0.host.net)) != nil
     }
     #expect(isDone)
   }
@@ -160,6 +160,118 @@ struct BBRTests {
       }
     }
     #expect(try info(bulk).pacingBytesPerSecond * 2 > before)
+  }
+
+  // MARK: How it begins
+
+  @Test(
+    "BBR without an RTT of the handshake a millisecond is thought: nothing waits for long, and data that is lost goes again"
+  )
+  func withoutRTT() throws {
+    var settings = NetSettings()
+    settings.tcpCongestionControl = .bbr
+    let peer = try ScriptedPeer(hostPort: 7100, settings: settings, probesTails: true)
+    let listener = try peer.host.stack.socket(.tcp)
+    listener.isNonBlocking = true
+    try listener.bind(to: SocketAddress(.any, port: 7100))
+    try listener.listen()
+    peer.send(0x02, sequence: 1000, options: [2, 4, 5, 0xB4, 1, 1, 4, 2])
+    let base = try #require(peer.next()).sequence &+ 1
+    // The SYN-ACK goes twice: of which of them the ACK is cannot be told.
+    peer.advance(.milliseconds(1200))
+    _ = peer.all()
+    peer.send(0x10, sequence: 1001, acknowledgment: base)
+    let socket = try listener.accept()
+    socket.isNonBlocking = true
+    try socket.send([UInt8](repeating: 1, count: 40_000))
+    // The client's request tells nothing of what was sent.
+    peer.send(0x18, sequence: 1001, acknowledgment: base, payload: [1, 2, 3])
+    var acknowledged = base
+    for _ in 0..<40 {
+      peer.advance(.milliseconds(100))
+      for segment in peer.all() where segment.sequence == acknowledged {
+        acknowledged &+= UInt32(segment.payload.count)
+      }
+      peer.send(0x10, sequence: 1004, acknowledgment: acknowledged)
+    }
+    #expect(acknowledged &- base == 40_000)
+  }
+
+  @Test(
+    "BBR chosen on an open connection: no threshold, the RTT that is known; the same again changes nothing")
+  func chosen() throws {
+    let open = try ScriptedConnection.withSACK(rtt: .milliseconds(100))
+    let socket = open.socket.id
+    func choose(_ kind: CongestionControlKind) {
+      let isDone = open.peer.host.stack.shards[0].inspect {
+        (try? $0.sockets.tcp.setCongestionControl(socket, kind, net: $0.host.net)) != nil
+      }
+      #expect(isDone)
+    }
+    open.inspect {
+      $0.sender.window.threshold = 7
+      $0.sender.window.segments = 10
+    }
+    choose(.bbr)
+    #expect(open.info.slowStartThreshold == nil)
+    // Ten segments of 1,460 bytes in 100 ms, 2.89 times that, less a hundredth.
+    #expect((410_000...425_000).contains(open.info.pacingBytesPerSecond))
+    let words = open.inspect { $0.sender.congestion.info(mss: 1460) }
+    #expect(words[2] == 100_000)
+    open.inspect { $0.sender.window.segments = 20 }
+    choose(.bbr)
+    #expect((410_000...425_000).contains(open.info.pacingBytesPerSecond))
+  }
+
+  @Test("RFC 6937 a recovery that BBR began goes on under Reno: no burst")
+  func recoveryGoesOn() throws {
+    let open = try ScriptedConnection.withSACK(rtt: .milliseconds(100))
+    let base = try open.flight(10)
+    open.inspect {
+      $0.sender.recovery.priorWindow = 10
+      $0.sender.recovery.prrOut = 1
+      $0.sender.recovery.prrDelivered = 0
+      $0.sender.window.threshold = nil
+      $0.sender.reduceWindow(newlyDelivered: 2, newlyLost: 1, flags: [])
+    }
+    #expect(open.info.congestionWindow == 12)
+    open.acknowledge(base: base, upTo: 10)
+  }
+
+  @Test("BBR after a pause the next packets leave at the path's rate, whatever the phase was")
+  func pause() throws {
+    let bulk = try bulk()
+    _ = bulk.run(for: .seconds(1))
+    for round in 0..<10 {
+      // What is queued leaves first.
+      bulk.wire.run(for: round == 0 ? .seconds(4) : .milliseconds(130)) {
+        while let bytes = try? bulk.reader.receive(upTo: 1 << 20), !bytes.isEmpty {}
+        return false
+      }
+      _ = try? bulk.sender.send([UInt8](repeating: 1, count: 1000))
+      #expect((4_200_000...5_200_000).contains(try info(bulk).pacingBytesPerSecond))
+    }
+  }
+
+  @Test("BBR, HyStart++ rounds are counted from what was delivered when they begin, however much that is")
+  func late() {
+    for first in [UInt32(1000), 0x8000_03E8] {
+      var start = HyStart(delivered: first)
+      var delivered = first
+      var phases: [HyStart.Phase] = []
+      for round in 0..<3 {
+        let begin = delivered
+        for _ in 0..<10 {
+          var sample = RateSample.delivered(1)
+          sample.hasPacket = true
+          sample.sentDelivered = begin
+          sample.rtt = .milliseconds(20 + 10 * Int64(round))
+          delivered &+= 1
+          phases.append(start.acked(sample, delivered: delivered))
+        }
+      }
+      #expect(phases.last == .conservative)
+    }
   }
 
   // MARK: Its filter

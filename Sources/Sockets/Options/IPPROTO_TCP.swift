@@ -156,11 +156,11 @@ extension OptionTable {
         let kind = try layer.tcp.options(id).congestionControl ?? host.net.settings.tcpCongestionControl
         return Array(kind.name.utf8)
       },
-      set: { (name, id, layer, _) throws(Errno) in
+      set: { (name, id, layer, host) throws(Errno) in
         let wanted = CongestionControlKind.allCases.first { Array($0.name.utf8) == name }
         // ENOENT: no such algorithm.
         guard let wanted else { throw Errno(rawValue: 2) }
-        try layer.tcp.setCongestionControl(id, wanted)
+        try layer.tcp.setCongestionControl(id, wanted, net: host.net)
       })
     table.add(
       TCPOptionName.congestionInfo, "TCP_CC_INFO", .bytes,
