@@ -26,9 +26,7 @@ public struct Sysctl: Sendable {
     case memory(Path<(least: Int, initial: Int, most: Int)?>)
     case ports(Path<ClosedRange<UInt16>>)
     case congestionControl(Path<CongestionControlKind>)
-    case fastOpen(Path<FastOpenUse>)
     case fastOpenKeys(Path<FastOpenKeys?>)
-    case lossDetection(Path<LossDetection>)
     case reversePathFilter(Path<ReversePathFilter>)
     case multipathHash(Path<MultipathHash>)
   }
@@ -72,11 +70,9 @@ public struct Sysctl: Sendable {
       let value = settings[keyPath: path]
       return "\(value.lowerBound) \(value.upperBound)"
     case .congestionControl(let path): return settings[keyPath: path].name
-    case .fastOpen(let path): return "\(settings[keyPath: path].rawValue)"
     case .fastOpenKeys(let path):
       // As Linux shows a key that was not picked yet.
       return "\(settings[keyPath: path] ?? FastOpenKeys(primary: .init(0, 0)))"
-    case .lossDetection(let path): return "\(settings[keyPath: path].rawValue)"
     case .reversePathFilter(let path): return "\(settings[keyPath: path].rawValue)"
     case .multipathHash(let path): return "\(settings[keyPath: path].rawValue)"
     }
@@ -120,16 +116,12 @@ public struct Sysctl: Sendable {
           name, text, .ENOENT, "there are " + kinds.map(\.name).joined(separator: " and "))
       }
       settings[keyPath: path] = kind
-    case .fastOpen(let path):
-      settings[keyPath: path] = FastOpenUse(rawValue: try number(text, in: 0...Self.most))
     case .fastOpenKeys(let path):
       guard let keys = FastOpenKeys(text) else {
         throw SysctlError(
           name, text, .EINVAL, "a key is four words of hexadecimal digits with - between them")
       }
       settings[keyPath: path] = keys
-    case .lossDetection(let path):
-      settings[keyPath: path] = LossDetection(rawValue: try number(text, in: 0...255))
     case .reversePathFilter(let path):
       settings[keyPath: path] = ReversePathFilter(rawValue: try number(text, in: 0...2)) ?? .off
     case .multipathHash(let path):
@@ -257,7 +249,7 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_early_retrans", .count(\.tcpEarlyRetransmit, 0...4)),
     Sysctl("net.ipv4.tcp_ecn", .count(\.tcpECN, 0...2)),
     Sysctl("net.ipv4.tcp_ecn_fallback", .flag(\.tcpECNFallback)),
-    Sysctl("net.ipv4.tcp_fastopen", .fastOpen(\.tcpFastOpen)),
+    Sysctl("net.ipv4.tcp_fastopen", .count(\.tcpFastOpen.rawValue, 0...most)),
     Sysctl(
       "net.ipv4.tcp_fastopen_blackhole_timeout_sec",
       .time(\.tcpFastOpenBlackholeTimeout, unit: second, seconds)),
@@ -279,7 +271,7 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_orphan_retries", .count(\.tcpOrphanRetries, 0...255)),
     Sysctl("net.ipv4.tcp_probe_interval", .time(\.tcpProbeInterval, unit: second, seconds)),
     Sysctl("net.ipv4.tcp_probe_threshold", .count(\.tcpProbeThreshold, 0...most)),
-    Sysctl("net.ipv4.tcp_recovery", .lossDetection(\.tcpRecovery)),
+    Sysctl("net.ipv4.tcp_recovery", .count(\.tcpRecovery.rawValue, 0...255)),
     Sysctl("net.ipv4.tcp_reordering", .count(\.tcpReordering, 1...most)),
     Sysctl("net.ipv4.tcp_retries1", .count(\.tcpRetries1, 0...255)),
     Sysctl("net.ipv4.tcp_retries2", .count(\.tcpRetries2, 0...255)),

@@ -17,6 +17,10 @@ public struct SentOrder: ~Copyable {
     guard let header = unsafe head else { return nil }
     return unsafe SkBuffQueue.Position(header)
   }
+  @inlinable public var last: SkBuffQueue.Position? {
+    guard let header = unsafe tail else { return nil }
+    return unsafe SkBuffQueue.Position(header)
+  }
   @inlinable public func position(after place: SkBuffQueue.Position) -> SkBuffQueue.Position? {
     guard let header = unsafe place.header.pointee.sentAfter else { return nil }
     return unsafe SkBuffQueue.Position(header)
@@ -33,18 +37,11 @@ public struct SentOrder: ~Copyable {
   @inlinable @inline(__always)
   public mutating func append(_ place: SkBuffQueue.Position) {
     if unsafe place.header == tail { return }
-    remove(place)
-    unsafe place.header.pointee.sentBefore = tail
-    if let tail = unsafe tail {
-      unsafe tail.pointee.sentAfter = place.header
-    } else {
-      unsafe head = place.header
-    }
-    unsafe tail = place.header
-    unsafe place.header.pointee.isInSentOrder = true
+    insert(place, after: last)
   }
 
   /// The packet was sent with `other`; with `nil`, before all others.
+  @inlinable @inline(__always)
   public mutating func insert(_ place: SkBuffQueue.Position, after other: SkBuffQueue.Position?) {
     remove(place)
     let next = unsafe other == nil ? head : other?.header.pointee.sentAfter

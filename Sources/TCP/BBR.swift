@@ -44,9 +44,8 @@ struct BBR {
   private var leastRTT: Nanoseconds?
   private var leastRTTSeen = Instant.origin
 
-  // Round trips, counted by what was delivered when a packet was sent that arrives now.
-  private var round: UInt32 = 0
-  private var roundEnd: UInt32 = 0
+  private var round = DeliveryRound()
+  private var roundCount: UInt32 = 0
   private var isRoundStart = false
 
   // Whether the pipe is full.
@@ -82,7 +81,7 @@ struct BBR {
     window.threshold = nil
     leastRTT = view.minimumRTT
     leastRTTSeen = view.now
-    roundEnd = view.delivered
+    round = DeliveryRound(at: view.delivered)
     epochSince = view.now
     setFirstRate(view, window: window.segments)
   }
@@ -110,16 +109,15 @@ struct BBR {
   private mutating func noteBandwidth(_ sample: RateSample, _ view: CongestionView) {
     isRoundStart = false
     guard let interval = sample.interval else { return }
-    if Int32(bitPattern: sample.sentDelivered &- roundEnd) >= 0 {
-      roundEnd = view.delivered
-      round &+= 1
+    if round.advance(sample, delivered: view.delivered) {
+      roundCount &+= 1
       isRoundStart = true
       conserves = false
     }
     let rate = Double(sample.delivered) * 1e9 / Double(interval.rawValue)
     // An application that had nothing to send says nothing of the path, but when it is more.
     if !sample.isAppLimited || rate >= bandwidth.value {
-      bandwidth.note(rate, round: round, window: Self.bandwidthRounds)
+      bandwidth.note(rate, round: roundCount, window: Self.bandwidthRounds)
     }
   }
 
@@ -216,7 +214,7 @@ struct BBR {
       guard view.inFlight <= Self.leastWindow else { return }
       probeEnd = view.now + Self.probeTime
       probeRoundDone = false
-      roundEnd = view.delivered
+      round = DeliveryRound(at: view.delivered)
     } else {
       if isRoundStart { probeRoundDone = true }
       if probeRoundDone { endProbe(view.now, window: &window) }
@@ -321,7 +319,7 @@ struct BBR {
     let wasRecovering = lastState == .recovery || lastState == .loss
     if view.state == .recovery && lastState != .recovery {
       conserves = true
-      roundEnd = view.delivered
+      round = DeliveryRound(at: view.delivered)
       window.segments = view.inFlight + sample.newlyDelivered
     } else if wasRecovering && view.state != .recovery && view.state != .loss {
       window.segments = max(window.segments, priorWindow)

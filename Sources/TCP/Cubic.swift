@@ -13,7 +13,7 @@ struct Cubic {
   private var origin = 0.0
   private var k = 0.0
   private var reno = 0.0
-  /// Of the first slow start; what undo gives back does not include it.
+  /// Of the first slow start.
   var start = HyStart()
 
   mutating func slowStartThreshold(window: Int) -> Int {

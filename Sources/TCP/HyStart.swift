@@ -17,8 +17,7 @@ struct HyStart {
 
   enum Phase { case slowStart, conservative, over }
 
-  /// `delivered` at the round's end.
-  private var roundEnd: UInt32 = 0
+  private var round: DeliveryRound
   // In microseconds; `.max`: none.
   private var lastLeast = Int32.max
   private var least = Int32.max
@@ -27,14 +26,13 @@ struct HyStart {
   @Narrow<UInt8> private var count = 0
   @Narrow<UInt8> private var rounds = 0
 
-  init(delivered: UInt32 = 0) { roundEnd = delivered }
+  init(delivered: UInt32 = 0) { round = DeliveryRound(at: delivered) }
 
   /// An ACK of the first slow start.
   ///
   /// - Parameter delivered: segments that have reached the peer, ever, with those of the ACK.
   mutating func acked(_ sample: RateSample, delivered: UInt32) -> Phase {
-    if sample.hasPacket, Int32(bitPattern: sample.sentDelivered &- roundEnd) >= 0 {
-      roundEnd = delivered
+    if round.advance(sample, delivered: delivered) {
       lastLeast = least
       least = .max
       count = 0

@@ -16,8 +16,7 @@ extension TCPSender {
   /// The time stamp that came back is older than what was sent again last: the original has arrived (RFC 3522).
   /// Linux: `tcp_skb_spurious_retrans()`.
   func isAnsweredByOriginal(_ block: TCPControlBlock) -> Bool {
-    guard !block.sacked.isDisjoint(with: .sentAgain), sawTimestamp, receivedEcho != 0 else { return false }
-    return Int32(bitPattern: receivedEcho &- timestamp(block.sentAt)) < 0
+    !block.sacked.isDisjoint(with: .sentAgain) && hasEcho(before: block.sentAt)
   }
 
   /// How long a packet may come later than one that was sent after it (RFC 8985 section 6.2 step 4): not at all in recovery

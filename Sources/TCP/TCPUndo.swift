@@ -18,8 +18,12 @@ extension TCPSender {
       // Without SACK the stamp is cleared while the end of the episode is still awaited.
       return hasSACK || sndUna.isBefore(recovery.highSeq)
     }
-    guard sawTimestamp, receivedEcho != 0 else { return false }
-    return Int32(bitPattern: receivedEcho &- timestamp(retransmitStamp)) < 0
+    return hasEcho(before: retransmitStamp)
+  }
+
+  /// The time stamp that came back is older than something sent then. Linux: `tcp_tsopt_ecr_before()`.
+  func hasEcho(before sent: Instant) -> Bool {
+    sawTimestamp && receivedEcho != 0 && Int32(bitPattern: receivedEcho &- timestamp(sent)) < 0
   }
 
   /// Linux: `tcp_undo_cwnd_reduction()`; RFC 9438 section 4.9.

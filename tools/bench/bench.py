@@ -283,15 +283,31 @@ def both_of_alone(lab: Lab, ways) -> float:
     return min(both[0] / alone_out, both[1] / alone_in)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="tools/bench/run")
+def parse(program: str, seconds: float) -> argparse.Namespace:
+    """What was asked for; `wanted` is the words of --only."""
+    parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=3, help="length of each transfer (default 3)")
+    parser.add_argument("--seconds", type=float, default=seconds, help=f"length of each transfer (default {seconds})")
     parser.add_argument("--runs", type=int, default=3, help="each is measured so often; the median counts (default 3)")
     parser.add_argument("--json", metavar="FILE", help="where the JSON goes, besides standard output")
     parser.add_argument("--only", default="", help="only measurements whose names contain one of these words")
     options = parser.parse_args()
-    seconds, wanted = options.seconds, [word for word in options.only.split(",") if word]
+    options.wanted = [word for word in options.only.split(",") if word]
+    return options
+
+
+def tell(document: dict, file: str | None) -> None:
+    """As JSON, on standard output and in a file."""
+    text = json.dumps(document)
+    print(text)
+    if file:
+        with open(file, "w") as out:
+            out.write(text + "\n")
+
+
+def main() -> int:
+    options = parse("tools/bench/run", 3)
+    seconds, wanted = options.seconds, options.wanted
 
     measurements = [
         ("veth, Linux to Linux", "Gbit/s", lambda lab: veth_bulk(lab, seconds)),
@@ -370,11 +386,7 @@ def main() -> int:
         "results": results,
         "goals": judged,
     }
-    text = json.dumps(document)
-    print(text)
-    if options.json:
-        with open(options.json, "w") as file:
-            file.write(text + "\n")
+    tell(document, options.json)
     return 0 if all("error" not in result for result in results.values()) else 1
 
 

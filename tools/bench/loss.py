@@ -1,6 +1,5 @@
 """Sends over paths that lose, reorder and queue: the stack beside Linux. Started by tools/bench/loss."""
 
-import argparse
 import json
 import signal
 import statistics
@@ -8,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from bench import SWIFTSTACK, Failure, Lab, in_namespace, interrupted, must, words
+from bench import SWIFTSTACK, Failure, Lab, in_namespace, interrupted, must, parse, tell, words
 
 FAR, PORT = "10.9.2.1", "5001"
 
@@ -41,7 +40,7 @@ class Net:
     """near (Linux, 10.9.1.1) - router (a stack that forwards) - far (Linux, 10.9.2.1); a stack sends by way of near."""
 
     def __init__(self, lab: Lab, path: Path, control: str, is_stack: bool) -> None:
-        self.lab, self.control = lab, control
+        self.lab = lab
         self.near, self.far = lab.namespace(), lab.namespace()
         self.near_link, self.far_link = lab.name("t"), lab.name("t")
         lab.start(
@@ -95,20 +94,13 @@ class Net:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tools/bench/loss")
-    parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=15, help="length of each transfer (default 15)")
-    parser.add_argument("--runs", type=int, default=3, help="each is measured so often; the median counts (default 3)")
-    parser.add_argument("--json", metavar="FILE", help="where the JSON goes, besides standard output")
-    parser.add_argument("--only", default="", help="only paths and algorithms whose names contain one of these words")
-    options = parser.parse_args()
-    wanted = [word for word in options.only.split(",") if word]
+    options = parse("tools/bench/loss", 15)
     results = []
     print(f"{'':36}{'Linux':>9}{'stack':>9}{'ratio':>8}   again in 1000: Linux, stack")
     for control in ("cubic", "bbr"):
         for path in PATHS:
             name = f"{control}, {path.name}"
-            if wanted and not any(word in name for word in wanted):
+            if options.wanted and not any(word in name for word in options.wanted):
                 continue
             found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
             for _ in range(options.runs):
@@ -118,11 +110,7 @@ def main() -> int:
             rate, again = ([statistics.median(run[index] for run in found[side]) for side in (False, True)] for index in (0, 1))
             results.append({"path": name, "linux": found[False], "stack": found[True]})
             print(f"{name:36}{rate[0]:9.2f}{rate[1]:9.2f}{rate[1] / rate[0]:7.2f}x{again[0]:14.2f}{again[1]:9.2f}", flush=True)
-    text = json.dumps({"secondsPerTransfer": options.seconds, "unit": "Mbit/s, segments sent again of 1000", "results": results})
-    print(text)
-    if options.json:
-        with open(options.json, "w") as file:
-            file.write(text + "\n")
+    tell({"secondsPerTransfer": options.seconds, "unit": "Mbit/s, segments sent again of 1000", "results": results}, options.json)
     return 0
 
 

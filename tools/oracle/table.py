@@ -69,9 +69,9 @@ def acknowledgments(state: State) -> dict[str, int]:
 def cells() -> Iterator[tuple[str, list[str]]]:
     """Title and steps of each."""
     for state in STATES:
-        names = {"b"} if "a accept b" in state.steps and "b close" not in state.steps else {"a"}
+        name = "b" if "a accept b" in state.steps else "a"
         after = [f"{SEGMENT} . seq {state.next} ack {state.sent}"]
-        for name in names if "b close" not in state.steps else ():
+        if "b close" not in state.steps:
             after = [f"{name} part TCP_INFO 0 1", f"{name} poll", *after, f"{name} part TCP_INFO 0 1"]
         if state.name == "SYN-RECEIVED":
             after.append("a accept b")

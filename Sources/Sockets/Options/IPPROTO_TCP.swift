@@ -165,11 +165,7 @@ extension OptionTable {
     table.add(
       TCPOptionName.congestionInfo, "TCP_CC_INFO", .bytes,
       get: { (id, layer, _) throws(Errno) in
-        var words: [UInt8] = []
-        for word in try layer.tcp.congestionInfo(id) {
-          unsafe withUnsafeBytes(of: word) { unsafe words.append(contentsOf: $0) }
-        }
-        return words
+        try layer.tcp.congestionInfo(id).flatMap { SocketOptionValue.bytes($0) }
       })
     table.add(
       TCPOptionName.userTimeout, "TCP_USER_TIMEOUT", .int,
