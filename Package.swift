@@ -102,6 +102,7 @@ let allTests: [(name: String, more: [String])] = [
   ("SwiftStack", ["Services", "Control", "LinuxHost", "TestSupport", "NetTestSupport"]),
   ("Threads", ["SwiftStack", "Services", "Control", "LinuxHost", "TestSupport", "NetTestSupport"]),
   ("Daemon", ["SwiftStack", "Services", "Control", "LinuxHost", "TestSupport"]),
+  ("Simulation", []),
 ]
 /// `SWIFTSTACK_TESTS="Wire TCP"`: a package without the other tests, which builds sooner.
 let wantedTests = Context.environment["SWIFTSTACK_TESTS"]?.split(separator: " ").map(String.init)
@@ -166,6 +167,15 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["ShardTestSupport", "SwiftStack", "Control"] + standingOn(floors.map(\.name)),
       path: "Tests/TestSupport", swiftSettings: settings),
+    // Whole stacks and programs under faults, from one seed: `tools/simulate`.
+    .target(
+      name: "Simulation", dependencies: standingOn(["Shard"]), path: "Tests/Simulation", swiftSettings: settings),
+    .executableTarget(
+      name: "simulator",
+      dependencies: [
+        "Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ] + standingOn(["Shard"]),
+      path: "Tests/Simulator", swiftSettings: settings),
   ]
     + tests.map { name, more in
       let support = more.contains("TestSupport") ? ["ShardTestSupport"] : []

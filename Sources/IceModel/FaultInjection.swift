@@ -13,6 +13,10 @@ import Timers
   public var writeBackDelay = Nanoseconds.zero
   /// So many times a descriptor is read as one of a type that does not exist, which stops the queue (MDD).
   public var descriptorsToMisread = 0
+  /// So many writes of the transmit doorbell do not reach the device: what they announced is seen with the next that does.
+  public var doorbellsToLose = 0
+  /// What the doorbell said that was lost last.
+  var lostDoorbell: UInt64?
   /// No carrier: frames in both directions are dropped and counted.
   public var isLinkDown = false
 

@@ -62,6 +62,8 @@ public struct IceDevice: ~Copyable {
     interrupt = InterruptModeration(registers: bus.registers)
   }
 
+  /// The driver's mappings that stand.
+  public var mappedCount: Int { bus.iommu.mappedCount }
   /// The driver's mappings that are still to fail.
   public var pendingMappingFailures: Int { bus.iommu.pendingMappingFailures }
   /// Fault injection: the driver's next so many mappings fail.
@@ -108,6 +110,7 @@ public struct IceDevice: ~Copyable {
     resetIfAsked()
     if !writeBacks.isEmpty { writeBackDue(now: now) }
     if faults.isTransmitStalled { return false }
+    if faults.doorbellsToLose > 0 || faults.lostDoorbell != nil, losesDoorbell() { return false }
     if faults.descriptorsToMisread > 0 && hasTransmitWork {
       faults.descriptorsToMisread -= 1
       transmit.misread()
@@ -137,6 +140,19 @@ public struct IceDevice: ~Copyable {
         frameLost()
       }
     }
+  }
+
+  /// Whether what stands in the doorbell register never reached the device.
+  private mutating func losesDoorbell() -> Bool {
+    let tail = registers.read(.QTX_COMM_DBELL)
+    if faults.lostDoorbell == tail { return true }
+    guard faults.doorbellsToLose > 0, hasTransmitWork else {
+      faults.lostDoorbell = nil
+      return false
+    }
+    faults.doorbellsToLose -= 1
+    faults.lostDoorbell = tail
+    return true
   }
 
   /// Whether the share of frames to drop has come together again.

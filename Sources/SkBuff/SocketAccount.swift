@@ -12,6 +12,8 @@ struct AccountBlock {
   /// Set when transmission stopped at the small-queue limit; the next freed packet asks for another run.
   @usableFromInline var isThrottled: Bool
   @usableFromInline var isPending: Bool
+  /// That run is under way: packets of it that go no further are no reason for another one.
+  @usableFromInline var isSending = false
   @usableFromInline var pool: UnsafeMutablePointer<PoolBlock>
   @usableFromInline var nextPending: UnsafeMutablePointer<AccountBlock>?
   /// Stands in line for memory of this use, between these two.
@@ -64,6 +66,12 @@ public struct SocketAccount: ~Copyable {
   @inlinable public var isThrottled: Bool {
     get { unsafe block.pointee.isThrottled }
     nonmutating set { unsafe block.pointee.isThrottled = newValue }
+  }
+
+  /// The run that `isThrottled` asked for is under way.
+  public var isSending: Bool {
+    get { unsafe block.pointee.isSending }
+    nonmutating set { unsafe block.pointee.isSending = newValue }
   }
 
   // MARK: Waiting for memory
@@ -172,7 +180,7 @@ extension PoolBlock {
   @usableFromInline
   static func writeFree(_ account: UnsafeMutablePointer<AccountBlock>, truesize: Int) {
     unsafe account.pointee.writeAllocated -= truesize
-    if unsafe account.pointee.isThrottled && !account.pointee.isPending {
+    if unsafe account.pointee.isThrottled && !account.pointee.isPending && !account.pointee.isSending {
       // The list holds a reference until it is taken.
       unsafe account.pointee.isPending = true
       unsafe account.pointee.references += 1

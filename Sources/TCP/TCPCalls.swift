@@ -315,6 +315,21 @@ extension TCPLayer {
     (0..<sockets.capacity).filter { sockets.isLive($0) }.map { sockets[$0].id }
   }
 
+  /// The state of whatever has the two ends, a request in SYN-RECEIVED and TIME-WAIT among it; `nil`: nothing has.
+  package func state(of tuple: FourTuple) -> TCPState? {
+    switch findConnection(tuple, by: nil) {
+    case .socket(let index): sockets[index].state
+    case .request: .synReceived
+    case .timeWait: .timeWait
+    case nil: nil
+    }
+  }
+
+  /// What exists still, once everybody has closed what was theirs; all 0 when nothing is left behind.
+  package var remains: (sockets: Int, requests: Int, timeWaits: Int, listeners: Int, orphans: Int) {
+    (sockets.count, requests.count, timeWaits.count, listeners.count, orphanCount)
+  }
+
   /// Connections in TIME-WAIT: both ends and what is left of the wait.
   public func timeWaitConnections(now: Instant) -> [(tuple: FourTuple, remaining: Nanoseconds)] {
     (0..<timeWaits.capacity).filter { timeWaits.isLive($0) }.map {

@@ -329,6 +329,8 @@ public struct TCPLayer: ~Copyable {
         return abortOnMemory(index, host: &host)
       }
       sockets[index].timersExpired(&fastOpen, host: &host)
+      // Packets that are joined to be sent take less memory than before.
+      sockets[index].wakeWriter(net: &host.net)
       settle(index, net: &host.net)
     }
   }
@@ -348,7 +350,11 @@ public struct TCPLayer: ~Copyable {
       guard sockets.isLive(index) else { continue }
       sockets[index].core.account.isThrottled = false
       guard sockets[index].state.isConnected, sockets[index].state != .synSent else { continue }
+      // What is thrown away on the way down makes no room: the socket would run for ever. What is still below does when it
+      // leaves. Linux: `tcp_wfree()` while packets are queued below.
+      sockets[index].core.account.isSending = true
       sockets[index].continueSending(host: &host)
+      sockets[index].core.account.isSending = false
       sockets[index].wakeWriter(net: &host.net)
       settle(index, net: &host.net)
     }

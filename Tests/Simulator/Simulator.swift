@@ -1,0 +1,92 @@
+import ArgumentParser
+import Foundation
+import Simulation
+import Trace
+import Wire
+
+/// Runs whole stacks under faults, one seed or scenario after the other; `tools/simulate` drives it on every core.
+@main
+struct Simulator: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Whole stacks, their NICs and their programs under faults, in virtual time.",
+    subcommands: [Run.self, Show.self, Replay.self])
+}
+
+/// Says at once what it does: whoever drives it has to know even if it traps.
+private func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
+
+extension Simulator {
+  struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Runs the scenarios of seeds.")
+    @Option(help: "The first seed.") var first: UInt64 = 1
+    @Option(help: "How many.") var count: UInt64 = 100
+    @Option(help: "Takes every so manyth seed.") var step: UInt64 = 1
+
+    func run() throws {
+      var faults = FaultTable()
+      var frames = 0
+      for seed in stride(from: first, to: first + count * step, by: Int(step)) {
+        say("seed \(seed)")
+        let simulation = try Simulation(Scenario(seed: seed))
+        if let failure = simulation.run() { say("failed \(seed) \(failure.split(separator: "\n")[0])") }
+        faults = faults + simulation.faults
+        frames += simulation.frameCount
+      }
+      say("frames \(frames)")
+      say("faults \(faults.numbers.map(String.init).joined(separator: " "))")
+    }
+  }
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Prints the scenario of a seed.")
+    @Argument(help: "The seed.") var seed: UInt64
+    func run() { print(Scenario(seed: seed).text, terminator: "") }
+  }
+
+  struct Replay: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Runs a scenario; fails as it does.")
+    @Argument(help: "A file with a scenario.") var file: String
+    @Option(help: "A pcapng file for the frames of both stacks.") var pcapng: String?
+    @Option(help: "A JSON file for the tracepoints of both stacks, which Perfetto opens.") var trace: String?
+    @Flag(help: "Prints every frame.") var packets = false
+
+    func run() throws {
+      let text = try String(contentsOfFile: file, encoding: .utf8)
+      let simulation = try Simulation(Scenario(text: text))
+      var encoder = PcapngEncoder()
+      encoder.appendSectionHeader(application: "swiftstack simulator")
+      for side in Side.allCases { encoder.appendInterface(name: side.rawValue) }
+      simulation.capture = { frame, side, now in
+        // Safe: a byte has no padding.
+        let bytes = unsafe frame.bytes.span.bytes
+        if packets {
+          let time = Double(now.nanoseconds - 1_000_000_000) / 1e6
+          print("\(String(format: "%12.3f", time)) ms \(side.rawValue) > \(PacketDescription(frame: bytes))")
+        }
+        encoder.appendPacket(
+          bytes, interface: side == .a ? 0 : 1, timestamp: now.nanoseconds)
+      }
+      if trace != nil { simulation.trace() }
+      let failure = simulation.run()
+      if let trace { try Data(Self.perfetto(simulation).utf8).write(to: URL(fileURLWithPath: trace)) }
+      if let pcapng { try Data(encoder.bytes).write(to: URL(fileURLWithPath: pcapng)) }
+      if let failure {
+        print(failure)
+        throw ExitCode(1)
+      }
+      print("passed, \(simulation.frameCount) frames")
+    }
+
+    /// The Trace Event Format: a process for each stack, a thread for each socket.
+    private static func perfetto(_ simulation: Simulation) -> String {
+      let events = Side.allCases.enumerated().flatMap { process, side in
+        simulation.traceRecords(of: side).map { record in
+          let time = Double(record.nanoseconds) / 1000
+          return #"{"name":"\#(record.point)","ph":"i","s":"t","ts":\#(time),"pid":\#(process + 1),"tid":\#(record.socket),"#
+            + #""args":{"skb":\#(record.skb),"a":\#(record.a),"b":\#(record.b),"c":\#(record.c)}}"#
+        }
+      }
+      return "[\(events.joined(separator: ",\n"))]\n"
+    }
+  }
+}
