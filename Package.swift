@@ -169,7 +169,8 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: settings),
     // Whole stacks and programs under faults, from one seed: `tools/simulate`.
     .target(
-      name: "Simulation", dependencies: standingOn(["Shard"]), path: "Tests/Simulation", swiftSettings: settings),
+      name: "Simulation", dependencies: standingOn(["Shard"]), path: "Tests/Simulation",
+      swiftSettings: settings),
     .executableTarget(
       name: "simulator",
       dependencies: [
@@ -181,7 +182,7 @@ let package = Package(
       let support = more.contains("TestSupport") ? ["ShardTestSupport"] : []
       return .testTarget(
         name: "\(name)Tests", dependencies: standingOn((name == "Threads" ? [] : [name]) + more + support),
-        swiftSettings: settings)
+        exclude: name == "Simulation" ? ["Scenarios"] : [], swiftSettings: settings)
     } + [
       .testTarget(
         name: "NetnsTests", dependencies: [], swiftSettings: settings),

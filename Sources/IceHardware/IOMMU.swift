@@ -69,6 +69,8 @@ import Synchronization
     @usableFromInline var windowCount: UInt32
     @usableFromInline var mappedCount: Int
     @usableFromInline var failuresToInject: Int
+    /// Mappings that are still to succeed before.
+    @usableFromInline var successesBefore = 0
     @usableFromInline var mappingFailureCount: UInt64
   }
 
@@ -179,8 +181,9 @@ import Synchronization
     // holds only indices below capacity.
     let index = unsafe state.pointee.firstFree
     let injected = unsafe state.pointee.failuresToInject
-    if index == Self.none || byteCount <= 0 || byteCount > Self.maxMappingByteCount || injected > 0 {
-      if injected > 0 { unsafe state.pointee.failuresToInject = injected - 1 }
+    if index == Self.none || byteCount <= 0 || byteCount > Self.maxMappingByteCount
+      || injected > 0 && takesInjectedFailure()
+    {
       unsafe state.pointee.mappingFailureCount += 1
       return nil
     }
@@ -205,6 +208,16 @@ import Synchronization
     unsafe slot.pointee.generation = generation
     unsafe slot.pointee.direction = UInt32(direction.rawValue)
     return IOVA(rawValue: UInt64(generation) << 40 | UInt64(index) << 20 | UInt64(pageOffset))
+  }
+
+  @inline(never) @usableFromInline
+  func takesInjectedFailure() -> Bool {
+    if unsafe state.pointee.successesBefore > 0 {
+      unsafe state.pointee.successesBefore -= 1
+      return false
+    }
+    unsafe state.pointee.failuresToInject -= 1
+    return true
   }
 
   /// Ends a mapping. Linux: `dma_unmap_single()`.
@@ -259,8 +272,9 @@ import Synchronization
   public var mappingFailureCount: UInt64 { unsafe state.pointee.mappingFailureCount }
   /// Calls of `map` that are still to fail.
   public var pendingMappingFailures: Int { unsafe state.pointee.failuresToInject }
-  /// Fault injection: the next so many calls of `map` fail.
-  public func injectMappingFailures(_ count: Int) {
+  /// Fault injection: so many calls of `map` fail, the next or those after some that succeed.
+  public func injectMappingFailures(_ count: Int, after successes: Int = 0) {
     unsafe state.pointee.failuresToInject = count
+    unsafe state.pointee.successesBefore = successes
   }
 }

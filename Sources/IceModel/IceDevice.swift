@@ -66,8 +66,10 @@ public struct IceDevice: ~Copyable {
   public var mappedCount: Int { bus.iommu.mappedCount }
   /// The driver's mappings that are still to fail.
   public var pendingMappingFailures: Int { bus.iommu.pendingMappingFailures }
-  /// Fault injection: the driver's next so many mappings fail.
-  public func injectMappingFailures(_ count: Int) { bus.iommu.injectMappingFailures(count) }
+  /// Fault injection: so many of the driver's mappings fail, the next or those after some that succeed.
+  public func injectMappingFailures(_ count: Int, after successes: Int = 0) {
+    bus.iommu.injectMappingFailures(count, after: successes)
+  }
 
   // MARK: Transmit
 

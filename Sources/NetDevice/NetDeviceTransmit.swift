@@ -91,12 +91,16 @@ extension NetDevice {
     }
     qdiscStatistics.sent(skb.wireSize)
     validate(skb)
+    let segments = ready.count
     var result = XmitResult.success
     if !directXmit(net: &net) {
+      // A sender who is told that a packet has not gone must not find a part of it acknowledged, where Linux says it all the same.
+      let isPartlySent = ready.count < segments
       while let left = ready.popFirst() {
         qdiscStatistics.dropped += 1
         result = fail(left, .deviceFull)
       }
+      if isPartlySent { result = .congestion }
     }
     qdisc.leaveDirect()
     return result

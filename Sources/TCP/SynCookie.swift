@@ -21,7 +21,12 @@ struct SynCookie {
 
   /// What is added to the SYN's number, so that a cookie tells nobody the minute.
   private var base: UInt32 { hash(3) }
-  private func hash(minute: UInt32) -> UInt32 { hash(1 << 31 | UInt64(minute)) }
+  /// Of the SYN's number as well, where Linux only adds it: with a first segment of three bytes or fewer lost the second one
+  /// would name another segment size, and begin the stream.
+  private func hash(minute: UInt32, _ initial: SequenceNumber) -> UInt32 {
+    let flow = keyed.hash(local: tuple.local, remote: tuple.remote, purpose: 1 << 31 | UInt64(minute))
+    return UInt32(truncatingIfNeeded: keyed.hash(flow, UInt64(initial.rawValue)))
+  }
   private func hash(_ purpose: UInt64) -> UInt32 {
     UInt32(truncatingIfNeeded: keyed.hash(local: tuple.local, remote: tuple.remote, purpose: purpose))
   }
@@ -33,7 +38,7 @@ struct SynCookie {
   ///   - segmentSize: what the SYN names, in bytes.
   func number(initial: SequenceNumber, segmentSize: Int, minute: UInt32) -> SequenceNumber {
     let index = Self.segmentSizes.lastIndex { $0 <= segmentSize } ?? 0
-    let value = (hash(minute: minute) &+ UInt32(index)) & ((1 << Self.valueBits) - 1)
+    let value = (hash(minute: minute, initial) &+ UInt32(index)) & ((1 << Self.valueBits) - 1)
     return SequenceNumber(base &+ initial.rawValue &+ minute << Self.valueBits &+ value)
   }
 
@@ -42,7 +47,7 @@ struct SynCookie {
     let cookie = number.rawValue &- base &- initial.rawValue
     let elapsed = (minute &- cookie >> Self.valueBits) & 0xFF
     guard elapsed < Self.age else { return nil }
-    let index = (cookie &- hash(minute: minute &- elapsed)) & ((1 << Self.valueBits) - 1)
+    let index = (cookie &- hash(minute: minute &- elapsed, initial)) & ((1 << Self.valueBits) - 1)
     return index < Self.segmentSizes.count ? Self.segmentSizes[Int(index)] : nil
   }
 }

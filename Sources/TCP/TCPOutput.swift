@@ -56,7 +56,7 @@ extension TCPConnection {
     } else {
       _ = refreshRoute(host: &host)
     }
-    return max(sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount, 28)
+    return max(sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount, 8)
   }
 
   /// Whether there is a way to the peer, found again if need be; why not is the soft error.

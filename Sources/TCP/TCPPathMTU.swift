@@ -17,11 +17,15 @@ extension TCPSender {
     min(payload + fixedOptions + Int(networkOptionByteCount) + Self.headerByteCount, Int(UInt16.max))
   }
 
+  /// What the peer takes, and what is known to be too long already, as our own device's: Linux looks at the peer alone, and
+  /// would cut such a probe into fragments.
+  private var longestPacket: Int { min(peerMSS + Self.headerByteCount, mssPathMTU > 0 ? mssPathMTU : .max) }
+
   /// Linux: `tcp_mtup_init()`.
   mutating func beginPathMTUSearch(fixedOptions: Int, net: borrowing Net) {
     pathMTU = PathMTUSearch()
     pathMTU.isOn = net.settings.tcpMTUProbing > 1
-    pathMTU.high = peerMSS + Self.headerByteCount
+    pathMTU.high = longestPacket
     pathMTU.low = packetSize(payload: net.settings.tcpBaseMSS, fixedOptions: fixedOptions)
     if pathMTU.isOn { pathMTU.since = net.now }
   }
@@ -43,7 +47,7 @@ extension TCPSender {
   private mutating func searchAgain(mss: Int, fixedOptions: Int, net: borrowing Net) {
     guard net.now - pathMTU.since >= net.settings.tcpProbeInterval else { return }
     pathMTU.probe = 0
-    pathMTU.high = peerMSS + Self.headerByteCount
+    pathMTU.high = longestPacket
     pathMTU.low = packetSize(payload: mss, fixedOptions: fixedOptions)
     pathMTU.since = net.now
   }

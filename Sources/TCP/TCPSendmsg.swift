@@ -150,6 +150,8 @@ extension TCPConnection {
       statistics.note(.none, now: host.net.now)
     }
     pushPending(mss: mss, nagle: .push, host: &host)
+    // What has just gone may make room below TCP_NOTSENT_LOWAT.
+    wakeWriter(net: &host.net)
     throw .EAGAIN
   }
 
@@ -189,7 +191,14 @@ extension TCPConnection {
   /// Whether a send would take something: there is room in the buffer, and packet memory.
   var isWritable: Bool { hasWriteSpace && core.account.admitsWriter(sendUse) }
   /// What memory for more data is asked for as: the first segment, and up to `tcp_wmem[0]`, a connection always gets.
-  var sendUse: MemoryUse { sender.writeQueuedMemory < sender.leastSendMemory ? .guaranteed : .ordinary }
+  var sendUse: MemoryUse {
+    var queued = sender.writeQueuedMemory
+    // A segment that was begun gets its first byte, too: poll has promised one.
+    if let tail = sender.writeQueue.last, sender.writeQueue.length(at: tail) == 0 {
+      queued -= sender.writeQueue.truesize(at: tail)
+    }
+    return queued < sender.leastSendMemory ? .guaranteed : .ordinary
+  }
 
   /// Somebody was told that nothing can be sent now, and is woken when it can. Linux: `SOCK_NOSPACE`.
   mutating func awaitWriteSpace() {

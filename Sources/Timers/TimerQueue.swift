@@ -212,6 +212,9 @@ public struct TimerQueue: ~Copyable {
     put(entry, at: hole)
   }
 
+  /// How many entries are of one kind.
+  package func count(of kind: TimerKind) -> Int { heap.count { $0.key.kind == kind } }
+
   /// Recounts what must agree: every entry knows its place, and no parent is later than a child.
   package func checkInvariants() {
     for place in heap.indices {

@@ -23,9 +23,10 @@ public struct EventPlan: Line, Equatable {
   static let keyword = "event"
   static var fields: [Field<Self>] {
     [
-    Field("do", \.do), Field("side", \.side), Field("talk", \.talk), Field("at", \.at), Field("when", \.when),
-    Field("of", \.of), Field("count", \.count), Field("span", \.span), Field("level", \.level),
-    Field("name", \.name),
+      Field("do", \.do), Field("side", \.side), Field("talk", \.talk), Field("at", \.at),
+      Field("when", \.when),
+      Field("of", \.of), Field("count", \.count), Field("span", \.span), Field("level", \.level),
+      Field("name", \.name),
     ]
   }
   public init() {}
@@ -52,7 +53,7 @@ public enum Deed: String, Word {
   // Peers that cheat, by what is made of their segments for `span`.
   /// One acknowledgment becomes three (RFC 3465 section 2.2).
   case divide
-  /// What has been sent is acknowledged before it arrives.
+  /// What has been sent is acknowledged before it arrives, and `count` bytes more.
   case optimistic
   /// The window is a quarter of itself, is zero, is a few bytes.
   case shrink, zero, silly
@@ -63,7 +64,7 @@ public enum Deed: String, Word {
   // The NIC of `side`.
   /// It fetches nothing for `span`; completes `count` microseconds late for `span`; loses the next `count` doorbells.
   case stall, late, doorbell
-  /// `count` mappings fail, descriptors are misread (MDD), frames are completed and not sent.
+  /// `count` mappings fail, behind `span` that do not; descriptors are misread (MDD), frames are completed and not sent.
   case unmap, misread, drop
   /// The cable is out for `span`.
   case unplug

@@ -1,6 +1,7 @@
 /// Kinds of fault that every state of a connection has to have met.
 public enum Fault: Int, CaseIterable, Sendable {
-  case loss, reordering, duplication, corruption, ringFull, lostDoorbell, lateWriteBack, clockJump, memoryShortage, abort
+  case loss, reordering, duplication, corruption, ringFull, lostDoorbell, lateWriteBack, clockJump,
+    memoryShortage, abort
 
   var name: String {
     switch self {

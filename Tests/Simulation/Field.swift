@@ -26,7 +26,9 @@ extension Line {
   /// The line; values that are as they are when nobody says anything are left out.
   var line: String {
     let ordinary = Self()
-    let words = Self.fields.filter { $0.text(self) != $0.text(ordinary) }.map { "\($0.name)=\($0.text(self))" }
+    let words = Self.fields.filter { $0.text(self) != $0.text(ordinary) }.map {
+      "\($0.name)=\($0.text(self))"
+    }
     return ([Self.keyword] + words).joined(separator: " ")
   }
 

@@ -88,8 +88,8 @@ struct Middlebox {
   mutating func flush() -> [UInt8]? { held.take()?.frame() }
 
   private func changeHandshake(_ segment: inout Segment, _ now: Instant) {
-    // Maximum segment size, window scale, SACK permitted, time stamps.
-    if does(.strip, now) { segment.blank([2, 3, 4, 8]) }
+    // Maximum segment size, window scale, SACK permitted, time stamps. Off an answer they would be agreed on by one end only.
+    if does(.strip, now) { segment.blank(segment.isACK ? [2] : [2, 3, 4, 8]) }
     if does(.tiny, now), let place = segment.option(2) {
       segment.setOptionWord(UInt16(clamping: counts[.tiny] ?? 48), at: place.lowerBound + 2)
     }
@@ -98,7 +98,7 @@ struct Middlebox {
   private func cheat(_ segment: inout Segment, sent: UInt32?, now: Instant) {
     guard segment.isACK, !segment.isSYN, segment.flags & 4 == 0 else { return }
     if does(.optimistic, now), let sent, Int32(bitPattern: sent &- segment.acknowledgment) > 0 {
-      segment.acknowledgment = sent
+      segment.acknowledgment = sent &+ UInt32(counts[.optimistic] ?? 0)
     }
     if does(.shrink, now) { segment.window /= 4 }
     if does(.silly, now) { segment.window = min(segment.window, UInt16(clamping: counts[.silly] ?? 1)) }

@@ -17,14 +17,15 @@ struct Remains: Equatable {
   func excess(over before: Remains) -> String? {
     let all: [(String, KeyPath<Remains, Int>, Int)] = [
       // The receive ring keeps a buffer mapped that it has not posted again, and the halves of its pages part.
-      ("packet buffers", \.buffers, 0), ("pages", \.pages, before.mappings + 4), ("DMA mappings", \.mappings, 1),
-      // The neighbour's, and the path's.
-      ("timers", \.timers, 2), ("sockets", \.sockets, 0), ("requests", \.requests, 0),
+      ("packet buffers", \.buffers, 0), ("pages", \.pages, before.mappings + 4),
+      ("DMA mappings", \.mappings, 1),
+      ("timers", \.timers, 0), ("sockets", \.sockets, 0), ("requests", \.requests, 0),
       ("TIME-WAIT", \.timeWaits, 0), ("listeners", \.listeners, 0), ("orphans", \.orphans, 0),
     ]
     let more = all.filter { self[keyPath: $0.1] > before[keyPath: $0.1] + $0.2 }
     guard !more.isEmpty else { return nil }
-    return more.map { "\($0.0): \(before[keyPath: $0.1]), now \(self[keyPath: $0.1])" }.joined(separator: "; ")
+    return more.map { "\($0.0): \(before[keyPath: $0.1]), now \(self[keyPath: $0.1])" }.joined(
+      separator: "; ")
   }
 }
 
@@ -32,9 +33,11 @@ extension SimulatedHost {
   var remains: Remains {
     shard.run { shard in
       let tcp = shard.sockets.tcp.remains
+      // Those of neighbours, the path and the device run on.
+      let timers = shard.host.net.timers.count(of: .tcp) + shard.host.net.timers.count(of: .wait)
       return Remains(
         buffers: shard.host.net.pool.buffersInUse, pages: shard.host.net.pool.pagesInUse,
-        mappings: shard.nic.mappedCount, timers: shard.host.net.timers.count, sockets: tcp.sockets,
+        mappings: shard.nic.mappedCount, timers: timers, sockets: tcp.sockets,
         requests: tcp.requests, timeWaits: tcp.timeWaits, listeners: tcp.listeners, orphans: tcp.orphans)
     }
   }

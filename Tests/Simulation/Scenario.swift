@@ -47,11 +47,15 @@ public struct Scenario: Equatable {
 
   /// Connections may end in an error, and bytes stay undelivered: nothing of that is a fault.
   var mayFail: Bool {
-    // Who calls when the other sleeps finds nobody.
-    let isMeeting = talks.contains(where: \.simultaneous)
+    // Who calls when the other does not yet, or no more, finds nobody.
+    if talks.contains(where: \.simultaneous) && !events.isEmpty { return true }
     // A cookie is lost with the segment that brings it back (RFC 4987 3.6).
     if hosts.contains(where: { $0.cookies == 2 }) && !events.isEmpty { return true }
-    return events.contains { $0.do.mayFail || isMeeting && $0.do == .jump }
+    // A NIC or a path that is silent for as long as a neighbour is asked for is an error for who calls then.
+    return events.contains { event in
+      event.do.mayFail || event.do == .misread
+        || [.stall, .cut, .unplug, .doorbell].contains(event.do) && event.span > 2_500_000
+    }
   }
 
   func host(_ side: Side) -> HostPlan { hosts.last { $0.name == side } ?? HostPlan(name: side) }
@@ -119,11 +123,11 @@ public struct HostPlan: Line, Equatable {
   static let keyword = "host"
   static var fields: [Field<Self>] {
     [
-    Field("name", \.name), Field("mtu", \.mtu), Field("ring", \.ring), Field("memory", \.memory),
-    Field("lent", \.lent), Field("cc", \.cc), Field("sack", \.sack), Field("timestamps", \.timestamps),
-    Field("scaling", \.scaling), Field("ecn", \.ecn), Field("probing", \.probing), Field("qdisc", \.qdisc),
-    Field("send", \.send), Field("receive", \.receive), Field("keepalive", \.keepalive),
-    Field("cookies", \.cookies), Field("autocorking", \.autocorking),
+      Field("name", \.name), Field("mtu", \.mtu), Field("ring", \.ring), Field("memory", \.memory),
+      Field("lent", \.lent), Field("cc", \.cc), Field("sack", \.sack), Field("timestamps", \.timestamps),
+      Field("scaling", \.scaling), Field("ecn", \.ecn), Field("probing", \.probing), Field("qdisc", \.qdisc),
+      Field("send", \.send), Field("receive", \.receive), Field("keepalive", \.keepalive),
+      Field("cookies", \.cookies), Field("autocorking", \.autocorking),
     ]
   }
   public init() {}
@@ -155,8 +159,8 @@ public struct LinkPlan: Line, Equatable {
   static let keyword = "link"
   static var fields: [Field<Self>] {
     [
-    Field("from", \.from), Field("delay", \.delay), Field("jitter", \.jitter), Field("rate", \.rate),
-    Field("queue", \.queue), Field("mark", \.mark), Field("codel", \.codel),
+      Field("from", \.from), Field("delay", \.delay), Field("jitter", \.jitter), Field("rate", \.rate),
+      Field("queue", \.queue), Field("mark", \.mark), Field("codel", \.codel),
     ]
   }
   public init() {}
@@ -181,9 +185,9 @@ public struct TalkPlan: Line, Equatable {
   static let keyword = "talk"
   static var fields: [Field<Self>] {
     [
-    Field("number", \.number), Field("opener", \.opener), Field("at", \.at), Field("out", \.out),
-    Field("in", \.in), Field("chunk", \.chunk), Field("closing", \.closing),
-    Field("simultaneous", \.simultaneous),
+      Field("number", \.number), Field("opener", \.opener), Field("at", \.at), Field("out", \.out),
+      Field("in", \.in), Field("chunk", \.chunk), Field("closing", \.closing),
+      Field("simultaneous", \.simultaneous),
     ]
   }
   public init() {}

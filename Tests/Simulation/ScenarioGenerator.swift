@@ -27,7 +27,9 @@ struct ScenarioMaker {
 
   init(seed: UInt64) { random = RandomSource(seed: seed &+ 0x5CE7A210) }
 
-  mutating func pick<Value>(_ values: [Value]) -> Value { values[Int(random.next(below: UInt32(values.count)))] }
+  mutating func pick<Value>(_ values: [Value]) -> Value {
+    values[Int(random.next(below: UInt32(values.count)))]
+  }
   mutating func chance(_ percent: UInt32) -> Bool { random.next(below: 100) < percent }
   /// Up to `most`; small numbers as often as large ones.
   mutating func number(upTo most: Int) -> Int {
@@ -99,7 +101,9 @@ struct ScenarioMaker {
 
   private mutating func measure(_ plan: inout EventPlan) {
     switch plan.do {
-    case .lose, .copy, .flip, .mark, .unmap, .drop: (plan.count, plan.span) = (number(upTo: 12), 0)
+    case .lose, .copy, .flip, .mark, .drop: (plan.count, plan.span) = (number(upTo: 12), 0)
+    case .unmap: (plan.count, plan.span) = (number(upTo: 12), pick([0, 0, 1, 2, 3]))
+    case .optimistic: plan.count = pick([0, 0, 1, 1000, 1_000_000])
     case .misread, .doorbell: plan.count = number(upTo: 3)
     case .hold: (plan.count, plan.span) = (number(upTo: 6), number(upTo: 300_000))
     case .chance: plan.count = number(upTo: 300)
@@ -119,13 +123,17 @@ struct ScenarioMaker {
   }
 
   /// What breaks a connection comes seldom: it hides the rest.
-  private static let deeds = Deed.allCases + Deed.allCases.filter { !$0.mayFail } + [.lose, .lose, .hold, .copy, .chance, .cut]
+  private static let deeds =
+    Deed.allCases + Deed.allCases.filter { !$0.mayFail } + [.lose, .lose, .hold, .copy, .chance, .cut]
   /// Rare ones are looked for.
   private static let states =
-    StateWord.allCases.filter { $0 != .any } + [.closing, .closing, .synReceived, .lastAck, .finWait1, .timeWait]
+    StateWord.allCases.filter { $0 != .any } + [
+      .closing, .closing, .synReceived, .lastAck, .finWait1, .timeWait,
+    ]
   /// TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT, TCP_MAXSEG, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE.
   private static let options: [(Int, Int, Int)] = [
-    (6, 1, 1), (6, 1, 0), (6, 3, 1), (6, 3, 0), (6, 12, 0), (6, 12, 1), (6, 10, 3000), (6, 10, 100_000), (6, 25, 1),
-    (6, 25, 20_000), (6, 2, 100), (1, 7, 1), (1, 7, 100_000), (1, 8, 1), (1, 8, 200_000), (1, 9, 1),
+    (6, 1, 1), (6, 1, 0), (6, 3, 1), (6, 3, 0), (6, 12, 0), (6, 12, 1), (6, 10, 3000), (6, 10, 100_000),
+    (6, 25, 1),
+    (6, 25, 20_000), (6, 2, 100), (1, 7, 1), (1, 7, 100_000), (1, 8, 60_000), (1, 8, 200_000), (1, 9, 1),
   ]
 }

@@ -21,12 +21,30 @@ struct Segment {
   }
 
   var payload: ArraySlice<UInt8> { bytes[start..<end] }
-  var source: UInt16 { get { word(header) } set { setWord(newValue, header) } }
-  var destination: UInt16 { get { word(header + 2) } set { setWord(newValue, header + 2) } }
-  var sequence: UInt32 { get { long(header + 4) } set { setLong(newValue, header + 4) } }
-  var acknowledgment: UInt32 { get { long(header + 8) } set { setLong(newValue, header + 8) } }
-  var flags: UInt8 { get { bytes[header + 13] } set { bytes[header + 13] = newValue } }
-  var window: UInt16 { get { word(header + 14) } set { setWord(newValue, header + 14) } }
+  var source: UInt16 {
+    get { word(header) }
+    set { setWord(newValue, header) }
+  }
+  var destination: UInt16 {
+    get { word(header + 2) }
+    set { setWord(newValue, header + 2) }
+  }
+  var sequence: UInt32 {
+    get { long(header + 4) }
+    set { setLong(newValue, header + 4) }
+  }
+  var acknowledgment: UInt32 {
+    get { long(header + 8) }
+    set { setLong(newValue, header + 8) }
+  }
+  var flags: UInt8 {
+    get { bytes[header + 13] }
+    set { bytes[header + 13] = newValue }
+  }
+  var window: UInt16 {
+    get { word(header + 14) }
+    set { setWord(newValue, header + 14) }
+  }
   var isSYN: Bool { flags & 2 != 0 }
   var isACK: Bool { flags & 0x10 != 0 }
   /// What follows the last number that the segment takes.
@@ -47,7 +65,9 @@ struct Segment {
         place += 1
         continue
       }
-      guard place + 1 < start, bytes[place + 1] >= 2, place + Int(bytes[place + 1]) <= start else { return nil }
+      guard place + 1 < start, bytes[place + 1] >= 2, place + Int(bytes[place + 1]) <= start else {
+        return nil
+      }
       if found == kind { return place..<place + Int(bytes[place + 1]) }
       place += Int(bytes[place + 1])
     }

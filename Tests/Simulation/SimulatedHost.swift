@@ -184,7 +184,8 @@ final class SimulatedHost {
     guard end.canRead || end.canWrite || end.isConnected, let socket = end.socket else { return false }
     if !end.isConnected {
       guard end.canWrite || end.canRead else { return false }
-      do throws(Errno) { try shard.run { (shard) throws(Errno) in try shard.finishConnecting(socket) } } catch {
+      do throws(Errno) { try shard.run { (shard) throws(Errno) in try shard.finishConnecting(socket) } } catch
+      {
         end.canWrite = false
         end.canRead = false
         if error != .EAGAIN && error != .EALREADY && error != .EINPROGRESS { fail(end, error) }
@@ -205,12 +206,18 @@ final class SimulatedHost {
         end.talk.number, end.side, from: end.sent, count: min(end.talk.chunk, end.outgoing - end.sent))
       do throws(Errno) {
         end.sent += try shard.run { (shard) throws(Errno) in
-          try shard.send(socket, Pattern.bytes[range], flags: .dontWait)
+          let ready = shard.sockets.readiness(socket)
+          do throws(Errno) {
+            return try shard.send(socket, Pattern.bytes[range], flags: .dontWait)
+          } catch {
+            checkRefused(end, error, ready, .writable)
+            throw error
+          }
         }
         moved = true
       } catch {
         end.canWrite = false
-        if error != .EAGAIN { fail(end, error) } else { checkRefused(end, socket, .writable) }
+        if error != .EAGAIN { fail(end, error) }
       }
     }
     return moved
@@ -221,24 +228,30 @@ final class SimulatedHost {
     while let socket = end.socket, end.canRead, !end.sawEnd, now >= end.deafUntil {
       do throws(Errno) {
         let bytes = try shard.run { (shard) throws(Errno) in
-          try shard.receiveArray(socket, upTo: end.talk.chunk, flags: .dontWait)
+          let ready = shard.sockets.readiness(socket)
+          do throws(Errno) {
+            return try shard.receiveArray(socket, upTo: end.talk.chunk, flags: .dontWait)
+          } catch {
+            checkRefused(end, error, ready, .readable)
+            throw error
+          }
         }.bytes
         moved = true
         if bytes.isEmpty { end.sawEnd = true } else { check(bytes, end) }
       } catch {
         end.canRead = false
-        if error != .EAGAIN { fail(end, error) } else { checkRefused(end, socket, .readable) }
+        if error != .EAGAIN { fail(end, error) }
       }
     }
     return moved
   }
 
-  /// A call has just said that it would have to wait: poll has to say the same.
-  private func checkRefused(_ end: End, _ socket: SocketID, _ what: Readiness) {
+  /// A call says that it would have to wait: poll has said the same before.
+  private func checkRefused(_ end: End, _ error: Errno, _ ready: Readiness, _ what: Readiness) {
     // Memory that is short is found out by asking for it.
-    if isShort { return }
-    guard shard.run({ $0.sockets.readiness(socket) }).contains(what) else { return }
-    complaint = "poll says \(what == .readable ? "readable" : "writable"), the call EAGAIN: " + end.report(state(end))
+    guard error == .EAGAIN, !isShort, ready.contains(what) else { return }
+    complaint =
+      "poll says \(what == .readable ? "readable" : "writable"), the call EAGAIN: " + end.report(.any)
   }
 
   private func check(_ bytes: [UInt8], _ end: End) {

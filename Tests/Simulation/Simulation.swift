@@ -20,7 +20,7 @@ public final class Simulation {
   var agenda: [Appointment] = []
   /// Events that wait for a state.
   var conditions: [EventPlan] = []
-  var segmentSizes = SegmentSizes()
+  var segmentSizes: SegmentSizes
   private var failure: String?
   private var isHealed = false
   private var stepCount = 0
@@ -38,6 +38,8 @@ public final class Simulation {
 
   public init(_ scenario: Scenario) throws {
     self.scenario = scenario
+    segmentSizes = SegmentSizes(
+      allowsFragments: scenario.events.contains { $0.do == .narrow && $0.count < 552 })
     ends = scenario.talks.flatMap { talk in [End(talk, .a), End(talk, .b)] }
     for side in Side.allCases {
       let seed = scenario.run.seed &* 4 &+ UInt64(side.index)
@@ -124,7 +126,8 @@ public final class Simulation {
 
   /// It listens, and nobody will call: whoever was to has gone without a trace.
   private func isDeserted(_ end: End) -> Bool {
-    guard end.listener != nil, let other = ends.first(where: { $0.talk.number == end.talk.number && $0 !== end }),
+    guard end.listener != nil,
+      let other = ends.first(where: { $0.talk.number == end.talk.number && $0 !== end }),
       other.isClosed, hosts[end.side.index].state(end) == .listen
     else { return false }
     return hosts[other.side.index].state(other) == .closed && paths.allSatisfy { $0.nextArrival == nil }
@@ -227,7 +230,9 @@ public final class Simulation {
   private func settle() {
     if !isHealed { heal() }
     let limit = now + Self.afterlife
-    while failure == nil, hosts.contains(where: { !$0.remains.isQuiet }) || paths.contains(where: { $0.nextArrival != nil }) {
+    while failure == nil,
+      hosts.contains(where: { !$0.remains.isQuiet }) || paths.contains(where: { $0.nextArrival != nil })
+    {
       guard let next = nextMoment, next <= limit else {
         fail("a closed connection stays: " + hosts.map { "\($0.remains)" }.joined(separator: ", "))
         return
@@ -237,7 +242,9 @@ public final class Simulation {
     // What was sent last is written back, and what waits for a neighbour gives up.
     advance(to: now + .seconds(10))
     for host in hosts where failure == nil {
-      if let excess = host.remains.excess(over: host.baseline) { fail("\(host.plan.name) is left with \(excess)") }
+      if let excess = host.remains.excess(over: host.baseline) {
+        fail("\(host.plan.name) is left with \(excess)")
+      }
     }
     if failure == nil && !scenario.mayFail { checkAllArrived() }
   }
@@ -247,7 +254,9 @@ public final class Simulation {
     // were silent for as long.
     if ends.contains(where: { $0.error == .EHOSTUNREACH }) { return }
     for end in ends {
-      if let error = end.error { return fail("an error that nothing explains, \(error): \(end.report(.any))") }
+      if let error = end.error {
+        return fail("an error that nothing explains, \(error): \(end.report(.any))")
+      }
       let isWhole = end.talk.closing == .close && end.isOpener || end.sawEnd
       if end.received != end.incoming || !isWhole { return fail("not all arrived: \(end.report(.any))") }
     }

@@ -44,7 +44,8 @@ extension Simulation {
       .optimistic, .shrink, .zero, .silly, .sackLie, .tiny:
       paths[event.side.index].begin(event, now: now)
     case .rebind:
-      let ports = ends.filter { $0.side == event.side && $0.talk.number == event.talk }.map(\.tuple.local.port)
+      let ports = ends.filter { $0.side == event.side && $0.talk.number == event.talk }.map(
+        \.tuple.local.port)
       paths[event.side.index].box.rebind(ports)
     case .unreachable:
       paths[event.side.index].unreachable = event.count
@@ -89,7 +90,7 @@ extension Simulation {
     case .doorbell:
       host.changeNIC { $0.faults.doorbellsToLose += event.count }
       host.doorbellsToLose += event.count
-    case .unmap: host.changeNIC { $0.injectMappingFailures(event.count) }
+    case .unmap: host.changeNIC { $0.injectMappingFailures(event.count, after: event.span) }
     case .misread: host.changeNIC { $0.faults.descriptorsToMisread += event.count }
     case .drop: host.changeNIC { $0.faults.framesToDrop += event.count }
     case .unplug: host.shard.run { $0.setCarrier(false) }

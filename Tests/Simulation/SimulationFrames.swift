@@ -101,8 +101,12 @@ extension Simulation {
 
 /// No segment is longer than what its receiver asked for (RFC 9293 section 3.7.1).
 struct SegmentSizes {
+  /// A path that takes less than Linux believes of any (`min_pmtu`) gets fragments.
+  let allowsFragments: Bool
   /// The most that a SYN has asked for, by its port: one that came earlier counts.
   private var most: [UInt16: Int] = [:]
+
+  init(allowsFragments: Bool) { self.allowsFragments = allowsFragments }
 
   mutating func note(_ segment: Segment, from side: Side) {
     guard segment.isSYN, let place = segment.option(2), place.count == 4 else {
@@ -116,7 +120,14 @@ struct SegmentSizes {
 
   func complaint(_ frame: SimulatedFrame, from plan: HostPlan) -> String? {
     let isCut = frame.metadata.gsoType != .none
-    if !isCut && frame.bytes.count > plan.mtu + 14 { return "a frame of \(frame.bytes.count) bytes, MTU \(plan.mtu)" }
+    if !isCut && frame.bytes.count > plan.mtu + 14 {
+      return "a frame of \(frame.bytes.count) bytes, MTU \(plan.mtu)"
+    }
+    if !allowsFragments, frame.bytes.count > 34, frame.bytes[12] == 8, frame.bytes[23] == 6,
+      frame.bytes[20] & 0x3F != 0 || frame.bytes[21] != 0
+    {
+      return "a TCP segment in fragments"
+    }
     guard let segment = Segment(frame.bytes) else { return nil }
     let payload = isCut ? Int(frame.metadata.gsoSize) : segment.payload.count
     // Linux: `tcp_min_snd_mss`, options and all.

@@ -82,7 +82,8 @@ extension Simulator {
       let events = Side.allCases.enumerated().flatMap { process, side in
         simulation.traceRecords(of: side).map { record in
           let time = Double(record.nanoseconds) / 1000
-          return #"{"name":"\#(record.point)","ph":"i","s":"t","ts":\#(time),"pid":\#(process + 1),"tid":\#(record.socket),"#
+          return
+            #"{"name":"\#(record.point)","ph":"i","s":"t","ts":\#(time),"pid":\#(process + 1),"tid":\#(record.socket),"#
             + #""args":{"skb":\#(record.skb),"a":\#(record.a),"b":\#(record.b),"c":\#(record.c)}}"#
         }
       }

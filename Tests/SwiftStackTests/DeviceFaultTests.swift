@@ -71,6 +71,26 @@ import Wire
     #expect(wire.left.buffersInUse == 0)
   }
 
+  @Test("D6 a doorbell that is lost: what it announced goes with the next one")
+  func lostDoorbell() throws {
+    let wire = try SimulatedWire()
+    let socket = try wire.left.stack.socket(.udp)
+    try socket.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 9))
+    // The neighbour is known afterwards.
+    #expect(try socket.send([0]) == 1)
+    try wire.run(for: .seconds(1))
+    _ = wire.left.takeFrames()
+    var faults = FaultInjection()
+    faults.doorbellsToLose = 1
+    wire.left.setFaults(faults)
+    #expect(try socket.send([1]) == 1)
+    #expect(wire.left.takeFrames().isEmpty)
+    wire.left.advance(to: wire.left.now + .milliseconds(100))
+    #expect(wire.left.takeFrames().isEmpty)
+    #expect(try socket.send([2]) == 1)
+    #expect(wire.left.takeFrames().map { $0.bytes[42] } == [1, 2])
+  }
+
   @Test("D5 mappings that fail: the packets are lost and counted, the connection goes on")
   func mappingFailures() throws {
     let wire = try transfer { $0.failMappings(3) }

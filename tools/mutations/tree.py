@@ -52,10 +52,12 @@ def batches(mutations: list[Mutation]) -> list[list[Mutation]]:
 
 
 class MutantTree:
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, place: str = ".build-mutants", arguments: tuple[str, ...] = ("--build-tests",)):
         self.root = root
-        self.copy = root / ".build-mutants" / "tree"
-        self.scratch = root / ".build-mutants" / "build"
+        self.copy = root / place / "tree"
+        self.scratch = root / place / "build"
+        # What `swift build` is asked for.
+        self.arguments = arguments
         # Lines of the copy, counted from 1, that a mutation takes: file -> [(first, last, mutation)].
         self.lines: dict[str, list[tuple[int, int, Mutation]]] = {}
 
@@ -69,7 +71,7 @@ class MutantTree:
         while True:
             self.write(mutations)
             result = subprocess.run(
-                [os.environ.get("SWIFT", "swift"), "build", "--build-tests", "--scratch-path", str(self.scratch)],
+                [os.environ.get("SWIFT", "swift"), "build", *self.arguments, "--scratch-path", str(self.scratch)],
                 cwd=self.copy, capture_output=True, text=True)
             if result.returncode == 0:
                 return mutations, broken

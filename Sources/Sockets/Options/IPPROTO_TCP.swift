@@ -183,10 +183,12 @@ extension OptionTable {
       get: { (id, layer, _) throws(Errno) in
         Int32(truncatingIfNeeded: try layer.tcp.options(id).notSentLowWater)
       },
-      set: { (value, id, layer, _) throws(Errno) in
+      set: { (value, id, layer, host) throws(Errno) in
         try layer.tcp.withOptions(id) { (options) throws(Errno) in
           options.notSentLowWater = Int(UInt32(bitPattern: value))
         }
+        // A writer who waits may go on.
+        host.net.wake(id, isForRoom: true)
       })
     table.add(
       TCPOptionName.transmitDelay, "TCP_TX_DELAY", .int,

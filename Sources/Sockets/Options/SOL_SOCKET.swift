@@ -245,6 +245,8 @@ extension OptionTable {
           core.sendBuffer = size
           core.isSendBufferFixed = true
         }
+        // A writer who waits may go on. Linux: `sk_write_space()` in `sk_setsockopt()`.
+        host.net.wake(id, isForRoom: true)
       })
   }
 
