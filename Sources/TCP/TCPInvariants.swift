@@ -135,8 +135,9 @@ extension TCPConnection {
     }
     if sender.window.segments < 1 { return "no congestion window" }
     // Until the SYN is acknowledged it is the SYN's clock.
+    // An episode that was undone leaves what it had sent again on its way.
     if sender.recovery.state == .open && sender.retransmitStamp != .origin && state.isConnected
-      && sender.sndUna != sender.initialSend
+      && sender.sndUna != sender.initialSend && !sender.hasRetransmissionsOut
     {
       return "nothing was sent again, and the clock of it runs"
     }

@@ -84,7 +84,11 @@ extension TCPSender {
     return .lost
   }
 
-  mutating func setRecoveryState(_ new: CongestionState) { recovery.state = new }
+  mutating func setRecoveryState(_ new: CongestionState) {
+    recovery.state = new
+    // The clock of what was sent again would time out what is sent later; Linux stops it with the next ACK in this state.
+    if new == .open && sndUna != initialSend && !hasRetransmissionsOut { retransmitStamp = .origin }
+  }
 
   /// A segment in the network, or at the head, was sent more than once. Linux: `tcp_any_retrans_done()`.
   var hasRetransmissionsOut: Bool {

@@ -68,13 +68,20 @@ struct Path {
     return true
   }
 
+  private static let lateness = Nanoseconds.milliseconds(3)
+
+  /// One of so many of a thousand.
+  private mutating func happens(_ thousandths: Int) -> Bool {
+    thousandths > 0 && Int(random.next(below: 1000)) < thousandths
+  }
+
   // MARK: Frames
 
   /// What becomes of a frame that leaves the stack.
   ///
   /// - Parameter notice: told of each fault that was done to it.
   mutating func launch(_ frame: SimulatedFrame, now: Instant, notice: (Fault) -> Void) {
-    if now < cutUntil || takes(.lose) || now < chanceUntil && Int(random.next(below: 1000)) < chance {
+    if now < cutUntil || takes(.lose) || now < chanceUntil && happens(chance) || happens(plan.loss) {
       return notice(.loss)
     }
     var frame = frame
@@ -92,9 +99,10 @@ struct Path {
     guard let departure = leaveQueue(&frame, now: now) else { return notice(.loss) }
     var arrival = departure + .microseconds(Int64(plan.delay))
     if plan.jitter > 0 { arrival = arrival + .microseconds(Int64(random.next(below: UInt32(plan.jitter)))) }
-    if takes(.hold) {
+    let isLate = happens(plan.late)
+    if isLate || takes(.hold) {
       isHeld = true
-      arrival = arrival + holdSpan
+      arrival = arrival + (isLate ? Self.lateness : holdSpan)
       notice(.reordering)
     } else {
       // What is only late overtakes nothing.

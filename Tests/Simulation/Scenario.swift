@@ -50,7 +50,7 @@ public struct Scenario: Equatable {
     // Who calls when the other does not yet, or no more, finds nobody.
     if talks.contains(where: \.simultaneous) && !events.isEmpty { return true }
     // A cookie is lost with the segment that brings it back (RFC 4987 3.6).
-    if hosts.contains(where: { $0.cookies == 2 }) && !events.isEmpty { return true }
+    if hosts.contains(where: { $0.cookies == 2 }) { return true }
     // A NIC or a path that is silent for as long as a neighbour is asked for is an error for who calls then.
     return events.contains { event in
       event.do.mayFail || event.do == .misread
@@ -153,6 +153,9 @@ public struct LinkPlan: Line, Equatable {
   var queue = 100
   /// What it does with a frame of ECT when so many wait: marks it CE; 0: nothing.
   var mark = 0
+  /// Thousandths of the frames that are lost, and that come 3 ms late, behind others.
+  var loss = 0
+  var late = 0
   /// CoDel (RFC 8289) drops or marks frames that have waited 5 ms for 100 ms.
   var codel = false
 
@@ -161,6 +164,7 @@ public struct LinkPlan: Line, Equatable {
     [
       Field("from", \.from), Field("delay", \.delay), Field("jitter", \.jitter), Field("rate", \.rate),
       Field("queue", \.queue), Field("mark", \.mark), Field("codel", \.codel),
+      Field("loss", \.loss), Field("late", \.late),
     ]
   }
   public init() {}

@@ -52,7 +52,7 @@ struct ScenarioMaker {
     plan.qdisc = pick([.fifo, .fifo, .fq, .none])
     plan.send = pick([0, 0, 16_384, 65_536])
     // A buffer of the NIC has to fit in.
-    plan.receive = pick([0, 0, plan.mtu > 1500 ? 32_768 : 4096, 65_536])
+    plan.receive = pick([0, 0, plan.mtu > 1500 ? 65_536 : 16_384, 65_536])
     plan.cookies = chance(5) ? 2 : pick([1, 1, 0])
     plan.autocorking = chance(80)
     return plan

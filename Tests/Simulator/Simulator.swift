@@ -9,7 +9,7 @@ import Wire
 struct Simulator: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Whole stacks, their NICs and their programs under faults, in virtual time.",
-    subcommands: [Run.self, Show.self, Replay.self])
+    subcommands: [Run.self, Show.self, Replay.self, Goodput.self])
 }
 
 /// Says at once what it does: whoever drives it has to know even if it traps.
@@ -34,6 +34,19 @@ extension Simulator {
       }
       say("frames \(frames)")
       say("faults \(faults.numbers.map(String.init).joined(separator: " "))")
+    }
+  }
+
+  struct Goodput: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Prints what connections bring over paths that lose, and what models say.")
+    @Option(help: "Only every so manyth line.") var step = 1
+    @Option(help: "From this one on.") var first = 0
+
+    func run() throws {
+      for (number, cell) in GoodputCell.all.enumerated() where number % step == first {
+        say("\(number) \(try cell.line())")
+      }
     }
   }
 

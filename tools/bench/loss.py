@@ -36,6 +36,10 @@ PATHS = [
 ]
 
 
+# A queue of what is on its way in one round trip.
+SHARED = Path("shared", "tbf rate 50mbit burst 10kb limit 250kb", "netem delay 40ms limit 20000", 1)
+
+
 class Net:
     """near (Linux, 10.9.1.1) - router (a stack that forwards) - far (Linux, 10.9.2.1); a stack sends by way of near."""
 
@@ -83,6 +87,20 @@ class Net:
         again, out = (after[key] - before[key] for key in ("TcpRetransSegs", "TcpOutSegs"))
         return rate, 1000 * again / max(out, 1)
 
+    def share(self, control: str, seconds: float) -> tuple[float, float]:
+        """Megabits a second of a flow of Linux's and of one of the stack's, at the same time over the same bottleneck."""
+        self.lab.inside(self.near, ["sysctl", "-q", "-w", f"net.ipv4.tcp_congestion_control={control}"])
+        ports = (PORT, str(int(PORT) + 1))
+        sinks = [self.lab.start(in_namespace(self.far, self.lab.bulk("recv", port, "1")), None, "ready") for port in ports]
+        senders = [
+            self.lab.start(in_namespace(self.near, self.lab.bulk("send", FAR, ports[0], str(seconds)))),
+            self.lab.start(self.stack.command("perf", "send", FAR, ports[1], "-t", str(round(seconds)))),
+        ]
+        for sender in senders:
+            sender.communicate(timeout=seconds + 60)
+        linux, stack = (words(sink.communicate(timeout=120)[0])["bitsPerSecond"] / 1e6 for sink in sinks)
+        return linux, stack
+
     def counters(self) -> dict[str, int]:
         if self.stack:
             found = json.loads(must(self.stack.command("stats", "--json", "--zeros")))["swiftstack"]
@@ -91,6 +109,23 @@ class Net:
         names, values = [line for line in lines if line[0] == "Tcp:"]
         named = dict(zip(names, values))
         return {"TcpRetransSegs": int(named["RetransSegs"]), "TcpOutSegs": int(named["OutSegs"])}
+
+
+def shared(options) -> list[dict]:
+    """What a flow of the stack's gets beside one of Linux's."""
+    results = []
+    for linux, stack in (("cubic", "cubic"), ("bbr", "bbr"), ("bbr", "cubic"), ("cubic", "bbr")):
+        name = f"shared 50 Mbit/s, Linux {linux}, stack {stack}"
+        if options.wanted and not any(word in name for word in options.wanted):
+            continue
+        runs = []
+        for _ in range(options.runs):
+            with Lab(options.programs) as lab:
+                runs.append(Net(lab, SHARED, stack, True).share(linux, max(options.seconds, 30)))
+        rate = [statistics.median(run[side] for run in runs) for side in (0, 1)]
+        results.append({"path": name, "linux": [run[0] for run in runs], "stack": [run[1] for run in runs]})
+        print(f"{name:44}{rate[0]:9.2f}{rate[1]:9.2f}{100 * rate[1] / sum(rate):7.1f} % the stack's", flush=True)
+    return results
 
 
 def main() -> int:
@@ -110,6 +145,7 @@ def main() -> int:
             rate, again = ([statistics.median(run[index] for run in found[side]) for side in (False, True)] for index in (0, 1))
             results.append({"path": name, "linux": found[False], "stack": found[True]})
             print(f"{name:36}{rate[0]:9.2f}{rate[1]:9.2f}{rate[1] / rate[0]:7.2f}x{again[0]:14.2f}{again[1]:9.2f}", flush=True)
+    results += shared(options)
     tell({"secondsPerTransfer": options.seconds, "unit": "Mbit/s, segments sent again of 1000", "results": results}, options.json)
     return 0
 
