@@ -257,7 +257,9 @@ extension TCPConnection {
 
   /// Tells a writer that was refused when there is room again. Linux: `sk_stream_write_space()`.
   mutating func wakeWriter(net: inout Net) {
-    guard sender.noSpace && isWritable else { return }
+    guard sender.noSpace else { return }
+    // There may be room, and no packet memory: in line for it.
+    guard isWritable else { return awaitWriteSpace() }
     sender.noSpace = false
     if statistics.limit == .sendBuffer {
       let isEmpty = sender.writeQueue.isEmpty && sender.scoreboard.queue.isEmpty

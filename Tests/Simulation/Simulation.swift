@@ -85,8 +85,9 @@ public final class Simulation {
     return moment(max(last, scenario.talks.map(\.at).max() ?? 0)) + .seconds(20)
   }
 
-  /// Nothing has come for so long: it waits for ever. The longest timers have run four times by then.
-  private static let patience = Nanoseconds.seconds(500)
+  /// Nothing has come for so long: it waits for ever. The longest timers have run many times by then, and BBR has sent five
+  /// segments at a rate that it measured while they ran.
+  private static let patience = Nanoseconds.seconds(2000)
   /// Everything ends within this. A path that drops much takes its time where no time stamp tells a retransmission's round trip:
   /// the timer is set back by nothing else (RFC 6298 section 5.7).
   private static let bound = Nanoseconds.seconds(20_000)
