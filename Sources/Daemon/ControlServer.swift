@@ -9,15 +9,16 @@ final class ControlServer: Sendable {
   private let stack: Stack
   private let daemon: any ControlDaemon
   private let admission: Guarded<ControlAdmission>
+  private let callers: ControlCallers
   private let timing: ControlConversation.Timing
   private let logger = Logger(label: "swiftstack")
-  /// Clients have been turned away, or had to wait, and that was said: once, not for each.
-  private let complaints = Guarded(Complaints())
+  /// Clients have been turned away, or had to wait, and that was said: once a minute, not for each.
+  private let complaints = Guarded<[Complaint: Instant]>([:])
 
-  private struct Complaints {
-    var isFull = false
-    var isShort = false
-  }
+  private enum Complaint { case full, short, stranger }
+
+  /// As many are taken before signals and others have their turn.
+  private static let mostAtOnce = 64
 
   /// What became of those who waited.
   enum Outcome: Equatable {
@@ -28,8 +29,9 @@ final class ControlServer: Sendable {
 
   init(
     stack: Stack, daemon: any ControlDaemon, limits: ControlAdmission.Limits = .init(),
-    timing: ControlConversation.Timing = .init()
+    timing: ControlConversation.Timing = .init(), callers: ControlCallers = .init(users: [geteuid()])
   ) {
+    self.callers = callers
     self.stack = stack
     self.daemon = daemon
     self.timing = timing
@@ -39,28 +41,41 @@ final class ControlServer: Sendable {
   /// Conversations that go on.
   var conversationCount: Int { admission.withLock { $0.count } }
 
-  /// Takes every client that waits, non-blocking.
+  /// Takes the clients that wait, non-blocking; of very many the first, and the next time others.
   func acceptClients(_ listener: borrowing UnixListener) -> Outcome {
-    while true {
+    for _ in 0..<Self.mostAtOnce {
       do {
         guard let stream = try listener.accept() else { break }
         converse(stream)
       } catch {
-        let isNew = complaints.withLock { complaints in
-          defer { complaints.isShort = true }
-          return !complaints.isShort
-        }
-        if isNew { logger.warning("control clients wait: \(error)") }
+        complain(.short, "control clients wait: \(error)")
         return .noRoom
       }
     }
-    complaints.withLock { $0.isShort = false }
     return .allTaken
   }
 
+  private func complain(_ complaint: Complaint, _ text: @autoclosure () -> String) {
+    let now = MonotonicClock.now()
+    let isNew = complaints.withLock { said in
+      if let last = said[complaint], now - last < .seconds(60) { return false }
+      said[complaint] = now
+      return true
+    }
+    if isNew { logger.warning("\(text())") }
+  }
+
   private func converse(_ stream: consuming UnixStream) {
-    let user = (try? stream.peerCredentials().userID) ?? .max
-    guard let place = admission.withLock({ $0.admit(user: user) }) else { return turnAway(stream) }
+    let user = try? stream.peerCredentials().userID
+    guard let user, callers.users.contains(user) else {
+      let refusal = callers.refusal(of: user)
+      complain(.stranger, "a control client is refused: \(refusal)")
+      return turnAway(stream, refusal)
+    }
+    guard let place = admission.withLock({ $0.admit(user: user) }) else {
+      complain(.full, "control clients are turned away: \(conversationCount) are there already")
+      return turnAway(stream, "too many control clients are there already; try again later")
+    }
     let number = stream.takeDescriptor().release()
     do {
       try StackThread.start { [self] in
@@ -69,7 +84,6 @@ final class ControlServer: Sendable {
         let client = ControlConversation(stream, place: place, timing: timing)
         StackConversation(client, stack: stack, daemon: daemon, user: user).run()
         admission.withLock { $0.leave(place, user: user) }
-        complaints.withLock { $0.isFull = false }
       }
     } catch {
       admission.withLock { $0.leave(place, user: user) }
@@ -79,14 +93,9 @@ final class ControlServer: Sendable {
   }
 
   /// One line says why; a client that does not take it at once does without.
-  private func turnAway(_ stream: consuming UnixStream) {
-    let isNew = complaints.withLock { complaints in
-      defer { complaints.isFull = true }
-      return !complaints.isFull
-    }
-    if isNew { logger.warning("control clients are turned away: \(conversationCount) are there already") }
+  private func turnAway(_ stream: consuming UnixStream, _ reason: String) {
     var channel = MessageChannel(stream)
-    let answer = ControlAnswer(.error("too many control clients are there already; try again later"))
+    let answer = ControlAnswer(.error(reason))
     if channel.enqueue(ControlCodec.encode(answer)) { _ = channel.flush() }
   }
 }

@@ -31,11 +31,13 @@ import Timers
     private var listener: UnixListener
 
     init(
-      _ name: String, limits: ControlAdmission.Limits = .init(), timing: ControlConversation.Timing = .init()
+      _ name: String, limits: ControlAdmission.Limits = .init(), timing: ControlConversation.Timing = .init(),
+      callers: ControlCallers = .init(users: [geteuid()])
     ) throws {
       path = NSTemporaryDirectory() + "swiftstack-control-\(getpid())-\(name)/s.sock"
       simulated = try SimulatedStack()
-      server = ControlServer(stack: simulated.stack, daemon: daemon, limits: limits, timing: timing)
+      server = ControlServer(
+        stack: simulated.stack, daemon: daemon, limits: limits, timing: timing, callers: callers)
       listener = try UnixListener(at: path)
     }
     deinit {
@@ -50,6 +52,7 @@ import Timers
       #expect(server.acceptClients(listener) == .allTaken)
       return client
     }
+    func acceptClients() -> ControlServer.Outcome { server.acceptClients(listener) }
     func stream() throws -> UnixStream {
       let stream = try UnixStream.connect(to: path)
       #expect(server.acceptClients(listener) == .allTaken)
@@ -288,6 +291,31 @@ import Timers
 }
 
 extension ControlServerTests {
+  @Test("a client of another user's is refused in words, and has no place")
+  func stranger() throws {
+    var callers = ControlCallers(users: [3_999_999_999])
+    #expect(callers.users == [0, 3_999_999_999])
+    callers.users.remove(geteuid())
+    let harness = try Harness("stranger", callers: callers)
+    var client = try harness.client()
+    let error = #expect(throws: ControlError.self) { _ = try client.ask(.describe) }
+    #expect(
+      error?.description.contains("permission denied") == true
+        && error?.description.contains("user 3999999999, not of user \(geteuid())") == true)
+    #expect(harness.server.conversationCount == 0)
+    #expect(callers.refusal(of: nil).contains("cannot be told"))
+  }
+
+  @Test("of many clients at once some are taken and then signals have their turn") func many() throws {
+    let harness = try Harness("many")
+    let waiting = try (0..<65).map { _ in
+      try UnixStream.connect(to: harness.path).takeDescriptor().release()
+    }
+    defer { for number in waiting { close(number) } }
+    #expect(harness.acceptClients() == .allTaken && harness.server.conversationCount == 64)
+    #expect(harness.acceptClients() == .allTaken && harness.server.conversationCount == 65)
+  }
+
   @Test(
     "places by the descriptors there may be",
     arguments: [(64, 16, 8, 4), (1024, 256, 128, 16), (1 << 20, 512, 256, 16), (0, 4, 4, 2)])
