@@ -1,12 +1,24 @@
 import Glibc
 
 /// A file that one process at a time holds locked: a name that is taken. The lock goes with its holder, however that
-/// ends; the file is removed with this value.
+/// ends, and with the processes that it has started by fork(2); the file is removed with this value.
 public struct LockFile: ~Copyable, Sendable {
-  private let descriptor: OwnedDescriptor
+  let descriptor: OwnedDescriptor
   public let path: String
+  /// Somebody else does it.
+  private var isLeft = false
 
-  deinit {
+  private init(descriptor: consuming OwnedDescriptor, path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  deinit { if !isLeft { removePath() } }
+
+  /// Leaves the removal to another process that has the lock, too.
+  mutating func leavePath() { isLeft = true }
+
+  func removePath() {
     // Still locked: whoever has opened the file meanwhile finds, once it has the lock, that the name means another.
     UnixSocketPath.remove(path)
   }

@@ -34,6 +34,8 @@ public struct NetlinkSocket: ~Copyable {
     portID = unsafe mnl_socket_get_portid(socket)
   }
 
+  public var rawDescriptor: Int32 { unsafe mnl_socket_get_fd(socket) }
+
   deinit {
     unsafe mnl_socket_close(socket)
   }

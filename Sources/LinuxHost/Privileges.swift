@@ -8,12 +8,16 @@ public enum Privileges {
 
   /// Whether CAP_NET_ADMIN is in the effective set: needed to create a TAP and configure it.
   public static func hasNetworkAdmin() throws(LinuxError) -> Bool {
+    try has(networkAdmin)
+  }
+
+  static func has(_ capability: UInt64) throws(LinuxError) -> Bool {
     var set: UInt64 = 0
     // Safe: one UInt64 is what the shim writes.
     guard unsafe clinux_effective_capabilities(&set) == 0 else {
       throw .last("read the capabilities of", "this process")
     }
-    return contains(set, networkAdmin)
+    return contains(set, capability)
   }
 
   /// Throws EPERM with what to do about it when `hasNetworkAdmin()` is false.
@@ -40,10 +44,22 @@ public enum Privileges {
     return String(decoding: room[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  /// Gives up what a running stack does not need: every capability, but CAP_NET_ADMIN where something of the interface is
-  /// to be put back at the end. For the calling thread and those it starts later: to be called before the first.
-  public static func drop(keepingNetworkAdmin: Bool) throws(LinuxError) {
-    guard clinux_keep_capabilities(keepingNetworkAdmin ? 1 << networkAdmin : 0) == 0 else {
+  /// Gives up every capability, but CAP_NET_ADMIN for who puts something of an interface back, and all ways to get one
+  /// (`no_new_privs`). For the calling thread and those it starts later: to be called before the first.
+  public static func drop(keepingNetworkAdmin: Bool = false) throws(LinuxError) {
+    let kept: UInt64 = keepingNetworkAdmin ? 1 << networkAdmin : 0
+    try forgo(kept)
+    guard clinux_keep_capabilities(kept) == 0 else {
+      throw .last("give up the capabilities of", "this process")
+    }
+  }
+
+  /// Gives up all ways to get a capability again, and keeps what is there: who becomes another user still needs two of them, and
+  /// cannot do this any more afterwards.
+  public static func forgo() throws(LinuxError) { try forgo(0) }
+
+  private static func forgo(_ kept: UInt64) throws(LinuxError) {
+    guard clinux_forgo_capabilities(kept) == 0 else {
       throw .last("give up the capabilities of", "this process")
     }
   }

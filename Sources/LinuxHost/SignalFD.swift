@@ -16,6 +16,12 @@ public enum Signal: Int32, Sendable, CaseIterable {
     if !isIgnored { _ = clinux_default_signal(rawValue) }
   }
 
+  /// Gives the signals of a crash their default action. The runtime's handlers would start a program that looks at the process, and
+  /// where that cannot be go on after a signal that somebody has sent.
+  public static func restoreCrashDefaults() {
+    for number in [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV] { _ = clinux_default_signal(number) }
+  }
+
   /// The name kill(1) lists: `SIGINT`.
   public var name: String {
     switch self {

@@ -142,6 +142,7 @@ public struct TapDevice: ~Copyable, Sendable {
 /// An open /dev/net/tun without an interface.
 public struct TapSpare: ~Copyable, Sendable {
   private let descriptor: OwnedDescriptor
+  public var rawDescriptor: Int32 { descriptor.rawValue }
 
   fileprivate init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 

@@ -1,7 +1,23 @@
 import CLinux
 import Glibc
 
-/// A listening UNIX stream socket at a path, for the owner only (mode 0600), non-blocking. The path
+/// Whose a socket's path is, and who may connect to it. Linux: connect(2) takes write permission.
+public struct UnixSocketAccess: Equatable, Sendable {
+  public var user: UInt32
+  public var group: UInt32
+  public var mode: UInt32
+
+  public init(user: UInt32 = geteuid(), group: UInt32 = getegid(), mode: UInt32 = 0o600) {
+    self.user = user
+    self.group = group
+    self.mode = mode
+  }
+
+  /// Nobody may but the user that the process is.
+  public static var own: UnixSocketAccess { UnixSocketAccess() }
+}
+
+/// A listening UNIX stream socket at a path, non-blocking. The path
 /// is removed when this value's life ends. A lock file beside it (`PATH.lock`) keeps two listeners that start at once
 /// from taking each other's path for a stale one.
 public struct UnixListener: ~Copyable, Sendable {
@@ -10,15 +26,34 @@ public struct UnixListener: ~Copyable, Sendable {
   /// Which file is ours: somebody may have put another there since.
   private let identity: FileIdentity
   /// Held until the path is gone.
-  private let lock: LockFile
+  private var lock: LockFile
+  /// Somebody else removes the path.
+  private var isLeft = false
 
-  deinit {
+  deinit { if !isLeft { removeSocket() } }
+
+  private func removeSocket() {
     if FileIdentity(ofFileAt: path) == identity { UnixSocketPath.remove(path) }
+  }
+
+  /// What holds the path: another process that has it open keeps others from the path.
+  public var lockDescriptor: Int32 { lock.descriptor.rawValue }
+
+  /// Leaves the removal of the path to another process, which calls `removePath` when this one has ended.
+  public mutating func leavePath() {
+    isLeft = true
+    lock.leavePath()
+  }
+
+  /// Removes the path now, and lets others have it.
+  public func removePath() {
+    removeSocket()
+    lock.removePath()
   }
 
   /// Listens. A socket nobody answers on any more is replaced; one that answers is an error
   /// (EADDRINUSE). The last folder of the path is made (0755) if it is missing.
-  public init(at text: String, backlog: Int32 = 64) throws(LinuxError) {
+  public init(at text: String, backlog: Int32 = 64, access: UnixSocketAccess = .own) throws(LinuxError) {
     let operation = "listen on the control socket"
     let path = try UnixSocketPath(text, for: operation)
     try Self.makeFolder(of: text)
@@ -28,7 +63,7 @@ public struct UnixListener: ~Copyable, Sendable {
     let descriptor = OwnedDescriptor(owning: number)
     try descriptor.setNonBlocking()
     // Linux gives the path the socket's own mode, less the umask: it is never wider than this.
-    guard fchmod(number, 0o600) == 0 else { throw .last("restrict access to", text) }
+    guard fchmod(number, access.mode) == 0 else { throw .last("restrict access to", text) }
 
     // Safe: the address and its length are lent for each call.
     var result = unsafe path.withSocketAddress { unsafe bind(number, $0, $1) }
@@ -38,6 +73,12 @@ public struct UnixListener: ~Copyable, Sendable {
     }
     guard result == 0 else { throw .last(operation, text) }
     guard let identity = FileIdentity(ofFileAt: text) else { throw .last(operation, text) }
+    do {
+      try Self.giveAway(text, access)
+    } catch {
+      UnixSocketPath.remove(text)
+      throw error
+    }
     guard listen(number, backlog) == 0 else {
       let error = LinuxError.last(operation, text)
       UnixSocketPath.remove(text)
@@ -64,6 +105,15 @@ public struct UnixListener: ~Copyable, Sendable {
       case EAGAIN: return nil
       default: throw .last("accept a client on", path)
       }
+    }
+  }
+
+  /// Nobody can connect yet: the socket does not listen.
+  private static func giveAway(_ path: String, _ access: UnixSocketAccess) throws(LinuxError) {
+    if access.user == geteuid() && access.group == getegid() { return }
+    // Safe: Swift lends a NUL-terminated copy of the path for the length of the call. The umask may have taken the group's part.
+    guard unsafe lchown(path, access.user, access.group) == 0, unsafe chmod(path, access.mode) == 0 else {
+      throw .last("give the control socket to user \(access.user):", path)
     }
   }
 

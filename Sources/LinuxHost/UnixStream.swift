@@ -39,7 +39,7 @@ public struct UnixStream: ~Copyable, Sendable {
           code, operation, text, reason: "no stack is running there",
           advice: "Start one with \"swiftstack up IFNAME\".")
       case EACCES, EPERM:
-        throw LinuxError(code, operation, text, advice: "Run it as the user the stack runs as (sudo).")
+        throw LinuxError(code, operation, text, advice: "Run it as who started the stack, or as root (sudo).")
       case EAGAIN:
         throw LinuxError(
           code, operation, text, reason: "the stack there takes no clients",

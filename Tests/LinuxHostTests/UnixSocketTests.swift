@@ -25,6 +25,32 @@ import Timers
     #expect(!FileManager.default.fileExists(atPath: path))
   }
 
+  @Test("can be somebody else's, and a group's", .enabled(if: geteuid() == 0)) func access() throws {
+    let path = Self.path("access")
+    defer { Self.removeFolder(of: path) }
+    let listener = try UnixListener(
+      at: path, access: UnixSocketAccess(user: 1234, group: 4321, mode: 0o660))
+    let attributes = try FileManager.default.attributesOfItem(atPath: listener.path)
+    #expect(attributes[.posixPermissions] as? Int == 0o660)
+    #expect(attributes[.ownerAccountID] as? Int == 1234 && attributes[.groupOwnerAccountID] as? Int == 4321)
+  }
+
+  @Test("left to another process, the path stays until that removes it") func left() throws {
+    let path = Self.path("left")
+    defer { Self.removeFolder(of: path) }
+    do {
+      var listener = try UnixListener(at: path)
+      listener.leavePath()
+    }
+    #expect(FileManager.default.fileExists(atPath: path))
+    #expect(FileManager.default.fileExists(atPath: path + ".lock"))
+    let listener = try UnixListener(at: path)
+    listener.removePath()
+    #expect(!FileManager.default.fileExists(atPath: path))
+    #expect(!FileManager.default.fileExists(atPath: path + ".lock"))
+    #expect(listener.lockDescriptor > 2)
+  }
+
   @Test("a live one is an error and stays as it is") func live() throws {
     let path = Self.path("live")
     defer { Self.removeFolder(of: path) }

@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "CLinuxSandbox.h"
+
 // TUN_F_USO4/6 came with Linux 6.2; older headers lack them, the running kernel decides.
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
@@ -88,16 +90,18 @@ static inline int clinux_effective_capabilities(uint64_t *set) {
   if (result == 0) *set = (uint64_t)data[1].effective << 32 | data[0].effective;
   return result;
 }
-/// Gives up, for the calling thread and the threads it starts, every capability but those in `kept`, and with
-/// no_new_privs all ways to get one back.
-static inline int clinux_keep_capabilities(uint64_t kept) {
-  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct data[2];
+/// Gives up, for the calling thread and the threads it starts, all ways to get a capability that is not in `kept`.
+static inline int clinux_forgo_capabilities(uint64_t kept) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
   // What a process without CAP_SETPCAP may not drop here it cannot gain either.
   for (int capability = 0; capability < 64; capability++)
     if (!(kept >> capability & 1)) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+/// Gives up every capability that is not in `kept`.
+static inline int clinux_keep_capabilities(uint64_t kept) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
   if (syscall(SYS_capget, &header, data) != 0) return -1;
   for (int half = 0; half < 2; half++) {
     data[half].effective &= (uint32_t)(kept >> 32 * half);
