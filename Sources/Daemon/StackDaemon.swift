@@ -13,6 +13,9 @@ public final class StackDaemon: Sendable {
   private let listener: Guarded<UnixListener?>
   private let signals: SignalFD
   private let stopRequest: EventFD
+  private let callers: ControlCallers
+  /// Puts back what this process no longer may.
+  private let keeper: Guarded<Keeper?>
   private let clientLimits: ControlAdmission.Limits
   private let logger = Logger(label: "swiftstack")
 
@@ -32,8 +35,9 @@ public final class StackDaemon: Sendable {
   ///
   /// - Parameters:
   ///   - plan: what is brought up, and under which names.
+  ///   - sandbox: who the process is from then on, and what it may still do.
   ///   - signals: made before any other thread.
-  public init(_ plan: StackPlan, signals: consuming SignalFD) throws {
+  public init(_ plan: StackPlan, sandbox: DaemonSandbox, signals: consuming SignalFD) throws {
     self.plan = plan
     self.signals = signals
     try Privileges.requireNetworkAdmin(to: "create the interface", plan.tap.interface.text)
@@ -42,16 +46,27 @@ public final class StackDaemon: Sendable {
     let namespace =
       try plan.tap.namespace.map { try NetworkNamespace(named: $0).identifier }
       ?? NetworkNamespace.current().identifier
-    listener = Guarded(try Self.listen(for: plan.tap.interface, in: namespace))
-    stack = try Stack(tap: plan.tap, plan.stack) { hasMoreToSet in
-      try Privileges.drop(keepingNetworkAdmin: hasMoreToSet)
+    callers = sandbox.user.callers
+    let listener = Guarded<UnixListener?>(
+      try Self.listen(for: plan.tap.interface, in: namespace, sandbox.user.access))
+    let keeper = Guarded<Keeper?>(nil)
+    self.listener = listener
+    self.keeper = keeper
+    stack = try Stack(tap: plan.tap, plan.stack) { restorations in
+      // The fork has this lock, too, and never takes it.
+      try keeper.withLock { $0 = try sandbox.startKeeper(of: listener, restorations) }
+      try sandbox.enter()
     }
+    if let notice = sandbox.user.notice { logger.warning("\(notice)") }
     logger.notice("\(plan.tap.interface) is up")
   }
 
-  private static func listen(for interface: InterfaceName, in namespace: UInt64) throws -> UnixListener {
+  private static func listen(
+    for interface: InterfaceName, in namespace: UInt64, _ access: UnixSocketAccess
+  ) throws -> UnixListener {
     do {
-      return try UnixListener(at: ControlPath.socket(of: interface, namespace: namespace), backlog: 512)
+      return try UnixListener(
+        at: ControlPath.socket(of: interface, namespace: namespace), backlog: 512, access: access)
     } catch {
       guard error.code == EADDRINUSE else { throw error }
       throw StackError(
@@ -89,7 +104,7 @@ public final class StackDaemon: Sendable {
     if let event = stack.notices.event {
       try epoll.add(rawDescriptor: event.rawDescriptor, for: [.readable], token: Token.notice)
     }
-    let server = ControlServer(stack: stack, daemon: self, limits: clientLimits)
+    let server = ControlServer(stack: stack, daemon: self, limits: clientLimits, callers: callers)
     var isWireLost = false
     var isRunning = true
     // Clients that cannot be taken now are not looked at until a while later.
@@ -124,6 +139,7 @@ public final class StackDaemon: Sendable {
       }
     }
     stack.close()
+    if let keeper = keeper.withLock({ $0.take() }) { keeper.finish() }
     logger.notice("\(plan.tap.interface) is down")
     if isWireLost {
       throw StackError("the interface \(plan.tap.interface) was removed while the stack ran on it")

@@ -52,10 +52,10 @@ public final class Stack: Sendable {
     try self.init(tap: tap, configuration, beforeThreads: { _ in })
   }
 
-  /// - Parameter beforeThreads: called once Linux's side is set up and before the first thread starts; told whether
-  ///   something of it has to be put back at the end, which takes the same privilege.
+  /// - Parameter beforeThreads: called once Linux's side is set up and before the first thread starts; told what of it has
+  ///   to be put back at the end, which takes the same privilege. What it throws ends the stack.
   package init(
-    tap: TapParameters, _ configuration: StackConfiguration, beforeThreads: (Bool) throws -> Void
+    tap: TapParameters, _ configuration: StackConfiguration, beforeThreads: ([HeldRestoration]) throws -> Void
   ) throws {
     var configuration = configuration
     configuration.name = tap.interface.text
@@ -100,7 +100,7 @@ public final class Stack: Sendable {
     self.notices = notices
     threads = Guarded([])
     self.restorations = Guarded(restorations)
-    try beforeThreads(!restorations.isEmpty)
+    try beforeThreads(restorations)
     if configuration.services { try startServices() }
     for loop in loops {
       let thread = LoopThread(try StackThread.startJoinable { loop.run() })

@@ -8,7 +8,13 @@ import SwiftStack
 
 struct UpCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "up", abstract: "Create a TAP and run the stack on it, until Ctrl-C or \"swiftstack down\".")
+    commandName: "up", abstract: "Create a TAP and run the stack on it, until Ctrl-C or \"swiftstack down\".",
+    discussion: """
+      Started by root, the stack runs as an unprivileged user from when its interfaces are open, without capabilities and \
+      with few system calls. A second process of the same name stays root until the end, to remove the control socket and \
+      to put back an interface that was there before; it talks to nobody. Control clients may be root, who started the \
+      stack, and the user that --user names.
+      """)
 
   @Argument(help: ArgumentHelp("The interface to create.", valueName: "ifname")) var interface: String
   @Option(help: ArgumentHelp("The stack's address. Default 10.0.0.2/24.", valueName: "cidr"))
@@ -40,6 +46,16 @@ struct UpCommand: ParsableCommand {
   var offload: OffloadMode = .auto
   @Flag(help: "Ask first whether another station has the stack's address, which takes 4 to 7 seconds.")
   var probe = false
+  @Option(
+    help: ArgumentHelp(
+      "Who the stack is once its interfaces are open, a name or number; root stays root. Default: who called sudo, "
+        + "otherwise nobody; a user other than root stays.", valueName: "name"))
+  var user: String?
+  @Option(
+    help: ArgumentHelp(
+      "Refuse the system calls that a running stack does not make (on), or, to debug, none (off).",
+      valueName: "mode"))
+  var seccomp: SeccompMode = .on
   @Flag(help: "Return once the stack is up.") var detach = false
   @Option(
     help: ArgumentHelp(
@@ -63,6 +79,7 @@ struct UpCommand: ParsableCommand {
   private func launch() throws {
     // What can be checked without side effects fails here, with this terminal's attention.
     _ = try plan()
+    _ = try DaemonUser(wanted: user)
     switch try DetachedProcess.launch(arguments: CommandLine.arguments, logPath: try logPath()) {
     case .ready(_, let message): try StandardOutput.print(message)
     case .failed(let message): throw ControlError(message)
@@ -93,7 +110,8 @@ struct UpCommand: ParsableCommand {
     do {
       let signals = try SignalFD()
       try SignalFD.ignoreBrokenPipe()
-      daemon = try StackDaemon(plan(), signals: signals)
+      let sandbox = DaemonSandbox(user: try DaemonUser(wanted: user), filtersCalls: seccomp == .on)
+      daemon = try StackDaemon(plan(), sandbox: sandbox, signals: signals)
     } catch {
       guard let told = told.take() else { throw error }
       told.fail("\(error)")
@@ -119,6 +137,11 @@ struct UpCommand: ParsableCommand {
 
 enum OffloadMode: String, ExpressibleByArgument, CaseIterable {
   case auto
+  case off
+}
+
+enum SeccompMode: String, ExpressibleByArgument, CaseIterable {
+  case on
   case off
 }
 

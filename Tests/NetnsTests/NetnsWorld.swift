@@ -12,6 +12,8 @@ final class NetnsWorld: @unchecked Sendable {
     /// `auto` or `off`.
     var offload = "auto"
     var more: [String] = []
+    /// Of `swiftstack up`, beside the test's own. Whoever runs the tests by sudo is not who starts the stack.
+    var environment = ["SUDO_UID": "", "SUDO_GID": ""]
     /// Loopback up in the namespace, CUBIC, IPv6 silent: set before the stack starts.
     var congestionControl = "cubic"
   }
@@ -64,7 +66,7 @@ final class NetnsWorld: @unchecked Sendable {
   /// Starts the stack and waits until it answers on its control socket.
   func startStack() throws {
     let daemon = try ChildProcess(
-      [Self.binary, "up"] + upArguments, directory: directory)
+      [Self.binary, "up"] + upArguments, directory: directory, environment: options.environment)
     self.daemon = daemon
     Interruption.remember(process: daemon.identifier)
     let up = poll(seconds: 15, every: 0.05) {

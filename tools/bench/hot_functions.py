@@ -50,7 +50,8 @@ def profile(name: str, measurement, programs: str) -> collections.Counter:
                 "#!/bin/sh\n"
                 f'[ "$1" = up ] || exec {binary} "$@"\n'
                 f"LD_PRELOAD={shim} exec valgrind --tool=callgrind --compress-strings=no"
-                f' --callgrind-out-file={folder}/profile {binary} "$@"\n')
+                # Its file is opened at the end, and has to be by the process that began.
+                f' --callgrind-out-file={folder}/profile.%p {binary} "$@" --user root --seccomp off\n')
         os.chmod(wrapper, 0o755)
         bench.SWIFTSTACK = wrapper
         with bench.Lab(programs) as lab:
@@ -58,7 +59,8 @@ def profile(name: str, measurement, programs: str) -> collections.Counter:
             # The stack is the first that was started; its profile is written when it ends.
             lab.processes[0].send_signal(signal.SIGTERM)
             lab.processes[0].wait(60)
-        profiles = glob.glob(f"{folder}/profile*")
+        # Its keeper, a fork of it, has one of its own.
+        profiles = glob.glob(f"{folder}/profile.{lab.processes[0].pid}*")
         if len(profiles) != 1:
             raise bench.Failure(f"{name}: callgrind wrote {len(profiles)} profiles")
         return own_costs(profiles[0])

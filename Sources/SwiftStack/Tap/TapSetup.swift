@@ -123,6 +123,10 @@ struct TapRestoration: ~Copyable {
     self.netlink = netlink
   }
 
+  var descriptors: [Int32] {
+    [device.descriptor.rawValue, spare.rawDescriptor, netlink.rawDescriptor]
+  }
+
   /// Each step by itself: what somebody else has changed or removed meanwhile does not keep the rest from its place.
   consuming func apply() {
     if let addedAddress { try? netlink.removeAddress(addedAddress, from: found) }

@@ -54,10 +54,20 @@ struct TapWires {
 }
 
 /// Holds what is put back once.
-final class HeldRestoration: Sendable {
+package final class HeldRestoration: Sendable {
   private let held: Guarded<TapRestoration?>
-  init(_ restoration: consuming TapRestoration) { held = Guarded(restoration) }
-  func apply() {
+  /// What it takes.
+  package let descriptors: [Int32]
+
+  init(_ restoration: consuming TapRestoration) {
+    descriptors = restoration.descriptors
+    held = Guarded(restoration)
+  }
+
+  package func apply() {
     if let restoration = held.withLock({ $0.take() }) { restoration.apply() }
   }
+
+  /// Another process does it, with descriptors of its own: an interface takes its old flags when nobody else is attached.
+  package func leave() { _ = held.withLock { $0.take() } }
 }
