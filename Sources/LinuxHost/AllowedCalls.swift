@@ -25,7 +25,7 @@ extension SystemCallFilter {
   private static var runtime: [Int32] {
     [
       // malloc: heaps grow, shrink and are given back; a thread's first allocation asks how many processors there are, to choose
-      // an arena. mmap and mprotect are below.
+      // an arena: by files, which it may not open, then so. mmap and mprotect are below.
       SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_sched_getaffinity,
       // Locks, condition variables, pthread_join; a thread registers itself when it starts (clone is below). An EINTR of a
       // sleep comes back as restart_syscall.
@@ -39,7 +39,16 @@ extension SystemCallFilter {
       SYS_getrandom,
       // stdio at the end: what a stream had read ahead of its reader is given back.
       SYS_lseek, SYS_fstat,
-    ]
+    ] + oldClock
+  }
+
+  /// time(2) where there is no vDSO: a call of its own only on the older architecture.
+  private static var oldClock: [Int32] {
+    #if arch(x86_64)
+      [SYS_time]
+    #else
+      []
+    #endif
   }
 
   /// The TAP's queues and the loops around them.

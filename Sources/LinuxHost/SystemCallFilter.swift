@@ -85,6 +85,10 @@ public struct SystemCallFilter: Sendable {
       // Safe: pointer and count are the array's; the kernel copies the program.
       unsafe clinux_filter_system_calls($0.baseAddress!, UInt16($0.count))
     }
-    guard result == 0 else { throw .last("filter the system calls of", "this process") }
+    guard result == 0 else {
+      throw .last(
+        "filter the system calls of", "this process",
+        advice: "A kernel without CONFIG_SECCOMP_FILTER cannot: --seccomp off goes without.")
+    }
   }
 }
