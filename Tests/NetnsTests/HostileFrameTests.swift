@@ -41,6 +41,11 @@ extension Netns {
       try withWorld { world in
         let flood = try world.startInside(["python3", "-c", Self.flood, world.stack])
         defer { flood.stop() }
+        // The queue is full from now on: nobody completes what is in it.
+        #expect(
+          poll(seconds: 20) {
+            (try? world.swiftstack("stats"))?.text.contains("TcpExtSyncookiesSent") == true ? true : nil
+          })
         let clients = try world.tryInside(["python3", "-c", Self.clients, world.stack], seconds: 60)
         #expect(clients.status == 0, "\(clients.summary)")
         #expect(try world.swiftstack("stats").text.contains("TcpExtSyncookiesRecv"))
