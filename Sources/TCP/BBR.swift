@@ -78,6 +78,8 @@ struct BBR {
   /// The connection is open, or takes it up: a first rate from the window and the RTT, of which a millisecond is thought where
   /// none was measured. Linux: `bbr_init()`.
   mutating func begin(_ view: CongestionView, window: inout CongestionWindow) {
+    // The ACK of the SYN has been seen, and the clock is no measure of when a round trip was: nothing of that stays.
+    self = BBR()
     window.threshold = nil
     leastRTT = view.minimumRTT
     leastRTTSeen = view.now

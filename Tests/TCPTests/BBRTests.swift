@@ -127,6 +127,62 @@ struct BBRTests {
     #expect(share(bulk.run(for: .seconds(1)), of: 40_000_000) > 0.9)
   }
 
+  @Test("BBR a timeout: what it was is back with the ACK that ends the loss, not segment by segment")
+  func afterTimeout() throws {
+    var settings = NetSettings()
+    settings.tcpCongestionControl = .bbr
+    // Nothing is undone: the loss was real.
+    settings.tcpFRTO = 0
+    let open = try ScriptedConnection.withSACK(settings: settings, rtt: .milliseconds(20))
+    open.inspect { $0.sender.window.segments = 40 }
+    let base = try open.flight(3)
+    open.peer.advance(.milliseconds(400))
+    #expect(open.info.congestionState == .loss && open.info.congestionWindow == 1)
+    open.acknowledge(base: base, upTo: 3)
+    #expect(open.info.congestionState == .open)
+    #expect((40...43).contains(open.info.congestionWindow))
+  }
+
+  @Test("BBR in a recovery the window is BBR's: what arrives does not shrink it to a threshold")
+  func recovery() throws {
+    var settings = NetSettings()
+    settings.tcpCongestionControl = .bbr
+    let open = try ScriptedConnection.withSACK(settings: settings, rtt: .milliseconds(20))
+    let base = try open.flight(30, window: 30)
+    open.inspect { $0.sender.window.threshold = 5 }
+    // What is paced has left by then.
+    open.peer.advance(.milliseconds(30))
+    open.acknowledge(base: base, upTo: 0, sack: [1..<4])
+    #expect(open.info.congestionState == .recovery)
+    let first = open.info.congestionWindow
+    #expect(first > 25)
+    open.acknowledge(base: base, upTo: 0, sack: [1..<8])
+    #expect(open.info.congestionState == .recovery && open.info.congestionWindow >= first)
+  }
+
+  @Test("BBR begins in start-up, however long the stack is up: it probes no round trip before ten seconds")
+  func beginning() throws {
+    var settings = NetSettings()
+    settings.tcpCongestionControl = .bbr
+    let peer = try ScriptedPeer(settings: settings)
+    peer.advance(.seconds(60))
+    let open = try ScriptedConnection(peer: peer, rtt: .milliseconds(100))
+    func gain() -> UInt32 { open.inspect { $0.sender.congestion.info(mss: 1460) }[4] }
+    // 739 of 256.
+    #expect(gain() == 739)
+    open.acknowledge(base: try open.flight(3), upTo: 3)
+    #expect(gain() == 739 && open.info.congestionWindow >= 10)
+  }
+
+  @Test("BBR the first rate is the first window in the round trip of the handshake, before anything is sent")
+  func firstRate() throws {
+    var settings = NetSettings()
+    settings.tcpCongestionControl = .bbr
+    let open = try ScriptedConnection.withSACK(settings: settings, rtt: .milliseconds(100))
+    // Ten segments of 1,460 bytes in 100 ms, 2.89 times that, less a hundredth.
+    #expect((410_000...425_000).contains(open.info.pacingBytesPerSecond))
+  }
+
   private func change(_ bulk: BulkTransfer, to kind: CongestionControlKind) {
     let id = bulk.sender.id
     let isDone = bulk.wire.left.stack.shards[0].inspect {
@@ -283,7 +339,8 @@ struct BBRTests {
     var seen: [(round: UInt32, value: Double)] = []
     var round: UInt32 = 0
     for _ in 0..<3000 {
-      round += random.next(below: 2)
+      // Now and then nothing is sent for long, and all that is known is too old.
+      round += random.next(below: 40) == 0 ? 25 : random.next(below: 2)
       let value = Double(random.next(below: 1000))
       seen.append((round, value))
       filter.note(value, round: round, window: 10)
