@@ -57,6 +57,12 @@ struct RequestSocket: ~Copyable {
     CookieOptions(windowScale: windowScale, sackPermitted: sackPermitted, isECN: isECN)
   }
 
+  /// Whether more than one SYN-ACK was lost, and not only answered late. Linux: as `TCPConnection.hasLostHandshakeTwice()`.
+  func wasLostTwice(_ segment: IncomingSegment) -> Bool {
+    retransmits > 1
+      && !(hasTimestamps && segment.options.timestampEcho == sentTimestamps.first &+ timestampOffset)
+  }
+
   /// How long ago the SYN-ACK went that a segment echoes; `nil`: it echoes none.
   func elapsed(_ segment: IncomingSegment, now: Instant) -> Nanoseconds? {
     guard segment.options.hasTimestamps, segment.options.timestampEcho != 0 else { return nil }

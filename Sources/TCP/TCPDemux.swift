@@ -271,10 +271,11 @@ extension TCPLayer {
       skb.drop(.tcpFlags)
       return segment.flags.contains(.ack) ? .reset : []
     }
+    let isSlow = sockets[index].hasLostHandshakeTwice(segment)
     _ = sockets[index].processAck(segment, host: &host)
     sockets[index].sender.sndWnd =
       segment.flags.contains(.syn) ? segment.window : segment.window << sockets[index].sender.sndWscale
-    sockets[index].finishHandshake(net: &host.net)
+    sockets[index].finishHandshake(isSlow: isSlow, net: &host.net)
     if segment.flags.contains(.syn) {
       _ = consume skb
       sockets[index].sendAck(host: &host)

@@ -118,9 +118,9 @@ extension TCPConnection {
     if core.programs != nil { showOptions(skb, segment) }
     sender.sndWl1 = segment.sequence
     if hasAck {
+      let isSlow = hasLostHandshakeTwice(segment)
       _ = processAck(segment, host: &host)
-      finishHandshake(net: &host.net)
-      if sender.totalRetransmissions > 0 { sender.window.segments = 1 }
+      finishHandshake(isSlow: isSlow, net: &host.net)
       let isDataRefused = learnFastOpen(from: segment, &cache, host: &host)
       let isAlone = !segment.flags.contains(.fin) && segment.payload == 0
       if !isAlone {
@@ -194,11 +194,24 @@ extension TCPConnection {
     receiver.rcvMSS = min(max(min(receiver.advertisedMSS, sender.mssCache), Self.leastMSS), 536)
   }
 
+  /// Whether more than one SYN was lost, which asks for caution, while one may have been sent too soon (RFC 6928 section 2);
+  /// so were all, where the first is answered. Linux: `tcp_try_undo_spurious_syn()`, `tcp_init_transfer()`.
+  func hasLostHandshakeTwice(_ segment: IncomingSegment) -> Bool {
+    guard sender.totalRetransmissions > 1 else { return false }
+    return !segment.options.hasTimestamps
+      || segment.options.timestampEcho != sender.timestamp(sender.retransmitStamp)
+  }
+
   /// The handshake is done: sizes the buffers, starts keep-alive. Linux: `tcp_init_transfer()`.
   ///
-  /// - Parameter state: with Fast Open data flows before the handshake is over.
-  mutating func finishHandshake(as state: TCPState = .established, net: inout Net) {
+  /// - Parameters:
+  ///   - state: with Fast Open data flows before the handshake is over.
+  ///   - isSlow: the window is one segment.
+  mutating func finishHandshake(as state: TCPState = .established, isSlow: Bool = false, net: inout Net) {
     setState(state, net: &net)
+    // What a time-out of the handshake has made of them says nothing of the path. Linux: `tcp_init_metrics()`.
+    sender.window.threshold = nil
+    sender.window.segments = isSlow ? 1 : CongestionWindow.initialSegments
     sender.syncMSS(mtu: sender.mssPathMTU > 0 ? sender.mssPathMTU : 1500)
     // What was accepted sends segments of the path's size until the next change of something. Linux: `tcp_init_transfer()`.
     sender.beginPathMTUSearch(fixedOptions: fixedOptionByteCount, net: net)

@@ -486,9 +486,8 @@ extension TCPLayer {
         next: child.sender.sndNxt.rawValue,
         now: host.net.now)
     } else {
-      // RFC 6298 5.7, RFC 6928: a lost SYN or SYN-ACK asks for caution.
+      // RFC 6298 5.7: a lost SYN-ACK asks for caution.
       child.sender.rtt.useInitialFallback()
-      if requests[slot].timeouts > 1 { child.sender.window.segments = 1 }
     }
     // The SYN-ACK arrived, and so had the SYN. Linux: `tcp_rcv_state_process()`, `tcp_create_openreq_child()`.
     if !isEarly { child.sender.scoreboard.handshakeDelivered() }
@@ -499,8 +498,9 @@ extension TCPLayer {
     }
     child.sender.pacingRate = child.core.options.maximumPacingRate
     child.isPacingAsked = sockets[parent].isPacingAsked
+    child.finishHandshake(
+      as: isEarly ? .synReceived : .established, isSlow: requests[slot].wasLostTwice(segment), net: &host.net)
     if !isEarly { child.updatePacingRate() }
-    child.finishHandshake(as: isEarly ? .synReceived : .established, net: &host.net)
     let tuple = child.core.tuple
     removeRequest(slot, net: &host.net)
     ports.share(

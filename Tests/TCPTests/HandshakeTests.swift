@@ -199,7 +199,7 @@ struct HandshakeTests {
     #expect(socket.takeError() == .EHOSTUNREACH)
   }
 
-  @Test("RFC 6298 5.7 after a lost SYN the window is one segment, and data is not held by the old timer")
+  @Test("RFC 6298 5.7 after a lost SYN data is not held by the old timer")
   func slowHandshake() throws {
     let peer = try ScriptedPeer()
     let socket = try peer.host.stack.socket(.tcp)
@@ -214,9 +214,73 @@ struct HandshakeTests {
       options: [2, 4, 5, 0xB4])
     #expect(peer.next()?.isAck == true)
     try socket.send([UInt8](repeating: 1, count: 4000))
-    #expect(peer.all().map(\.payload.count) == [1460])
+    #expect(peer.all().map(\.payload.count) == [1460, 1460, 1080])
     // Lost: sent again within the fallback of 3 s, not later.
     peer.advance(.milliseconds(3100))
     #expect(peer.all().map(\.payload.count) == [1460])
+  }
+
+  /// How often it was lost; which of those sent is answered, where time stamps tell.
+  struct Loss: Sendable, CustomTestStringConvertible {
+    var times: Int
+    var answered: Int?
+    var segments: Int
+    var testDescription: String { "\(times) lost, \(answered.map { "\($0) answered" } ?? "no time stamps")" }
+  }
+  private static let losses = [
+    Loss(times: 1, segments: 10), Loss(times: 2, segments: 1), Loss(times: 2, answered: 0, segments: 10),
+    Loss(times: 2, answered: 2, segments: 1),
+  ]
+
+  private func stamps(_ loss: Loss, of segments: [ScriptedSegment]) throws -> [UInt8] {
+    guard let answered = loss.answered else { return [] }
+    let echo = try #require(segments[answered].timestamps?.value)
+    return [1, 1, 8, 10] + ScriptedPeer.bytes(Variation.current.peerTimestamp) + ScriptedPeer.bytes(echo)
+  }
+
+  private func firstWindow(_ socket: Socket, _ peer: ScriptedPeer) throws -> Int {
+    let info = try #require(socket.tcpInfo)
+    #expect(info.slowStartThreshold == nil)
+    try socket.send([UInt8](repeating: 1, count: 12 * info.sendMSS))
+    return peer.all().map(\.payload.count).reduce(0, +) / info.sendMSS
+  }
+
+  @Test(
+    "RFC 6928 2 a SYN that went again once leaves ten segments, twice one, unless the first is answered",
+    arguments: losses)
+  func slowSyn(loss: Loss) throws {
+    let peer = try ScriptedPeer()
+    let socket = try peer.host.stack.socket(.tcp)
+    socket.isNonBlocking = true
+    try? socket.connect(to: ScriptedPeer.address)
+    peer.advance(.milliseconds(100 + 1000 * Int64(loss.times)))
+    let syns = peer.all()
+    #expect(syns.count == 1 + loss.times)
+    peer.hostPort = syns[0].sourcePort
+    try peer.send(
+      0x12, sequence: Variation.current.peerSequence, acknowledgment: syns[0].sequence &+ 1,
+      options: [2, 4, 5, 0xB4] + stamps(loss, of: syns))
+    #expect(peer.next()?.isAck == true)
+    #expect(try firstWindow(socket, peer) == loss.segments)
+  }
+
+  @Test(
+    "RFC 6928 2 a SYN-ACK that went again once leaves ten segments, twice one, unless the first is answered",
+    arguments: losses)
+  func slowSynAck(loss: Loss) throws {
+    let peer = try ScriptedPeer(hostPort: 80)
+    let server = try listener(peer)
+    var options: [UInt8] = [2, 4, 5, 0xB4]
+    if loss.answered != nil {
+      options += [1, 1, 8, 10] + ScriptedPeer.bytes(Variation.current.peerTimestamp) + [0, 0, 0, 0]
+    }
+    let answer = try peer.open(options: options)
+    peer.advance(loss.times == 1 ? .milliseconds(1100) : .milliseconds(3200))
+    let answers = [answer] + peer.all()
+    #expect(answers.count == 1 + loss.times)
+    peer.complete(answer, options: try stamps(loss, of: answers))
+    let connection = try server.accept()
+    connection.isNonBlocking = true
+    #expect(try firstWindow(connection, peer) == loss.segments)
   }
 }
