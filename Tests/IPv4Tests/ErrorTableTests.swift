@@ -104,8 +104,10 @@ import Wire
       IPv4Bench.frame(destination: IPv4Address(224, 0, 0, 1), protocol: 99, to: [1, 0, 0x5E, 0, 0, 1], [1]))
     bench.deliver(IPv4Bench.frame(source: .any, destination: .broadcast, protocol: 99, to: everybody, [1]))
     // A bad option in an ICMP error.
-    bench.deliver(
-      IPv4Bench.frame(protocol: 1, options: [7, 0, 0, 0], IPv4Bench.icmp(3, 3, ICMPTests.quoted)))
+    for kind: UInt8 in [3, 4, 5, 11, 12] {
+      bench.deliver(
+        IPv4Bench.frame(protocol: 1, options: [7, 0, 0, 0], IPv4Bench.icmp(kind, 0, ICMPTests.quoted)))
+    }
     #expect(bench.packets().isEmpty && bench.count(.IcmpOutMsgs) == 0)
     // In a question it is told.
     bench.deliver(IPv4Bench.frame(protocol: 1, options: [7, 0, 0, 0], IPv4Bench.icmp(8, 0, [1])))

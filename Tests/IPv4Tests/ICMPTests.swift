@@ -130,6 +130,15 @@ import Wire
     #expect(provoke(bench, IPv4Bench.pattern(1400)).map(\.count) == [576])
   }
 
+  @Test("RFC 1812 4.3.2.5 an error has precedence 6, the type of service of what it is about, and no mark")
+  func precedence() {
+    let bench = IPv4Bench()
+    for (asked, told) in [(0x1F, 0xDC), (0xE3, 0xC0), (0x00, 0xC0)] as [(UInt8, UInt8)] {
+      bench.deliver(IPv4Bench.frame(protocol: 99, tos: asked, [1, 2, 3, 4, 5, 6, 7, 8]))
+      #expect(bench.packets().map { $0[1] } == [told])
+    }
+  }
+
   @Test("R ICMP errors to one host: a burst of 6, then one a second") func hostLimit() {
     let bench = IPv4Bench()
     var sent = 0

@@ -93,6 +93,32 @@ struct CongestionControlTests {
     #expect(window.segments == 11)
   }
 
+  @Test("RFC 3465 2.1: an ACK counts for all that it acknowledges, in slow start and behind its end")
+  func byteCounting() {
+    var window = CongestionWindow()
+    window.threshold = 12
+    var reno = CongestionControl(.reno)
+    // Two of eight end slow start, six go on towards the twelve that bring one more.
+    reno.acked(.delivered(8), window: &window, minimumRTT: nil, now: .origin)
+    #expect(window.segments == 12)
+    reno.acked(.delivered(5), window: &window, minimumRTT: nil, now: .origin)
+    #expect(window.segments == 12)
+    reno.acked(.delivered(4), window: &window, minimumRTT: nil, now: .origin)
+    #expect(window.segments == 13)
+    // Three are left of fifteen: thirteen are asked for now.
+    reno.acked(.delivered(9), window: &window, minimumRTT: nil, now: .origin)
+    #expect(window.segments == 13)
+    reno.acked(.delivered(1), window: &window, minimumRTT: nil, now: .origin)
+    #expect(window.segments == 14)
+  }
+
+  @Test("RFC 5681 3.1 equation 4: Reno keeps half of the window, never below two segments")
+  func halving() {
+    var reno = CongestionControl(.reno)
+    #expect(reno.lost(window: 21) == 10)
+    #expect(reno.lost(window: 3) == 2)
+  }
+
   @Test("RFC 9438 4.6: CUBIC keeps 0.7 of the window, never below two segments")
   func reduction() {
     var cubic = CongestionControl(.cubic)
