@@ -182,7 +182,7 @@ let package = Package(
       let support = more.contains("TestSupport") ? ["ShardTestSupport"] : []
       return .testTarget(
         name: "\(name)Tests", dependencies: standingOn((name == "Threads" ? [] : [name]) + more + support),
-        exclude: name == "Simulation" ? ["Scenarios"] : [], swiftSettings: settings)
+        exclude: name == "Simulation" ? ["Scenarios", "goodput.txt"] : [], swiftSettings: settings)
     } + [
       .testTarget(
         name: "NetnsTests", dependencies: [], swiftSettings: settings),
