@@ -20,15 +20,14 @@ struct SynCookie {
   }
 
   /// What is added to the SYN's number, so that a cookie tells nobody the minute.
-  private var base: UInt32 { hash(3) }
+  private var base: UInt32 { UInt32(truncatingIfNeeded: hash(3)) }
   /// Of the SYN's number as well, where Linux only adds it: with a first segment of three bytes or fewer lost the second one
   /// would name another segment size, and begin the stream.
   private func hash(minute: UInt32, _ initial: SequenceNumber) -> UInt32 {
-    let flow = keyed.hash(local: tuple.local, remote: tuple.remote, purpose: 1 << 31 | UInt64(minute))
-    return UInt32(truncatingIfNeeded: keyed.hash(flow, UInt64(initial.rawValue)))
+    UInt32(truncatingIfNeeded: keyed.hash(hash(1 << 31 | UInt64(minute)), UInt64(initial.rawValue)))
   }
-  private func hash(_ purpose: UInt64) -> UInt32 {
-    UInt32(truncatingIfNeeded: keyed.hash(local: tuple.local, remote: tuple.remote, purpose: purpose))
+  private func hash(_ purpose: UInt64) -> UInt64 {
+    keyed.hash(local: tuple.local, remote: tuple.remote, purpose: purpose)
   }
 
   /// The number for a SYN-ACK.

@@ -7,7 +7,6 @@ import Timers
 struct Path {
   struct Flight {
     var arrival: Instant
-    var order: UInt64
     var frame: SimulatedFrame
   }
   let plan: LinkPlan
@@ -29,7 +28,6 @@ struct Path {
   private var codel = CoDel()
   private var flights: [Flight] = []
   private var first = 0
-  private var order: UInt64 = 0
 
   init(_ plan: LinkPlan, seed: UInt64) {
     self.plan = plan
@@ -145,10 +143,10 @@ struct Path {
   }
 
   private mutating func fly(_ frame: SimulatedFrame, _ arrival: Instant) {
-    order += 1
+    // Behind those that arrive at the same time.
     var place = flights.count
     while place > first && flights[place - 1].arrival > arrival { place -= 1 }
-    flights.insert(Flight(arrival: arrival, order: order, frame: frame), at: place)
+    flights.insert(Flight(arrival: arrival, frame: frame), at: place)
   }
 
   /// When the next frame arrives.

@@ -34,7 +34,7 @@ final class SimulatedHost {
     self.plan = plan
     self.ends = ends
     shard = try SimulatedShard(
-      Self.configuration(plan), lendsEngines: plan.lent, seed: seed, now: Instant(nanoseconds: 1_000_000_000))
+      Self.configuration(plan), lendsEngines: plan.lent, seed: seed, now: Simulation.beginning)
     set = shard.run { [waker] in $0.makePollSet(waker) }
     if plan.qdisc != .fifo {
       let qdisc: QdiscConfiguration = plan.qdisc == .fq ? .fq(FairQueue.Parameters()) : .noqueue
@@ -74,26 +74,35 @@ final class SimulatedHost {
 
   private func listen(_ end: End) throws {
     guard !end.talk.simultaneous else { return }
-    let (set, waker) = (set, waker)
     end.listener = try shard.run { (shard) throws(Errno) in
       let socket = try shard.socket(.tcp)
       try shard.bind(socket, to: end.tuple.local)
       try shard.listen(socket, backlog: 4)
-      shard.owners.setWaiter(socket, waker)
-      try shard.watch(socket, in: set, for: .readable, .edge, token: end.token)
+      try own(socket, end, .readable, &shard)
       return socket
     }
   }
 
+  /// A socket is a program's, which is told of it from now on.
+  private func own(
+    _ socket: SocketID, _ end: End, _ events: Readiness, _ shard: inout Shard
+  ) throws(Errno) {
+    shard.owners.setWaiter(socket, waker)
+    try shard.watch(socket, in: set, for: events, .edge, token: end.token)
+  }
+
+  private func giveUp(_ socket: SocketID, _ shard: inout Shard) {
+    shard.disown(socket)
+    try? shard.sockets.close(socket, host: &shard.host)
+  }
+
   func open(_ end: End) {
-    let (set, waker) = (set, waker)
     do {
       try shard.run { (shard) throws(Errno) in
         let socket = try shard.socket(.tcp)
         end.socket = socket
         try shard.bind(socket, to: end.tuple.local)
-        shard.owners.setWaiter(socket, waker)
-        try shard.watch(socket, in: set, for: [.readable, .writable], .edge, token: end.token)
+        try own(socket, end, [.readable, .writable], &shard)
         do throws(Errno) { try shard.connect(socket, to: end.tuple.remote) } catch {
           if error != .EINPROGRESS { throw error }
         }
@@ -116,21 +125,15 @@ final class SimulatedHost {
   func close(_ end: End, aborts: Bool) {
     if let listener = end.listener {
       end.listener = nil
-      shard.run { shard in
-        shard.disown(listener)
-        try? shard.sockets.close(listener, host: &shard.host)
-      }
+      shard.run { giveUp(listener, &$0) }
     }
     end.isClosed = true
     guard let socket = end.socket else { return }
     end.socket = nil
     shard.run { shard in
+      guard aborts else { return giveUp(socket, &shard) }
       shard.disown(socket)
-      if aborts {
-        shard.sockets.abort(socket, host: &shard.host)
-      } else {
-        try? shard.sockets.close(socket, host: &shard.host)
-      }
+      shard.sockets.abort(socket, host: &shard.host)
     }
   }
 
@@ -160,14 +163,11 @@ final class SimulatedHost {
 
   private func accept(_ end: End) {
     guard let listener = end.listener else { return }
-    let (set, waker) = (set, waker)
     do {
       end.socket = try shard.run { (shard) throws(Errno) in
         let socket = try shard.accept(listener)
-        shard.owners.setWaiter(socket, waker)
-        try shard.watch(socket, in: set, for: [.readable, .writable], .edge, token: end.token)
-        shard.disown(listener)
-        try shard.sockets.close(listener, host: &shard.host)
+        try own(socket, end, [.readable, .writable], &shard)
+        giveUp(listener, &shard)
         return socket
       }
       end.listener = nil
@@ -181,7 +181,7 @@ final class SimulatedHost {
 
   /// - Returns: whether anything came of it.
   private func step(_ end: End, now: Instant) -> Bool {
-    guard end.canRead || end.canWrite || end.isConnected, let socket = end.socket else { return false }
+    guard let socket = end.socket else { return false }
     if !end.isConnected {
       guard end.canWrite || end.canRead else { return false }
       do throws(Errno) { try shard.run { (shard) throws(Errno) in try shard.finishConnecting(socket) } } catch
@@ -318,12 +318,16 @@ final class SimulatedHost {
   }
 
   /// An end that was told to wait, and that poll now says is ready, without a word to it.
-  func forgotten(now: Instant) -> String? {
+  var forgotten: String? {
     for end in ends {
       guard let socket = end.socket else { continue }
       let ready = shard.run { $0.sockets.readiness(socket) }
-      if !end.canRead && !end.sawEnd && ready.contains(.readable) { return "nobody was told it can read: " }
-      if !end.canWrite && ready.contains(.writable) { return "nobody was told it can write: " }
+      if !end.canRead && !end.sawEnd && ready.contains(.readable) {
+        return "nobody was told it can read: " + end.report(state(end))
+      }
+      if !end.canWrite && ready.contains(.writable) {
+        return "nobody was told it can write: " + end.report(state(end))
+      }
     }
     return nil
   }

@@ -10,7 +10,9 @@ public final class Simulation {
   var hosts: [SimulatedHost] = []
   var paths: [Path] = []
   let ends: [End]
-  public internal(set) var now = Instant(nanoseconds: 1_000_000_000)
+  /// What the clocks of both stacks show first.
+  public static let beginning = Instant(nanoseconds: 1_000_000_000)
+  public internal(set) var now = beginning
   /// Which fault met a connection in which state.
   public internal(set) var faults = FaultTable()
   /// Frames that have arrived.
@@ -66,7 +68,7 @@ public final class Simulation {
   }
 
   func moment(_ microseconds: Int) -> Instant {
-    Instant(nanoseconds: 1_000_000_000) + .microseconds(Int64(microseconds))
+    Self.beginning + .microseconds(Int64(microseconds))
   }
 
   func plan(at instant: Instant, _ matter: Appointment.Matter) {
@@ -119,17 +121,15 @@ public final class Simulation {
     if failure == nil { settle() }
     return failure.map { sentence in
       let states = ends.map { $0.report(hosts[$0.side.index].state($0)) }
-      let time = "at \((now - Instant(nanoseconds: 1_000_000_000)).rawValue / 1000) us"
+      let time = "at \((now - Self.beginning).rawValue / 1000) us"
       return ([sentence, time] + states).joined(separator: "\n  ")
     }
   }
 
   /// Every program is done, and nothing more is to happen to any.
   private var isOver: Bool {
-    guard ends.allSatisfy({ $0.isClosed || isDeserted($0) }) else { return false }
-    if agenda.contains(where: { if case .opening = $0.matter { true } else { false } }) { return false }
-    for end in ends where !end.isClosed { hosts[end.side.index].close(end, aborts: false) }
-    return true
+    ends.allSatisfy { $0.isClosed || isDeserted($0) }
+      && !agenda.contains { if case .opening = $0.matter { true } else { false } }
   }
 
   /// It listens, and nobody will call: whoever was to has gone without a trace.
@@ -207,7 +207,7 @@ public final class Simulation {
     host.runPrograms(now: now)
     collect(side)
     if let complaint = host.complaint { fail(complaint) }
-    if let forgotten = host.forgotten(now: now) { fail(forgotten) }
+    if let forgotten = host.forgotten { fail(forgotten) }
     stepCount += 1
     if stepCount % 16 == 0, let problem = host.brokenInvariant() { fail(problem) }
     meetConditions()
@@ -236,6 +236,7 @@ public final class Simulation {
 
   /// The programs are gone: what is left goes by itself, and takes everything with it.
   private func settle() {
+    for end in ends where !end.isClosed { hosts[end.side.index].close(end, aborts: false) }
     if !isHealed { heal() }
     let limit = now + Self.afterlife
     while failure == nil,

@@ -30,12 +30,12 @@ extension Simulation {
     let isMapped = paths[other].box.mapBack(&changed)
     paths[side.index].box.note(changed)
     guard isMapped || !paths[side.index].box.isIdle else {
-      segmentSizes.note(segment, from: side)
+      segmentSizes.note(segment)
       return paths[side.index].launch(frame, now: now) { note($0, frame.bytes) }
     }
     let sent = paths[other].box.highest[changed.destination]
     for bytes in paths[side.index].box.pass(changed, sent: sent, now: now) {
-      if let passed = Segment(bytes) { segmentSizes.note(passed, from: side) }
+      if let passed = Segment(bytes) { segmentSizes.note(passed) }
       paths[side.index].launch(SimulatedFrame(bytes: bytes), now: now) { note($0, frame.bytes) }
     }
   }
@@ -108,7 +108,7 @@ struct SegmentSizes {
 
   init(allowsFragments: Bool) { self.allowsFragments = allowsFragments }
 
-  mutating func note(_ segment: Segment, from side: Side) {
+  mutating func note(_ segment: Segment) {
     guard segment.isSYN, let place = segment.option(2), place.count == 4 else {
       if segment.isSYN { most[segment.source] = max(most[segment.source] ?? 0, 536) }
       return

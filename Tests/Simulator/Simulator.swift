@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Simulation
+import Timers
 import Trace
 import Wire
 
@@ -20,20 +21,19 @@ extension Simulator {
     static let configuration = CommandConfiguration(abstract: "Runs the scenarios of seeds.")
     @Option(help: "The first seed.") var first: UInt64 = 1
     @Option(help: "How many.") var count: UInt64 = 100
-    @Option(help: "Takes every so manyth seed.") var step: UInt64 = 1
 
     func run() throws {
       var faults = FaultTable()
       var frames = 0
-      for seed in stride(from: first, to: first + count * step, by: Int(step)) {
+      for seed in first..<first + count {
         say("seed \(seed)")
         let simulation = try Simulation(Scenario(seed: seed))
         if let failure = simulation.run() { say("failed \(seed) \(failure.split(separator: "\n")[0])") }
-        faults = faults + simulation.faults
+        faults.add(simulation.faults)
         frames += simulation.frameCount
       }
       say("frames \(frames)")
-      say("faults \(faults.numbers.map(String.init).joined(separator: " "))")
+      for line in faults.lines { say("faults \(line)") }
     }
   }
 
@@ -73,7 +73,7 @@ extension Simulator {
         // Safe: a byte has no padding.
         let bytes = unsafe frame.bytes.span.bytes
         if packets {
-          let time = Double(now.nanoseconds - 1_000_000_000) / 1e6
+          let time = Double((now - Simulation.beginning).rawValue) / 1e6
           print("\(String(format: "%12.3f", time)) ms \(side.rawValue) > \(PacketDescription(frame: bytes))")
         }
         encoder.appendPacket(

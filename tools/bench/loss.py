@@ -111,19 +111,24 @@ class Net:
         return {"TcpRetransSegs": int(named["RetransSegs"]), "TcpOutSegs": int(named["OutSegs"])}
 
 
+def is_wanted(name: str, options) -> bool:
+    return not options.wanted or any(word in name for word in options.wanted)
+
+
 def shared(options) -> list[dict]:
     """What a flow of the stack's gets beside one of Linux's."""
     results = []
     for linux, stack in (("cubic", "cubic"), ("bbr", "bbr"), ("bbr", "cubic"), ("cubic", "bbr")):
         name = f"shared 50 Mbit/s, Linux {linux}, stack {stack}"
-        if options.wanted and not any(word in name for word in options.wanted):
+        if not is_wanted(name, options):
             continue
-        runs = []
+        runs, seconds = [], max(options.seconds, 30)
         for _ in range(options.runs):
             with Lab(options.programs) as lab:
-                runs.append(Net(lab, SHARED, stack, True).share(linux, max(options.seconds, 30)))
+                runs.append(Net(lab, SHARED, stack, True).share(linux, seconds))
         rate = [statistics.median(run[side] for run in runs) for side in (0, 1)]
-        results.append({"path": name, "linux": [run[0] for run in runs], "stack": [run[1] for run in runs]})
+        results.append(
+            {"path": name, "seconds": seconds, "linux": [run[0] for run in runs], "stack": [run[1] for run in runs]})
         print(f"{name:44}{rate[0]:9.2f}{rate[1]:9.2f}{100 * rate[1] / sum(rate):7.1f} % the stack's", flush=True)
     return results
 
@@ -135,7 +140,7 @@ def main() -> int:
     for control in ("cubic", "bbr"):
         for path in PATHS:
             name = f"{control}, {path.name}"
-            if options.wanted and not any(word in name for word in options.wanted):
+            if not is_wanted(name, options):
                 continue
             found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
             for _ in range(options.runs):
