@@ -307,16 +307,7 @@ extension IPv4Layer {
     case .passed(let packet):
       var skb = packet.take()
       skb.interface = interface
-      guard skb.gsoType == .udpL4 else {
-        _ = net.loopBack(skb)
-        return
-      }
-      // Every datagram is one for its receiver. Linux: `udp_rcv_segment()`.
-      var datagrams = SkBuffQueue()
-      guard GenericSegmentation.segment(skb, features: [.scatterGather, .checksum], into: &datagrams) else {
-        return
-      }
-      while let datagram = datagrams.popFirst() { _ = net.loopBack(datagram) }
+      _ = net.loopBack(skb)
     }
   }
 }
