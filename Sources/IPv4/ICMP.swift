@@ -285,7 +285,7 @@ extension IPv4Layer {
       !(kind == .destinationUnreachable && code == ICMPHeader.Unreachable.fragmentationNeeded)
       && !header.source.isLoopback && kind != .redirect
     if isLimited {
-      switch rateLimit.allow(header.source, net: net) {
+      switch rateLimit.allow(header.source, net: &net) {
       case .allowed: break
       case .globalLimit:
         net.counters.count(.IcmpOutRateLimitGlobal)

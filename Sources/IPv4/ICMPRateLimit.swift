@@ -4,6 +4,9 @@ import Timers
 import Wire
 
 /// How many ICMP errors may be sent: overall and to each host. Linux: `icmp_global_allow()`, `inet_peer_xrlim_allow()`.
+///
+/// What is left of the overall number tells whoever counts its own answers how many others got: whether a port that it asked
+/// about in another host's name is closed, for one (CVE-2020-25705). So a message costs none, one or two of it.
 struct ICMPRateLimit {
   enum Verdict { case allowed, globalLimit, hostLimit }
 
@@ -28,7 +31,7 @@ struct ICMPRateLimit {
     buckets = Array(repeating: Bucket(), count: Self.bucketCount)
   }
 
-  mutating func allow(_ host: IPv4Address, net: borrowing Net) -> Verdict {
+  mutating func allow(_ host: IPv4Address, net: inout Net) -> Verdict {
     let now = net.now
     // The global bucket: whole messages that the time since has earned.
     let perSecond = Int64(net.settings.icmpMessagesPerSecond)
@@ -41,7 +44,8 @@ struct ICMPRateLimit {
     guard credit > 0 else { return .globalLimit }
     let cost = net.settings.icmpRateLimit
     if cost > .zero && !take(cost, of: host, burst: Self.hostBurst, now: now) { return .hostLimit }
-    credit -= 1
+    // Linux: `icmp_global_consume()`.
+    credit -= Int64(net.random.next(below: 3))
     return .allowed
   }
 

@@ -80,17 +80,17 @@ import Wire
     bench.advance(.milliseconds(200))
     #expect(provoke(far) == 1 && provoke(far) == 0)
     bench.advance(.seconds(1))
-    // Fifty hosts at once, and no more.
+    // About fifty hosts at once, and no more: none, one or two are taken off for each.
     func provokeAll(_ count: UInt8, _ network: UInt8) -> Int {
       var sent = 0
       for last in 1...count { sent += provoke(IPv4Address(198, 51, network, last)) }
       return sent
     }
     let sent = provokeAll(80, 100)
-    #expect(sent == 50)
-    #expect(bench.count(.IcmpOutRateLimitGlobal) == 30)
+    #expect((26...74).contains(sent))
+    #expect(bench.count(.IcmpOutRateLimitGlobal) == UInt64(80 - sent))
     bench.advance(.milliseconds(10))
-    #expect(provokeAll(20, 101) == 10)
+    #expect((5...18).contains(provokeAll(20, 101)))
   }
 
   @Test("RFC 1122 3.2.2 no error about what was sent to many, from no single host, or about an error")
