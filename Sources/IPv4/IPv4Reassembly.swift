@@ -16,10 +16,10 @@ extension IPv4Layer {
       .ip_defrag, skb: skb.serial, UInt64(skb.length), UInt64(header.identification),
       UInt64(header.fragmentOffset))
     let cost = skb.truesize
-    // What has been begun may be finished; nothing more is begun. Linux: `inet_frag_alloc()`.
+    // Not even what has been begun is finished: of each datagram 255 fragments more could come. Linux: `inet_frag_find()`.
     let limit = net.settings.reassemblyMemory
     let isFull = limit == 0 || reassembly.memory > limit
-    guard !net.pool.isExhausted, !isFull || reassembly.has(ReassemblyKey(header, user), net: &net) else {
+    guard !net.pool.isExhausted, !isFull else {
       net.counters.count(.IpReasmFails)
       skb.drop(.reassemblyMemory)
       return .consumed

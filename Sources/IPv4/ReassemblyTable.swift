@@ -115,16 +115,6 @@ struct ReassemblyTable: ~Copyable {
     return Int(truncatingIfNeeded: hash) & (Self.bucketCount - 1)
   }
 
-  /// Whether something of the datagram waits.
-  mutating func has(_ key: ReassemblyKey, net: inout Net) -> Bool {
-    var index = buckets[bucket(key, net: &net)]
-    while index >= 0 {
-      if queues[Int(index)].key == key { return true }
-      index = queues[Int(index)].next
-    }
-    return false
-  }
-
   /// The datagram's queue, made when there is none.
   mutating func find(_ key: ReassemblyKey, net: inout Net) -> Int {
     let bucket = bucket(key, net: &net)

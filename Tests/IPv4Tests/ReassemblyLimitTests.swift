@@ -1,5 +1,6 @@
 import IPv4
 import NetNamespace
+import SkBuff
 import Testing
 import Timers
 import Wire
@@ -47,15 +48,34 @@ import Wire
     #expect(bench.deliver(IPv4Bench.frame(id: 7, fragment: 0x2000, Self.first)) != .consumed)
   }
 
-  @Test("P6 ipfrag_high_thresh: what was begun may be finished, nothing more is begun; 0 begins nothing")
+  @Test(
+    "P6 ipfrag_high_thresh: beyond it nothing is begun, and what was begun is not finished; 0 begins nothing")
   func memory() {
     let bench = IPv4Bench()
     bench.net.settings.reassemblyMemory = 1
     bench.deliver(IPv4Bench.frame(id: 7, fragment: 0x2000, Self.first))
     bench.deliver(IPv4Bench.frame(id: 8, fragment: 0x2000, Self.first))
     #expect(bench.count(.IpReasmFails) == 1 && bench.pool.dropCount(.reassemblyMemory) == 1)
+    #expect(bench.deliver(IPv4Bench.frame(id: 7, fragment: 2, Self.last)) == .consumed)
+    #expect(bench.count(.IpReasmFails) == 2 && bench.pool.dropCount(.reassemblyMemory) == 2)
+    bench.net.settings.reassemblyMemory = 4 << 20
     #expect(bench.deliver(IPv4Bench.frame(id: 7, fragment: 2, Self.last)) != .consumed)
     bench.net.settings.reassemblyMemory = 0
     #expect(!joins(bench, between: 0))
+  }
+
+  /// FragmentSmack: sixteen datagrams are begun, and each of them is sent 255 fragments more.
+  @Test("P6 ipfrag_high_thresh: fragments of datagrams that were begun hold no more memory either")
+  func begun() {
+    let bench = IPv4Bench()
+    bench.net.settings.reassemblyMemory = 64 << 10
+    let before = bench.pool.buffersInUse
+    for place in 0..<256 {
+      for id in 0..<16 {
+        bench.deliver(IPv4Bench.frame(id: id, fragment: 0x2000 | place * 3, IPv4Bench.pattern(8)))
+      }
+    }
+    #expect(bench.pool.buffersInUse - before <= (64 << 10) / SkBuff.overhead + 1)
+    #expect(bench.pool.dropCount(.reassemblyMemory) > 16 * 256 - 60)
   }
 }
