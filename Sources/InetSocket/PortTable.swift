@@ -1,5 +1,6 @@
 import NetNamespace
 import Tables
+import Timers
 import Wire
 
 /// A socket's place in a `PortTable`: whether it owns a port there, and what it allows others on it. Kept by the socket.
@@ -89,8 +90,13 @@ public struct PortTable: ~Copyable {
   private var deviceOwners: [InterfaceIndex: Int] = [:]
   /// Keys the ephemeral port's offset; taken from the shard's entropy at first use.
   private var keyed: SipHash?
-  /// How far each group of destinations has gone through the range. Linux: `table_perturb`.
-  private var perturbations = [UInt32](repeating: 0, count: 256)
+  /// How far each group of destinations has gone through the range; empty before the first connection. With few groups a
+  /// server would know a client again by how far it has moved its own (CVE-2022-32296). Linux: `table_perturb`.
+  private var perturbations: [UInt16] = []
+  private static let groupCount = 65536
+  /// How long a destination's place in the range stays. Linux: `EPHEMERAL_PORT_SHUFFLE_PERIOD`.
+  private static let shufflePeriod: Int64 = 10_000_000_000
+  private var shuffled = Instant.origin
 
   public init() {}
 
@@ -245,22 +251,33 @@ public struct PortTable: ~Copyable {
     let start: UInt32
     let group: Int
     var step: UInt32 = 0
+    /// What the next walk begins at is one further than it had to be.
+    var isNoisy = false
   }
 
-  /// Begins the walk for a connection from `address` to `remote` (RFC 6056 section 3.3.4, double-hash selection).
+  /// Begins the walk for a connection from `address` to `remote` (RFC 6056 section 3.3.4, double-hash selection). Linux:
+  /// `secure_ipv4_port_ephemeral()`, `__inet_hash_connect()`.
   ///
   /// - Parameter range: of ports, when the socket has its own.
   public mutating func search(
     address: IPAddress, remote: SocketAddress, range: ClosedRange<UInt16>? = nil, net: inout Net
   ) -> Search {
+    if self.keyed == nil {
+      perturbations = Array(repeating: 0, count: Self.groupCount)
+      shuffled = net.now
+    }
     let keyed = self.keyed ?? net.random.nextKey()
     self.keyed = keyed
     let range = range ?? net.settings.localPorts
-    let hash = keyed.hash(local: SocketAddress(address, port: 0), remote: remote)
-    let group = Int(hash >> 56)
-    let offset = UInt32(truncatingIfNeeded: hash) &+ perturbations[group]
+    let period = UInt64((net.now - shuffled).rawValue / Self.shufflePeriod)
+    let hash = keyed.hash(local: SocketAddress(address, port: 0), remote: remote, purpose: period)
+    let group = Int(truncatingIfNeeded: hash) & (Self.groupCount - 1)
+    let offset = UInt32(truncatingIfNeeded: hash >> 32) &+ UInt32(perturbations[group])
     // An even first step: connect() takes one half of the range before it takes from bind()'s.
-    return Search(address: address, range: range, start: offset & ~1, group: group)
+    var search = Search(address: address, range: range, start: offset & ~1, group: group)
+    // Now and then the first is left out, so that nobody can count the connections to others by their own.
+    search.isNoisy = net.random.next(below: 16) == 0
+    return search
   }
 
   /// The next port that a connection could use, and whether other connections are on it, so that the caller must see
@@ -293,7 +310,8 @@ public struct PortTable: ~Copyable {
   ) {
     owner.device = device
     add(&owner, search.address, port, Sharing(reuseAddress, reusePort).union(.connected))
-    perturbations[search.group] &+= search.step &* 2
+    let steps = search.step + (search.isNoisy && search.step == 1 ? 1 : 0)
+    perturbations[search.group] &+= UInt16(truncatingIfNeeded: steps * 2)
   }
 
   // MARK: Counting
