@@ -8,6 +8,7 @@ struct OutOfOrderQueue: ~Copyable {
   private(set) var queue = SkBuffQueue()
   /// Where the last packet went in: the next belongs near it, or at the end.
   private var hint: SkBuffQueue.Position?
+  private(set) var landmarks = Landmarks()
   /// Neighbours on the layer's list of sockets with such a queue.
   var link = OutOfOrderLink()
 
@@ -19,20 +20,9 @@ struct OutOfOrderQueue: ~Copyable {
   }
 
   /// The last packet that begins at or before `start`; `nil`: none does.
-  func place(before start: SequenceNumber) -> SkBuffQueue.Position? {
-    var place = queue.last
-    if let hint, let last = place, queue[tcp: last].sequence.isAfter(start) {
-      place = hint
-      while let current = place, !queue[tcp: current].sequence.isAfter(start),
-        let next = queue.position(after: current), !queue[tcp: next].sequence.isAfter(start)
-      {
-        place = next
-      }
-    }
-    while let current = place, queue[tcp: current].sequence.isAfter(start) {
-      place = queue.position(before: current)
-    }
-    return place
+  mutating func place(before start: SequenceNumber) -> SkBuffQueue.Position? {
+    if let last = queue.last, !queue[tcp: last].sequence.isAfter(start) { return last }
+    return landmarks.place(before: start, in: queue, near: hint)
   }
 
   /// - Parameter previous: the packet that begins at or before it; `nil`: none does.
@@ -47,16 +37,22 @@ struct OutOfOrderQueue: ~Copyable {
 
   mutating func remove(at place: SkBuffQueue.Position) -> SkBuff {
     if hint == place { hint = nil }
+    landmarks.forget(place, in: queue)
     return queue.remove(at: place)
   }
 
   mutating func popLast() -> SkBuff? {
     hint = nil
+    if let last = queue.last { landmarks.forget(last, in: queue) }
     return queue.popLast()
   }
 
   mutating func removeAll() {
     hint = nil
+    landmarks.removeAll()
     queue.removeAll()
   }
+
+  /// What of it does not agree; `nil`: everything does.
+  func brokenInvariant() -> String? { landmarks.brokenInvariant(in: queue) }
 }

@@ -15,8 +15,8 @@ struct Scoreboard: ~Copyable {
   /// lost and was not sent again. Linux: `tsorted_sent_queue`.
   private(set) var sentOrder = SentOrder()
 
-  // Places where work goes on; `nil`: at the head. Linux: `sacktag hints`, `retransmit_skb_hint`.
-  private(set) var sackHint: SkBuffQueue.Position?
+  // Where blocks are looked for, and where retransmission goes on; `nil`: at the head. Linux: `retransmit_skb_hint`.
+  private(set) var sackPlaces = SACKPlaces()
   private(set) var retransmitHint: SkBuffQueue.Position?
 
   /// One past the highest sequence number that was SACKed; only good while something is.
@@ -90,19 +90,15 @@ struct Scoreboard: ~Copyable {
   mutating func reset() {
     sentOrder.removeAll()
     queue.removeAll()
-    clearHints()
-    counts.reset()
-  }
-
-  private mutating func clearHints() {
-    sackHint = nil
+    sackPlaces.removeAll()
     retransmitHint = nil
+    counts.reset()
   }
 
   /// Forgets places at a packet that leaves the queue.
   private mutating func forget(_ place: SkBuffQueue.Position) {
-    if sackHint == place { sackHint = nil }
     if retransmitHint == place { retransmitHint = nil }
+    sackPlaces.forget(place, in: queue)
   }
 
   // MARK: Acknowledgments
@@ -192,17 +188,18 @@ struct Scoreboard: ~Copyable {
 
   /// Before the first block in a while: an earlier mark would be half the sequence space away one day.
   mutating func forgetStaleMark(una: SequenceNumber) {
-    if sackedOut == 0 { highestSacked = una }
+    guard sackedOut == 0 else { return sackPlaces.acknowledge(upTo: una) }
+    highestSacked = una
+    sackPlaces.forgetArrivals()
   }
 
-  /// Where to look for a block: where the last one ended, when that is before it.
-  func placeToSACK(from start: SequenceNumber) -> SkBuffQueue.Position? {
-    if let hint = sackHint, !queue[tcp: hint].sequence.isAfter(start) { return hint }
-    return queue.first
+  mutating func placeToSACK(from start: SequenceNumber) -> SkBuffQueue.Position? {
+    sackPlaces.place(from: start, in: queue)
   }
 
-  /// A packet that is SACKed already is not looked at again.
-  mutating func passSACKed(_ place: SkBuffQueue.Position) { sackHint = place }
+  mutating func place(behindSACKed place: SkBuffQueue.Position, upTo end: SequenceNumber)
+    -> SkBuffQueue.Position?
+  { sackPlaces.place(behind: place, upTo: end, in: queue) }
 
   /// The peer has this packet. Linux: the counting part of `tcp_sacktag_one()`.
   mutating func sack(_ place: SkBuffQueue.Position) {
@@ -212,7 +209,7 @@ struct Scoreboard: ~Copyable {
     sentOrder.remove(place)
     if block.endSequence.isAfter(highestSacked) { highestSacked = block.endSequence }
     if retransmitHint == place { retransmitHint = queue.position(after: place) }
-    sackHint = place
+    sackPlaces.arrived(place, block)
   }
 
   // MARK: Without SACK
@@ -288,6 +285,7 @@ struct Scoreboard: ~Copyable {
   /// - Returns: as `markLost`.
   mutating func markAllLost(_ rack: RACK, now: Instant) -> Int {
     let reneged = isHeadSACKed
+    if reneged { sackPlaces.forgetArrivals() }
     counts.forgetRenoSACKs()
     var again = 0
     var place = queue.first
@@ -300,7 +298,7 @@ struct Scoreboard: ~Copyable {
       }
       again += markLostAgain(current)
     }
-    clearHints()
+    retransmitHint = nil
     return again
   }
 
@@ -375,6 +373,7 @@ struct Scoreboard: ~Copyable {
     let isOrdered = sentOrder.contains(next)
     let sentBefore = isOrdered ? sentOrder.position(before: next) : nil
     sentOrder.remove(next)
+    sackPlaces.forget(next, in: queue)
     var other: SkBuff? = queue.remove(at: next)
     let rest = queue.withMutablePacket(at: place) { (skb: inout SkBuff) -> SkBuff? in
       guard let taken = other.take() else { return nil }
@@ -394,7 +393,6 @@ struct Scoreboard: ~Copyable {
     }
     memory += queue.truesize(at: place) - before
     if retransmitHint == next { retransmitHint = place }
-    forget(next)
     queue[tcp: place].endSequence = block.endSequence
     queue[tcp: place].flags.formUnion(block.flags)
     queue[tcp: place].endOfRecord = block.endOfRecord

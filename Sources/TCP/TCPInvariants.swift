@@ -12,7 +12,6 @@ extension Scoreboard {
     var again = 0
     var ordered = 0
     var highest: SequenceNumber?
-    var sackHintSeen = sackHint == nil
     var isBeforeRetransmitted = retransmitHint != nil
     var place = queue.first
     while let current = place {
@@ -30,7 +29,7 @@ extension Scoreboard {
         ordered += 1
         if block.sacked.contains(.sacked) { return "arrived, and still looked for" }
       }
-      sackHintSeen = sackHintSeen || sackHint == current
+      if hasSACK, sackedOut > 0, let problem = sackPlaces.brokenRange(of: block) { return problem }
       isBeforeRetransmitted = isBeforeRetransmitted && retransmitHint != current
       let marks = block.sacked
       if isBeforeRetransmitted && marks.contains(.lost) && !marks.contains(.retransmitted) {
@@ -50,8 +49,8 @@ extension Scoreboard {
     if lost != lostOut { return "lostOut \(lostOut), counted \(lost)" }
     if again != retransOut { return "retransOut \(retransOut), counted \(again)" }
     if sackedOut < 0 || sackedOut + lostOut > packetsOut { return "more left the network than was in it" }
-    if !sackHintSeen || isBeforeRetransmitted { return "a hint at a segment that is gone" }
-    if let problem = brokenOrder(of: ordered) { return problem }
+    if isBeforeRetransmitted { return "a hint at a segment that is gone" }
+    if let problem = brokenOrder(of: ordered) ?? sackPlaces.brokenInvariant(in: queue) { return problem }
     if hasSACK, let highest, highest.isAfter(highestSacked) { return "SACKed above the highest that was" }
     return nil
   }
@@ -105,7 +104,9 @@ extension TCPConnection {
 
   /// What does not agree; `nil`: everything does.
   func brokenInvariant() -> String? {
-    if let problem = sender.scoreboard.brokenInvariant() { return problem }
+    if let problem = sender.scoreboard.brokenInvariant() ?? receiver.outOfOrder.brokenInvariant() {
+      return problem
+    }
     var memory = 0
     var next = sender.sndUna
     var place = sender.scoreboard.queue.first

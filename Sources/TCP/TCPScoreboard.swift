@@ -123,7 +123,7 @@ extension TCPSender {
 
   /// Segments that arrived twice, above the ACK or acknowledged by it. Linux: the D-SACK part of `tcp_sacktag_one()`.
   private mutating func noteNeedlessRetransmissions(in range: SACKBlock, tagging: inout Tagging) {
-    var place = scoreboard.queue.first
+    var place = scoreboard.placeToSACK(from: range.start)
     while let current = place {
       let block = scoreboard.queue[tcp: current]
       if !block.sequence.isBefore(range.end) { break }
@@ -153,7 +153,7 @@ extension TCPSender {
 
   // MARK: Marking arrivals
 
-  /// Marks one block, starting where the last one ended when that is before it. Linux: `tcp_sacktag_walk()`.
+  /// Marks one block. Linux: `tcp_sacktag_walk()`.
   private mutating func mark(
     _ range: SACKBlock, _ ack: inout Acknowledgment, tagging: inout Tagging, net: inout Net
   ) {
@@ -166,8 +166,7 @@ extension TCPSender {
         continue
       }
       if block.sacked.contains(.sacked) {
-        scoreboard.passSACKed(current)
-        place = scoreboard.queue.position(after: current)
+        place = scoreboard.place(behindSACKed: current, upTo: range.end)
         continue
       }
       let size = max(Int(block.segmentSize), 1)
