@@ -505,6 +505,149 @@ def do_garbage(interface: str, count: str, seed: str) -> None:
     report(frames=count)
 
 
+class OptionProbe:
+    """Packets with options of every kind and length at every place, and what a host answers to each: a frame in, a frame out,
+    past all of one's own kernel's protocols.
+    """
+
+    SOURCE, TARGET = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
+
+    def __init__(self, interface: str, station: str):
+        self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        self.wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 20)
+        self.wire.bind((interface, 0x0800))
+        self.wire.settimeout(10)
+        own = self.wire.getsockname()[4]
+        self.header = bytes.fromhex(station.replace(":", "")) + own + b"\x08\x00"
+
+    def send(self, protocol: int, payload: bytes, options: bytes = b"") -> None:
+        length = 20 + len(options)
+        ip = bytes([0x40 | length // 4, 0]) + struct.pack(
+            ">HHHBBH4s4s", length + len(payload), 1, 0, 64, protocol, 0, self.SOURCE, self.TARGET) + options
+        self.wire.send(self.header + ip[:10] + internet_checksum(ip) + ip[12:] + payload)
+
+    def echo(self, number: int, options: bytes = b"") -> None:
+        echo = struct.pack(">BBHI", 8, 0, 0, number)
+        self.send(1, echo[:2] + internet_checksum(echo) + echo[4:], options)
+
+    def answers(self):
+        """IP packets of the other end up to the answer to an echo request that goes behind what was sent."""
+        self.echo(0xFFFFFFFF)
+        while True:
+            frame, place = self.wire.recvfrom(65536)
+            if place[2] == socket.PACKET_OUTGOING or frame[26:30] != self.TARGET:
+                continue
+            if frame[23] == 1 and frame[34:35] == b"\0" and frame[38:42] == b"\xff" * 4:
+                return
+            yield frame[14:]
+
+
+def options_at(kinds, lengths, places, fills, room: int = 40):
+    """(kind, length, place, options): `place` times no-operation, kind, length, and what a fill makes of the rest."""
+    for kind in kinds:
+        for length in lengths:
+            for place in places:
+                for fill in fills:
+                    body = bytes([1] * place + [kind, length]) + fill
+                    body = (body + bytes(room))[:room]
+                    yield (kind, length, place, body)
+
+
+# Pointers below, at and beyond where a record of any length stands, with the flags of time stamps.
+ROUTE_FILLS = [bytes([pointer, flags]) for pointer in (0, 3, 4, 5, 8, 9, 13, 37, 41, 255) for flags in (0, 1, 3, 0xF0, 0xE1)]
+
+
+def do_ip_options(interface: str, station: str, first: str, last: str) -> None:
+    """For kinds FIRST up to LAST a line each: the kind and a digest of what becomes of an echo request with it, for each length
+    up to 44 at each place: an answer with its options, a parameter problem with its pointer, or nothing.
+    """
+    probe = OptionProbe(interface, station)
+    for kind in range(int(first), int(last)):
+        fills = ROUTE_FILLS if kind in (7, 68, 131, 137, 148) else [b"", b"\x04" * 40]
+        places = (0, 1, 2, 3, 36, 37) if len(fills) > 2 else range(40)
+        cases = list(options_at([kind], range(45), places, fills))
+        verdicts = {}
+        # Fewer than the errors that may go at once.
+        for start in range(0, len(cases), 20):
+            for number in range(start, min(start + 20, len(cases))):
+                probe.echo(number, cases[number][3])
+            for packet in probe.answers():
+                length = (packet[0] & 15) * 4
+                message = packet[length:]
+                if message[0] == 0:
+                    number, = struct.unpack(">I", message[4:8])
+                    verdicts[number] = "echo " + without_times(packet[20:length]).hex()
+                elif message[0] == 12:
+                    quoted = message[8:]
+                    inner = (quoted[0] & 15) * 4
+                    number, = struct.unpack(">I", quoted[inner + 4 : inner + 8])
+                    verdicts[number] = f"problem {message[4]} " + without_times(packet[20:length]).hex()
+        lines = [f"{case[:3]} {case[3].hex()}: {verdicts.get(number, 'nothing')}" for number, case in enumerate(cases)]
+        finish(kind, lines)
+
+
+def without_times(options: bytes) -> bytes:
+    """Time stamps are other ones each time: only how many there are counts."""
+    options = bytearray(options)
+    place = 0
+    while place + 1 < len(options) and options[place] != 0:
+        if options[place] == 1:
+            place += 1
+            continue
+        length = max(options[place + 1], 2)
+        if options[place] == 68:
+            for index in range(place + 4, min(place + length, len(options))):
+                options[index] = 0
+        place += length
+    return bytes(options)
+
+
+def do_tcp_options(interface: str, station: str, port: str, first: str, last: str) -> None:
+    """For kinds FIRST up to LAST a line each: the kind and a digest of what answers a SYN with it, for each length up to 44 at
+    each place: flags and options, or nothing. Each connection is reset at once.
+    """
+    probe = OptionProbe(interface, station)
+
+    def send(source: int, flags: int, sequence: int, options: bytes) -> None:
+        tcp = struct.pack(
+            ">HHIIBBHHH", source, int(port), sequence, 0, (20 + len(options)) // 4 << 4, flags, 1000, 0, 0) + options
+        pseudo = probe.SOURCE + probe.TARGET + struct.pack(">BBH", 0, 6, len(tcp))
+        probe.send(6, tcp[:16] + internet_checksum(pseudo + tcp) + tcp[18:])
+
+    for kind in range(int(first), int(last)):
+        cases = list(options_at([kind], range(45), range(40), [b"", b"\x04" * 40]))
+        verdicts = {}
+        for start in range(0, len(cases), 200):
+            batch = cases[start : start + 200]
+            for number, case in enumerate(batch, start):
+                send(2000 + number, 2, 1000, case[3])
+            for packet in probe.answers():
+                if packet[9] != 6:
+                    continue
+                tcp = packet[(packet[0] & 15) * 4 :]
+                number = struct.unpack(">H", tcp[2:4])[0] - 2000
+                flags, options = tcp[13], bytearray(tcp[20 : (tcp[12] >> 4) * 4])
+                for index in range(len(options) - 9):
+                    if options[index : index + 2] == b"\x08\x0a":
+                        options[index + 2 : index + 6] = bytes(4)
+                verdicts[number] = f"{flags:02x} {options.hex()}"
+            for number in range(start, start + len(batch)):
+                send(2000 + number, 4, 1001, b"")
+        lines = [f"{case[:3]} {case[3].hex()}: {verdicts.get(number, 'nothing')}" for number, case in enumerate(cases)]
+        finish(kind, lines)
+
+
+def finish(kind: int, lines: list[str]) -> None:
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    answered = sum(not line.endswith("nothing") for line in lines)
+    print(kind, len(lines), answered, digest, flush=True)
+    # All of it, to see what differs.
+    folder = os.environ.get("OPTIONS_FOLDER")
+    if folder:
+        with open(os.path.join(folder, f"{kind}"), "w") as file:
+            file.write("\n".join(lines) + "\n")
+
+
 def internet_checksum(data: bytes) -> bytes:
     if len(data) % 2:
         data += b"\0"
