@@ -115,6 +115,9 @@ public struct IPv4OptionList: Sendable {
       guard pointer + 3 <= length else { throw .EINVAL }
       stampPlace = UInt8(place)
       bytes[offset + 2] = UInt8(pointer + 4)
+    case IPv4Options.Stamp.prespecified where isEcho && pointer + 7 > length:
+      // The last address has had its time; what is behind it is no address. Linux: `__ip_options_echo()`.
+      guard pointer + 3 <= length else { throw .EINVAL }
     case IPv4Options.Stamp.withAddress, IPv4Options.Stamp.prespecified:
       guard pointer + 7 <= length else { throw .EINVAL }
       if kind == IPv4Options.Stamp.prespecified {

@@ -92,6 +92,19 @@ import Wire
     #expect(bench.packets().count == 1)
   }
 
+  @Test(
+    "U7 an answer goes on with times for given addresses that leave over less than an address has room for")
+  func timesOfAddresses() throws {
+    for (length, isAnswered) in [(15, false), (16, true), (19, true)] {
+      let bench = IPv4Bench()
+      // The first address is nobody's, and so gets our time; the pointer goes on behind it.
+      let stamp: [UInt8] = [68, UInt8(length), 5, 3] + [UInt8](repeating: 0, count: (length - 1) & ~3)
+      bench.deliver(IPv4Bench.frame(protocol: 1, options: stamp, IPv4Bench.icmp(8, 0, [1, 2])))
+      let answers = bench.packets()
+      #expect(answers.map { Array($0[20..<24]) } == (isAnswered ? [[68, UInt8(length), 13, 3]] : []))
+    }
+  }
+
   @Test("U7 an answer carries a time stamp whose overflow is at its limit")
   func fullOverflow() throws {
     let bench = IPv4Bench()
