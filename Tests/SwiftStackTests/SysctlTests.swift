@@ -162,7 +162,8 @@ import Timers
       for _ in 0..<50 { peer.receive(FramePeer.ip(17, FramePeer.udp([1], to: 999))) }
       peer.advance(.seconds(10))
     }
-    #expect(peer.takePackets().count == 50)
+    // Each costs none, one or two of the burst.
+    #expect((26...74).contains(peer.takePackets().count))
   }
 
   @Test("sysctl: queues share the local ports, each with a part of its own, and none without any")
