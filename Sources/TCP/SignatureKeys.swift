@@ -88,6 +88,7 @@ extension TCPLayer {
     _ skb: borrowing SkBuff, _ header: TCPHeader, _ options: TCPOptions, _ tuple: FourTuple,
     by interface: InterfaceIndex, net: inout Net
   ) -> DropReason? {
+    if options.isMalformed { return .tcpSignedTwice }
     if options.isSignedTwice { return .tcpSignedTwice }
     guard let owner = keyOwner(header, tuple, by: interface) else { return nil }
     let socket = keySocket(owner)

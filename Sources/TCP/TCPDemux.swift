@@ -44,7 +44,7 @@ extension TCPLayer {
     let tuple = FourTuple(
       local: SocketAddress(header.destination, port: tcp.destinationPort),
       remote: SocketAddress(header.source, port: tcp.sourcePort))
-    if options.isSigned || signatures.areInUse || authenticates {
+    if options.isSigned || options.isMalformed || signatures.areInUse || authenticates {
       return receiveSigned(skb, header, tcp, options, tuple, host: &host)
     }
     receive(skb, header, tcp, options, tuple, nil, host: &host)

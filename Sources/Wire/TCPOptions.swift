@@ -28,6 +28,9 @@ public struct TCPOptions: Sendable {
     public static let experiment: UInt8 = 254
   }
 
+  /// Linux: `TCPOLEN_MD5SIG`.
+  private static let signatureLength = 18
+
   /// Room for all of them in a header (RFC 9293 section 3.1).
   public static let maximumByteCount = 40
 
@@ -47,6 +50,9 @@ public struct TCPOptions: Sendable {
   public var authentication: AuthenticationOption?
   /// More than one option says who has signed: none is believed. Linux: `tcp_parse_auth_options()`.
   public private(set) var isSignedTwice = false
+  /// An option cannot have its length, and a signature could still stand behind it: such a segment is nobody's. Linux:
+  /// `tcp_do_parse_auth_options()`, without CONFIG_TCP_AO.
+  public private(set) var isMalformed = false
   /// Bytes behind all others that somebody else fills, a multiple of 4; written as no-operations.
   public var extraByteCount: UInt8 = 0
   /// Of a SYN (RFC 7413).
@@ -55,7 +61,7 @@ public struct TCPOptions: Sendable {
   @inlinable public init() {}
 
   /// Reads the options between the fixed header and the data. Any bytes are taken: a length under 2 or past the end
-  /// ends the list, an option of unexpected length is skipped.
+  /// ends the list, and may make it malformed; an option of unexpected length is skipped.
   ///
   /// - Parameter bytes: the whole TCP header of `headerByteCount` bytes.
   @inlinable public init(parsing bytes: RawSpan, headerByteCount: Int) {
@@ -81,7 +87,11 @@ public struct TCPOptions: Sendable {
       }
       guard offset + 1 < end else { return }
       let length = Int(bytes.load8(offset + 1))
-      guard length >= 2, offset + length <= end else { return }
+      let isLong = end - offset >= Self.signatureLength
+      guard length >= 2, offset + length <= end else {
+        isMalformed = isMalformed || isLong
+        return
+      }
       switch (kind, length) {
       case (Kind.maximumSegmentSize, 4): maximumSegmentSize = bytes.load16(offset + 2)
       case (Kind.windowScale, 3): windowScale = min(bytes.load8(offset + 2), 14)
@@ -97,9 +107,10 @@ public struct TCPOptions: Sendable {
           sackBlocks[index] = SACKBlock(
             start: SequenceNumber(bytes.load32(at)), end: SequenceNumber(bytes.load32(at + 4)))
         }
-      case (Kind.signature, 18):
+      case (Kind.signature, Self.signatureLength):
         if isSigned { isSignedTwice = true }
         signature = SegmentSignature(parsing: bytes, at: offset + 2)
+      case (Kind.signature, _) where isLong: isMalformed = true
       case (Kind.authentication, 4...):
         if isSigned { isSignedTwice = true }
         authentication = AuthenticationOption(parsing: bytes, at: offset, length: length)

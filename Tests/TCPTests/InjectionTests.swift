@@ -4,7 +4,8 @@ import Testing
 
 /// What somebody who sees nothing of a connection can do to it by guessing (RFC 5961, CVE-2004-0230, CVE-2016-5696).
 ///
-/// Elsewhere: the exact rules, one number beside another, in `SegmentAcceptanceTests`, `ReceiveTests` and `HalfOpenTests`
+/// Elsewhere: options of every kind, length and place (WireTests' `TCPOptionsTests`, and against a kernel NetnsTests'
+/// `PortScans`); the exact rules, one number beside another, in `SegmentAcceptanceTests`, `ReceiveTests` and `HalfOpenTests`
 /// (resets, SYNs and ACKs of RFC 5961, one challenge ACK in 500 ms, ICMP errors of RFC 5927); `SegmentCornerTests` has what
 /// lies at the edges of a window, `MinimumTTLTests` RFC 5082, `SignatureTests` and `AuthenticationTests` what is signed.
 @Suite("RFC 5961 blind injection")
@@ -136,5 +137,27 @@ struct InjectionTests {
     }
     #expect(count > 5)
     #expect(count <= 2 * 2 * 10 + 2)
+  }
+
+  @Test("R a segment whose options cannot be read gets no answer, be its port open, closed or a connection's")
+  func malformedOptions() throws {
+    let listening = try ListeningPeer()
+    let peer = listening.peer
+    // A length of 0 where a signature could still follow, and where none could.
+    let early: [UInt8] = [2, 0] + [UInt8](repeating: 1, count: 18)
+    let late: [UInt8] = [UInt8](repeating: 1, count: 6) + [2, 0]
+    func answers(_ flags: UInt8, to port: UInt16, _ options: [UInt8], sequence: UInt32 = 7) -> [UInt8] {
+      var segment = ScriptedSegment(flags, sequence: sequence)
+      segment.options = options
+      segment.destinationPort = port
+      peer.send(segment)
+      return peer.all().map(\.flags)
+    }
+    #expect(answers(2, to: 80, early).isEmpty && answers(2, to: 81, early).isEmpty)
+    #expect(peer.host.counter("TcpInSegs") == 2 && peer.host.counter("TcpInErrs") == 0)
+    #expect(answers(2, to: 81, late) == [0x14] && answers(2, to: 80, late) == [0x12])
+    // Nor does it reset what there is.
+    #expect(answers(4, to: 80, early, sequence: 8).isEmpty)
+    #expect(answers(2, to: 80, late) == [0x12])
   }
 }
