@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension Netns {
-  /// What nmap finds out of a stack, beside what it finds out of a kernel with the same services.
+  /// A stack beside a kernel with the same services: what strangers find out of it by asking.
   @Suite struct PortScans {
     /// Echo, discard, daytime and chargen on the kernel's side, as the stack has them.
     private static let services = """
@@ -42,38 +42,51 @@ extension Netns {
     }
 
     /// The fingerprint: what does not change from one scan of the same target to the next. Ports that nmap chose, times and
-    /// the statistics of sequence numbers are left out.
+    /// the statistics of random numbers are left out.
     private static func fingerprint(_ report: String) -> [String] {
       let lines = report.split(separator: "\n").filter { $0.hasPrefix("OS:") }.map { $0.dropFirst(3) }
       let tests = lines.joined().split(separator: ")").map(String.init)
-      return tests.filter { !$0.hasPrefix("SCAN") }.map { test in
+      let found = tests.filter { !$0.hasPrefix("SCAN") }.map { test in
         guard test.hasPrefix("SEQ") else { return test }
         return test.split(separator: "%").filter { word in
-          !["SEQ(SP", "GCD", "ISR"].contains { word.hasPrefix($0) }
+          !["SEQ(SP", "GCD", "ISR", "II", "TS"].contains { word.hasPrefix($0) }
         }.joined(separator: "%")
       }
+      // One that came out otherwise the second time stands there twice.
+      return found.indices.filter { !found[..<$0].contains(found[$0]) }.map { found[$0] }
+    }
+
+    /// A kernel in a namespace of its own, joined by a veth pair, with the stack's services and none of the limits that many
+    /// questions at once would meet by chance; nor has the stack them then.
+    private func startKernel(_ world: NetnsWorld, address: String) throws -> [String] {
+      let far = try world.addFarNamespace()
+      for command in [
+        ["ip", "address", "add", address + "/24", "dev", "far0"], ["ip", "link", "set", "far0", "up"],
+        ["ip", "link", "set", "lo", "up"],
+        // The stack's own receive buffer: the machine's may be larger.
+        [
+          "sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 131072 6291456", "net.ipv4.icmp_ratelimit=0",
+          "net.ipv4.icmp_msgs_per_sec=10000000", "net.ipv4.icmp_msgs_burst=10000000",
+        ],
+      ] {
+        let result = try world.inNamespace(far, command)
+        if result.status != 0 { throw Failure("\(command): \(result.summary)") }
+      }
+      try world.inside(["ip", "link", "set", "near0", "up"])
+      for setting in ["net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=10000000"] {
+        #expect(try world.swiftstack("sysctl", [setting]).status == 0)
+      }
+      let kernel = try world.startInNamespace(far, ["python3", "-u", "-c", Self.services])
+      #expect(kernel.waitUntilItWrites("ready"))
+      return far
     }
 
     @Test(
       "nmap -sS -sT -sU -sA -sN -sF -sX -sM -sW -sO -O: every answer is a kernel's with the same services")
     func scans() throws {
       try withWorld { world in
-        let far = try world.addFarNamespace()
-        for command in [
-          ["ip", "address", "add", "10.0.1.2/24", "dev", "far0"], ["ip", "link", "set", "far0", "up"],
-          ["ip", "link", "set", "lo", "up"],
-          // The stack's own: the machine's may be larger. And no limit that a fast scan would meet by chance.
-          ["sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 131072 6291456", "net.ipv4.icmp_ratelimit=0"],
-        ] {
-          let result = try world.inNamespace(far, command)
-          #expect(result.status == 0, "\(command): \(result.summary)")
-        }
+        _ = try startKernel(world, address: "10.0.1.2")
         try world.inside(["ip", "address", "add", "10.0.1.1/24", "dev", "near0"])
-        try world.inside(["ip", "link", "set", "near0", "up"])
-        #expect(try world.swiftstack("sysctl", ["net.ipv4.icmp_ratelimit=0"]).status == 0)
-        let kernel = try world.startInNamespace(far, ["python3", "-u", "-c", Self.services])
-        defer { kernel.stop() }
-        #expect(kernel.waitUntilItWrites("ready"))
         func scan(_ target: String, _ words: String) throws -> String {
           let all =
             ["nmap", "-n", "-Pn", "--reason"] + words.split(separator: " ").map(String.init) + [target]
@@ -95,6 +108,45 @@ extension Netns {
         // SEQ, OPS, WIN, ECN, T1 to T7, U1, IE.
         #expect(own.count == 13, "\(own)")
       }
+    }
+
+    @Test(
+      "R options of IP and TCP, every kind with every length at many places: what a kernel answers, byte by byte",
+      arguments: [["ip-options"], ["tcp-options", "7"], ["tcp-options", "20"]])
+    func options(words: [String]) throws {
+      try withWorld { world in
+        try world.inside(["ping", "-c1", world.stack])
+        let station = try station(of: world, ["ip", "neigh", "show", world.stack, "dev", world.interface])
+        // The stack's twin: the same address, asked with frames, past the kernel in between.
+        let far = try startKernel(world, address: world.stack)
+        let near = try self.station(of: world, ["ip", "-o", "link", "show", "near0"])
+        let known = try world.inNamespace(
+          far, ["ip", "neigh", "replace", world.host, "lladdr", near, "dev", "far0", "nud", "permanent"])
+        #expect(known.status == 0, "\(known.summary)")
+        let shown = try world.inNamespace(far, ["ip", "-o", "link", "show", "far0"])
+        let twin = try #require(Self.station(in: shown.text))
+        func ask(_ interface: String, _ station: String) throws -> [Substring] {
+          let program = [words[0], interface, station] + words.dropFirst()
+          let result = try world.peer(program, seconds: 120)
+          #expect(result.status == 0, "\(program): \(result.summary)")
+          return result.text.split(separator: "\n")
+        }
+        // Kind, cases, how many were answered, and a digest of the answers.
+        let answers = try ask(world.interface, station)
+        #expect(answers.count > 40)
+        #expect(answers == (try ask("near0", twin)))
+      }
+    }
+
+    private func station(of world: NetnsWorld, _ command: [String]) throws -> String {
+      try #require(Self.station(in: try world.inside(command).text))
+    }
+
+    /// Behind `lladdr`, or behind `link/ether`.
+    private static func station(in text: String) -> String? {
+      let words = text.split(whereSeparator: \.isWhitespace)
+      let place = words.firstIndex { $0 == "lladdr" || $0 == "link/ether" }
+      return place.map { String(words[$0 + 1]) }
     }
   }
 }

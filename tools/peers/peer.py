@@ -557,14 +557,17 @@ def options_at(kinds, lengths, places, fills, room: int = 40):
 ROUTE_FILLS = [bytes([pointer, flags]) for pointer in (0, 3, 4, 5, 8, 9, 13, 37, 41, 255) for flags in (0, 1, 3, 0xF0, 0xE1)]
 
 
-def do_ip_options(interface: str, station: str, first: str, last: str) -> None:
-    """For kinds FIRST up to LAST a line each: the kind and a digest of what becomes of an echo request with it, for each length
-    up to 44 at each place: an answer with its options, a parameter problem with its pointer, or nothing.
+def do_ip_options(interface: str, station: str) -> None:
+    """For each kind a line: the kind and a digest of what becomes of an echo request with it, for each length up to 44 at many
+    places: an answer with its options, a parameter problem with its pointer, or nothing.
     """
     probe = OptionProbe(interface, station)
-    for kind in range(int(first), int(last)):
-        fills = ROUTE_FILLS if kind in (7, 68, 131, 137, 148) else [b"", b"\x04" * 40]
-        places = (0, 1, 2, 3, 36, 37) if len(fills) > 2 else range(40)
+    # Without CIPSO, which only kernels with NetLabel check.
+    for kind in (kind for kind in range(256) if kind != 134):
+        if kind in (7, 68, 131, 137, 148):
+            fills, places = ROUTE_FILLS, (0, 1, 2, 3, 36, 37)
+        else:
+            fills, places = [b""], range(40) if kind in (0, 1, 130, 136) else (0, 1, 2, 3, 20, 37, 38, 39)
         cases = list(options_at([kind], range(45), places, fills))
         verdicts = {}
         # Fewer than the errors that may go at once.
@@ -602,9 +605,9 @@ def without_times(options: bytes) -> bytes:
     return bytes(options)
 
 
-def do_tcp_options(interface: str, station: str, port: str, first: str, last: str) -> None:
-    """For kinds FIRST up to LAST a line each: the kind and a digest of what answers a SYN with it, for each length up to 44 at
-    each place: flags and options, or nothing. Each connection is reset at once.
+def do_tcp_options(interface: str, station: str, port: str) -> None:
+    """For each kind a line: the kind and a digest of what answers a SYN with it, for each length up to 44 at many places: flags
+    and options, or nothing. Each connection is reset at once.
     """
     probe = OptionProbe(interface, station)
 
@@ -614,11 +617,16 @@ def do_tcp_options(interface: str, station: str, port: str, first: str, last: st
         pseudo = probe.SOURCE + probe.TARGET + struct.pack(">BBH", 0, 6, len(tcp))
         probe.send(6, tcp[:16] + internet_checksum(pseudo + tcp) + tcp[18:])
 
-    for kind in range(int(first), int(last)):
-        cases = list(options_at([kind], range(45), range(40), [b"", b"\x04" * 40]))
+    # Without RFC 5925's, which this kernel may not know.
+    for kind in [*range(29), *range(30, 40), 69, 76, 128, 253, 254, 255]:
+        known = kind in (0, 1, 2, 3, 4, 5, 8, 19, 34, 254)
+        places = range(40) if known else (0, 1, 2, 3, 11, 21, 22, 23, 36, 37, 38, 39)
+        # Behind a no-operation what would be a length is a kind.
+        lengths = [length for length in range(45) if (kind, length) != (1, 29)]
+        cases = list(options_at([kind], lengths, places, [b"", b"\x04" * 40] if known else [b""]))
         verdicts = {}
-        for start in range(0, len(cases), 200):
-            batch = cases[start : start + 200]
+        for start in range(0, len(cases), 50):
+            batch = cases[start : start + 50]
             for number, case in enumerate(batch, start):
                 send(2000 + number, 2, 1000, case[3])
             for packet in probe.answers():
