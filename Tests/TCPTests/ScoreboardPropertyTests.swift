@@ -37,6 +37,11 @@ struct ScoreboardPropertyTests {
     }
 
     mutating func send() {
+      if board.queue.isEmpty && below(3) == 0 {
+        // Half of the sequence space has gone by without a block.
+        next += 0x7FFF_FF00 + below(512)
+        una = next
+      }
       let count = 1 + below(4 * mss)
       var skb = pool.allocate(headroom: 64, linear: 0)!
       skb.appendFragment(pool.allocatePage()!, offset: 0, byteCount: count, truesize: count)
