@@ -285,7 +285,6 @@ struct Scoreboard: ~Copyable {
   /// - Returns: as `markLost`.
   mutating func markAllLost(_ rack: RACK, now: Instant) -> Int {
     let reneged = isHeadSACKed
-    if reneged { sackPlaces.forgetArrivals() }
     counts.forgetRenoSACKs()
     var again = 0
     var place = queue.first

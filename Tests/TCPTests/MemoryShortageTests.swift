@@ -81,6 +81,27 @@ struct MemoryShortageTests {
     #expect(try first.socket.send(block) > 10_000)
   }
 
+  @Test("B4 a writer that waited for room, and has it when there is no memory, is woken when there is")
+  func roomWithoutMemory() throws {
+    let short = try ShortOfMemory()
+    var (victim, socket) = try short.accept()
+    try socket.setsockopt(level: 1, name: 7, 16384)
+    while (try? socket.send([UInt8](repeating: 5, count: 4096))) != nil {}
+    #expect(!socket.readiness.contains(.writable))
+    let poller = Poller(short.host.stack)
+    try poller.add(socket, for: .writable, .edge, token: 1)
+    _ = try poller.wait(timeout: .zero)
+    try short.useUp()
+    for _ in 0..<2 {
+      let sent = short.attacker.peer.takePackets().filter { $0[9] == 6 }.map { $0.count - 40 }.reduce(0, +)
+      victim.acknowledgment &+= UInt32(sent)
+      short.attacker.send(victim, to: 9000, sequence: 1000)
+    }
+    #expect(try poller.wait(timeout: .zero).isEmpty)
+    short.giveBack()
+    #expect(try poller.wait(timeout: .zero).map(\.readiness) == [.writable])
+  }
+
   @Test("B4 tcp_rmem[0]: a connection takes its first 4 KiB though ordinary memory has run out, and no more")
   func receiveLeast() throws {
     let short = try ShortOfMemory()

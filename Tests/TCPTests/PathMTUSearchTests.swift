@@ -190,6 +190,24 @@ struct PathMTUSearchTests {
     #expect(open.info.sendMSS == 128)
   }
 
+  @Test("T10 MTU probing: no probe is longer than our own side takes, whatever the peer would take")
+  func ownDevice() throws {
+    let open = try open(2) { $0.tcpBaseMSS = 512 }
+    let way = try #require(IPv4Prefix("10.0.0.1/32"))
+    try open.peer.host.stack.apply(.addRoute(RouteEntry(way, mtu: 1000)))
+    var (longest, arrived) = (0, open.acknowledgment)
+    for round in 0..<40 {
+      // The search begins anew (tcp_probe_interval).
+      if round == 20 { open.peer.advance(.seconds(601)) }
+      let sizes = try send(9_000, on: open)
+      longest = max(longest, sizes.max() ?? 0)
+      arrived &+= UInt32(sizes.reduce(0, +))
+      open.acknowledge(arrived)
+    }
+    #expect(open.counter(.TcpExtTCPMTUPSuccess) > 0)
+    #expect((900...960).contains(longest))
+  }
+
   @Test("T10 tcp_mtu_probing 0: segments stay as they are")
   func noBlackhole() throws {
     let open = try open(0)

@@ -38,8 +38,10 @@ struct ScoreboardPropertyTests {
 
     mutating func send() {
       if board.queue.isEmpty && below(3) == 0 {
-        // Half of the sequence space has gone by without a block.
-        next += 0x7FFF_FF00 + below(512)
+        // Half of the sequence space has gone by without a block, or all of it.
+        let half = 0x7FFF_FF00
+        next += half + below(512)
+        if below(2) == 0 { next += half + below(512) }
         una = next
       }
       let count = 1 + below(4 * mss)

@@ -60,4 +60,22 @@ struct TimerEntryTests {
     peer.advance(.seconds(60))
     #expect(peer.host.timerCount <= before + 1)
   }
+
+  @Test("T12 requests that are reset before they are connections take their timers along")
+  func requests() throws {
+    let peer = try ScriptedPeer(hostPort: 80)
+    let server = try peer.host.stack.socket(.tcp)
+    try server.bind(to: SocketAddress(.any, port: 80))
+    try server.listen()
+    peer.advance(.seconds(1))
+    let before = peer.host.timerCount
+    for number in 0..<50 {
+      peer.port = UInt16(8000 + number)
+      peer.send(0x02, sequence: Variation.current.peerSequence)
+      #expect(try #require(peer.next()).isSyn)
+      peer.send(0x04, sequence: Variation.current.peerSequence &+ 1)
+    }
+    #expect(peer.host.timerCount <= before + 8)
+    withExtendedLifetime(server) {}
+  }
 }
