@@ -10,9 +10,10 @@ import UDP
 ///
 /// - The fragments of a datagram meet in one shard, which a hash names; the whole goes on from there.
 /// - A TCP segment is taken in by IP where it came in, or where it was put together. A table that all shards share names
-///   the shard that has its connection; the others with the port are asked only when two flows have one place there.
+///   the shard that has its connection, or those whose flows have one place there.
 /// - A SYN of a new flow stays where it came in if somebody listens there: Linux sends the flow to the queue that
-///   answered. Else it goes to a listener of another shard, or is answered at once. It changes shards once at most.
+///   answered. Else it goes to a listener of another shard, or is answered at once. Before that it is shown to the shards with
+///   flows in its place, as it may meet a connection there, and stays with the last of them that listens.
 /// - Datagrams, echo replies and ICMP errors about them: see `receiveDatagram`. Echo requests are answered where they are.
 /// - An ICMP error about a TCP connection goes where a segment of the connection would. What ARP tells is for all.
 extension Shard {
@@ -52,7 +53,7 @@ extension Shard {
   /// IP's answer, with what other shards must know of it passed on.
   private mutating func receiveSteered(_ input: consuming IPv4Layer.Input) {
     switch consume input {
-    case .tcp(let skb, let header): receiveSegment(skb, header, asked: 0)
+    case .tcp(let skb, let header): receiveSegment(skb, header, SegmentSearch())
     case .consumed: break
     case .udp(let skb, let header): receiveDatagram(skb, header)
     case .icmp(let skb, let header): receiveDatagram(skb, header, DatagramSearch())
@@ -81,24 +82,25 @@ extension Shard {
   /// Takes a segment in here, or hands it to a shard that may have its connection. Whoever is asked last answers a segment
   /// that is nobody's.
   ///
-  /// - Parameter asked: shards that do not have the connection, a bit for each.
+  /// - Parameter search: who has been asked.
   private mutating func receiveSegment(
-    _ skb: consuming SkBuff, _ header: IPv4Header, asked: UInt64
+    _ skb: consuming SkBuff, _ header: IPv4Header, _ search: SegmentSearch
   ) {
     // The table is not bound to a name here or below: each packet of each shard would count its references.
     if steering != nil, skb.mayPull(14) {
       let flow = FourTuple(
         local: SocketAddress(header.destination, port: skb.linear.load16(TCPHeader.Offset.destinationPort)),
         remote: SocketAddress(header.source, port: skb.linear.load16(TCPHeader.Offset.sourcePort)))
-      let asked = asked | 1 << UInt64(queue)
+      var search = search
+      search.asked |= 1 << UInt64(queue)
       let isOpening = skb.linear.load8(TCPHeader.Offset.flags) & 0x12 == 0x02
       let interface = skb.interface
       if let shard = isOpening
-        ? shard(forOpening: flow, by: interface, asked: asked)
-        : shard(of: flow, by: interface, asked: asked)
+        ? shard(forOpening: flow, by: interface, &search)
+        : shard(of: flow, by: interface, asked: search.asked)
       {
         if let packet = HandedPacket(&skb, networkHeader: skb.networkHeaderOffset ?? 0) {
-          hand(.segment(packet, asked: asked), to: shard)
+          hand(.segment(packet, search), to: shard)
         }
         return
       }
@@ -112,19 +114,22 @@ extension Shard {
   ) -> Int? {
     let left = (steering?.users(of: flow.local.port) ?? 0) & ~asked
     guard left != 0, !sockets.tcp.hasConnection(flow, by: interface) else { return nil }
-    if let shard = steering?.shard(of: flow), left >> UInt64(shard) & 1 == 1 { return shard }
-    return left.trailingZeroBitCount
+    let owners = left & (steering?.shards(of: flow) ?? 0)
+    // Where none has it, a listener may know the segment by its cookie.
+    return owners != 0 ? owners.trailingZeroBitCount : left.trailingZeroBitCount
   }
 
-  /// Who else a SYN is for; `nil`: it stays.
+  /// Who else a SYN is for; `nil`: it stays. Those that may have its flow are asked first: it may have been sent again, or meet
+  /// a connection of old.
   private mutating func shard(
-    forOpening flow: FourTuple, by interface: InterfaceIndex, asked: UInt64
+    forOpening flow: FourTuple, by interface: InterfaceIndex, _ search: inout SegmentSearch
   ) -> Int? {
     guard !sockets.tcp.hasConnection(flow, by: interface) else { return nil }
-    // One that was sent again, or that meets a connection of old.
-    if let shard = steering?.shard(of: flow), asked >> UInt64(shard) & 1 == 0 { return shard }
+    let owners = (steering?.shards(of: flow) ?? 0) & ~search.asked
+    if owners != 0 { return owners.trailingZeroBitCount }
     guard !sockets.tcp.hasListener(at: flow.local, by: interface) else { return nil }
-    let others = (steering?.listeners(on: flow.local.port) ?? 0) & ~asked
+    search.deaf |= 1 << UInt64(queue)
+    let others = (steering?.listeners(on: flow.local.port) ?? 0) & ~search.deaf
     return others == 0 ? nil : steering?.choice(among: others, for: flow)
   }
 
@@ -169,7 +174,7 @@ extension Shard {
       case .overheard(let packet):
         if let skb = packet.makePacket(in: host.net.pool) { host.overhearARP(skb) }
         if hasConflictToReport { reportConflicts() }
-      case .segment(let packet, let asked): takeSegment(packet, asked: asked)
+      case .segment(let packet, let search): takeSegment(packet, search)
       }
       taken += 1
       if taken % Self.handoverBatch == 0 { drain() }
@@ -177,9 +182,9 @@ extension Shard {
     if taken > 0 { drain() }
   }
 
-  private mutating func takeSegment(_ packet: HandedPacket, asked: UInt64) {
+  private mutating func takeSegment(_ packet: HandedPacket, _ search: SegmentSearch) {
     guard var skb = packet.makePacket(in: host.net.pool), let header = Self.open(&skb) else { return }
-    receiveSegment(skb, header, asked: asked)
+    receiveSegment(skb, header, search)
   }
 
   private mutating func takeDatagram(_ packet: HandedPacket, _ search: DatagramSearch) {

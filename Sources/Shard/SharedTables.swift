@@ -22,7 +22,7 @@ package struct SharedTables: Sendable {
   package init(
     for shard: inout Shard, count: Int, groups: any SharedGroups, connections: any SharedConnections
   ) {
-    steering = SteeringTable(hash: shard.host.net.random.nextKey())
+    steering = SteeringTable(hash: shard.host.net.random.nextKey(), shards: count)
     datagrams = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
     pings = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)
     liteDatagrams = DatagramDirectory(hash: shard.host.net.random.nextKey(), shardCount: count)

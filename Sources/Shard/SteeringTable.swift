@@ -12,12 +12,16 @@ package final class SteeringTable: Sendable {
   package let users = SharedMasks(count: 65536)
   /// By port: shards with a listener.
   package let listeners = SharedMasks(count: 65536)
-  /// By a hash of the flow, 1 plus the shard whose connection last came to stand there; 0: none. A hint: two flows may
-  /// have one place.
-  private let flows = SharedWords<UInt8>(count: flowCount)
+  /// By a hash of the flow: shards with a connection that stands there, and, for each shard, how many it has.
+  private let owners = SharedMasks(count: flowCount)
+  private let counts: SharedWords<UInt16>
   private let keyed: SipHash
 
-  package init(hash: SipHash) { keyed = hash }
+  /// - Parameter shards: how many there are.
+  package init(hash: SipHash, shards: Int) {
+    keyed = hash
+    counts = SharedWords(count: Self.flowCount * shards)
+  }
 
   /// The shards that have a port, a bit for each.
   package func users(of port: UInt16) -> UInt64 { users[Int(port)] }
@@ -29,22 +33,17 @@ package final class SteeringTable: Sendable {
     Int(keyed.tableHash(local: flow.local, remote: flow.remote) >> 16 & UInt64(Self.flowCount - 1))
   }
 
-  /// The shard that probably has a connection; `nil`: none has, unless another flow took its place.
-  package func shard(of flow: FourTuple) -> Int? {
-    let word = flows.at(place(of: flow)) { $0.load(ordering: .acquiring) }
-    return word == 0 ? nil : Int(word) - 1
-  }
+  /// The shards that may have a connection, a bit for each: no other has. Two flows may have one place.
+  package func shards(of flow: FourTuple) -> UInt64 { owners[place(of: flow)] }
 
-  /// A connection of the shard came into being, or ended.
+  /// A connection of the shard came into being, or ended; told by whoever holds the shard.
   package func set(_ flow: FourTuple, shard: Int, isThere: Bool) {
-    let word = UInt8(shard + 1)
-    flows.at(place(of: flow)) { (place: borrowing Atomic<UInt8>) -> Void in
-      if isThere {
-        place.store(word, ordering: .releasing)
-      } else {
-        _ = place.compareExchange(expected: word, desired: 0, ordering: .acquiringAndReleasing)
-      }
+    let place = place(of: flow)
+    let count = counts.at(shard * Self.flowCount + place) { (count: borrowing Atomic<UInt16>) -> UInt16 in
+      (isThere ? count.wrappingAdd(1, ordering: .relaxed) : count.wrappingSubtract(1, ordering: .relaxed))
+        .newValue
     }
+    owners.set(shard, count != 0, at: place)
   }
 
   /// Which of several shards a new flow goes to: always the same, and each as often as the others.

@@ -43,8 +43,8 @@ struct ConnectionTable: ~Copyable {
   private let keyed: SipHash
   /// Whether `changes` are kept: of a table that others look into.
   var recordsChanges = false
-  /// Of connections that came or went.
-  var changes: [FourTuple] = []
+  /// Connections that came or went, each time they did.
+  var changes: [(flow: FourTuple, isThere: Bool)] = []
 
   init(hash: SipHash) { keyed = hash }
 
@@ -76,7 +76,7 @@ struct ConnectionTable: ~Copyable {
   /// Adds a connection whose tuple no other has.
   mutating func insert(_ tuple: FourTuple, _ entry: ConnectionEntry) {
     if (count + 1) * 2 > slots.count { grow() }
-    if recordsChanges { changes.append(tuple) }
+    if recordsChanges { changes.append((tuple, true)) }
     insert(Slot(hash: hash(tuple), value: entry.encoded))
   }
 
@@ -102,7 +102,7 @@ struct ConnectionTable: ~Copyable {
     var index = Int(hash(tuple)) & mask
     while slots[index].value != Self.free {
       if slots[index].value == value {
-        if recordsChanges { changes.append(tuple) }
+        if recordsChanges { changes.append((tuple, false)) }
         return close(index)
       }
       index = (index + 1) & mask

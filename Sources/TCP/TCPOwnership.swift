@@ -73,9 +73,9 @@ extension TCPLayer {
   /// Whether `takeConnectionChange` has one.
   public var hasConnectionChanges: Bool { !connections.changes.isEmpty }
 
-  /// A connection that came into being here or ended, and which of the two; `nil`: none.
+  /// A connection that came into being here or ended, and which of the two; `nil`: none. Each is told of, the latest first: what
+  /// takes a connection's place is there before that one goes.
   public mutating func takeConnectionChange() -> (flow: FourTuple, isThere: Bool)? {
-    guard let flow = connections.changes.popLast() else { return nil }
-    return (flow, findConnection(flow, by: nil) != nil)
+    connections.changes.popLast()
   }
 }

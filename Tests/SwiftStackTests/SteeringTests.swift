@@ -162,4 +162,44 @@ import Wire
     #expect(peer.count("TcpOutRsts") == 0)
     other.close()
   }
+
+  /// 1,200 flows against 1,200: some twenty of each have a place in common with one of the others.
+  private static let many: UInt16 = 1200
+
+  @Test(
+    "D12 a connection of which nothing is heard keeps its place when others that had the same have gone: a SYN between its ends is challenged, wherever it comes in"
+  )
+  func oldConnection() throws {
+    let peer = try peer(queues: 2) { $0.services = true }
+    for port in UInt16(10000)..<10000 + Self.many {
+      let next = try #require(open(peer, from: port, to: 7, at: 1))
+      peer.receive(
+        FramePeer.ip(6, FramePeer.tcp(16, from: port, to: 7, sequence: 1001, acknowledgment: next)), queue: 1)
+    }
+    for port in UInt16(20000)..<20000 + Self.many {
+      _ = try #require(open(peer, from: port, to: 7, at: 0))
+      peer.receive(FramePeer.ip(6, FramePeer.tcp(4, from: port, to: 7, sequence: 1001)), queue: 0)
+    }
+    _ = peer.takePackets()
+    for port in UInt16(10000)..<10000 + Self.many {
+      #expect(open(peer, from: port, to: 7, at: 0) == nil, "port \(port) has two connections")
+    }
+    #expect(peer.count("TcpExtTCPSYNChallenge") == UInt64(Self.many))
+  }
+
+  @Test("D12 a SYN of a new flow that has its place in common with another shard's comes back to who listens")
+  func comesBack() throws {
+    let peer = try peer(queues: 2)
+    let first = try listener(peer, queue: 1, port: 6001)
+    for port in UInt16(10000)..<10000 + Self.many {
+      _ = try #require(open(peer, from: port, to: 6001, at: 1))
+    }
+    let second = try listener(peer, queue: 0)
+    for port in UInt16(20000)..<20000 + Self.many {
+      #expect(open(peer, from: port, to: 6000, at: 0) != nil, "port \(port) is refused")
+    }
+    #expect(peer.count("TcpOutRsts") == 0 && handedOver(peer) > 0)
+    first.close()
+    second.close()
+  }
 }
