@@ -147,6 +147,8 @@ extension TCPConnection {
           if options.windowClamp == 0 {
             receiver.windowClamp = max(receiver.windowClamp, min(fullSpace, 65535 << receiver.rcvWscale))
           }
+          // What a window cannot hold no reader takes in a round trip: the buffer would never grow.
+          receiver.readSpace.space = min(receiver.readSpace.space, fullSpace)
         }
       }
       receiver.rcvMSS = min(segment, receiver.advertisedMSS)

@@ -298,6 +298,40 @@ struct ReceiveAutotuningTests {
     }
   }
 
+  @Test(
+    "R receive autotuning: the buffer grows where segments are so short beside ours that ten of ours exceed the window that their memory leaves"
+  )
+  func autotuningOfShortSegments() throws {
+    var settings = NetSettings()
+    settings.tcpTimestamps = false
+    let wire = try SimulatedWire(mtu: 9000, services: false, settings: settings)
+    wire.leftToRight.delay = .milliseconds(1)
+    wire.rightToLeft.delay = .milliseconds(1)
+    let listener = try wire.right.stack.socket(.tcp)
+    listener.isNonBlocking = true
+    try listener.bind(to: SocketAddress(.any, port: 9000))
+    try listener.listen()
+    let client = try wire.left.stack.socket(.tcp)
+    client.isNonBlocking = true
+    try client.setsockopt(level: 6, name: 2, 536)
+    try? client.connect(to: SocketAddress(SimulatedWire.rightAddress, port: 9000))
+    var accepted: Socket?
+    wire.run(for: .seconds(5)) {
+      accepted = try? listener.accept()
+      return accepted != nil
+    }
+    let reader = try #require(accepted)
+    reader.isNonBlocking = true
+    let chunk = [UInt8](repeating: 1, count: 65536)
+    wire.run(for: .milliseconds(200)) {
+      while (try? client.send(chunk)) ?? 0 > 0 {}
+      while let bytes = try? reader.receive(upTo: 1 << 20), !bytes.isEmpty {}
+      return false
+    }
+    #expect(try #require(reader.tcpInfo).receiveMSS == 536)
+    #expect(try #require(reader.tcpInfo).receiveBuffer > 1 << 20)
+  }
+
   @Test("RFC 1122 4.2.3.3 a closed window opens by a segment or a sixteenth of the buffer, not by crumbs")
   func sillyWindow() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer(), options: [2, 4, 5, 0xB4, 1, 3, 3, 7])
