@@ -127,7 +127,9 @@ extension ControlCommand {
   /// Answered with pieces of a table and `done`.
   var isTable: Bool {
     switch self {
-    case .ss, .addr, .sysctl, .neigh, .route, .rule, .conntrack, .qdisc, .filter, .nic, .stats, .drops: true
+    case .ss, .addr, .sysctl, .neigh, .route, .rule, .conntrack, .qdisc, .filter, .nic, .stats, .drops,
+      .memory:
+      true
     default: false
     }
   }

@@ -45,6 +45,8 @@ public enum ControlCommand: Codable, Equatable, Sendable {
   case stats
   /// Answered as `stats`: packets dropped, by reason.
   case drops
+  /// Answered as `stats`: what the stack holds just now.
+  case memory
   /// The settings: the one of a name, or all.
   case sysctl(String?)
   /// A change, in the words of `StackChange`; answered with `.done` once it is made.

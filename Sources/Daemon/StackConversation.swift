@@ -53,6 +53,7 @@ final class StackConversation {
     case .nic: try client.send(stack.nicReports) { .nic($0) }
     case .stats: try client.send(stack.counterReports) { .stats($0) }
     case .drops: try client.send(stack.dropReports) { .stats($0) }
+    case .memory: try client.send(stack.memoryReports) { .stats($0) }
     case .trace(let request): try trace(request)
     case .capture(let request): try capture(request)
     case .ping(let request): try ping(request)

@@ -50,6 +50,8 @@ public struct IPv4Layer: ~Copyable {
   /// Where the packets' identifications come from.
   public internal(set) var identifications: IdentificationTable
   var reassembly = ReassemblyTable()
+  /// Datagrams that fragments wait of, and their bytes. Linux: `FRAG` in /proc/net/sockstat.
+  package var reassemblyUse: (count: Int, memory: Int) { (reassembly.count, reassembly.memory) }
   var rateLimit: ICMPRateLimit
   var conflicts = AddressConflictDetection()
   var proxies = ARPProxies()

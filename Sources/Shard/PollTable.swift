@@ -54,6 +54,8 @@ struct PollTable: ~Copyable {
   }
 
   private var watches = Slab<Watch>()
+  /// Watched sockets, each as often as it is watched.
+  var count: Int { watches.count }
   var sets: [PollSet] = []
 
   subscript(watch: Int32) -> Watch {

@@ -14,6 +14,8 @@ package struct ProgramTable: ~Copyable {
   private var slots: [Slot] = []
   private var free: [UInt32] = []
   private var retired: [Program] = []
+  /// Programs that run.
+  var count: Int { slots.count - free.count }
 
   private func holds(_ id: ProgramID) -> Bool {
     Int(id.slot) < slots.count && slots[Int(id.slot)].generation == id.generation

@@ -1,6 +1,6 @@
 /// Which floor a timer belongs to, so that the composition root can hand an expiry back to it.
 @frozen
-public enum TimerKind: UInt8, Sendable {
+public enum TimerKind: UInt8, Sendable, CaseIterable {
   /// A TCP socket's earliest deadline (retransmission, delayed ACK, probe, keep-alive, TIME-WAIT).
   case tcp
   /// A neighbour entry's NUD timer.

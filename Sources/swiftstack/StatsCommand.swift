@@ -8,10 +8,19 @@ struct StatsCommand: ParsableCommand {
   @Flag(name: [.customShort("z"), .long], help: "Show counters that are zero, too.") var zeros = false
   @Flag(help: "Show why packets were thrown away instead: how many for each of Linux's drop reasons.")
   var drops = false
+  @Flag(
+    help: ArgumentHelp(
+      "Show what the stack holds just now instead: sk_buffs, pages, DMA mappings, timers, and sockets and fragments as "
+        + "/proc/net/sockstat names them."))
+  var memory = false
+
+  func validate() throws {
+    if drops && memory { throw ValidationError("--drops and --memory are two tables; ask for one") }
+  }
 
   func run() throws {
     var client = try options.client.connect()
-    let counters = try client.table(drops ? .drops : .stats) {
+    let counters = try client.table(memory ? .memory : drops ? .drops : .stats) {
       if case .stats(let rows) = $0 { rows } else { nil }
     }
     if options.json {

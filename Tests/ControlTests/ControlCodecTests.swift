@@ -6,7 +6,7 @@ import Testing
 @Suite struct ControlCodecTests {
   static let requests: [ControlCommand] = [
     .down, .describe, .ss, .neigh, .route, .qdisc, .nic, .stats, .trace(TraceRequest(follow: true)),
-    .capture(CaptureRequest()), .addr, .drops, .sysctl(nil), .sysctl("net.ipv4.ip_default_ttl"),
+    .capture(CaptureRequest()), .addr, .drops, .memory, .sysctl(nil), .sysctl("net.ipv4.ip_default_ttl"),
     .change(["route", "add", "unreachable", "10.9.0.0/16", "metric", "5"]),
     .ping(PingRequest(host: "10.0.0.1", count: 3, interval: 0.5, byteCount: 56, wait: 2)),
     .perf(PerfRequest(host: nil, port: 5201, time: 10, streams: 4, length: 65536)),

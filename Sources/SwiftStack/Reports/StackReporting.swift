@@ -87,6 +87,20 @@ extension Stack {
 }
 
 extension Stack {
+  /// What the stack holds just now: sk_buffs, pages, DMA mappings, sockets, fragments, timers; sums over the shards.
+  public var memoryReports: [CounterReport] {
+    var sums: [CounterReport] = []
+    for shard in shards {
+      let values = shard.inspect { $0.holdings.map { CounterReport($0.name, UInt64($0.value)) } }
+      if sums.isEmpty {
+        sums = values
+      } else {
+        for index in sums.indices { sums[index].value &+= values[index].value }
+      }
+    }
+    return sums
+  }
+
   /// Packets thrown away, by reason: sums over the shards, every reason with Linux's name. Linux: `drop_monitor`.
   public var dropReports: [CounterReport] {
     DropReason.allCases.map { reason in
