@@ -44,7 +44,7 @@ final class SimulatedHost {
     for end in ends where !end.isOpener { try listen(end) }
   }
 
-  private static func configuration(_ plan: HostPlan) -> StackConfiguration {
+  static func configuration(_ plan: HostPlan) -> StackConfiguration {
     var configuration = StackConfiguration(
       name: plan.name.rawValue, address: IPv4Prefix(End.address(plan.name), length: 24)!, mtu: plan.mtu,
       ring: plan.ring)

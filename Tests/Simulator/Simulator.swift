@@ -10,7 +10,7 @@ import Wire
 struct Simulator: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Whole stacks, their NICs and their programs under faults, in virtual time.",
-    subcommands: [Run.self, Show.self, Replay.self, Goodput.self])
+    subcommands: [Run.self, Show.self, Replay.self, Goodput.self, Sizes.self])
 }
 
 /// Says at once what it does: whoever drives it has to know even if it traps.
@@ -46,6 +46,25 @@ extension Simulator {
     func run() throws {
       for (number, cell) in GoodputCell.all.enumerated() where number % step == first {
         say("\(number) \(try cell.line())")
+      }
+    }
+  }
+
+  struct Sizes: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract:
+        "Sends segments for every MTU, MSS and offload, looks at each of them, and prints what came of it.")
+    @Option(help: "Segments in all.") var total = 25_000_000
+    @Option(help: "Only every so manyth combination.") var step = 1
+    @Option(help: "From this one on.") var first = 0
+
+    func run() throws {
+      for (number, cell) in SizeCell.all.enumerated() where number % step == first {
+        let result = try SizeRun(cell).run(segments: max(2000, total / SizeCell.all.count))
+        say(
+          "\(cell.mtu) \(cell.mss) \(cell.timestamps ? 1 : 0) \(cell.offload.rawValue) \(cell.payload) \(cell.ideal) "
+            + "\(result.goodput) \(result.segments) \(result.bytes) \(result.measuredSegments) \(result.measuredPackets) "
+            + "\(result.acknowledgments) \(result.complaint ?? "")")
       }
     }
   }

@@ -38,8 +38,10 @@ def pattern(amount: str | int):
         index += 1
 
 
-def listen(port: int, backlog: int = 128) -> socket.socket:
+def listen(port: int, backlog: int = 128, segment: int = 0) -> socket.socket:
     server = socket.socket()
+    if segment:
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind(("", port))
     server.listen(backlog)
@@ -95,9 +97,11 @@ def do_digest() -> None:
     report(bytes=total, sha256=digest.hexdigest())
 
 
-def do_sink(port: str, connections: str = "1") -> None:
-    """Accepts, reads to the end, reports; for each of a number of connections, one after the other."""
-    server = listen(int(port))
+def do_sink(port: str, connections: str = "1", segment: str = "0") -> None:
+    """Accepts, reads to the end, reports; for each of a number of connections, one after the other. It asks for segments of so
+    many bytes, or what its MTU has room for.
+    """
+    server = listen(int(port), segment=int(segment))
     for _ in range(int(connections)):
         connection, _ = server.accept()
         started = time.monotonic()
