@@ -45,7 +45,8 @@ import Timers
     now = held(peer)
     for (name, value) in before where !["mem_used", "mem_allocated", "pages"].contains(name) {
       if name == "neighbours" || name == "timers_neighbour" { continue }
-      #expect(now[name] == value, "\(name)")
+      // Less: a watchdog that has nothing to watch, a buffer that waits to be posted.
+      #expect(now[name]! <= value, "\(name)")
     }
   }
 }
