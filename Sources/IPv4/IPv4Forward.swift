@@ -200,7 +200,7 @@ extension IPv4Layer {
   static func segmentByteCount(forwarded skb: borrowing SkBuff, _ header: IPv4Header) -> Int {
     let transport = header.headerByteCount
     var headers = transport + UDPHeader.byteCount
-    if skb.gsoType == .tcpv4 {
+    if skb.gsoType.isTCP {
       let place = transport + TCPHeader.Offset.dataOffset
       headers = transport + (skb.headLength > place ? Int(skb.linear.load8(place) >> 4) * 4 : 20)
     }

@@ -181,7 +181,7 @@ extension IPv4Layer {
   static func segmentByteCount(_ skb: borrowing SkBuff, optionByteCount: Int) -> Int {
     var headers = IPv4Header.minimumByteCount + optionByteCount
     switch skb.gsoType {
-    case .tcpv4:
+    case .tcpv4, .tcpv4AccurateECN:
       headers +=
         skb.headLength > optionByteCount + TCPHeader.Offset.dataOffset
         ? Int(skb.linear.load8(optionByteCount + TCPHeader.Offset.dataOffset) >> 4) * 4 : 20

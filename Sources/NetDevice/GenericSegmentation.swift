@@ -20,6 +20,7 @@ public enum GenericSegmentation {
     var hasFixedIdentification: Bool
     var sequence: SequenceNumber
     var flags: TCPFlags
+    var keepsCWR: Bool
     var source: IPv4Address
     var destination: IPv4Address
   }
@@ -90,14 +91,14 @@ public enum GenericSegmentation {
   private static func layout(of skb: inout SkBuff) -> Layout? {
     guard skb.gsoSize > 0, let network = skb.networkHeaderOffset, network >= 0,
       let transport = skb.transportHeaderOffset, transport >= network + IPv4Header.minimumByteCount,
-      skb.mayPull(transport + (skb.gsoType == .tcpv4 ? TCPHeader.minimumByteCount : UDPHeader.byteCount)),
+      skb.mayPull(transport + (skb.gsoType.isTCP ? TCPHeader.minimumByteCount : UDPHeader.byteCount)),
       let header = skb.segmentHeaderByteCount, header < skb.length, skb.mayPull(header)
     else { return nil }
     let bytes = skb.linear
     guard let ip = IPv4Header(parsing: bytes.extracting(network..<skb.headLength)),
       ip.headerByteCount == transport - network
     else { return nil }
-    let isTCP = skb.gsoType == .tcpv4
+    let isTCP = skb.gsoType.isTCP
     guard ip.protocol == (isTCP ? .tcp : .udp) else { return nil }
     return Layout(
       network: network, transport: transport, headerByteCount: header, isTCP: isTCP,
@@ -106,6 +107,7 @@ public enum GenericSegmentation {
       identification: ip.identification, hasFixedIdentification: skb.hasFixedIdentification,
       sequence: SequenceNumber(isTCP ? bytes.load32(transport + 4) : 0),
       flags: TCPFlags(rawValue: isTCP ? bytes.load8(transport + 13) : 0),
+      keepsCWR: skb.gsoType == .tcpv4AccurateECN,
       source: ip.source, destination: ip.destination)
   }
 
@@ -160,7 +162,7 @@ public enum GenericSegmentation {
       var flags = layout.flags
       if !isLast { flags.remove([.fin, .psh]) }
       // The answer to an echo is given once (RFC 3168 section 6.1.2).
-      if index > 0 { flags.remove(.cwr) }
+      if index > 0 && !layout.keepsCWR { flags.remove(.cwr) }
       let offsetByte = UInt16(bytes.bytes.load8(layout.transport + 12))
       bytes.store16(offsetByte << 8 | UInt16(flags.rawValue), layout.transport + 12)
     } else {

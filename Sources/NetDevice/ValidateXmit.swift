@@ -18,7 +18,7 @@ extension NetDevice {
       switch skb.gsoType {
       case .tcpv4: .tsoV4
       case .udpL4: .udpSegmentation
-      case .none: []
+      case .none, .tcpv4AccurateECN: []
       }
     return !wanted.isEmpty && features.contains(wanted) && skb.checksumStatus == .partial
       && driver.segmentByteCounts.contains(skb.gsoSize)

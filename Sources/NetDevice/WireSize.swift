@@ -7,7 +7,7 @@ extension SkBuff {
   @usableFromInline var segmentHeaderByteCount: Int? {
     guard let transport = transportHeaderOffset, transport >= 0 else { return nil }
     switch gsoType {
-    case .tcpv4:
+    case .tcpv4, .tcpv4AccurateECN:
       guard transport + TCPHeader.minimumByteCount <= headLength else { return nil }
       let count = Int(linear.load8(transport + 12) >> 4) * 4
       guard count >= TCPHeader.minimumByteCount, transport + count <= length else { return nil }

@@ -62,8 +62,13 @@ public struct NetSettings: Sendable {
   public var tcpTimestamps = true
   public var tcpSack = true
   public var tcpWindowScaling = true
-  /// `net.ipv4.tcp_ecn`: 0: never; 1: asked for and granted; 2: granted to who asks (RFC 3168).
+  /// `net.ipv4.tcp_ecn`: 0: never; 1: asked for and granted; 2: granted to who asks (RFC 3168). 3: Accurate ECN (RFC 9768)
+  /// is asked for and granted; 4: it is granted, and RFC 3168 asked for; 5: it is granted, and nothing asked for.
   public var tcpECN = 2
+  /// `net.ipv4.tcp_ecn_option`: the AccECN option is sent 0: never; 1: when there is news to tell; 2: whenever it fits.
+  public var tcpECNOption = 2
+  /// `net.ipv4.tcp_ecn_option_beacon`: how often in a round trip it is sent at the least, news or not; 0: not for that.
+  public var tcpECNOptionBeacon = 3
   /// `net.ipv4.tcp_ecn_fallback`: a SYN that goes again does not ask for it.
   public var tcpECNFallback = true
   /// `net.ipv4.tcp_congestion_control`.

@@ -247,7 +247,9 @@ public struct Sysctl: Sendable {
     Sysctl("net.ipv4.tcp_base_mss", .count(\.tcpBaseMSS, 0...most)),
     Sysctl("net.ipv4.tcp_congestion_control", .congestionControl(\.tcpCongestionControl)),
     Sysctl("net.ipv4.tcp_early_retrans", .count(\.tcpEarlyRetransmit, 0...4)),
-    Sysctl("net.ipv4.tcp_ecn", .count(\.tcpECN, 0...2)),
+    Sysctl("net.ipv4.tcp_ecn", .count(\.tcpECN, 0...5)),
+    Sysctl("net.ipv4.tcp_ecn_option", .count(\.tcpECNOption, 0...2)),
+    Sysctl("net.ipv4.tcp_ecn_option_beacon", .count(\.tcpECNOptionBeacon, 0...3)),
     Sysctl("net.ipv4.tcp_ecn_fallback", .flag(\.tcpECNFallback)),
     Sysctl("net.ipv4.tcp_fastopen", .count(\.tcpFastOpen.rawValue, 0...most)),
     Sysctl(

@@ -20,7 +20,12 @@ public enum ChecksumStatus: UInt8, Sendable {
 public enum SegmentationType: UInt8, Sendable {
   case none
   case tcpv4
+  /// With CWR as a bit of Accurate ECN's counter (RFC 9768), which every segment is to have, where a device leaves it on the
+  /// first alone. Linux: `SKB_GSO_TCP_ACCECN`.
+  case tcpv4AccurateECN
   case udpL4
+
+  @inlinable public var isTCP: Bool { self == .tcpv4 || self == .tcpv4AccurateECN }
 }
 
 /// Whom the frame was sent to. Linux: `PACKET_HOST` and so on.

@@ -83,8 +83,14 @@ enum TCPInfoBytes {
       UInt32(UInt16(clamping: info.timeouts)) | UInt32(UInt16(clamping: info.timeoutRecoveries)) << 16,
       milliseconds(info.timeoutTime),
     ])
-    // What Accurate ECN counts, from tcpi_received_ce on.
-    out.words([0, 0, 0, 0, 0, 0, 0, 0])
+    let accurate = info.accurateECN
+    out.words([
+      accurate.receivedMarked, accurate.deliveredBytes.ect1, accurate.deliveredBytes.ect0,
+      accurate.deliveredBytes.marked, accurate.receivedBytes.ect1, accurate.receivedBytes.ect0,
+      accurate.receivedBytes.marked,
+      // Two of 16 bits, the first one low.
+      UInt32(accurate.failures) | UInt32(accurate.seenOption) << 16,
+    ])
     precondition(out.bytes.count == byteCount, "struct tcp_info has 280 bytes")
     return out.bytes
   }

@@ -38,6 +38,8 @@ struct Acknowledgment {
   let priorHighestSack: SequenceNumber
   var flags: AckFlags = []
   var sample: RateSample
+  /// Bytes that SACKs tell of for the first time, less those below the ACK that SACKs had told of before.
+  var sackedByteCount = 0
   /// How long what has been overtaken still has; `nil`: nothing waits.
   var reorderingWait: Nanoseconds?
   /// `SO_SNDBUF`, which bounds how far SACKs may cut what was sent.

@@ -13,6 +13,8 @@ struct ControlReply {
   var sequence: SequenceNumber
   var acknowledgment = SequenceNumber(0)
   var flags: TCPFlags
+  /// AE, CWR and ECE as Accurate ECN has them; `nil`: as `flags` has them.
+  var ace: UInt8?
   var window: UInt16 = 0
   var options = TCPOptions()
   /// What its IP header is made by.
@@ -53,10 +55,11 @@ struct ControlReply {
     else {
       return .dropped
     }
-    let header = TCPHeader(
+    var header = TCPHeader(
       sourcePort: tuple.local.port, destinationPort: tuple.remote.port, sequence: sequence,
       acknowledgment: acknowledgment, headerByteCount: TCPHeader.minimumByteCount, flags: flags,
       window: window)
+    if let ace { header.write(ace: ace) }
     guard packet.pushSegment(header, options, extra, from: source, to: destination, signedWith: signing)
     else {
       return .dropped

@@ -14,8 +14,13 @@ struct IncomingSegment {
   var headerByteCount: UInt8
   /// The two lowest bits of the type of service (RFC 3168).
   var networkMark: UInt8
+  /// The four bits in front of its flags.
+  var reserved: UInt8
   /// Of its IP header.
   var timeToLive: UInt8
+
+  /// AE, CWR and ECE as a number (RFC 9768 section 3.2).
+  var ace: UInt8 { (reserved & 1) << 2 | flags.rawValue >> 6 & 1 | flags.rawValue >> 6 & 2 }
 
   /// RFC 9293 3.7.1: 536 when a SYN names none, or zero. Never below Linux's 48, `TCP_MIN_SND_MSS`.
   var peerMSS: Int {

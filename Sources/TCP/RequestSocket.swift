@@ -31,8 +31,10 @@ struct RequestSocket: ~Copyable {
   var timeouts = 0
   /// The bare ACK of a deferred connection has come. Linux: `inet_rsk(req)->acked`.
   var isAcknowledged = false
-  /// It has asked for ECN and gets it. Linux: `ecn_ok`.
-  var isECN: Bool
+  /// What it has asked for of ECN and gets. Linux: `ecn_ok`, `accecn_ok`.
+  var ecn: ECNState
+  /// That its SYN came with. Linux: `syn_ect_rcv`.
+  var synMark = ECNCodepoint.notCapable
   /// Nothing is kept of it but what its SYN-ACK says by itself. Linux: `req->syncookie`.
   var isCookie = false
   /// Its SYN was signed after RFC 5925, and so is what answers it.
@@ -54,7 +56,7 @@ struct RequestSocket: ~Copyable {
 
   /// What a cookie's time stamp has to say.
   var cookieOptions: CookieOptions {
-    CookieOptions(windowScale: windowScale, sackPermitted: sackPermitted, isECN: isECN)
+    CookieOptions(windowScale: windowScale, sackPermitted: sackPermitted, isECN: !ecn.isEmpty)
   }
 
   /// Whether more than one SYN-ACK was lost, and not only answered late. Linux: as `TCPConnection.hasLostHandshakeTwice()`.

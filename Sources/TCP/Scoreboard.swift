@@ -60,6 +60,7 @@ struct Scoreboard: ~Copyable {
     guard let head = queue.first else { return }
     queue[tcp: head].flags.insert(.ack)
     queue[tcp: head].flags.remove(.cwr)
+    // What Accurate ECN says instead is put into the header.
     if !ecn.contains(.isOn) { queue[tcp: head].flags.remove(.ece) }
   }
 

@@ -62,6 +62,7 @@ extension TCPConnection {
     timers.probesOut = 0
     receiver.lastReceived = host.net.now
     if sender.packetsOut == 0 {
+      if sender.ecn.contains(.isAccurate) { noteAccurateECN(segment, &ack, net: &host.net) }
       // Nothing outstanding: news of a needless retransmission, an answer to a probe, or a window update.
       if ack.flags.contains(.duplicateSACK) {
         _ = sender.alertFastRetransmit(&ack, isDuplicate: false, net: &host.net)
@@ -72,6 +73,7 @@ extension TCPConnection {
       return .accepted
     }
     sender.cleanRetransmitQueue(&ack, net: &host.net)
+    if sender.ecn.contains(.isAccurate) { noteAccurateECN(segment, &ack, net: &host.net) }
     if core.hasRareState && host.net.pool.hasStamps {
       describeStamps(timeToLive: segment.timeToLive, net: host.net)
     }
@@ -193,7 +195,7 @@ extension TCPSender {
   /// - Parameter lost: segments that were taken for lost on it.
   mutating func controlCongestion(_ ack: inout Acknowledgment, lost: UInt32, net: inout Net) {
     ack.sample.newlyDelivered = countDelivered(since: ack.sample.priorDelivered, net: &net)
-    if ack.flags.contains(.congestion) && ack.sample.newlyDelivered > 0 {
+    if ack.flags.contains(.congestion) && ack.sample.newlyDelivered > 0 && ecn.contains(.isOn) {
       deliveredMarked &+= UInt32(truncatingIfNeeded: ack.sample.newlyDelivered)
       net.counters.count(.TcpExtTCPDeliveredCE, by: UInt64(ack.sample.newlyDelivered))
     }
@@ -290,7 +292,9 @@ extension TCPSender {
         if reorderedFrom == nil { reorderedFrom = block.sequence }
         if block.endSequence.isAtOrBefore(recovery.highSeq) { ack.flags.insert(.originalSacked) }
       }
-      if !block.sacked.contains(.sacked) {
+      if block.sacked.contains(.sacked) {
+        ack.sackedByteCount -= block.endSequence.offset(from: block.sequence)
+      } else {
         ack.sample.note(block)
         if hasSACK && !isAnsweredByOriginal(block) { advanceRACK(block, now: net.now) }
       }

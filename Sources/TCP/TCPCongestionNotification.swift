@@ -2,29 +2,44 @@ import NetNamespace
 import SkBuff
 import Wire
 
-// Explicit congestion notification (RFC 3168): who agrees to it, marks and their echo. Linux: `tcp_ecn_*()`.
+// Explicit congestion notification (RFC 3168): who agrees to it, marks and their echo. Linux: `tcp_ecn_*()`. What RFC 9768
+// does instead has a file of its own.
 extension TCPConnection {
   /// Flags of our SYN. Linux: `tcp_ecn_send_syn()`.
   mutating func synFlags(net: borrowing Net) -> TCPFlags {
-    sender.ecn = net.settings.tcpECN == 1 ? .isOn : []
-    return sender.ecn.contains(.isOn) ? [.syn, .ece, .cwr] : .syn
+    switch net.settings.tcpECN {
+    case 1, 4: sender.ecn = .isOn
+    case 3: sender.ecn = .isPending
+    default: sender.ecn = []
+    }
+    return sender.ecn.isEmpty ? .syn : [.syn, .ece, .cwr]
   }
 
   /// What the peer's SYN or SYN-ACK says. Linux: `tcp_ecn_rcv_syn()`, `tcp_ecn_rcv_synack()`.
-  mutating func agreeOnECN(_ flags: TCPFlags) {
+  mutating func agreeOnECN(_ segment: IncomingSegment, net: borrowing Net) {
+    if sender.ecn.contains(.isPending) { return agreeOnAccurateECN(segment, net: net) }
+    let flags = segment.flags
     let agrees = flags.contains(.ece) && flags.contains(.cwr) != flags.contains(.ack)
     if !agrees { sender.ecn = [] }
   }
 
-  /// Flags of a segment behind the handshake. Linux: `tcp_ecn_send()`.
+  /// A segment's bits in both headers. Linux: `tcp_ecn_send()`.
   ///
+  /// - Parameter flags: as the segment is queued.
   /// - Returns: the IP header's bits: only new data is sent as fit for marks, nothing that goes again (RFC 3168 6.1.4, 6.1.5).
-  mutating func markECN(_ flags: inout TCPFlags, isNewData: Bool) -> UInt8 {
-    if sender.ecn.contains(.echoes) { flags.insert(.ece) }
+  mutating func markECN(_ header: inout TCPHeader, _ flags: TCPFlags, isNewData: Bool) -> UInt8 {
+    if sender.ecn.contains(.isAccurate) { return markAccurateECN(&header, flags) }
+    if flags.contains(.syn) {
+      // With the other two it asks for RFC 9768 (its section 3.1.1).
+      if sender.ecn.contains(.isPending) && flags.isSuperset(of: [.ece, .cwr]) { header.reserved = 1 }
+      return ECNCodepoint.notCapable
+    }
+    guard sender.ecn.contains(.isOn) else { return ECNCodepoint.notCapable }
+    if sender.ecn.contains(.echoes) { header.flags.insert(.ece) }
     guard isNewData else { return ECNCodepoint.notCapable }
     if sender.ecn.contains(.owesCWR) {
       sender.ecn.remove(.owesCWR)
-      flags.insert(.cwr)
+      header.flags.insert(.cwr)
     }
     return ECNCodepoint.capable
   }
@@ -32,7 +47,8 @@ extension TCPConnection {
   /// Data that is taken brings a mark, or news that the peer has reduced. Linux: `tcp_ecn_accept_cwr()`,
   /// `__tcp_ecn_check_ce()`.
   mutating func noteECN(_ segment: IncomingSegment) {
-    if segment.flags.contains(.cwr) {
+    let isClassic = sender.ecn.contains(.isOn)
+    if isClassic && segment.flags.contains(.cwr) {
       sender.ecn.remove(.echoes)
       // The peer may send one segment now, and wait.
       receiver.ack.isImmediate = true
@@ -45,6 +61,8 @@ extension TCPConnection {
     case ECNCodepoint.notCapable:
       // A peer that marks its data as fit has sent this again.
       if sender.ecn.contains(.hasSeenMark) { receiver.enterQuickAck(2) }
+    // Accurate ECN has counted it, and an edge among marks does not wait.
+    case _ where !isClassic: break
     case ECNCodepoint.congestionExperienced:
       if !sender.ecn.contains(.echoes) {
         receiver.enterQuickAck(2)
@@ -57,10 +75,18 @@ extension TCPConnection {
 }
 
 extension TCPLayer {
-  /// Whether a SYN's wish for ECN is granted: one that comes in a packet marked as fit for it was not made by RFC 3168.
-  /// Linux: `tcp_ecn_create_request()`.
-  static func grantsECN(_ segment: IncomingSegment, net: borrowing Net) -> Bool {
-    net.settings.tcpECN != 0 && segment.flags.isSuperset(of: [.ece, .cwr])
-      && segment.networkMark == ECNCodepoint.notCapable
+  /// What of a SYN's wish for ECN is granted: one that comes in a packet marked as fit for it was not made by RFC 3168, unless
+  /// bits that were reserved then say that it is of another make. Linux: `tcp_ecn_create_request()`.
+  static func grantsECN(_ segment: IncomingSegment, net: borrowing Net) -> ECNState {
+    guard net.settings.tcpECN != 0, segment.flags.isSuperset(of: [.ece, .cwr]) else { return [] }
+    if segment.ace == 0b111 && net.settings.tcpECN >= 3 { return .isAccurate }
+    return segment.networkMark == ECNCodepoint.notCapable || segment.reserved != 0 ? .isOn : []
+  }
+
+  /// What is granted to a connection of which only a cookie is left: that its SYN has asked for RFC 9768 its ACK tells, which
+  /// answers the SYN-ACK with bits that RFC 3168 has none of. Linux: `cookie_ecn_ok()`, `cookie_accecn_ok()`.
+  static func grantedECN(_ asked: CookieOptions, _ segment: IncomingSegment, net: borrowing Net) -> ECNState {
+    guard asked.isECN, net.settings.tcpECN != 0 else { return [] }
+    return net.settings.tcpECN >= 3 && segment.ace > 1 ? .isAccurate : .isOn
   }
 }

@@ -34,6 +34,8 @@ struct TCPConnection: ~Copyable {
   var signatureKey: [UInt8]?
   /// What it has of RFC 5925.
   var authentication: Box<Authentication>?
+  /// What has come marked, and what Accurate ECN keeps; `nil`: nothing has.
+  var accurateECN: Box<AccurateECN>?
   /// Bytes of the option that signs; 0: nothing does.
   var signedByteCount: UInt8 = 0
 

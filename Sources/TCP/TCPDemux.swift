@@ -78,7 +78,8 @@ extension TCPLayer {
       acknowledgment: tcp.acknowledgment,
       flags: tcp.flags, window: Int(tcp.window), payload: skb.length, options: options,
       urgentPointer: tcp.urgentPointer, headerByteCount: UInt8(tcp.headerByteCount),
-      networkMark: header.typeOfService & ECNCodepoint.mask, timeToLive: header.timeToLive)
+      networkMark: header.typeOfService & ECNCodepoint.mask, reserved: tcp.reserved,
+      timeToLive: header.timeToLive)
     skb.tcp.sequence = segment.sequence
     skb.tcp.endSequence = segment.endSequence
     skb.tcp.flags = tcp.flags

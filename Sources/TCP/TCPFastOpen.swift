@@ -118,7 +118,7 @@ extension TCPConnection {
     guard count > 0 else { return 0 }
     skb.tcp.sequence = sender.scoreboard.queue[tcp: head].sequence
     skb.tcp.endSequence = sender.writeSeq + count
-    skb.tcp.flags = sender.ecn.contains(.isOn) ? [.syn, .ece, .cwr] : .syn
+    skb.tcp.flags = sender.ecn.isEmpty ? .syn : [.syn, .ece, .cwr]
     skb.tcp.segmentCount = 1
     skb.tcp.segmentSize = UInt16(truncatingIfNeeded: count)
     sender.firstSentAt = host.net.now

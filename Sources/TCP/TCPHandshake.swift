@@ -114,7 +114,7 @@ extension TCPConnection {
       return []
     }
     acceptPeerSyn(segment, net: host.net)
-    agreeOnECN(segment.flags)
+    agreeOnECN(segment, net: host.net)
     if core.programs != nil { showOptions(skb, segment) }
     sender.sndWl1 = segment.sequence
     if hasAck {
@@ -152,7 +152,10 @@ extension TCPConnection {
   /// - Parameter isAlone: neither data nor a FIN came with the second.
   private mutating func acknowledgeSynAck(isAlone: Bool, host: inout Host) {
     guard isAlone, options.deferAcceptRetransmits > 0 || receiver.ack.isInteractive else {
-      return sendAck(host: &host)
+      accurateECN?.value.isAnsweringSynAck = true
+      sendAck(host: &host)
+      accurateECN?.value.isAnsweringSynAck = false
+      return
     }
     receiver.ack.isScheduled = true
     receiver.enterQuickAck()

@@ -21,7 +21,7 @@ public struct TCPInfo: Sendable {
   public var backoff = 0
   /// Both ends have agreed on time stamps. Linux: `TCPI_OPT_TIMESTAMPS`.
   public var hasTimestamps = false
-  /// Both ends have agreed to ECN (RFC 3168).
+  /// Both ends have agreed to ECN (RFC 3168, RFC 9768), or our SYN asks for it.
   public var hasECN = false
   /// The peer's data has come marked as fit for ECN.
   public var hasSeenECN = false
@@ -109,6 +109,8 @@ public struct TCPInfo: Sendable {
   public var delivered: UInt64 = 0
   /// Of them, what the peer's ACKs with ECE have told of (RFC 3168). Linux: `tcpi_delivered_ce`.
   public var deliveredMarked: UInt64 = 0
+  /// What has come and arrived marked, by packets and bytes (RFC 9768).
+  public var accurateECN = AccurateECN()
   /// Segments that arrived there twice. Linux: `tcpi_dsack_dups`.
   public var dsackDuplicates = 0
   /// Segments that arrived here before their turn. Linux: `tcpi_rcv_ooopack`.
@@ -155,4 +157,34 @@ public struct TCPInfo: Sendable {
   public var timer: (name: String, remaining: Nanoseconds)? = nil
 
   public init() {}
+
+  /// Bytes are payload.
+  public struct AccurateECN: Sendable {
+    /// Packets that came marked. Linux: `tcpi_received_ce`.
+    public var receivedMarked: UInt32 = 0
+    /// Bytes that arrived there as ECT(1), as ECT(0), marked. Linux: `tcpi_delivered_e1_bytes` and those behind it.
+    public var deliveredBytes: (ect1: UInt32, ect0: UInt32, marked: UInt32) = (0, 0, 0)
+    /// Bytes that came as ECT(1), as ECT(0), marked. Linux: `tcpi_received_e1_bytes` and those behind it.
+    public var receivedBytes: (ect1: UInt32, ect0: UInt32, marked: UInt32) = (0, 0, 0)
+    /// What something on the way changes. Linux: `tcpi_accecn_fail_mode`.
+    public var failures: UInt16 = 0
+    /// What the peer's AccECN options have said: 0 to 3 are none, empty ones, counters, cleared ones.
+    /// Linux: `tcpi_accecn_opt_seen`.
+    public var seenOption: UInt16 = 0
+
+    public init() {}
+    init(_ state: TCP.AccurateECN) {
+      receivedMarked = state.receivedMarked
+      deliveredBytes = Self.bytes(state.delivered)
+      receivedBytes = Self.bytes(state.received)
+      failures = state.failures.rawValue
+      seenOption = UInt16(state.seenOption.rawValue)
+    }
+    private static func bytes(_ counts: MarkedByteCounts) -> (ect1: UInt32, ect0: UInt32, marked: UInt32) {
+      (
+        counts[ECNCodepoint.capable1], counts[ECNCodepoint.capable],
+        counts[ECNCodepoint.congestionExperienced]
+      )
+    }
+  }
 }

@@ -28,7 +28,7 @@ extension TCPConnection {
     info.probes = timers.probesOut
     info.backoff = sender.rtt.backoff
     info.hasTimestamps = hasTimestamps
-    info.hasECN = sender.ecn.contains(.isOn)
+    info.hasECN = !sender.ecn.isDisjoint(with: [.isOn, .isAccurate, .isPending])
     info.hasSeenECN = sender.ecn.contains(.hasSeenMark)
     info.hasSACK = sender.hasSACK
     info.hasWindowScale = hasWindowScale
@@ -73,6 +73,7 @@ extension TCPConnection {
     info.notSentByteCount = max(0, sender.unsentByteCount)
     info.delivered = UInt64(sender.delivered)
     info.deliveredMarked = UInt64(sender.deliveredMarked)
+    if let accurate = accurateState { info.accurateECN = TCPInfo.AccurateECN(accurate) }
     info.dsackDuplicates = sender.duplicateSACKs
     info.outOfOrderPackets = statistics.outOfOrderPackets
     info.sendWindow = sender.sndWnd

@@ -31,6 +31,9 @@ extension TCPConnection {
       skb.drop(.tcpFlags)
       return []
     }
+    if segment.networkMark != ECNCodepoint.notCapable || sender.ecn.contains(.isAccurate) {
+      countMarks(segment, packets: max(1, skb.gsoSegments))
+    }
     // Such a segment tells the sender nothing: what waits for more bytes goes on waiting.
     let isPlainData = !sender.writeQueue.isEmpty && isPredictedData(segment)
     switch processAck(segment, isPlainData: isPlainData, host: &host) {
@@ -65,7 +68,7 @@ extension TCPConnection {
         return .reset
       }
       let hadFin = receiver.peerFinSeen
-      if sender.ecn.contains(.isOn) && segment.sequence != segment.endSequence { noteECN(segment) }
+      if !sender.ecn.isDisjoint(with: .agreed) && segment.sequence != segment.endSequence { noteECN(segment) }
       queueData(skb, host: &host)
       if receiver.peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
     } else {

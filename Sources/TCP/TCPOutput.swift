@@ -36,10 +36,11 @@ extension TCPConnection {
   }
 
   /// Bytes of options on a data segment now.
-  var establishedOptionByteCount: Int {
+  func establishedOptionByteCount(net: borrowing Net) -> Int {
     var count = fixedOptionByteCount
     let blocks = min(receiver.sack.count + (receiver.sack.duplicate == nil ? 0 : 1), (40 - count - 4) / 8)
     if sender.hasSACK && blocks > 0 { count += 4 + 8 * blocks }
+    if sender.ecn.contains(.isAccurate) { count = accurateOptionByteCount(net: net) ?? count }
     if let programs = core.programs, programs.writesOptions {
       count += programs.optionByteCount(
         ProgramSegment(
@@ -56,7 +57,7 @@ extension TCPConnection {
     } else {
       _ = refreshRoute(host: &host)
     }
-    return max(sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount, 8)
+    return max(sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount(net: host.net), 8)
   }
 
   /// Whether there is a way to the peer, found again if need be; why not is the soft error.

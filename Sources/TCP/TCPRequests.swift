@@ -46,10 +46,10 @@ extension TCPLayer {
     let hasTimestamps =
       host.net.settings.tcpTimestamps && segment.options.hasTimestamps && !(isSigned && hasSACK)
     var windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
-    var isECN = Self.grantsECN(segment, net: host.net)
+    var ecn = Self.grantsECN(segment, net: host.net)
     if isCookie && !hasTimestamps {
       // Nothing would remember them.
-      (hasSACK, windowScale, isECN) = (false, nil, false)
+      (hasSACK, windowScale, ecn) = (false, nil, [])
     }
     let device = self.device(ofListener: listener)
     let mss = advertisedMSS(listener, tuple, hop: options?.list.firstHop, by: device, host: &host)
@@ -65,7 +65,7 @@ extension TCPLayer {
       peerMSS: segment.peerMSS, advertisedMSS: mss, windowScale: windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: hasSACK, hasTimestamps: hasTimestamps, typeOfService: typeOfService, device: device,
-      isECN: isECN, isCookie: isCookie,
+      ecn: ecn, synMark: segment.networkMark, isCookie: isCookie,
       authentication: segment.options.authentication.map(RequestAuthentication.init(asking:)),
       sentAt: host.net.now,
       sentTimestamps: (host.net.now.milliseconds32, host.net.now.milliseconds32),
@@ -122,7 +122,11 @@ extension TCPLayer {
     guard let signing = requestSigning(slot, requests[slot].initialSend) else { return }
     var reply = ControlReply(
       tuple: tuple, sequence: requests[slot].initialSend, acknowledgment: requests[slot].initialReceive + 1,
-      flags: requests[slot].isECN ? [.syn, .ack, .ece] : [.syn, .ack], signing: signing)
+      flags: requests[slot].ecn.contains(.isOn) ? [.syn, .ack, .ece] : [.syn, .ack], signing: signing)
+    // The third one says nothing, so that it comes through (RFC 9768 section 3.2.3.2.2).
+    if requests[slot].ecn.contains(.isAccurate) && requests[slot].timeouts <= 1 {
+      reply.ace = AccurateECN.ace(answering: requests[slot].synMark)
+    }
     reply.window = UInt16(truncatingIfNeeded: min(requests[slot].receiveWindow, 65535))
     reply.options.maximumSegmentSize = UInt16(truncatingIfNeeded: requests[slot].advertisedMSS)
     if requests[slot].hasTimestamps {
@@ -138,6 +142,12 @@ extension TCPLayer {
     reply.options.fastOpen = cookie
     let room = TCPOptions.maximumByteCount - reply.signing.optionByteCount
     if reply.options.byteCount > room { reply.options.fastOpen = nil }
+    // What tells that it is understood; again it may be what is not let through.
+    if requests[slot].ecn.contains(.isAccurate) && requests[slot].retransmits == 0
+      && host.net.settings.tcpECNOption > 0
+    {
+      reply.options.fit(MarkedByteCounts().option, least: 0, reserving: reply.signing.optionByteCount)
+    }
     if let programs = sockets[listeners[requests[slot].listener].socket].core.programs, programs.writesOptions
     {
       reply.extra = programs.options(
@@ -460,7 +470,10 @@ extension TCPLayer {
     // Only what a SYN says is not scaled.
     if !segment.flags.contains(.syn) { opening.window <<= Int(requests[slot].windowScale ?? 0) }
     child.acceptPeerSyn(opening, net: host.net)
-    if requests[slot].isECN { child.sender.ecn = .isOn }
+    child.sender.ecn = requests[slot].ecn
+    if requests[slot].ecn.contains(.isAccurate) {
+      child.acceptAccurateECN(segment, mark: requests[slot].synMark, net: host.net)
+    }
     child.receiver.recent.value = requests[slot].timestampRecent
     child.sender.timestampOffset = requests[slot].timestampOffset
     let initial = requests[slot].initialSend

@@ -117,7 +117,7 @@ extension TCPConnection {
     statistics.bytesRetransmitted += UInt64(sender.scoreboard.queue.length(at: place))
     host.net.counters.count(.TcpRetransSegs, by: UInt64(count))
     if block.flags.contains(.syn) { host.net.counters.count(.TcpExtTCPSynRetrans) }
-    if block.flags.isSuperset(of: [.syn, .ece, .cwr]) && host.net.settings.tcpECNFallback {
+    if block.flags.isSuperset(of: [.syn, .ece, .cwr]) && givesUpECN(net: host.net) {
       sender.scoreboard.giveUpECN(place)
     }
     let result = transmitHead(place, in: .retransmit, host: &host)

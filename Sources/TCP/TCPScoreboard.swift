@@ -209,6 +209,7 @@ extension TCPSender {
       ack.sample.sackRTTLast = block.sentAt
     }
     ack.flags.insert(.dataSacked)
+    ack.sackedByteCount += block.endSequence.offset(from: block.sequence)
     ack.sample.note(block)
     scoreboard.sack(place)
   }

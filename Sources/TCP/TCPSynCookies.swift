@@ -72,7 +72,7 @@ extension TCPLayer {
       advertisedMSS: mss, windowScale: asked.windowScale,
       receiveWindowScale: UInt8(truncatingIfNeeded: window.scale), receiveWindow: window.offer,
       sackPermitted: asked.sackPermitted, hasTimestamps: segment.options.hasTimestamps,
-      typeOfService: typeOfService, device: device, isECN: asked.isECN && host.net.settings.tcpECN != 0,
+      typeOfService: typeOfService, device: device, ecn: Self.grantedECN(asked, segment, net: host.net),
       authentication: segment.options.authentication.map(RequestAuthentication.init(asking:)),
       sentAt: host.net.now, sentTimestamps: (0, 0), timeout: RTTEstimator.initialTimeout)
     request.isCookie = true

@@ -82,9 +82,10 @@ extension TCPConnection {
       }
     }
     var networkMark = ECNCodepoint.notCapable
-    if sender.ecn.contains(.isOn) && !flags.contains(.syn) {
+    if !sender.ecn.isEmpty {
       networkMark = markECN(
-        &header.flags, isNewData: payload > 0 && !block.sequence.isBefore(sender.sndNxt))
+        &header, flags, isNewData: payload > 0 && !block.sequence.isBefore(sender.sndNxt))
+      if sender.ecn.contains(.isAccurate) { addAccurateECN(&tcpOptions, flags, net: host.net) }
     }
     // So that the receiver's GRO does not hold a burst back for more of it.
     if block.segmentCount > 1 && payload > Int(block.segmentSize) { header.flags.insert(.psh) }
@@ -96,7 +97,8 @@ extension TCPConnection {
       return .failed(.ENOBUFS)
     }
     if Int(block.segmentCount) > 1 && payload > Int(block.segmentSize) {
-      skb.gsoType = .tcpv4
+      skb.gsoType =
+        header.flags.contains(.cwr) && sender.ecn.contains(.isAccurate) ? .tcpv4AccurateECN : .tcpv4
       skb.gsoSize = Int(block.segmentSize)
       skb.gsoSegments = Int(block.segmentCount)
     } else {
@@ -177,7 +179,7 @@ extension TCPConnection {
     return result
   }
 
-  private func establishedOptions(net: borrowing Net) -> TCPOptions {
+  func establishedOptions(net: borrowing Net) -> TCPOptions {
     var result = TCPOptions()
     if hasTimestamps {
       result.hasTimestamps = true

@@ -1,4 +1,4 @@
-/// Control bits of a TCP header (RFC 9293 section 3.1; ECE and CWR: RFC 3168).
+/// Control bits of a TCP header (RFC 9293 section 3.1; ECE and CWR: RFC 3168). AE (RFC 9768) is among the reserved bits.
 @frozen
 public struct TCPFlags: OptionSet, Hashable, Sendable {
   public var rawValue: UInt8
@@ -46,6 +46,8 @@ public struct TCPHeader: Sendable {
   public var acknowledgment: SequenceNumber
   /// Header with options, a multiple of 4 from 20 to 60.
   public var headerByteCount: Int
+  /// The four bits in front of the flags, of which the last is AE (RFC 9768 section 3.1). Linux: `res1`, `ae`.
+  public var reserved: UInt8 = 0
   public var flags: TCPFlags
   /// As on the wire, not scaled.
   public var window: UInt16
@@ -71,7 +73,9 @@ public struct TCPHeader: Sendable {
   /// `nil` when short, or when the data offset is under 5 or past the end of the span.
   @inlinable public init?(parsing bytes: RawSpan) {
     guard bytes.byteCount >= Self.minimumByteCount else { return nil }
-    headerByteCount = Int(bytes.load8(Offset.dataOffset) >> 4) &* 4
+    let offsetByte = bytes.load8(Offset.dataOffset)
+    headerByteCount = Int(offsetByte >> 4) &* 4
+    reserved = offsetByte & 0xF
     guard headerByteCount >= Self.minimumByteCount, headerByteCount <= bytes.byteCount else { return nil }
     sourcePort = bytes.load16(Offset.sourcePort)
     destinationPort = bytes.load16(Offset.destinationPort)
@@ -89,7 +93,7 @@ public struct TCPHeader: Sendable {
     bytes.store16(destinationPort, Offset.destinationPort)
     bytes.store32(sequence.rawValue, Offset.sequence)
     bytes.store32(acknowledgment.rawValue, Offset.acknowledgment)
-    bytes.store8(UInt8(truncatingIfNeeded: headerByteCount / 4) << 4, Offset.dataOffset)
+    bytes.store8(UInt8(truncatingIfNeeded: headerByteCount / 4) << 4 | reserved, Offset.dataOffset)
     bytes.store8(flags.rawValue, Offset.flags)
     bytes.store16(window, Offset.window)
     bytes.store16(checksum, Offset.checksum)

@@ -24,6 +24,9 @@ public struct TCPOptions: Sendable {
     public static let signature: UInt8 = 19
     public static let authentication: UInt8 = 29
     public static let fastOpen: UInt8 = 34
+    /// RFC 9768, ECT(0) and ECT(1) first.
+    public static let accurateECN0: UInt8 = 172
+    public static let accurateECN1: UInt8 = 174
     /// Shared by experiments, each with a magic number (RFC 6994).
     public static let experiment: UInt8 = 254
   }
@@ -57,6 +60,8 @@ public struct TCPOptions: Sendable {
   public var extraByteCount: UInt8 = 0
   /// Of a SYN (RFC 7413).
   public var fastOpen: FastOpenCookie?
+  /// RFC 9768.
+  public var accurateECN: AccurateECNOption?
 
   @inlinable public init() {}
 
@@ -116,6 +121,8 @@ public struct TCPOptions: Sendable {
         authentication = AuthenticationOption(parsing: bytes, at: offset, length: length)
       case (Kind.fastOpen, _):
         fastOpen = FastOpenCookie(parsing: bytes, at: offset + 2, count: length - 2, isExperimental: false)
+      case (Kind.accurateECN0, _), (Kind.accurateECN1, _):
+        accurateECN = AccurateECNOption(parsing: bytes, at: offset, length: length)
       case (Kind.experiment, 4...) where bytes.load16(offset + 2) == FastOpenCookie.magic:
         fastOpen = FastOpenCookie(parsing: bytes, at: offset + 4, count: length - 4, isExperimental: true)
       default: break
@@ -141,13 +148,49 @@ public struct TCPOptions: Sendable {
     if windowScale != nil { count += 4 }
     if writtenBlockCount > 0 { count += 4 + 8 * writtenBlockCount }
     if let fastOpen { count += fastOpen.optionByteCount }
+    if let accurateECN { count += accurateECN.byteCount(freeBytes: accurateRoom(of: writtenBlockCount)) }
     return count
   }
   /// Beside timestamps three blocks fit (RFC 2018 section 3), beside a signature two; more are not written.
   @inlinable var writtenBlockCount: Int {
     if sackBlockCount == 0 { return 0 }
-    let room = Self.maximumByteCount - 4 - signedByteCount - Int(extraByteCount) - (hasTimestamps ? 12 : 0)
+    var room = Self.maximumByteCount - 4 - signedByteCount - Int(extraByteCount) - (hasTimestamps ? 12 : 0)
+    if let accurateECN { room -= accurateECN.byteCount(freeBytes: 2) }
     return min(sackBlockCount, max(0, room) / 8)
+  }
+
+  /// No-operations behind it, in front of another option, that the end of the AccECN option may stand in instead.
+  @inlinable func accurateRoom(of blocks: Int) -> Int {
+    if blocks > 0 || sackPermitted && !hasTimestamps { return 2 }
+    return windowScale == nil ? 0 : 1
+  }
+
+  /// Adds the AccECN option with as many counters as there is room for. Where not even `least` have it a block of three or
+  /// more SACK blocks makes way, as other segments tell of it, too (RFC 9768 section 3.2.3.3).
+  /// Linux: `tcp_options_fit_accecn()`.
+  ///
+  /// - Parameters:
+  ///   - least: how many counters it is to have.
+  ///   - reserved: bytes that are somebody else's.
+  /// - Returns: whether it fits.
+  @discardableResult
+  public mutating func fit(_ option: AccurateECNOption, least: Int, reserving reserved: Int) -> Bool {
+    let blocks = sackBlockCount
+    while true {
+      let room = Self.maximumByteCount - reserved - byteCount
+      for count in stride(from: AccurateECNOption.fieldCount, through: least, by: -1) {
+        var shorter = option
+        shorter.count = UInt8(count)
+        if shorter.byteCount(freeBytes: accurateRoom(of: sackBlockCount)) <= room {
+          accurateECN = shorter
+          return true
+        }
+      }
+      guard least > 0, sackBlockCount > 2 else { break }
+      sackBlockCount -= 1
+    }
+    sackBlockCount = blocks
+    return false
   }
 
   /// Writes the options in the order Linux writes them, each padded to 4 bytes. Linux: `tcp_options_write()`.
@@ -173,16 +216,24 @@ public struct TCPOptions: Sendable {
       bytes.store32(timestampValue, at + 4)
       bytes.store32(timestampEcho, at + 8)
       at += 12
-    } else if sackPermitted {
-      bytes.store32(0x0101_0402, at)
+    }
+    var padding: UInt32 = 0x0101
+    if let accurateECN { at += accurateECN.write(to: &bytes, at: at, ending: &padding) }
+    if sackPermitted && !hasTimestamps {
+      bytes.store32(padding << 16 | 0x0402, at)
+      padding = 0x0101
       at += 4
     }
     if let windowScale {
-      bytes.store32(0x0103_0300 | UInt32(windowScale), at)
+      // One byte alone may stand here, two may not be torn apart.
+      let isOne = padding & 0xFF == 0x01
+      bytes.store32((isOne ? padding >> 8 : 0x01) << 24 | 0x0003_0300 | UInt32(windowScale), at)
+      if isOne { padding = 0x0101 }
       at += 4
     }
     if writtenBlockCount > 0 {
-      bytes.store32(0x0101_0500 | UInt32(2 + 8 * writtenBlockCount), at)
+      bytes.store32(padding << 16 | 0x0500 | UInt32(2 + 8 * writtenBlockCount), at)
+      padding = 0x0101
       at += 4
       for index in 0..<writtenBlockCount {
         bytes.store32(sackBlocks[index].start.rawValue, at)
@@ -193,6 +244,10 @@ public struct TCPOptions: Sendable {
     if let fastOpen {
       fastOpen.write(to: &bytes, at: at)
       at += fastOpen.optionByteCount
+    }
+    if padding != 0x0101 {
+      bytes.store32(padding << 16 | 0x0101, at)
+      at += 4
     }
     for _ in 0..<extraByteCount / 4 {
       bytes.store32(0x0101_0101, at)

@@ -10,6 +10,8 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
   public var acknowledgment: UInt32 = 0
   /// FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
   public var flags: UInt8
+  /// The four bits in front of the flags, of which the last is AE.
+  public var reserved: UInt8 = 0
   public var window: UInt16 = 65535
   public var urgentPointer: UInt16 = 0
   public var options: [UInt8] = []
@@ -29,6 +31,14 @@ public struct ScriptedSegment: Equatable, CustomStringConvertible, Sendable {
     self.acknowledgment = acknowledgment
   }
 
+  /// AE, CWR and ECE as a number (RFC 9768).
+  public var ace: UInt8 {
+    get { reserved << 2 & 4 | flags >> 6 & 1 | flags >> 6 & 2 }
+    set {
+      reserved = newValue >> 2
+      flags = flags & 0x3F | newValue << 6
+    }
+  }
   public var isSyn: Bool { flags & 2 != 0 }
   public var isFin: Bool { flags & 1 != 0 }
   public var isRst: Bool { flags & 4 != 0 }
@@ -205,7 +215,9 @@ public final class ScriptedPeer {
     while options.count % 4 != 0 { options.append(0) }
     var tcp = Self.bytes(segment.sourcePort) + Self.bytes(segment.destinationPort)
     tcp += Self.bytes(segment.sequence) + Self.bytes(segment.acknowledgment)
-    tcp += [UInt8(((20 + options.count) / 4) << 4), segment.flags] + Self.bytes(segment.window) + [0, 0]
+    tcp +=
+      [UInt8(((20 + options.count) / 4) << 4) | segment.reserved, segment.flags] + Self.bytes(segment.window)
+      + [0, 0]
     tcp += Self.bytes(segment.urgentPointer) + options + segment.payload
     let check = Self.checksum([10, 0, 0, 1] + destination + [0, 6] + Self.bytes(UInt16(tcp.count)) + tcp)
     tcp[16] = UInt8(check >> 8)
@@ -346,6 +358,7 @@ public final class ScriptedPeer {
     let header = Int(tcp[12] >> 4) * 4
     var segment = ScriptedSegment(
       tcp[13], sequence: ScriptedSegment.word(tcp, 4), acknowledgment: ScriptedSegment.word(tcp, 8))
+    segment.reserved = tcp[12] & 0xF
     segment.sourcePort = UInt16(tcp[0]) << 8 | UInt16(tcp[1])
     segment.destinationPort = UInt16(tcp[2]) << 8 | UInt16(tcp[3])
     segment.window = UInt16(tcp[14]) << 8 | UInt16(tcp[15])
