@@ -222,5 +222,6 @@ public enum CongestionControlKind: UInt8, Sendable, CaseIterable {
   case reno
   case cubic
   case bbr
+  case dctcp
   public var name: String { "\(self)" }
 }

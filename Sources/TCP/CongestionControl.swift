@@ -1,6 +1,7 @@
 import NetNamespace
 import Tables
 import Timers
+import Wire
 
 /// What congestion control sees of a connection, beside what an ACK tells.
 struct CongestionView {
@@ -27,12 +28,14 @@ enum CongestionControl: ~Copyable {
   case reno
   case cubic(Cubic)
   case bbr(Box<BBR>)
+  case dctcp(Box<DCTCP>)
 
   init(_ kind: CongestionControlKind) {
     switch kind {
     case .reno: self = .reno
     case .cubic: self = .cubic(Cubic())
     case .bbr: self = .bbr(Box(BBR()))
+    case .dctcp: self = .dctcp(Box(DCTCP()))
     }
   }
   var kind: CongestionControlKind {
@@ -40,6 +43,7 @@ enum CongestionControl: ~Copyable {
     case .reno: .reno
     case .cubic: .cubic
     case .bbr: .bbr
+    case .dctcp: .dctcp
     }
   }
 
@@ -55,14 +59,16 @@ enum CongestionControl: ~Copyable {
     case .bbr(var bbr):
       bbr.value.begin(view, window: &window)
       self = .bbr(bbr)
+    case .dctcp(let dctcp): self = .dctcp(dctcp)
     }
   }
 
   /// Segments were lost, or the network marks congestion: an episode begins. RFC 5681 equation 4 for Reno, RFC 9438 4.6 for
   /// CUBIC; BBR remembers the window. Linux: `ssthresh()`.
   ///
+  /// - Parameter isMarked: nothing was lost.
   /// - Returns: the slow start threshold in segments, 2 or more; `nil`: there is none.
-  mutating func lost(window: Int, threshold: Int? = nil) -> Int? {
+  mutating func lost(window: Int, threshold: Int? = nil, isMarked: Bool = false) -> Int? {
     switch consume self {
     case .reno:
       self = .reno
@@ -75,6 +81,20 @@ enum CongestionControl: ~Copyable {
       bbr.value.remember(window: window)
       self = .bbr(bbr)
       return threshold
+    case .dctcp(let dctcp):
+      let threshold = isMarked ? dctcp.value.threshold(window: window) : DCTCP.halved(window)
+      self = .dctcp(dctcp)
+      return threshold
+    }
+  }
+
+  /// Something was lost while the window is closed for marks already. Linux: `set_state(TCP_CA_Recovery)`.
+  ///
+  /// - Returns: as `lost`.
+  func lostAfterMarks(window: Int, threshold: Int?) -> Int? {
+    switch self {
+    case .dctcp: DCTCP.halved(window)
+    default: threshold
     }
   }
 
@@ -85,15 +105,22 @@ enum CongestionControl: ~Copyable {
     case .reno:
       self = .reno
       guard sample.mayGrow else { return }
-      let acked = window.isInSlowStart ? window.slowStart(sample.newlyDelivered) : sample.newlyDelivered
-      if acked > 0 { window.additiveIncrease(per: window.segments, acked: acked) }
+      Self.growAsReno(sample, &window)
     case .cubic(var cubic):
       cubic.acked(sample, view, window: &window)
       self = .cubic(cubic)
     case .bbr(var bbr):
       bbr.value.acked(sample, view, window: &window)
       self = .bbr(bbr)
+    case .dctcp(let dctcp):
+      self = .dctcp(dctcp)
+      if sample.mayGrow { Self.growAsReno(sample, &window) }
     }
+  }
+
+  private static func growAsReno(_ sample: RateSample, _ window: inout CongestionWindow) {
+    let acked = window.isInSlowStart ? window.slowStart(sample.newlyDelivered) : sample.newlyDelivered
+    if acked > 0 { window.additiveIncrease(per: window.segments, acked: acked) }
   }
 
   /// The retransmission timer fired: what was learned of the path is forgotten. Linux: `set_state(TCP_CA_Loss)`,
@@ -107,6 +134,7 @@ enum CongestionControl: ~Copyable {
     case .bbr(var bbr):
       bbr.value.timedOut()
       self = .bbr(bbr)
+    case .dctcp(let dctcp): self = .dctcp(dctcp)
     }
   }
 
@@ -116,6 +144,7 @@ enum CongestionControl: ~Copyable {
     case .reno: nil
     case .cubic(let cubic): cubic
     case .bbr: nil
+    case .dctcp: nil
     }
   }
 
@@ -127,6 +156,7 @@ enum CongestionControl: ~Copyable {
     case .bbr(var bbr):
       bbr.value.undone()
       self = .bbr(bbr)
+    case .dctcp(let dctcp): self = .dctcp(dctcp)
     }
   }
 
@@ -151,6 +181,7 @@ enum CongestionControl: ~Copyable {
     case .bbr(var bbr):
       if isAppLimited { bbr.value.restarted(mss: mss, now: now, window: &window) }
       self = .bbr(bbr)
+    case .dctcp(let dctcp): self = .dctcp(dctcp)
     }
   }
 
@@ -163,6 +194,7 @@ enum CongestionControl: ~Copyable {
     case .reno: false
     case .cubic: false
     case .bbr: true
+    case .dctcp: false
     }
   }
 
@@ -175,6 +207,7 @@ enum CongestionControl: ~Copyable {
     case .reno: false
     case .cubic: false
     case .bbr(let bbr): bbr.value.mode == .probeRTT
+    case .dctcp: false
     }
   }
 
@@ -182,12 +215,64 @@ enum CongestionControl: ~Copyable {
   var windowsToBuffer: Int { setsWindow ? 3 : 2 }
 
   /// What it tells its owner. Linux: `get_info()`.
-  func info(mss: Int) -> [UInt32] {
+  ///
+  /// - Parameters:
+  ///   - arrived: segments that have reached the peer, ever, and `marked` of them.
+  func info(mss: Int, arrived: UInt32 = 0, marked: UInt32 = 0) -> [UInt32] {
     switch self {
     case .reno: []
     case .cubic: []
     case .bbr(let bbr): bbr.value.info(mss: mss)
+    case .dctcp(let dctcp): dctcp.value.info(mss: mss, arrived: arrived, marked: marked)
     }
+  }
+
+  // MARK: Marks
+
+  /// It works by what the network marks, and so everything of its connections is to be fit for marks, SYNs too.
+  /// Linux: `TCP_CONG_NEEDS_ECN`.
+  var needsECN: Bool {
+    switch self {
+    case .dctcp: true
+    default: false
+    }
+  }
+
+  /// Both ends have agreed to ECN, and it works by that.
+  var usesMarks: Bool {
+    switch self {
+    case .dctcp(let dctcp): dctcp.value.isEnabled
+    default: false
+    }
+  }
+
+  /// The connection is open, or changes to this algorithm.
+  mutating func beginMarks(isAgreed: Bool, next: SequenceNumber, arrived: UInt32, marked: UInt32) {
+    guard case .dctcp(var dctcp) = consume self else { preconditionFailure("has no marks to count") }
+    dctcp.value.begin(isEnabled: isAgreed, next: next, arrived: arrived, marked: marked)
+    self = .dctcp(dctcp)
+  }
+
+  /// An ACK came, before anything is made of it. Linux: `in_ack_event()`.
+  mutating func countMarks(_ una: SequenceNumber, next: SequenceNumber, arrived: UInt32, marked: UInt32) {
+    guard case .dctcp(var dctcp) = consume self else { preconditionFailure("has no marks to count") }
+    dctcp.value.acknowledged(una, next: next, arrived: arrived, marked: marked)
+    self = .dctcp(dctcp)
+  }
+
+  /// A data packet came. Linux: `cwnd_event(CA_EVENT_ECN_IS_CE)`, `cwnd_event(CA_EVENT_ECN_NO_CE)`.
+  ///
+  /// - Returns: whether it is the first of another state.
+  mutating func received(isMarked: Bool) -> Bool {
+    guard case .dctcp(var dctcp) = consume self else { preconditionFailure("has no marks to count") }
+    let isChange = dctcp.value.received(isMarked: isMarked)
+    self = .dctcp(dctcp)
+    return isChange
+  }
+
+  /// Of what is in use: without ECN it is another. Linux: `dctcp_reno`.
+  var name: String {
+    needsECN && !usesMarks ? "dctcp-reno" : kind.name
   }
 
   /// Segments of a packet, where there is enough to send. Linux: `min_tso_segs()`, `net.ipv4.tcp_min_tso_segs`.
@@ -195,6 +280,7 @@ enum CongestionControl: ~Copyable {
     switch self {
     case .reno: 2
     case .cubic: 2
+    case .dctcp: 2
     case .bbr(let bbr): bbr.value.leastSegments
     }
   }

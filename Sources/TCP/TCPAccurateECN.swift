@@ -73,6 +73,7 @@ extension TCPConnection {
   mutating func beginAccurateECN(handshakeMark mark: UInt8) {
     var state = AccurateECN()
     state.handshakeMark = mark
+    state.sentHandshakeMark = sender.congestion.needsECN ? ECNCodepoint.capable : ECNCodepoint.notCapable
     accurateECN = Box(state)
     sender.ecn = .isAccurate
   }
@@ -89,7 +90,7 @@ extension TCPConnection {
   /// Whether a SYN that goes again is to ask for nothing any more: after the first time where it asks for RFC 9768
   /// (its section 3.1.4.1), at once where it asks for RFC 3168 (its section 6.1.1.1).
   func givesUpECN(net: borrowing Net) -> Bool {
-    net.settings.tcpECNFallback && (!sender.ecn.contains(.isPending) || sender.retransmits > 0)
+    net.settings.tcpECNFallback && (!sender.ecn.contains(.isPending) || sender.retransmits > 1)
   }
 
   // MARK: Telling
@@ -104,7 +105,7 @@ extension TCPConnection {
       // (RFC 9768 section 3.2.3.2.2).
       let ace = sender.retransmits > 1 ? 0 : AccurateECN.ace(answering: state.handshakeMark)
       header.write(ace: ace)
-      return ECNCodepoint.notCapable
+      return state.sentHandshakeMark
     }
     header.write(ace: state.isAnsweringSynAck ? AccurateECN.ace(answering: state.handshakeMark) : state.ace)
     return state.failures.contains(.ace) ? ECNCodepoint.notCapable : ECNCodepoint.capable

@@ -90,6 +90,7 @@ extension TCPConnection {
   /// Congestion control's part of an ACK. Linux: the end of `tcp_ack()`, `tcp_cong_control()`.
   private mutating func controlCongestion(_ ack: inout Acknowledgment, host: inout Host) {
     if ack.flags.contains(.unaAdvanced), let route = core.route { host.confirmNeighbour(route) }
+    if sender.congestion.usesMarks { sender.countMarks(ack) }
     let priorLost = sender.scoreboard.lostTotal
     sender.adaptReorderingWindow(ack.sample, net: host.net)
     if sender.lossProbe != nil { sender.lossProbeAnswered(sender.sndUna, ack.flags, net: &host.net) }
@@ -183,6 +184,17 @@ extension TCPSender {
   mutating func noteEcho(_ options: TCPOptions, isNegotiated: Bool) {
     sawTimestamp = isNegotiated && options.hasTimestamps
     if sawTimestamp { receivedEcho = options.timestampEcho }
+  }
+
+  /// Congestion control counts marks, those that this ACK tells of among them. Linux: `tcp_in_ack_event()`.
+  mutating func countMarks(_ ack: borrowing Acknowledgment) {
+    // ECE of RFC 3168 is about all that the ACK is about; Accurate ECN has counted already.
+    var marked = deliveredMarked
+    let flags = ack.flags
+    if ecn.contains(.isOn) && flags.contains(.congestion) {
+      marked &+= delivered &- ack.sample.priorDelivered
+    }
+    congestion.countMarks(sndUna, next: sndNxt, arrived: delivered, marked: marked)
   }
 
   /// Whether loss recovery has to look at an ACK. Linux: `tcp_ack_is_dubious()`.

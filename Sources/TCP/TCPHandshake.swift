@@ -77,6 +77,11 @@ extension TCPConnection {
   /// Linux: `tcp_init_congestion_control()`.
   mutating func beginCongestionControl(now: Instant) {
     sender.congestion.begin(sender.congestionView(now: now), window: &sender.window)
+    if sender.congestion.needsECN {
+      sender.congestion.beginMarks(
+        isAgreed: !sender.ecn.isDisjoint(with: .agreed), next: sender.sndNxt, arrived: sender.delivered,
+        marked: sender.deliveredMarked)
+    }
     if sender.congestion.isPaced { updatePacingRate() }
   }
 

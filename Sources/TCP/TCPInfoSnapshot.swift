@@ -23,7 +23,7 @@ extension TCPConnection {
     info.congestionState = sender.recovery.state
     info.local = tuple.local
     info.remote = state == .listen || tuple.remote.port == 0 ? nil : tuple.remote
-    info.congestionControl = sender.congestion.kind.name
+    info.congestionControl = sender.congestion.name
     info.retransmits = sender.retransmits
     info.probes = timers.probesOut
     info.backoff = sender.rtt.backoff

@@ -68,7 +68,9 @@ extension TCPConnection {
         return .reset
       }
       let hadFin = receiver.peerFinSeen
-      if !sender.ecn.isDisjoint(with: .agreed) && segment.sequence != segment.endSequence { noteECN(segment) }
+      if !sender.ecn.isDisjoint(with: .agreed) && segment.sequence != segment.endSequence {
+        noteECN(segment, host: &host)
+      }
       queueData(skb, host: &host)
       if receiver.peerFinSeen && !hadFin { result.formUnion(processFin(host: &host)) }
     } else {

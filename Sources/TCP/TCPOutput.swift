@@ -57,7 +57,8 @@ extension TCPConnection {
     } else {
       _ = refreshRoute(host: &host)
     }
-    return max(sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount(net: host.net), 8)
+    return max(
+      sender.mssCache + Int(sender.segmentOptionByteCount) - establishedOptionByteCount(net: host.net), 8)
   }
 
   /// Whether there is a way to the peer, found again if need be; why not is the soft error.

@@ -141,6 +141,8 @@ extension TCPSender {
     if !recovery.isReducing {
       if !isMarked { recovery.prior = snapshotForUndo }
       beginReduction()
+    } else {
+      window.threshold = congestion.lostAfterMarks(window: window.segments, threshold: window.threshold)
     }
     setRecoveryState(.recovery)
     net.tracer.record(
@@ -149,14 +151,17 @@ extension TCPSender {
   }
 
   /// Linux: `tcp_init_cwnd_reduction()`.
-  mutating func beginReduction() {
+  ///
+  /// - Parameter isMarked: nothing was lost.
+  mutating func beginReduction(isMarked: Bool = false) {
     recovery.highSeq = sndNxt
     lossProbe = nil
     window.clearFraction()
     recovery.priorWindow = window.segments
     recovery.prrDelivered = 0
     recovery.prrOut = 0
-    window.threshold = congestion.lost(window: window.segments, threshold: window.threshold)
+    window.threshold = congestion.lost(
+      window: window.segments, threshold: window.threshold, isMarked: isMarked)
     if ecn.contains(.isOn) { ecn.insert(.owesCWR) }
   }
 
@@ -165,7 +170,7 @@ extension TCPSender {
     recovery.prior = nil
     guard recovery.state == .open || recovery.state == .disorder else { return }
     recovery.undoMarker = nil
-    beginReduction()
+    beginReduction(isMarked: true)
     setRecoveryState(.congestionWindowReduced)
   }
 

@@ -46,7 +46,7 @@ extension TCPLayer {
     let hasTimestamps =
       host.net.settings.tcpTimestamps && segment.options.hasTimestamps && !(isSigned && hasSACK)
     var windowScale = host.net.settings.tcpWindowScaling ? segment.options.windowScale : nil
-    var ecn = Self.grantsECN(segment, net: host.net)
+    var ecn = Self.grantsECN(segment, isNeeded: needsECN(listener, net: host.net), net: host.net)
     if isCookie && !hasTimestamps {
       // Nothing would remember them.
       (hasSACK, windowScale, ecn) = (false, nil, [])
@@ -158,8 +158,18 @@ extension TCPLayer {
     }
     let listener = listeners[requests[slot].listener].socket
     reply.sendOptions = sockets[listener].core.options.sendOptions(.tcp)
+    // RFC 8257 section 3.4.
+    if !requests[slot].ecn.isEmpty && needsECN(requests[slot].listener, net: host.net) {
+      reply.sendOptions.typeOfService |= ECNCodepoint.capable
+    }
     if let options = networkOptions(ofRequest: slot) { reply.networkOptions = options.list }
     send(reply, for: slot, host: &host)
+  }
+
+  /// The congestion control of a listener's connections works by ECN. Linux: `tcp_ca_needs_ecn()`.
+  private func needsECN(_ listener: Int, net: borrowing Net) -> Bool {
+    let options = sockets[listeners[listener].socket].options
+    return (options.congestionControl ?? net.settings.tcpCongestionControl) == .dctcp
   }
 
   /// Sends what answers for a request: by its device, with its listener's mark, as its listener's user.

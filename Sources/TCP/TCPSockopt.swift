@@ -161,10 +161,12 @@ extension TCPLayer {
     if sockets[index].state.isConnected { sockets[index].beginCongestionControl(now: net.now) }
   }
 
-  /// `TCP_CC_INFO`: `struct tcp_bbr_info` in words of the machine; the others have nothing to tell. Linux: `get_info()`.
+  /// `TCP_CC_INFO`: `struct tcp_bbr_info` or `struct tcp_dctcp_info` in words of the machine; the others have nothing to tell. Linux: `get_info()`.
   public func congestionInfo(_ id: SocketID) throws(Errno) -> [UInt32] {
     let index = try slot(id)
-    return sockets[index].sender.congestion.info(mss: sockets[index].sender.mssCache)
+    return sockets[index].sender.congestion.info(
+      mss: sockets[index].sender.mssCache, arrived: sockets[index].sender.delivered,
+      marked: sockets[index].sender.deliveredMarked)
   }
 
   /// What `TCP_QUICKACK` does each time it is set: the socket leaves a conversation, in which ACKs wait for an answer to

@@ -29,6 +29,9 @@ public final class Cable<End: CableEnd> {
   /// Frames that have arrived, and that were lost on the way.
   public private(set) var delivered = 0
   public private(set) var lost = 0
+  /// Frames that were marked, and the longest that one has waited for the line.
+  public private(set) var marked = 0
+  public private(set) var longestWait = Nanoseconds.zero
   /// Called with every frame put on the wire, before any fault.
   public var tap: ((SimulatedFrame, _ fromLeft: Bool) -> Void)?
 
@@ -70,13 +73,15 @@ public final class Cable<End: CableEnd> {
       lost += 1
       return
     }
+    var frame = frame
     var departure = clock.now
     if let rate = fault.rate {
       let start = max(toRight ? freeAt.toRight : freeAt.toLeft, clock.now)
+      longestWait = max(longestWait, start - clock.now)
+      if let limit = fault.markBeyond, start - clock.now > limit { mark(&frame) }
       departure = start + Nanoseconds(Int64(UInt64(frame.bytes.count) &* 8_000_000_000 / rate))
       if toRight { freeAt.toRight = departure } else { freeAt.toLeft = departure }
     }
-    var frame = frame
     if chance(fault.corrupt), frame.bytes.count > 15 {
       let place = 14 + Int(random.next(below: UInt32(frame.bytes.count - 14)))
       frame.bytes[place] ^= 1 << UInt8(random.next(below: 8))
@@ -85,6 +90,23 @@ public final class Cable<End: CableEnd> {
     if chance(fault.reorder) { arrival = arrival + fault.reorderDelay }
     fly(frame, arrival, toRight)
     if chance(fault.duplicate) { fly(frame, arrival, toRight) }
+  }
+
+  /// Forgets how long frames have waited until now.
+  public func forgetWaits() { longestWait = .zero }
+
+  /// ECT becomes CE, and the header's checksum follows (RFC 1624).
+  private func mark(_ frame: inout SimulatedFrame) {
+    guard frame.bytes.count >= 34, frame.bytes[12] == 8, frame.bytes[13] == 0, frame.bytes[15] & 3 != 0 else {
+      return
+    }
+    marked += 1
+    let more = 3 - UInt32(frame.bytes[15] & 3)
+    frame.bytes[15] |= 3
+    var sum = UInt32(frame.bytes[24]) << 8 | UInt32(frame.bytes[25])
+    sum = sum >= more ? sum - more : sum + 0xFFFF - more
+    frame.bytes[24] = UInt8(sum >> 8)
+    frame.bytes[25] = UInt8(sum & 0xFF)
   }
 
   private func fly(_ frame: SimulatedFrame, _ arrival: Instant, _ toRight: Bool) {

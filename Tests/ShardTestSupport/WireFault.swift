@@ -15,6 +15,8 @@ public struct WireFault: Sendable {
   public var corrupt = 0.0
   /// Bits per second; `nil`: no limit.
   public var rate: UInt64?
+  /// A frame of ECT that has to wait longer for that is marked CE (RFC 3168); `nil`: none is.
+  public var markBeyond: Nanoseconds?
 
   public init() {}
 

@@ -16,9 +16,9 @@ public struct GoodputCell {
   private static let seconds = 10
   private static let payload = 1448
 
-  /// Every combination.
+  /// Every combination; the path marks nothing, so that DCTCP is Reno here.
   public static var all: [GoodputCell] {
-    CongestionWord.allCases.flatMap { congestion in
+    [CongestionWord.reno, .cubic, .bbr].flatMap { congestion in
       [10, 40, 100].flatMap { roundTrip in
         [60, 600].flatMap { queue in
           [0, 1, 10, 30].flatMap { loss in
@@ -84,7 +84,7 @@ public struct GoodputCell {
     // (RFC 3465).
     let reno = (1.5 / share).squareRoot() / seconds
     switch congestion {
-    case .reno: segmentsPerSecond = reno
+    case .reno, .dctcp: segmentsPerSecond = reno
     // RFC 9438 section 5.2, and no less than Reno (section 4.3).
     case .cubic:
       let root = (seconds / share).squareRoot()

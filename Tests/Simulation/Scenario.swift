@@ -75,12 +75,14 @@ public enum CongestionWord: String, Word {
   case reno
   case cubic
   case bbr
+  case dctcp
 
   var kind: CongestionControlKind {
     switch self {
     case .reno: .reno
     case .cubic: .cubic
     case .bbr: .bbr
+    case .dctcp: .dctcp
     }
   }
 }

@@ -15,6 +15,7 @@ struct AccurateECNOptionTests {
     ] {
       let (connection, third) = try Connection.opened(
         options: Connection.initial, settings: Connection.settings(3, option: mode, beacon: 0))
+      try connection.socket.setNoDelay(true)
       var seen = [third.option(174) != nil]
       for _ in 0..<2 {
         _ = try connection.socket.send([1])
@@ -33,11 +34,12 @@ struct AccurateECNOptionTests {
     for (beacon, expected) in [(0, false), (3, true)] {
       var (connection, _) = try Connection.opened(
         options: Connection.initial, settings: Connection.settings(3, option: 1, beacon: beacon))
+      try connection.socket.setNoDelay(true)
       var count = 0
       func send() throws -> Bool {
         _ = try connection.socket.send([1])
         count += 1
-        return connection.peer.all().last?.option(174) != nil
+        return try #require(connection.peer.all().last).option(174) != nil
       }
       // The second of the two that the handshake asks for.
       #expect(try send())

@@ -301,7 +301,7 @@ struct AccurateECNFeedbackTests {
     // Until acknowledgments wait.
     for _ in 0..<40 {
       connection.send(count: 100, mark: 2)
-      connection.peer.advance(.milliseconds(300))
+      connection.peer.advance(.milliseconds(60))
     }
     _ = connection.peer.all()
     connection.send(count: 100, mark: 2)

@@ -7,11 +7,11 @@ import Testing
 @Suite("What a connection takes")
 struct ConnectionSizeTests {
   /// Ten thousand idle connections are this, their accounts and a little more: whoever adds to it should know.
-  @Test("a connection is at most 1,632 bytes, and without holes that order or width would close")
+  @Test("a connection is at most 1,640 bytes, and without holes that order or width would close")
   func size() {
     // Debug builds count what is looked at.
     let counted = 2 * (MemoryLayout<Landmarks>.stride - MemoryLayout<[Int]>.stride)
-    #expect(MemoryLayout<TCPConnection>.stride - counted <= 1632)
+    #expect(MemoryLayout<TCPConnection>.stride - counted <= 1640)
     #expect(MemoryLayout<TCPSocketOptions>.stride + MemoryLayout<SocketOptions>.stride <= 144)
     #expect(MemoryLayout<RecoveryState>.stride <= 144)
   }

@@ -8,8 +8,10 @@ import time
 ETH_P_ALL = 3
 # As many scripts have ports of their own.
 TURNS = 1000
-FLAGS = ((0x02, "S"), (0x10, "."), (0x08, "P"), (0x01, "F"), (0x04, "R"), (0x20, "U"), (0x40, "E"), (0x80, "W"))
-OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 19: "md5", 34: "fastopen", 254: "experiment"}
+FLAGS = ((0x02, "S"), (0x10, "."), (0x08, "P"), (0x01, "F"), (0x04, "R"), (0x20, "U"), (0x40, "E"), (0x80, "W"),
+         (0x100, "e"))
+OPTIONS = {2: "mss", 3: "wscale", 4: "sackOK", 5: "sack", 8: "ts", 19: "md5", 34: "fastopen", 172: "accecn0",
+           174: "accecn1", 254: "experiment"}
 
 
 class FrameLog:
@@ -136,9 +138,9 @@ class FrameLog:
         return f"icmp {body[0]} {body[1]} {rest} length {len(body)}".replace("  ", " ")
 
     def tcp(self, arrow: str, body: bytes) -> str:
-        source, destination, sequence, acknowledgment, size, flags, window, _, urgent = struct.unpack_from(
-            "!HHIIBBHHH", body)
-        size = (size >> 4) * 4
+        source, destination, sequence, acknowledgment, flags, window, _, urgent = struct.unpack_from(
+            "!HHIIHHHH", body)
+        size = (flags >> 12) * 4
         flow = (arrow, source, destination)
         other = ("<" if arrow == ">" else ">", destination, source)
         if flags & 2:
@@ -180,7 +182,7 @@ class FrameLog:
             word = " " + OPTIONS.get(kind, f"option{kind}")
             if kind in (2, 3):
                 word += " " + str(int.from_bytes(value, "big"))
-            if kind in (34, 254):
+            if kind in (34, 172, 174, 254):
                 word += " " + value.hex()
             if kind == 5:
                 word += "".join(

@@ -3,7 +3,7 @@
     NAME tcp|udp|udplite|ping|echo               a new socket, non-blocking
     NAME raw PROTOCOL                    one that sends packets with a router alert, for the peer
     NAME icmp HEXADECIMAL                an ICMP message of the peer to the host under test, its checksum zero
-    NAME segment SOURCE DESTINATION FLAGS SEQ ACK LENGTH WINDOW URGENT OPTIONS     a TCP segment from a host that answers nothing
+    NAME segment SOURCE DESTINATION FLAGS SEQ ACK LENGTH WINDOW URGENT TOS OPTIONS     a TCP segment from a host that answers nothing
     NAME query TO TYPE TENTHS GROUP [ROBUSTNESS SECONDS SOURCE ...]     an IGMP message of such a one
     NAME bind|connect ADDRESS:PORT
     NAME listen BACKLOG
@@ -148,12 +148,12 @@ class Agent:
             one.sendto(summed(bytes.fromhex(text)), ("10.0.0.2", 0))
 
     def do_segment(self, _name: str, source: str, destination: str, *numbers: str) -> None:
-        flags, sequence, acknowledgment, count, window, urgent = map(int, numbers[:6])
-        options = bytes.fromhex(numbers[6][1:])
+        flags, sequence, acknowledgment, count, window, urgent, service = map(int, numbers[:7])
+        options = bytes.fromhex(numbers[7][1:])
         options += bytes(-len(options) % 4)
         body = bytes((sequence + index) % 251 for index in range(count))
         header = struct.pack(
-            "!HHIIBBHHH", int(source), int(destination), sequence, acknowledgment, (5 + len(options) // 4) << 4, flags, window,
+            "!HHIIHHHH", int(source), int(destination), sequence, acknowledgment, (5 + len(options) // 4) << 12 | flags, window,
             0, urgent)
         addresses = socket.inet_aton(SILENT) + socket.inet_aton("10.0.0.2")
         whole = header + options + body
@@ -162,7 +162,7 @@ class Agent:
         while total > 0xFFFF:
             total = (total & 0xFFFF) + (total >> 16)
         whole = whole[:16] + struct.pack("!H", total ^ 0xFFFF) + whole[18:]
-        packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(whole), 0, 0, 64, 6, 0) + addresses + whole
+        packet = struct.pack("!BBHHHBBH", 0x45, service, 20 + len(whole), 0, 0, 64, 6, 0) + addresses + whole
         with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as one:
             one.sendto(packet, ("10.0.0.2", 0))
 

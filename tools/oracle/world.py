@@ -219,7 +219,7 @@ class World:
         return words
 
     def segment(self, words: list[str]) -> list[str]:
-        """SOURCE DESTINATION FLAGS [seq N] [ack N] [len N] [win N] [urg N] [sack N-N,N-N] [opt HEXADECIMAL], numbers as frames show
+        """SOURCE DESTINATION FLAGS [seq N] [ack N] [len N] [win N] [urg N] [tos N] [sack N-N,N-N] [opt HEXADECIMAL], numbers as frames show
         them."""
         source, destination = (self.log.real(int(port)) for port in words[:2])
         said = dict(zip(words[3::2], words[4::2]))
@@ -233,7 +233,7 @@ class World:
         numbers = (
             flags, (own + int(said.get("seq", 0))) & 0xFFFFFFFF,
             (other + int(said.get("ack", 0))) & 0xFFFFFFFF if "ack" in said else 0,
-            said.get("len", 0), said.get("win", 65535), said.get("urg", 0))
+            said.get("len", 0), said.get("win", 65535), said.get("urg", 0), said.get("tos", 0))
         options = said.get("opt", "")
         if "sack" in said:
             edges = [int(edge) for block in said["sack"].split(",") for edge in block.split("-")]
