@@ -44,6 +44,8 @@ extension Netns {
           "python3 $PEER pattern \(byteCount) | $SWIFTSTACK nc --interface $IF \(world.host) 5001")
         let out = try world.finishSending(sink: sink, client: client, seconds: 60)
         #expect(out.receivedBytes == byteCount && out.receivedDigest == out.sentDigest, "\(out)")
+        // What the kernel has collected reaches tcpdump within a second.
+        Thread.sleep(forTimeInterval: 1.5)
         capture.send(signal: SIGINT)
         #expect(capture.wait(seconds: 10).status == 0)
         /// Payload and options of TCP, from the lengths in the headers.
