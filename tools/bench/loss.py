@@ -87,15 +87,16 @@ class Net:
         again, out = (after[key] - before[key] for key in ("TcpRetransSegs", "TcpOutSegs"))
         return rate, 1000 * again / max(out, 1)
 
-    def share(self, control: str, seconds: float) -> tuple[float, float]:
+    def share(self, control: str, seconds: float, is_stack_first: bool) -> tuple[float, float]:
         """Megabits a second of a flow of Linux's and of one of the stack's, at the same time over the same bottleneck."""
         self.lab.inside(self.near, ["sysctl", "-q", "-w", f"net.ipv4.tcp_congestion_control={control}"])
         ports = (PORT, str(int(PORT) + 1))
         sinks = [self.lab.start(in_namespace(self.far, self.lab.bulk("recv", port, "1")), None, "ready") for port in ports]
-        senders = [
-            self.lab.start(in_namespace(self.near, self.lab.bulk("send", FAR, ports[0], str(seconds)))),
-            self.lab.start(self.stack.command("perf", "send", FAR, ports[1], "-t", str(round(seconds)))),
+        commands = [
+            in_namespace(self.near, self.lab.bulk("send", FAR, ports[0], str(seconds))),
+            self.stack.command("perf", "send", FAR, ports[1], "-t", str(round(seconds))),
         ]
+        senders = [self.lab.start(command) for command in (reversed(commands) if is_stack_first else commands)]
         for sender in senders:
             sender.communicate(timeout=seconds + 60)
         linux, stack = (words(sink.communicate(timeout=120)[0])["bitsPerSecond"] / 1e6 for sink in sinks)
@@ -123,9 +124,9 @@ def shared(options) -> list[dict]:
         if not is_wanted(name, options):
             continue
         runs, seconds = [], max(options.seconds, 30)
-        for _ in range(options.runs):
+        for number in range(options.runs):
             with Lab(options.programs) as lab:
-                runs.append(Net(lab, SHARED, stack, True).share(linux, seconds))
+                runs.append(Net(lab, SHARED, stack, True).share(linux, seconds, number % 2 == 1))
         rate = [statistics.median(run[side] for run in runs) for side in (0, 1)]
         results.append(
             {"path": name, "seconds": seconds, "linux": [run[0] for run in runs], "stack": [run[1] for run in runs]})
