@@ -52,7 +52,7 @@ public struct NetCounters: Sendable {
     case TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge, TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge
     case TcpExtTCPFromZeroWindowAdv, TcpExtTCPToZeroWindowAdv, TcpExtTCPWantZeroWindowAdv, TcpExtTCPSynRetrans
     case TcpExtTCPOrigDataSent, TcpExtTCPKeepAlive, TcpExtTCPDelivered, TcpExtTCPDeliveredCE
-    case TcpExtTCPAutoCorking, TcpExtTCPZeroWindowDrop
+    case TcpExtTCPAutoCorking, TcpExtTCPZeroWindowDrop, TcpExtBeyondWindow
     case TcpExtTCPFastOpenActive, TcpExtTCPFastOpenActiveFail, TcpExtTCPFastOpenPassive
     case TcpExtTCPFastOpenPassiveFail, TcpExtTCPFastOpenListenOverflow, TcpExtTCPFastOpenCookieReqd
     case TcpExtTCPFastOpenBlackhole, TcpExtTCPFastOpenPassiveAltKey

@@ -142,8 +142,8 @@ extension TCPConnection {
       }
     }
     let windowEnd = receiver.rcvNxt + receiver.receiveWindow
-    let acceptable = !segment.endSequence.isBefore(receiver.rcvWup) && !segment.sequence.isAfter(windowEnd)
-    if !acceptable {
+    let isBeyond = segment.sequence.isAfter(windowEnd) || overfills(segment, windowEnd: windowEnd)
+    if isBeyond || segment.endSequence.isBefore(receiver.rcvWup) {
       if segment.flags.contains(.rst) {
         if isResetBehindFin(segment) { resetByPeer(net: &host.net) }
         return (.tcpInvalidSequence, [])
@@ -152,6 +152,7 @@ extension TCPConnection {
         challengeSyn(host: &host)
         return (.tcpInvalidSYN, [])
       }
+      if isBeyond { host.net.counters.count(.TcpExtBeyondWindow) }
       sendDuplicateAck(segment, .TcpExtTCPACKSkippedSeq, host: &host)
       return (.tcpInvalidSequence, [])
     }
@@ -171,6 +172,14 @@ extension TCPConnection {
       return (.tcpInvalidSYN, [])
     }
     return nil
+  }
+
+  /// Brings more than was offered room for while the reader is behind: whoever does not heed the window would fill memory. A
+  /// FIN takes none; at a closed window the ACK counts, and the data is refused later (RFC 9293 3.10.7.4).
+  /// Linux: `tcp_sequence()`.
+  private func overfills(_ segment: IncomingSegment, windowEnd: SequenceNumber) -> Bool {
+    let dataEnd = segment.endSequence - (segment.flags.contains(.fin) ? 1 : 0)
+    return dataEnd.isAfter(windowEnd) && windowEnd != receiver.rcvNxt && !receiver.receiveQueue.isEmpty
   }
 
   /// Some stacks reset with the number of their FIN, one below what was acknowledged. Linux: `tcp_reset_check()`.

@@ -53,6 +53,73 @@ struct SegmentAcceptanceTests {
     #expect(socket.takeError() == .ECONNREFUSED)
   }
 
+  /// Leaves room for less than a segment. Returns how much that is, and what was sent.
+  private func fill(_ open: ScriptedConnection) throws -> (room: Int, unread: Int) {
+    var (room, unread) = (1460, 0)
+    while room >= 1460 {
+      open.send([UInt8](repeating: 1, count: 1000))
+      unread += 1000
+      open.peer.advance(.milliseconds(300))
+      room = Int(try #require(open.peer.all().last).window)
+    }
+    return (room, unread)
+  }
+
+  @Test(
+    "RFC 9293 3.10.7.4 what reaches beyond the window is not taken while the reader is behind, a FIN aside",
+    arguments: [0x18, 0x19, 0x1C] as [UInt8])
+  func beyondWindow(_ flags: UInt8) throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer(), options: sackOptions) {
+      try $0.setsockopt(level: 1, name: 8, 4600)
+    }
+    let (room, unread) = try fill(open)
+    func send(_ count: Int, at place: UInt32 = 0) {
+      open.peer.send(
+        flags, sequence: open.sequence &+ place, acknowledgment: open.acknowledgment,
+        payload: [UInt8](repeating: 2, count: count))
+    }
+    // Linux, the same: the ACK is the last one's, and none of the bytes are taken, in order or not.
+    for (count, place) in [(room + 1, 0), (room - 9, 10)] {
+      send(count, at: UInt32(place))
+      let answer = open.peer.all()
+      #expect(answer.map(\.acknowledgment) == (flags & 4 == 0 ? [open.sequence] : []))
+      #expect(answer.allSatisfy { $0.sackBlocks.isEmpty })
+    }
+    #expect(open.peer.host.counter("TcpExtBeyondWindow") == (flags & 4 == 0 ? 2 : 0))
+    #expect(open.socket.tcpInfo?.receiveQueue == unread)
+    guard flags & 4 == 0 else { return }
+    // One that ends at the edge is, and a FIN behind it takes no room.
+    send(room)
+    #expect(open.socket.tcpInfo?.receiveQueue == unread + room)
+    #expect(open.socket.tcpInfo?.state == (flags & 1 == 1 ? .closeWait : .established))
+  }
+
+  @Test("RFC 9293 3.10.7.4 at a closed window an ACK counts that comes with data")
+  func closedWindow() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer()) { try $0.setsockopt(level: 1, name: 8, 4600) }
+    try open.socket.send([1, 2, 3])
+    let (room, unread) = try fill(open)
+    open.send([UInt8](repeating: 1, count: room))
+    open.peer.advance(.milliseconds(300))
+    #expect(open.peer.all().last?.window == 0)
+    #expect(open.socket.tcpInfo?.sendQueue == 3)
+    open.peer.send(
+      0x18, sequence: open.sequence, acknowledgment: open.acknowledgment &+ 3, payload: [9])
+    #expect(open.socket.tcpInfo?.sendQueue == 0)
+    #expect(open.socket.tcpInfo?.receiveQueue == unread + room)
+  }
+
+  @Test("RFC 9293 3.10.7.4 who has read everything takes a segment that reaches beyond the window")
+  func beyondWindowOfReader() throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer()) {
+      try $0.setsockopt(level: 6, name: 10, 1152)
+    }
+    let room = open.info.receiveWindow
+    #expect(room < 1460)
+    open.send([UInt8](repeating: 2, count: 1460))
+    #expect(open.socket.tcpInfo?.receiveQueue == 1460)
+  }
+
   @Test("R a SYN-ACK with FIN, with and without data: CLOSE-WAIT, end of stream, and our close ends it")
   func synAckWithFin() throws {
     for payload in [[], [7, 8]] as [[UInt8]] {

@@ -26,7 +26,7 @@ extension CounterEvent {
   }
   /// Sends what the window takes, until it is closed.
   private static func fill(_ connection: ScriptedConnection, leaving: Int = 0) {
-    var window = 1000
+    var window = connection.socket.tcpInfo?.receiveWindow ?? 0
     for _ in 0..<100 {
       connection.send([UInt8](repeating: 1, count: min(window, 1000)))
       connection.peer.advance(.milliseconds(300))
@@ -63,7 +63,7 @@ extension CounterEvent {
     small(
       "a window closes",
       [
-        "IpExtInNoECTPkts": 1, "IpExtInOctets": 1040, "IpExtOutOctets": 40, "IpInDelivers": 1,
+        "IpExtInNoECTPkts": 1, "IpExtInOctets": 960, "IpExtOutOctets": 40, "IpInDelivers": 1,
         "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtTCPToZeroWindowAdv": 1,
         "TcpInSegs": 1, "TcpOutSegs": 1,
       ], before: { fill($0, leaving: 1000) }
@@ -83,6 +83,14 @@ extension CounterEvent {
         "TcpInSegs": 1, "TcpOutSegs": 1,
       ], before: { fill($0) }
     ) { $0.send([1]) },
+    small(
+      "data beyond a window",
+      [
+        "IpExtInNoECTPkts": 1, "IpExtInOctets": 1500, "IpExtOutOctets": 40, "IpInDelivers": 1,
+        "IpInReceives": 1, "IpOutRequests": 1, "IpOutTransmits": 1, "TcpExtBeyondWindow": 1,
+        "TcpExtTCPWantZeroWindowAdv": 1, "TcpInSegs": 1, "TcpOutSegs": 1,
+      ], before: { fill($0, leaving: 1200) }
+    ) { $0.send([UInt8](repeating: 1, count: 1460)) },
     small(
       "too early and one too many",
       [
