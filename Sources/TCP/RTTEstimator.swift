@@ -100,6 +100,14 @@ struct RTTEstimator {
     setTimeout()
   }
 
+  /// The round trip that an echoed time stamp tells of; `nil`: longer than any is, so that it echoes something else, as of the
+  /// future. Linux: `tcp_rtt_tsopt_us()`.
+  ///
+  /// - Parameter elapsed: milliseconds from the time that is echoed until now.
+  static func roundTrip(_ elapsed: UInt32) -> Nanoseconds? {
+    elapsed < 240_000 ? .milliseconds(Int64(max(elapsed, 1))) : nil
+  }
+
   /// RTO from the estimate, back-off cleared. Linux: `tcp_set_rto()`.
   @inline(__always)
   mutating func setTimeout() {

@@ -65,11 +65,10 @@ struct RequestSocket: ~Copyable {
       && !(hasTimestamps && segment.options.timestampEcho == sentTimestamps.first &+ timestampOffset)
   }
 
-  /// How long ago the SYN-ACK went that a segment echoes; `nil`: it echoes none.
+  /// How long ago the SYN-ACK went that a segment echoes; `nil`: it echoes none, or something else.
   func elapsed(_ segment: IncomingSegment, now: Instant) -> Nanoseconds? {
     guard segment.options.hasTimestamps, segment.options.timestampEcho != 0 else { return nil }
-    let elapsed = now.milliseconds32 &- (segment.options.timestampEcho &- timestampOffset)
-    return .milliseconds(Int64(max(elapsed, 1)))
+    return RTTEstimator.roundTrip(now.milliseconds32 &- (segment.options.timestampEcho &- timestampOffset))
   }
 }
 

@@ -359,8 +359,7 @@ extension TCPSender {
       measured = net.now - sacked
       ack.sample.rtt = net.now - (ack.sample.sackRTTLast ?? sacked)
     } else if sawTimestamp && receivedEcho != 0 && ack.flags.contains(.dataAcked) {
-      let elapsed = Int64(Int32(bitPattern: timestamp(net.now) &- receivedEcho))
-      if elapsed >= 0 && elapsed < 240_000 { measured = .milliseconds(max(elapsed, 1)) }
+      measured = RTTEstimator.roundTrip(timestamp(net.now) &- receivedEcho)
     }
     guard let measured, measured >= .zero else { return }
     rtt.sample(measured, acknowledged: sndUna.rawValue, next: sndNxt.rawValue, now: net.now)

@@ -35,6 +35,20 @@ struct SynCookieTests {
       options: echo.map { [1, 1] + timestamps(5001, $0.value) } ?? [])
   }
 
+  @Test(
+    "RFC 7323 3.2 an ACK of a cookie that echoes no time of ours tells no round trip", arguments: [1, -1])
+  func foreignEcho(_ side: Int) throws {
+    let (listening, answer) = try cookie([2, 4, 5, 0xB4] + timestamps(5000))
+    let sent = try #require(answer.timestamps).value
+    let distance: UInt32 = 1 << 30
+    listening.peer.advance(.milliseconds(20))
+    listening.peer.send(
+      0x10, sequence: listening.sequence, acknowledgment: answer.sequence &+ 1,
+      options: [1, 1] + timestamps(5001, side > 0 ? sent &+ distance : sent &- distance))
+    // Linux: 3 s, as without time stamps.
+    #expect(try listening.server.accept().tcpInfo?.retransmissionTimeout == .seconds(3))
+  }
+
   @Test("a SYN that finds no room is answered and forgotten; the ACK opens the connection")
   func opens() throws {
     let (listening, answer) = try cookie()
