@@ -22,6 +22,9 @@ public struct TCPLayer: ~Copyable {
   var listeners = Slab<TCPListener>()
   /// Slots of listeners by port; looked at for a SYN only.
   var listening: [UInt16: [Int]] = [:]
+  /// When a SYN to a port was last answered by a cookie: the ACK may find another listener of those that share it.
+  /// Linux: `tcp_synq_overflow()`, `synq_overflow_ts`.
+  var lastCookies: [UInt16: Instant] = [:]
   var ports = PortTable()
   /// Sockets with an out-of-order queue, in the order in which the queues began.
   var outOfOrderList = OutOfOrderList()

@@ -19,8 +19,6 @@ struct TCPListener: ~Copyable {
   private(set) var oldestRequest: Int?
   private(set) var newestRequest: Int?
   var fastOpen = FastOpenQueue()
-  /// When a SYN was last answered by a cookie. Linux: `tcp_synq_overflow()`.
-  var lastCookie: Instant?
 
   init(_ id: SocketID, local: SocketAddress, backlog: Int) {
     self.id = id
@@ -110,7 +108,10 @@ extension TCPLayer {
     guard let listener = sockets[index].listener else { return }
     let local = listeners[listener].local
     listening[local.port]?.removeAll { $0 == listener }
-    if listening[local.port]?.isEmpty ?? false { listening[local.port] = nil }
+    if listening[local.port]?.isEmpty ?? false {
+      listening[local.port] = nil
+      lastCookies[local.port] = nil
+    }
     ports.stopListening(&sockets[index].core.binding, address: local.address, port: local.port)
     while let child = listeners[listener].popFirst() { abort(child, host: &host) }
     while let slot = listeners[listener].oldestRequest { removeRequest(slot, net: &host.net) }

@@ -57,7 +57,7 @@ extension TCPLayer {
       listener, segment: mss - (hasTimestamps ? 12 : 0), isScaled: windowScale != nil, net: host.net)
     let number =
       isCookie
-      ? cookieNumber(listener, segment, tuple, net: &host.net)
+      ? cookieNumber(segment, tuple, net: &host.net)
       : initial ?? initialSequence(tuple, net: host.net)
     let request = RequestSocket(
       tuple: tuple, listener: listener, initialSend: number, initialReceive: segment.sequence,

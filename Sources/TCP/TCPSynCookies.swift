@@ -20,11 +20,11 @@ extension TCPLayer {
     UInt32(truncatingIfNeeded: now.nanoseconds / 60_000_000_000)
   }
 
-  /// The number of the SYN-ACK, which the listener remembers to have given.
+  /// The number of the SYN-ACK, which the port remembers to have given.
   mutating func cookieNumber(
-    _ listener: Int, _ segment: IncomingSegment, _ tuple: FourTuple, net: inout Net
+    _ segment: IncomingSegment, _ tuple: FourTuple, net: inout Net
   ) -> SequenceNumber {
-    listeners[listener].lastCookie = net.now
+    lastCookies[tuple.local.port] = net.now
     net.counters.count(.TcpExtSyncookiesSent)
     return SynCookie(tuple, keyed: keyed).number(
       initial: segment.sequence, segmentSize: segment.peerMSS, minute: Self.minute(net.now))
@@ -39,7 +39,7 @@ extension TCPLayer {
   ) -> Int? {
     let minutes = Nanoseconds.seconds(60 * Int64(SynCookie.age))
     guard host.net.settings.tcpSynCookies != 0, segment.flags.isDisjoint(with: [.syn, .rst]),
-      let last = listeners[listener].lastCookie, host.net.now - last <= minutes
+      let last = lastCookies[tuple.local.port], host.net.now - last <= minutes
     else { return nil }
     let (initialSend, initialReceive) = (segment.acknowledgment - 1, segment.sequence - 1)
     guard

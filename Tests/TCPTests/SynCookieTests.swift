@@ -35,6 +35,49 @@ struct SynCookieTests {
       options: echo.map { [1, 1] + timestamps(5001, $0.value) } ?? [])
   }
 
+  @Test("SO_REUSEPORT: the ACK of a cookie opens the connection at whichever listener it finds")
+  func sharedPort() throws {
+    let listening = try ListeningPeer(backlog: 0) { try $0.setsockopt(level: 1, name: 15, 1) }
+    let peer = listening.peer
+    _ = try listening.open()
+    var answers: [UInt16: ScriptedSegment] = [:]
+    for port in 7001...7016 as ClosedRange<UInt16> {
+      peer.port = port
+      answers[port] = try listening.open()
+    }
+    #expect(peer.host.counter("TcpExtSyncookiesSent") == 16)
+    let others = try (0..<2).map { _ in
+      let other = try peer.host.stack.socket(.tcp)
+      other.isNonBlocking = true
+      try other.setsockopt(level: 1, name: 15, 1)
+      try other.bind(to: SocketAddress(.any, port: 80))
+      try other.listen(backlog: 16)
+      return other
+    }
+    // Who gave them has gone.
+    listening.server.close()
+    for (port, answer) in answers {
+      peer.port = port
+      complete(listening, answer)
+      #expect(peer.all().allSatisfy { !$0.isRst })
+    }
+    #expect(peer.host.counter("TcpExtSyncookiesRecv") == 16)
+    for other in others { #expect(throws: Never.self) { _ = try other.accept() } }
+  }
+
+  @Test("RFC 4987 3.6 what the listeners of a port have given is not looked at by those who come after them")
+  func nextListener() throws {
+    let (listening, answer) = try cookie()
+    listening.server.close()
+    let next = try listening.peer.host.stack.socket(.tcp)
+    try next.bind(to: SocketAddress(.any, port: 80))
+    try next.listen(backlog: 16)
+    complete(listening, answer)
+    #expect(listening.peer.all().map(\.isRst) == [true])
+    #expect(listening.peer.host.counter("TcpExtSyncookiesFailed") == 0)
+    #expect(listening.peer.host.counter("TcpExtSyncookiesRecv") == 0)
+  }
+
   @Test(
     "RFC 7323 3.2 an ACK of a cookie that echoes no time of ours tells no round trip", arguments: [1, -1])
   func foreignEcho(_ side: Int) throws {
