@@ -166,7 +166,7 @@ extension TCPLayer {
     if sockets[index].connectPhase == .connecting { sockets[index].connectPhase = .connected }
     if read { sockets[index].core.receiveShutdown = true }
     if write {
-      if sockets[index].state == .synReceived && sockets[index].fastOpen.contains(.isPassive) {
+      if sockets[index].state == .synReceived {
         // The FIN follows the ACK of the SYN-ACK. Linux: `tcp_shutdown()`.
         sockets[index].core.sendShutdown = true
       } else {
@@ -175,6 +175,14 @@ extension TCPLayer {
     }
     host.net.wake(id)
     settle(index, net: &host.net)
+  }
+
+  /// The handshake is over, perhaps with the peer's FIN: one that was shut down before sends its own. Linux:
+  /// `tcp_rcv_state_process()`, SYN-RECEIVED.
+  mutating func sendAwaitedFin(_ index: Int, host: inout Host) {
+    let state = sockets[index].state
+    guard sockets[index].core.sendShutdown, state == .established || state == .closeWait else { return }
+    closeWrite(index, host: &host)
   }
 
   /// FIN behind the data. Linux: `tcp_close_state()`, `tcp_shutdown()`.

@@ -279,10 +279,13 @@ extension TCPLayer {
     sockets[index].finishHandshake(isSlow: isSlow, net: &host.net)
     if segment.flags.contains(.syn) {
       _ = consume skb
+      sendAwaitedFin(index, host: &host)
       sockets[index].sendAck(host: &host)
       return []
     }
-    return sockets[index].receiveSynchronised(skb, segment, host: &host)
+    let verdict = sockets[index].receiveSynchronised(skb, segment, host: &host)
+    sendAwaitedFin(index, host: &host)
+    return verdict
   }
 
   // MARK: ICMP

@@ -144,10 +144,7 @@ extension TCPLayer {
     let verdict = sockets[index].receiveSynchronised(skb, segment, host: &host)
     // The SYN-ACK's number was none of its bytes.
     if sockets[index].sender.bytesAcknowledged > 0 { sockets[index].sender.bytesAcknowledged -= 1 }
-    if sockets[index].state == .established && sockets[index].core.sendShutdown {
-      // Shut down before: the FIN has waited for this.
-      closeWrite(index, host: &host)
-    }
+    sendAwaitedFin(index, host: &host)
     return verdict
   }
 

@@ -262,6 +262,20 @@ struct FastOpenServerTests {
     #expect(try server.listening.server.accept().tcpInfo?.state == .synReceived)
   }
 
+  @Test("RFC 9293 3.6 shut down in SYN-RECEIVED: its FIN goes, too, where the handshake ends with the peer's")
+  func finsCross() throws {
+    let server = try FastOpenListener()
+    let answer = try server.open()
+    let child = try server.listening.server.accept()
+    _ = try child.receive(upTo: 10)
+    try child.shutdown(write: true)
+    server.peer.send(0x11, sequence: server.initial &+ 4, acknowledgment: answer.sequence &+ 1)
+    let fin = try #require(server.peer.all().first { $0.isFin })
+    #expect(fin.sequence == answer.sequence &+ 1 && child.tcpInfo?.state == .lastAck)
+    server.peer.send(0x10, sequence: server.initial &+ 5, acknowledgment: fin.sequence &+ 1)
+    #expect(child.tcpInfo?.state == .close)
+  }
+
   @Test("T6 a child that is closed before the handshake is over sends its FIN; shut down it waits with it")
   func closedEarly() throws {
     let server = try FastOpenListener()

@@ -85,6 +85,28 @@ struct FinTests {
     #expect(peer.next()?.acknowledgment == Variation.current.peerSequence &+ 2)
   }
 
+  @Test(
+    "RFC 9293 3.10.4 shut down in SYN-RECEIVED of a simultaneous open: the FIN waits until it is open",
+    arguments: [0x12, 0x10] as [UInt8])
+  func shutDownInSynReceived(_ flags: UInt8) throws {
+    let peer = try ScriptedPeer()
+    let (socket, syn) = try peer.connecting()
+    let own = Variation.current.peerSequence
+    peer.send(0x02, sequence: own, options: [2, 4, 5, 0xB4])
+    #expect(peer.next()?.flags == 0x12)
+    try socket.shutdown(write: true)
+    #expect(peer.next() == nil)
+    #expect(socket.tcpInfo?.state == .synReceived && socket.readiness == [])
+    // A SYN-ACK, as both have crossed, or an ACK.
+    peer.send(flags, sequence: own &+ (flags == 0x10 ? 1 : 0), acknowledgment: syn.sequence &+ 1)
+    let fin = try #require(peer.next())
+    #expect(fin.isFin && fin.sequence == syn.sequence &+ 1 && fin.acknowledgment == own &+ 1)
+    #expect(socket.tcpInfo?.state == .finWait1)
+    _ = peer.all()
+    peer.send(0x10, sequence: own &+ 1, acknowledgment: fin.sequence &+ 1)
+    #expect(socket.tcpInfo?.state == .finWait2)
+  }
+
   @Test("RFC 9293 3.6.1 TIME-WAIT lasts 60 s, and another 60 from each FIN that comes again")
   func timeWait() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
