@@ -131,11 +131,14 @@ extension TCPLayer {
       }
       return refusal.answer
     }
-    guard segment.flags.contains(.ack), segment.acknowledgment.isAfter(sockets[index].sender.sndUna) else {
+    guard segment.flags.contains(.ack) else {
       skb.drop(.tcpFlags)
       return []
     }
-    guard !segment.acknowledgment.isAfter(sockets[index].sender.sndNxt) else {
+    guard segment.acknowledgment.isAfter(sockets[index].sender.sndUna),
+      !segment.acknowledgment.isAfter(sockets[index].sender.sndNxt)
+    else {
+      // It is of another connection (RFC 9293 3.10.7.4, SYN-RECEIVED): its sender is reset, this one is not.
       skb.drop(.tcpInvalidAcknowledgment)
       return .reset
     }
