@@ -132,7 +132,8 @@ enum TCPOperations: SocketOperations {
     var message = ReceivedMessage(byteCount: 0)
     if flags.contains(.outOfBand) {
       // Linux: `tcp_recv_urg()`.
-      message.flags = iter.count > 0 ? .outOfBand : [.outOfBand, .truncate]
+      let isThere = try layer.tcp.hasUrgentByte(id)
+      message.flags = iter.count > 0 || !isThere ? .outOfBand : [.outOfBand, .truncate]
     }
     message.byteCount = try layer.tcp.recvmsg(id, iter: &iter, flags: flags, host: &host)
     if message.byteCount > 0 && !flags.contains(.outOfBand) {

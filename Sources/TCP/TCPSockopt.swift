@@ -79,6 +79,12 @@ extension TCPLayer {
     return max(left, sockets[index].receiver.peerFinSeen ? 1 : 0)
   }
 
+  /// Whether an urgent byte waits to be read apart.
+  public func hasUrgentByte(_ id: SocketID) throws(Errno) -> Bool {
+    guard case .waiting = sockets[try slot(id)].receiver.urgent?.byte else { return false }
+    return true
+  }
+
   /// `SO_MAX_PACING_RATE` was set.
   public mutating func maximumPacingRateChanged(_ id: SocketID) throws(Errno) {
     sockets[try slot(id)].maximumPacingRateChanged()

@@ -44,6 +44,20 @@ struct UrgentDataTests {
     #expect(try open.socket.receive(upTo: 20) == text("cd"))
   }
 
+  @Test("T6 MSG_OOB at the end of the stream, or of reading, cuts nothing off", arguments: [true, false])
+  func nothingCut(isFin: Bool) throws {
+    let open = try ScriptedConnection(peer: ScriptedPeer())
+    var segment = ScriptedSegment(
+      isFin ? 0x31 : 0x30, sequence: open.sequence, acknowledgment: open.acknowledgment)
+    segment.urgentPointer = 10
+    open.peer.send(segment)
+    if !isFin { try open.socket.shutdown(read: true) }
+    for room in 0...1 {
+      let message = try open.socket.recvmsg(upTo: room, flags: .outOfBand)
+      #expect(message.byteCount == 0 && message.flags == [])
+    }
+  }
+
   @Test("R only an urgent byte waits: priority, not readable; receive has nothing")
   func readiness() throws {
     let open = try ScriptedConnection(peer: ScriptedPeer())
