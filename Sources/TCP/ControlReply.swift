@@ -105,7 +105,8 @@ struct ControlReply {
       reset.acknowledgment = segment.endSequence
       reset.flags.insert(.ack)
     }
-    reset.sendOptions.typeOfService = typeOfService
+    // Not its mark: control packets are not fit for ECN (RFC 3168 section 6.1.5), and nobody marked this one.
+    reset.sendOptions.typeOfService = typeOfService & ~ECNCodepoint.mask
     return reset
   }
 }

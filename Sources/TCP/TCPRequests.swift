@@ -271,13 +271,14 @@ extension TCPLayer {
   }
 
   /// The ACK that an unacceptable segment is owed. Linux: `tcp_v4_reqsk_send_ack()`.
-  private mutating func acknowledgeForRequest(_ slot: Int, host: inout Host) {
+  ///
+  /// - Parameter typeOfService: the segment's.
+  private mutating func acknowledgeForRequest(_ slot: Int, typeOfService: UInt8, host: inout Host) {
     guard let signing = requestSigning(slot, requests[slot].initialSend + 1) else { return }
     var reply = ControlReply(
       tuple: requests[slot].tuple, sequence: requests[slot].initialSend + 1,
       acknowledgment: requests[slot].initialReceive + 1, flags: .ack, signing: signing)
-    let listener = listeners[requests[slot].listener].socket
-    reply.sendOptions.typeOfService = sockets[listener].core.options.typeOfService
+    reply.sendOptions.typeOfService = typeOfService & ~ECNCodepoint.mask
     let window = requests[slot].receiveWindow >> Int(requests[slot].scale)
     reply.window = UInt16(truncatingIfNeeded: min(window, 65535))
     if requests[slot].hasTimestamps {
@@ -360,7 +361,7 @@ extension TCPLayer {
       if !segment.flags.contains(.rst)
         && requests[slot].outOfWindow.admits(segment, .TcpExtTCPACKSkippedSynRecv, net: &host.net)
       {
-        acknowledgeForRequest(slot, host: &host)
+        acknowledgeForRequest(slot, typeOfService: typeOfService, host: &host)
       }
       return
     }
@@ -373,7 +374,7 @@ extension TCPLayer {
         removeRequest(slot, net: &host.net)
       } else if requests[slot].outOfWindow.admits(.TcpExtTCPACKSkippedChallenge, net: &host.net) {
         host.net.counters.count(.TcpExtTCPChallengeACK)
-        acknowledgeForRequest(slot, host: &host)
+        acknowledgeForRequest(slot, typeOfService: typeOfService, host: &host)
       }
       return
     }

@@ -183,23 +183,25 @@ struct SendCornerTests {
 
   // MARK: Packets that no socket sends
 
-  @Test("T11 a reset has the TOS of what it answers, DF and the identifier 0") func resets() throws {
+  @Test(
+    "T11, RFC 3168 6.1.5 a reset has the TOS of what it answers without its mark, DF and the identifier 0")
+  func resets() throws {
     let peer = try ScriptedPeer(hostPort: 9)
-    for flags in [0x02, 0x10] as [UInt8] {
-      peer.send(ScriptedSegment(flags, sequence: 1000, acknowledgment: 5), typeOfService: 16)
+    for (flags, mark) in [(0x02, 0), (0x10, 1), (0x10, 2), (0x10, 3)] as [(UInt8, UInt8)] {
+      peer.send(ScriptedSegment(flags, sequence: 1000, acknowledgment: 5), typeOfService: 16 + mark)
       let reset = try #require(peer.next())
       #expect(reset.isRst && reset.typeOfService == 16)
       #expect(reset.dontFragment && reset.identification == 0)
     }
     // Of a socket that opens, and of a request.
     let (_, syn) = try peer.connecting()
-    peer.send(ScriptedSegment(0x10, sequence: 1000, acknowledgment: syn.sequence), typeOfService: 16)
+    peer.send(ScriptedSegment(0x10, sequence: 1000, acknowledgment: syn.sequence), typeOfService: 19)
     #expect(peer.next()?.typeOfService == 16)
     let listening = try ListeningPeer()
     let answer = try listening.open()
     listening.peer.send(
       ScriptedSegment(0x10, sequence: listening.sequence, acknowledgment: answer.sequence &+ 9),
-      typeOfService: 16)
+      typeOfService: 19)
     let reset = try #require(listening.peer.next())
     #expect(reset.isRst && reset.typeOfService == 16)
   }
@@ -236,13 +238,21 @@ struct SendCornerTests {
     listening.peer.receiveRaw(ip + tcp)
   }
 
-  @Test("T11 what answers for a request has its listener's TOS") func requestTOS() throws {
+  /// What Linux 6.18 does was seen on the wire.
+  @Test("T11, RFC 3168 6.1.4 the ACK of a request has the TOS of what it answers, without its mark")
+  func requestTOS() throws {
     let listening = try ListeningPeer { try $0.setsockopt(level: 0, name: 1, 16) }
     let request = try listening.open()
-    listening.peer.send(
-      0x10, sequence: listening.sequence &+ 0x1000_0000, acknowledgment: request.sequence &+ 1)
-    let answer = try #require(listening.peer.next())
-    #expect(answer.flags == 0x10 && answer.typeOfService == 16 && answer.identification == 0)
+    for (flags, distance) in [(0x10, 0x1000_0000), (0x04, 5)] as [(UInt8, UInt32)] {
+      listening.peer.advance(.milliseconds(550))
+      _ = listening.peer.all()
+      listening.peer.send(
+        ScriptedSegment(
+          flags, sequence: listening.sequence &+ distance, acknowledgment: request.sequence &+ 1),
+        typeOfService: 43)
+      let answer = try #require(listening.peer.next())
+      #expect(answer.flags == 0x10 && answer.typeOfService == 40 && answer.identification == 0)
+    }
   }
 
   @Test("T11 a SYN that comes again puts the next SYN-ACK off") func repeatedSyn() throws {
