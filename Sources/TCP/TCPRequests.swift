@@ -392,7 +392,7 @@ extension TCPLayer {
     }
     let listener = requests[slot].listener
     if requests[slot].timeouts < Int(sockets[listeners[listener].socket].options.deferAcceptRetransmits)
-      && segment.payload == 0 && !segment.flags.contains(.fin)
+      && segment.endSequence == next
     {
       requests[slot].isAcknowledged = true
       host.net.counters.count(.TcpExtTCPDeferAcceptDrop)

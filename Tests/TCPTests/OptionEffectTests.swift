@@ -60,6 +60,18 @@ struct OptionEffectTests {
     #expect(try child.receive(upTo: 10) == data(5))
   }
 
+  @Test("TCP_DEFER_ACCEPT: an ACK behind data that was lost is enough, what was sent before the SYN is not")
+  func deferAcceptTellsDataFromACK() throws {
+    let listening = try ListeningPeer { try $0.setsockopt(level: 6, name: 9, 30) }
+    let answer = try listening.open()
+    listening.peer.send(
+      0x18, sequence: listening.sequence &- 10, acknowledgment: answer.sequence &+ 1,
+      payload: [UInt8](repeating: 1, count: 10))
+    #expect(throws: SocketError.self) { _ = try listening.server.accept() }
+    listening.peer.send(0x10, sequence: listening.sequence &+ 10, acknowledgment: answer.sequence &+ 1)
+    #expect(throws: Never.self) { _ = try listening.server.accept() }
+  }
+
   @Test("TCP_DEFER_ACCEPT: no SYN-ACK is sent while it waits, one at its end, and then a bare ACK is enough")
   func deferAcceptEnds() throws {
     let peer = try ScriptedPeer(hostPort: 80)
