@@ -260,6 +260,7 @@ extension TCPLayer {
     let isAnswer =
       segment.flags.isSuperset(of: [.syn, .ack]) && !segment.flags.contains(.rst)
       && segment.sequence + 1 == sockets[index].receiver.rcvNxt
+      && !segment.acknowledgment.isAfter(sockets[index].sender.sndNxt)
     if !isAnswer,
       let verdict = sockets[index].refuse(segment, host: &host)
     {

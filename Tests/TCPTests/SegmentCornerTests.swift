@@ -140,6 +140,11 @@ struct SegmentCornerTests {
     peer.advance(.milliseconds(501))
     peer.send(0x02, sequence: own)
     #expect(peer.all().map(\.acknowledgment) == [own &+ 1])
+    // One that acknowledges what was never sent is a SYN like any other (RFC 5961 4.2).
+    peer.advance(.milliseconds(501))
+    _ = peer.all()
+    peer.send(0x12, sequence: own, acknowledgment: syn.sequence &+ 2)
+    #expect(peer.all().map(\.flags) == [0x10])
     peer.send(0x12, sequence: own, acknowledgment: syn.sequence &+ 1)
     #expect(socket.readiness.contains(.writable))
   }
