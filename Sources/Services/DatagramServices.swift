@@ -14,6 +14,8 @@ class DatagramService: Program {
       do throws(Errno) {
         let datagram = unsafe try shard.receiveMessage(socket, into: buffer, flags: .dontWait)
         guard let source = datagram.source, !Self.servicePorts.contains(source.port) else { continue }
+        // One datagram to everybody on a link would bring as many answers to whoever is named as its sender.
+        guard datagram.control.destination == datagram.control.specificDestination else { continue }
         let answer = unsafe makeAnswer(buffer, byteCount: datagram.byteCount, on: &shard)
         guard let answer else { continue }
         // A full send buffer loses the answer, as UDP may.

@@ -28,9 +28,13 @@ extension Shard {
 
   private mutating func start(_ service: DatagramService, port: UInt16) throws(Errno) {
     let datagrams = try socket(.udp)
+    let on: InlineArray<1, UInt32> = [1]
+    // Safe: an int has no padding.
+    try sockets.setsockopt(
+      datagrams, level: SocketOptionLevel.ip, name: IPOptionName.packetInfo, value: unsafe on.span.bytes,
+      host: &host)
     if peers.count > 1 {
-      let on: InlineArray<1, UInt32> = [1]
-      // Safe: an int has no padding.
+      // Safe: as above.
       try sockets.setsockopt(
         datagrams, level: SocketOptionLevel.socket, name: SocketOptionName.reusePort,
         value: unsafe on.span.bytes, host: &host)

@@ -40,6 +40,23 @@ import Wire
     #expect(try Self.ask(simulated, 9, from: 6001) == nil)
   }
 
+  @Test("RFC 1122 3.2.2.6 as with echo requests: what was sent to everybody is not answered")
+  func noAmplifier() throws {
+    let simulated = try Self.stack()
+    _ = simulated.takeFrames()
+    for (number, service) in [7, 13, 19, 7].enumerated() {
+      let udp = ScriptedPeer.bytes(UInt16(6000)) + ScriptedPeer.bytes(UInt16(service)) + [0, 9, 0, 0, 1]
+      let destinations: [[UInt8]] = [
+        [10, 0, 0, 255], [255, 255, 255, 255], [10, 0, 0, 255], [10, 0, 0, 2],
+      ]
+      var frame = ScriptedPeer.frame(protocol: 17, udp, destination: destinations[number])
+      if number < 3 { frame.replaceSubrange(0..<6, with: [UInt8](repeating: 0xFF, count: 6)) }
+      simulated.receive(frame)
+      // An answer asks for its receiver's station first.
+      #expect(simulated.takeFrames().isEmpty == (number < 3))
+    }
+  }
+
   @Test("RFC 864: a datagram has 0 to 512 characters of the pattern, not always as many")
   func chargenDatagram() throws {
     let simulated = try Self.stack()
