@@ -93,7 +93,8 @@ final class AgentSocket {
         level: Int32(words[0]) ?? 0, name: Int32(words[1]) ?? 0, maximum: Int(words[2]) ?? 0)
       return "value " + value.map { Self.hexadecimal($0) }.joined()
     case "part":
-      let value = try socket.getsockopt(level: Int32(words[0]) ?? 0, name: Int32(words[1]) ?? 0)
+      let value = try socket.getsockopt(
+        level: Int32(words[0]) ?? 0, name: Int32(words[1]) ?? 0, maximum: 1024)
       let part = value.dropFirst(Int(words[2]) ?? 0).prefix(Int(words[3]) ?? 0)
       return "value " + part.map { Self.hexadecimal($0) }.joined()
     case "ioctl":
