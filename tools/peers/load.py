@@ -19,6 +19,8 @@ import sys
 import time
 import traceback
 
+from peer import internet_checksum
+
 ECHO, DISCARD, DAYTIME, CHARGEN, CLOSED = 7, 9, 13, 19, 6
 # Servers of ours.
 SINK, SOURCE, RESET, SLOW, BACK = 5001, 5002, 5003, 5004, 5005
@@ -90,15 +92,6 @@ def end_half_open(options) -> int:
     for address in gone:
         ask("addr", "del", f"{address}/24")
     return len(halves)
-
-
-def checksum(data: bytes) -> bytes:
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack(">H", ~total & 0xFFFF)
 
 
 class Jobs:
@@ -296,7 +289,7 @@ class Jobs:
         header = struct.pack(
             ">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), self.numbers.randrange(65536), offset, 64, protocol, 0,
             socket.inet_aton(source), socket.inet_aton(self.options.stack))
-        return header[:10] + checksum(header) + header[12:] + payload
+        return header[:10] + internet_checksum(header) + header[12:] + payload
 
     def raw(self) -> socket.socket:
         return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -312,7 +305,7 @@ class Jobs:
             wire.sendto(one, (self.options.stack, 0))
             if self.numbers.random() < 0.2:
                 other = one[:6] + struct.pack(">H", (offset + 1) | 0x2000) + b"\x40\x11\0\0" + one[12:]
-                wire.sendto(other[:10] + checksum(other[:20]) + other[12:], (self.options.stack, 0))
+                wire.sendto(other[:10] + internet_checksum(other[:20]) + other[12:], (self.options.stack, 0))
             time.sleep(0.002)
 
     def half_open(self) -> None:
@@ -324,7 +317,7 @@ class Jobs:
             head = struct.pack(
                 ">HHIIBBHHH", port, self.numbers.choice([ECHO, CHARGEN]), self.numbers.randrange(1 << 32), 0, 0x50, 2, 8192, 0, 0)
             pseudo = socket.inet_aton(source) + socket.inet_aton(self.options.stack) + struct.pack(">HH", 6, len(head))
-            head = head[:16] + checksum(pseudo + head) + head[18:]
+            head = head[:16] + internet_checksum(pseudo + head) + head[18:]
             wire.sendto(self.packet(source, 6, head), (self.options.stack, 0))
             time.sleep(0.01)
 

@@ -693,4 +693,5 @@ def main() -> None:
     program(*sys.argv[2:])
 
 
-main()
+if __name__ == "__main__":
+    main()
